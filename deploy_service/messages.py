@@ -1,0 +1,116 @@
+"""Apps, deployments and runtimes as the contract writes them."""
+
+from deploy_service.config import config_message
+from deploy_service.model import App, Deployment, Runtime
+from service_kit.access import Project
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
+from service_kit.times import timestamp
+
+
+def deployment_message(deployment: Deployment) -> pb.Deployment:
+    message = pb.Deployment(
+        id=str(deployment.id),
+        app_id=str(deployment.app_id),
+        environment=deployment.environment,
+        status=pb.DeploymentStatus.Value(f"DEPLOYMENT_STATUS_{deployment.status.upper()}"),
+        live=deployment.is_live,
+        kind=pb.DeploymentKind.Value(f"DEPLOYMENT_KIND_{deployment.kind.upper()}"),
+        reason=deployment.reason,
+        workflow_id=str(deployment.pin.workflow_id),
+        workflow=workflow_ref(deployment),
+        workflow_version_id=str(deployment.pin.version_id),
+        workflow_version=version_ref(deployment),
+        runtime_id=str(deployment.runtime_id),
+        runtime=runtime_ref(deployment),
+        deployment_config=config_message(deployment.config),
+        created_by=str(deployment.created_by),
+        created_by_name=deployment.created_by_name,
+        started_at=timestamp(deployment.started_at),
+        finished_at=timestamp(deployment.finished_at) if deployment.finished_at else None,
+        live_from=timestamp(deployment.live_from) if deployment.live_from else None,
+        live_to=timestamp(deployment.live_to) if deployment.live_to else None,
+        warnings=deployment.warnings,
+    )
+    if deployment.error_code is not None:
+        message.error.CopyFrom(pb.DeploymentError(code=deployment.error_code, message=deployment.error_message or ""))
+    return message
+
+
+def app_message(app: App, project: Project, domain: str) -> pb.App:
+    """`project` owns the app; `domain` is where apps are reached."""
+    message = pb.App(
+        id=str(app.id),
+        name=app.name,
+        description=app.description,
+        project_id=str(app.project_id),
+        hostname=f"{app.id}.{domain}",
+        access_control=pb.AccessControl(access_type=pb.AccessType.Value(f"ACCESS_TYPE_{app.access_type.upper()}")),
+        created_at=timestamp(app.created_at),
+        created_by=str(app.created_by),
+        updated_at=timestamp(app.updated_at),
+        updated_by=str(app.updated_by),
+    )
+    default = project.environments[-1]
+    for name in project.environments:
+        label = str(app.id) if name == default else f"{app.id}-{name}"
+        message.environments.append(environment_state(name, f"{label}.{domain}", app.live.get(name)))
+    live = app.live.get(default)
+    newest = live.id if live is not None else app.newest_deployment_id
+    if newest is not None:
+        message.latest_deployment_id = str(newest)
+    if live is not None:
+        message.runtime_id = str(live.runtime_id)
+        message.workflow_id = str(live.pin.workflow_id)
+        message.workflow_version_id = str(live.pin.version_id)
+        message.deployment_config.CopyFrom(config_message(live.config))
+        message.runtime.CopyFrom(runtime_ref(live))
+        message.workflow.CopyFrom(workflow_ref(live))
+        message.workflow_version.CopyFrom(version_ref(live))
+    return message
+
+
+def environment_state(name: str, hostname: str, live: Deployment | None) -> pb.EnvironmentState:
+    if live is None:
+        return pb.EnvironmentState(name=name, hostname=hostname)
+    return pb.EnvironmentState(
+        name=name,
+        hostname=hostname,
+        deployment_id=str(live.id),
+        workflow_version_id=str(live.pin.version_id),
+        runtime_id=str(live.runtime_id),
+        deployment_config=config_message(live.config),
+    )
+
+
+def workflow_ref(deployment: Deployment) -> pb.WorkflowRef:
+    pin = deployment.pin
+    return pb.WorkflowRef(id=str(pin.workflow_id), name=pin.workflow_name, description=pin.workflow_description)
+
+
+def version_ref(deployment: Deployment) -> pb.VersionRef:
+    pin = deployment.pin
+    return pb.VersionRef(
+        id=str(pin.version_id),
+        version=pin.version_number,
+        label=f"v{pin.version_number}",
+        description=pin.version_description,
+        workflow_id=str(pin.workflow_id),
+        digest=f"sha256:{pin.version_digest.hex()}",
+        created_at=timestamp(pin.version_created_at),
+    )
+
+
+def runtime_ref(deployment: Deployment) -> pb.RuntimeRef:
+    return pb.RuntimeRef(
+        id=str(deployment.runtime_id), version=deployment.runtime_version, label=deployment.runtime_label
+    )
+
+
+def runtime_message(runtime: Runtime) -> pb.Runtime:
+    return pb.Runtime(
+        id=str(runtime.id),
+        version=runtime.version,
+        label=runtime.label,
+        default=runtime.is_default,
+        deprecated=runtime.deprecated,
+    )

@@ -1,0 +1,217 @@
+"""The table apps, and what each app has live."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from deploy_service.errors import AppNotFound
+from deploy_service.model import App
+from deploy_service.repository.deployments import COLUMNS, deployment_from
+from service_kit.db import Connection, Row
+from service_kit.paging import Page
+
+SORTS = {"name": "a.name", "created_at": "a.created_at", "updated_at": "a.updated_at"}
+
+_APP = """
+    a.name AS app_name, a.description AS app_description, a.access_type, a.deployment_count,
+    a.created_at AS app_created_at, a.created_by AS app_created_by, a.updated_at, a.updated_by,
+    a.project_id AS app_project_id, a.id AS found_app_id, newest.id AS newest_deployment_id, """
+_LIVE = """
+    LEFT JOIN deployments newest
+        ON newest.project_id = a.project_id AND newest.app_id = a.id AND newest.number = a.deployment_count
+    LEFT JOIN deployments d
+        ON d.project_id = a.project_id AND d.app_id = a.id AND d.live_from IS NOT NULL AND d.live_to IS NULL """
+
+
+async def insert_app(
+    db: Connection, project_id: UUID, app_id: UUID, name: str, description: str, access_type: str, by: UUID
+) -> None:
+    await db.execute(
+        """
+        INSERT INTO apps (project_id, id, name, description, access_type, created_by, updated_by)
+        VALUES ($1, $2, $3, $4, $5, $6, $6)
+        """,
+        project_id,
+        app_id,
+        name,
+        description,
+        access_type,
+        by,
+    )
+
+
+async def get_app(db: Connection, projects: Sequence[UUID], app_id: UUID) -> App:
+    """Raises AppNotFound."""
+    rows = await db.fetch(
+        "SELECT"
+        + _APP
+        + COLUMNS
+        + "FROM apps a"
+        + _LIVE
+        + "WHERE a.project_id = ANY($1) AND a.id = $2 AND a.deleted_at IS NULL",
+        projects,
+        app_id,
+    )
+    if not rows:
+        raise AppNotFound(app_id)
+    return next(iter(apps_from(rows)))
+
+
+async def find_project(db: Connection, projects: Sequence[UUID], app_id: UUID) -> tuple[UUID, int]:
+    """The project that owns an app, and how many deployments the app has. Raises AppNotFound."""
+    row = await db.fetchrow(
+        """
+        SELECT project_id, deployment_count FROM apps
+        WHERE project_id = ANY($1) AND id = $2 AND deleted_at IS NULL
+        """,
+        projects,
+        app_id,
+    )
+    if row is None:
+        raise AppNotFound(app_id)
+    return row["project_id"], row["deployment_count"]
+
+
+@dataclass(frozen=True, slots=True)
+class AppFilter:
+    project_id: UUID
+    environment: str
+    """The project's default one: `workflow_id` is what is live there."""
+    workflow_id: UUID | None
+    created_from: datetime | None
+    created_to: datetime | None
+    updated_from: datetime | None
+    updated_to: datetime | None
+
+
+_MATCHES = """
+    WHERE a.project_id = $1 AND a.deleted_at IS NULL
+      AND ($3::uuid IS NULL OR EXISTS (
+          SELECT FROM deployments l
+          WHERE l.project_id = a.project_id AND l.app_id = a.id AND l.environment = $2 AND l.workflow_id = $3
+            AND l.live_from IS NOT NULL AND l.live_to IS NULL
+      ))
+      AND ($4::timestamptz IS NULL OR a.created_at >= $4) AND ($5::timestamptz IS NULL OR a.created_at <= $5)
+      AND ($6::timestamptz IS NULL OR a.updated_at >= $6) AND ($7::timestamptz IS NULL OR a.updated_at <= $7) """
+
+
+async def list_apps(db: Connection, where: AppFilter, order_by: str, page: Page) -> tuple[list[App], int]:
+    """A page, and how many match in all. `order_by` is made of SORTS."""
+    values = (
+        where.project_id,
+        where.environment,
+        where.workflow_id,
+        where.created_from,
+        where.created_to,
+        where.updated_from,
+        where.updated_to,
+    )
+    rows = await db.fetch(
+        "WITH a AS MATERIALIZED (SELECT * FROM apps a"
+        + _MATCHES
+        + "ORDER BY "
+        + order_by
+        + " LIMIT $8 OFFSET $9)"
+        + "SELECT"
+        + _APP
+        + COLUMNS
+        + "FROM a"
+        + _LIVE
+        + "ORDER BY "
+        + order_by.replace("id DESC", "a.id DESC"),
+        *values,
+        page.size,
+        page.offset,
+    )
+    total: int = await db.fetchval("SELECT count(*) FROM apps a" + _MATCHES, *values)
+    return list(apps_from(rows)), total
+
+
+async def update_app(
+    db: Connection,
+    projects: Sequence[UUID],
+    app_id: UUID,
+    name: str | None,
+    description: str | None,
+    access_type: str | None,
+    by: UUID,
+) -> None:
+    """What is None stays."""
+    await db.execute(
+        """
+        UPDATE apps
+        SET name = coalesce($3, name), description = coalesce($4, description),
+            access_type = coalesce($5, access_type), updated_at = clock_timestamp(), updated_by = $6
+        WHERE project_id = ANY($1) AND id = $2 AND deleted_at IS NULL
+        """,
+        projects,
+        app_id,
+        name,
+        description,
+        access_type,
+        by,
+    )
+
+
+async def lock_app(db: Connection, projects: Sequence[UUID], app_id: UUID) -> UUID:
+    """The app's project. Deploys and cut-overs of this app wait until the transaction ends. Raises AppNotFound."""
+    project_id: UUID | None = await db.fetchval(
+        "SELECT project_id FROM apps WHERE project_id = ANY($1) AND id = $2 AND deleted_at IS NULL FOR UPDATE",
+        projects,
+        app_id,
+    )
+    if project_id is None:
+        raise AppNotFound(app_id)
+    return project_id
+
+
+async def lock_next_number(db: Connection, project_id: UUID, app_id: UUID) -> int:
+    """The next deployment's number. Deploys and cut-overs wait until the transaction ends. Raises AppNotFound."""
+    number: int | None = await db.fetchval(
+        """
+        UPDATE apps SET deployment_count = deployment_count + 1
+        WHERE project_id = $1 AND id = $2 AND deleted_at IS NULL
+        RETURNING deployment_count
+        """,
+        project_id,
+        app_id,
+    )
+    if number is None:
+        raise AppNotFound(app_id)
+    return number
+
+
+async def hide_app(db: Connection, project_id: UUID, app_id: UUID, by: UUID) -> None:
+    await db.execute(
+        "UPDATE apps SET deleted_at = clock_timestamp(), deleted_by = $3 WHERE project_id = $1 AND id = $2",
+        project_id,
+        app_id,
+        by,
+    )
+
+
+def apps_from(rows: Iterable[Row]) -> Iterable[App]:
+    """One app for each run of rows; each row has one of the deployments it has live, or none."""
+    apps: dict[UUID, App] = {}
+    for row in rows:
+        app = apps.get(row["found_app_id"])
+        if app is None:
+            app = apps[row["found_app_id"]] = App(
+                row["app_project_id"],
+                row["found_app_id"],
+                row["app_name"],
+                row["app_description"],
+                row["access_type"],
+                row["deployment_count"],
+                row["app_created_at"],
+                row["app_created_by"],
+                row["updated_at"],
+                row["updated_by"],
+                row["newest_deployment_id"],
+                {},
+            )
+        if row["number"] is not None:
+            deployment = deployment_from(row)
+            app.live[deployment.environment] = deployment
+    return apps.values()

@@ -1,0 +1,149 @@
+"""Moves of a deployment: claimed, renewed, live, finished. The app's row is locked before each that ends it."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from deploy_service.model import Deployment
+from deploy_service.repository.deployments import COLUMNS, deployment_from
+from service_kit.db import Connection
+
+
+async def claim_rollouts(db: Connection, owner: UUID, lease: timedelta, most: int) -> list[tuple[Deployment, bool]]:
+    """Take up to `most` rollouts that nobody works on; True for one whose replica has died over it."""
+    rows = await db.fetch(
+        """
+        WITH free AS (
+            SELECT project_id, app_id, number, lease_owner IS NOT NULL AS taken_over FROM deployments
+            WHERE finished_at IS NULL AND (lease_until IS NULL OR lease_until < clock_timestamp())
+            ORDER BY started_at LIMIT $3
+            FOR UPDATE SKIP LOCKED
+        )
+        UPDATE deployments d
+        SET status = 'deploying', lease_owner = $1, lease_until = clock_timestamp() + $2
+        FROM free f
+        WHERE d.project_id = f.project_id AND d.app_id = f.app_id AND d.number = f.number
+        RETURNING """
+        + COLUMNS
+        + ", f.taken_over",
+        owner,
+        lease,
+        most,
+    )
+    return [(deployment_from(row), row["taken_over"]) for row in rows]
+
+
+async def renew_leases(db: Connection, owner: UUID, ids: Sequence[UUID], lease: timedelta) -> set[UUID]:
+    """Keep working on these; what is left out has been canceled, or taken over."""
+    rows = await db.fetch(
+        """
+        UPDATE deployments SET lease_until = clock_timestamp() + $3
+        WHERE id = ANY($2) AND lease_owner = $1 AND finished_at IS NULL
+        RETURNING id
+        """,
+        owner,
+        ids,
+        lease,
+    )
+    return {row["id"] for row in rows}
+
+
+async def release_leases(db: Connection, owner: UUID) -> None:
+    """Leave what this replica works on to the others, at once."""
+    await db.execute(
+        "UPDATE deployments SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = $1 AND finished_at IS NULL",
+        owner,
+    )
+
+
+async def end_live(db: Connection, project_id: UUID, app_id: UUID, environment: str) -> datetime:
+    """End what is live there, if anything is, and say when: the moment the next one begins."""
+    moment: datetime | None = await db.fetchval(
+        """
+        UPDATE deployments SET live_to = greatest(clock_timestamp(), live_from + interval '1 microsecond')
+        WHERE project_id = $1 AND app_id = $2 AND environment = $3 AND live_from IS NOT NULL AND live_to IS NULL
+        RETURNING live_to
+        """,
+        project_id,
+        app_id,
+        environment,
+    )
+    return moment or await db.fetchval("SELECT clock_timestamp()")
+
+
+async def go_live(db: Connection, deployment: Deployment, owner: UUID | None, moment: datetime) -> Deployment | None:
+    """None when it is finished already, or someone else works on it."""
+    row = await db.fetchrow(
+        """
+        UPDATE deployments d
+        SET status = 'succeeded', live_from = $5, finished_at = $5, lease_owner = NULL, lease_until = NULL
+        WHERE d.project_id = $1 AND d.app_id = $2 AND d.number = $3
+          AND d.finished_at IS NULL AND d.lease_owner IS NOT DISTINCT FROM $4
+        RETURNING """
+        + COLUMNS,
+        deployment.project_id,
+        deployment.app_id,
+        deployment.number,
+        owner,
+        moment,
+    )
+    return deployment_from(row) if row else None
+
+
+async def fail(db: Connection, deployment: Deployment, owner: UUID, code: str, message: str) -> None:
+    """It never goes live. Nothing happens when it is finished already, or someone else works on it."""
+    await db.execute(
+        """
+        UPDATE deployments
+        SET status = 'failed', finished_at = clock_timestamp(), error_code = $5, error_message = $6,
+            lease_owner = NULL, lease_until = NULL
+        WHERE project_id = $1 AND app_id = $2 AND number = $3 AND finished_at IS NULL AND lease_owner = $4
+        """,
+        deployment.project_id,
+        deployment.app_id,
+        deployment.number,
+        owner,
+        code,
+        message,
+    )
+
+
+async def cancel(
+    db: Connection, project_id: UUID, app_id: UUID, deployment_id: UUID, code: str | None, message: str | None
+) -> None:
+    """It never goes live, by request or for the reason given. Nothing happens when it is finished already."""
+    await db.execute(
+        """
+        UPDATE deployments
+        SET status = 'canceled', finished_at = clock_timestamp(), error_code = $4, error_message = $5,
+            lease_owner = NULL, lease_until = NULL
+        WHERE project_id = $1 AND app_id = $2 AND id = $3 AND finished_at IS NULL
+        """,
+        project_id,
+        app_id,
+        deployment_id,
+        code,
+        message,
+    )
+
+
+async def end_all(db: Connection, project_id: UUID, app_id: UUID) -> None:
+    """End all that an app has live, and cancel all that is under way."""
+    await db.execute(
+        """
+        UPDATE deployments
+        SET live_to = greatest(clock_timestamp(), live_from + interval '1 microsecond')
+        WHERE project_id = $1 AND app_id = $2 AND live_from IS NOT NULL AND live_to IS NULL
+        """,
+        project_id,
+        app_id,
+    )
+    await db.execute(
+        """
+        UPDATE deployments
+        SET status = 'canceled', finished_at = clock_timestamp(), lease_owner = NULL, lease_until = NULL
+        WHERE project_id = $1 AND app_id = $2 AND finished_at IS NULL
+        """,
+        project_id,
+        app_id,
+    )

@@ -1,0 +1,61 @@
+"""What requests say beyond plain values: what was left out, enums, filters."""
+
+from typing import Any
+from uuid import UUID
+
+from deploy_service.repository.apps import AppFilter
+from deploy_service.repository.deployments import HistoryFilter
+from service_kit.access import Project
+from service_kit.errors import InvalidFields
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
+from service_kit.times import between, moment
+
+
+def optional(request: Any, field: str) -> str | None:
+    """A string field, None when it was left out."""
+    return getattr(request, field) if request.HasField(field) else None
+
+
+def optional_id(request: Any, field: str) -> UUID | None:
+    """An id field, which the interceptor has checked; None when it was left out."""
+    return UUID(getattr(request, field)) if request.HasField(field) else None
+
+
+def access_type_of(request: pb.CreateAppRequest | pb.UpdateAppRequest) -> str | None:
+    """Raises InvalidFields."""
+    match request.access_control.access_type if request.HasField("access_control") else None:
+        case None:
+            return None
+        case pb.ACCESS_TYPE_PRIVATE:
+            return "private"
+        case pb.ACCESS_TYPE_PUBLIC:
+            return "public"
+    raise InvalidFields({"access_control.access_type": "must be private or public"})
+
+
+def app_filter(project: Project, request: pb.ListAppsRequest) -> AppFilter:
+    """Raises InvalidFields."""
+    created_from, created_to = between("created_at", request.created_at)
+    updated_from, updated_to = between("updated_at", request.updated_at)
+    return AppFilter(
+        project_id=project.id,
+        environment=project.environments[-1],
+        workflow_id=optional_id(request, "workflow_id"),
+        created_from=created_from,
+        created_to=created_to,
+        updated_from=updated_from,
+        updated_to=updated_to,
+    )
+
+
+def history_filter(request: pb.ListDeploymentsRequest) -> HistoryFilter:
+    """Raises InvalidFields."""
+    started_from, started_to = between("started_at", request.started_at)
+    status = pb.DeploymentStatus.Name(request.status) if request.HasField("status") else None
+    return HistoryFilter(
+        environment=optional(request, "environment"),
+        status=status.removeprefix("DEPLOYMENT_STATUS_").lower() if status else None,
+        live_at=moment("live_at", request.live_at) if request.HasField("live_at") else None,
+        started_from=started_from,
+        started_to=started_to,
+    )

@@ -1,0 +1,20 @@
+"""Which role each RPC takes; a test walks the contract so that none is left out."""
+
+from service_kit.access import Role
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
+
+DEPLOY = deploy_pb2.DESCRIPTOR.services_by_name["DeployService"]
+SERVICES = [DEPLOY]
+
+ROLES = {
+    f"/{DEPLOY.full_name}/ListApps": Role.VIEWER,
+    f"/{DEPLOY.full_name}/CreateApp": Role.EDITOR,
+    f"/{DEPLOY.full_name}/GetApp": Role.VIEWER,
+    f"/{DEPLOY.full_name}/UpdateApp": Role.EDITOR,
+    f"/{DEPLOY.full_name}/DeleteApp": Role.ADMIN,
+    f"/{DEPLOY.full_name}/DeployApp": Role.EDITOR,
+    f"/{DEPLOY.full_name}/ListDeployments": Role.VIEWER,
+    f"/{DEPLOY.full_name}/GetDeployment": Role.VIEWER,
+    f"/{DEPLOY.full_name}/CancelDeployment": Role.EDITOR,
+    f"/{DEPLOY.full_name}/ListRuntimes": Role.VIEWER,
+}

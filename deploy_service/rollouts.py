@@ -1,0 +1,131 @@
+"""Works on rollouts: claims them under a lease, has the driver bring them up, and cuts over."""
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from deploy_service.drivers import Driver, RolloutFailed
+from deploy_service.errors import AppNotFound
+from deploy_service.model import Deployment
+from deploy_service.repository import apps, deployments, rollouts
+from service_kit.db import Connection, Pool
+from service_kit.ids import new_id
+
+POLL_SECONDS = 0.25
+MOST_AT_ONCE = 50
+
+log = structlog.get_logger()
+
+
+class LeaseLost(Exception):
+    """The rollout was canceled, or another replica has taken it over."""
+
+
+async def cut_over(db: Connection, deployment: Deployment, owner: UUID | None) -> Deployment:
+    """End what is live in the deployment's environment and make it live, at one moment, under the app's lock.
+
+    One that comes after a newer one is canceled instead. Raises LeaseLost, and the transaction has to be given up.
+    """
+    live = await deployments.find_live(db, deployment.project_id, deployment.app_id, deployment.environment)
+    if live is not None and live.number > deployment.number:
+        message = "A newer deployment went live first."
+        await rollouts.cancel(db, deployment.project_id, deployment.app_id, deployment.id, "SUPERSEDED", message)
+        return await deployments.get_deployment(db, [deployment.project_id], deployment.app_id, deployment.id)
+    moment = await rollouts.end_live(db, deployment.project_id, deployment.app_id, deployment.environment)
+    done = await rollouts.go_live(db, deployment, owner, moment)
+    if done is None:
+        raise LeaseLost
+    return done
+
+
+class RolloutWorker:
+    """One replica's share of the rollouts. Any replica can work on any; a lease says who does."""
+
+    def __init__(self, pool: Pool, driver: Driver, lease: timedelta, timeout: timedelta, takeover: timedelta) -> None:
+        """`timeout` bounds a rollout, `takeover` what is left of one whose replica has died."""
+        self._pool = pool
+        self._driver = driver
+        self._lease = lease
+        self._timeout = timeout
+        self._takeover = takeover
+        self._owner = new_id()
+        self._tasks: dict[UUID, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Work until canceled; then leave what is under way to the other replicas, or to the next start."""
+        try:
+            while True:
+                try:
+                    await self._claim()
+                    await self._renew()
+                except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                    log.warning("rollouts_wait_for_database", error=repr(error))
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            await self._leave()
+
+    async def _claim(self) -> None:
+        if len(self._tasks) >= MOST_AT_ONCE:
+            return
+        async with self._pool.acquire() as db:
+            claimed = await rollouts.claim_rollouts(db, self._owner, self._lease, MOST_AT_ONCE - len(self._tasks))
+        for deployment, taken_over in claimed:
+            self._tasks[deployment.id] = asyncio.create_task(self._roll_out(deployment, taken_over))
+
+    async def _renew(self) -> None:
+        self._tasks = {key: task for key, task in self._tasks.items() if not task.done()}
+        if not self._tasks:
+            return
+        async with self._pool.acquire() as db:
+            kept = await rollouts.renew_leases(db, self._owner, list(self._tasks), self._lease)
+        for deployment_id in self._tasks.keys() - kept:
+            self._tasks[deployment_id].cancel()
+
+    async def _leave(self) -> None:
+        for task in list(self._tasks.values()):
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            async with self._pool.acquire() as db:
+                await rollouts.release_leases(db, self._owner)
+
+    async def _roll_out(self, deployment: Deployment, taken_over: bool) -> None:
+        structlog.contextvars.bind_contextvars(deployment=str(deployment.id), app=str(deployment.app_id))
+        log.info("rollout_started", taken_over=taken_over)
+        left = (deployment.started_at + self._timeout - datetime.now(UTC)).total_seconds()
+        if taken_over:
+            left = min(left, self._takeover.total_seconds())
+        try:
+            async with asyncio.timeout(left):
+                await self._driver.roll_out(deployment)
+        except RolloutFailed as error:
+            await self._fail(deployment, "ROLLOUT_FAILED", str(error))
+        except TimeoutError:
+            if taken_over:
+                await self._fail(deployment, "ROLLOUT_INTERRUPTED", "The service that rolled it out died meanwhile.")
+            else:
+                await self._fail(deployment, "ROLLOUT_TIMED_OUT", f"It was not up after {self._timeout}.")
+        except Exception:
+            log.exception("rollout_broke")
+            await self._fail(deployment, "ROLLOUT_FAILED", "The driver broke.")
+        else:
+            await self._succeed(deployment)
+
+    async def _succeed(self, deployment: Deployment) -> None:
+        try:
+            async with self._pool.acquire() as db, db.transaction():
+                await apps.lock_app(db, [deployment.project_id], deployment.app_id)
+                done = await cut_over(db, deployment, self._owner)
+        except (LeaseLost, AppNotFound):
+            log.info("rollout_left")
+        else:
+            log.info("rollout_finished", status=done.status)
+
+    async def _fail(self, deployment: Deployment, code: str, message: str) -> None:
+        async with self._pool.acquire() as db:
+            await rollouts.fail(db, deployment, self._owner, code, message)
+        log.warning("rollout_failed", code=code, message=message)

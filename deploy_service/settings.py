@@ -1,0 +1,30 @@
+"""The deploy service's settings: DEPLOY_… in the environment."""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from service_kit.settings import ServiceSettings, settings_config
+
+
+class Settings(ServiceSettings):
+    model_config = settings_config("DEPLOY_")
+
+    listen: str = "127.0.0.1:50052"
+    """Where to serve, host:port; port 0 picks a free one."""
+    workflow_target: str = "127.0.0.1:50051"
+    """Where the workflow service answers: host:port, several with commas between them."""
+    workflow_token: SecretStr
+    """The token of this service's own account, with the role viewer in every org it deploys for."""
+    apps_domain: str = "apps.localhost"
+    """An app's hostname is its id in this domain."""
+    rollout_driver: Literal["instant", "scripted"] = "instant"
+    """What brings a deployment up. `instant` waits for nothing; `scripted` follows `rollout_script`, for tests."""
+    rollout_script: str = "ok"
+    """One step for each deployment of an app, the last for all further ones: ok, delay:SECONDS, fail or hang."""
+    rollout_timeout_seconds: float = Field(default=600, gt=0)
+    """A rollout that takes longer has failed."""
+    rollout_lease_seconds: float = Field(default=1.5, ge=0.3)
+    """How long a replica that no longer answers keeps its rollouts from the others."""
+    rollout_takeover_seconds: float = Field(default=2, ge=0)
+    """How long a rollout may still take once its replica has died; then it has failed."""

@@ -1,0 +1,53 @@
+"""Channels to other services: spread over replicas, quick to come back, retrying what only reads."""
+
+import json
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+
+RETRIED = ("Get", "List", "Resolve")
+"""RPCs named so only read, and are tried again when a replica is away."""
+
+
+def open_channel(targets: str, *services: ServiceDescriptor, max_message_bytes: int = 64 << 20) -> grpc.aio.Channel:
+    """A channel to `targets`, comma-separated host:port, calls going round robin. `services` are those called on it.
+
+    A DNS name that stands for several addresses is one target: gRPC spreads over what it resolves to.
+    """
+    addresses = [target.strip() for target in targets.split(",")]
+    # Only literal addresses can be listed in one gRPC target, so a single name keeps its own resolver.
+    target = addresses[0] if len(addresses) == 1 else "ipv4:" + ",".join(addresses)
+    return grpc.aio.insecure_channel(
+        target,
+        options=[
+            ("grpc.service_config", json.dumps(service_config(*services))),
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_send_message_length", max_message_bytes),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 5_000),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 1_000),
+        ],
+    )
+
+
+def service_config(*services: ServiceDescriptor) -> dict[str, object]:
+    """The gRPC service config: round robin, and a retry policy for the RPCs that only read."""
+    reads = [
+        {"service": service.full_name, "method": method.name}
+        for service in services
+        for method in service.methods
+        if method.name.startswith(RETRIED)
+    ]
+    retry = {
+        "maxAttempts": 3,
+        "initialBackoff": "0.05s",
+        "maxBackoff": "0.5s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    return {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": [{"name": reads, "retryPolicy": retry}] if reads else [],
+    }

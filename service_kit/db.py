@@ -1,0 +1,79 @@
+"""Connections to Postgres: the pool that a service serves from, and what its failures mean to a caller."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from service_kit.errors import Aborted, DatabaseUnavailable, DeadlineExceeded, InvalidArgument, ServiceError
+
+if TYPE_CHECKING:  # asyncpg's classes take parameters in its type stubs only
+    Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
+Row = asyncpg.Record
+
+
+@asynccontextmanager
+async def open_pool(url: str, schema: str, size: int) -> AsyncIterator[Pool]:
+    """A pool of at most `size` connections that see `schema`. It opens without a database and finds one later."""
+    pool = asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=size,
+        max_inactive_connection_lifetime=300,
+        init=_read_json_as_bytes,
+        reset=_reset,
+        timeout=5,
+        server_settings={
+            "search_path": schema,
+            "application_name": f"flowpin {schema}",
+            "idle_in_transaction_session_timeout": "15s",
+            "statement_timeout": "30s",
+        },
+    )
+    async with pool:
+        yield pool
+
+
+async def _read_json_as_bytes(connection: Connection) -> None:
+    # The exact bytes, in and out: no text round trip, no parsing.
+    await connection.set_type_codec(
+        "json", schema="pg_catalog", encoder=lambda value: value, decoder=lambda value: value, format="binary"
+    )
+
+
+async def _reset(connection: Connection) -> None:
+    # asyncpg's own reset is a round trip on every release. Nothing here sets session state, so only what an
+    # interrupted call left open is cleaned up.
+    if connection.is_in_transaction():
+        await connection.reset()
+
+
+def only(row: Row | None) -> Row:
+    """The row of a statement that always returns one."""
+    if row is None:
+        raise LookupError("the statement returned no row")
+    return row
+
+
+def service_error(error: Exception) -> ServiceError:
+    """What a failure of Postgres, or of the way to it, means to the caller."""
+    match error:
+        case asyncpg.UndefinedTableError() | asyncpg.UndefinedColumnError() | asyncpg.UndefinedFunctionError():
+            return DatabaseUnavailable("The database is older than this service. Its migrations have to run first.")
+        case asyncpg.InsufficientPrivilegeError():
+            return ServiceError("Something went wrong on our side.")
+        case asyncpg.QueryCanceledError():
+            return DeadlineExceeded("The database took too long and was given up. Nothing was changed.")
+        case asyncpg.DeadlockDetectedError() | asyncpg.SerializationError():
+            return Aborted("Another change came in between. Nothing was changed; try again.", retry_after=1)
+        case asyncpg.DataError():
+            # Text that Postgres cannot keep: a NUL, or JSON that only it refuses.
+            return InvalidArgument("The request holds text that cannot be stored.")
+        case asyncpg.IntegrityConstraintViolationError():
+            return ServiceError("Something went wrong on our side.")
+    return DatabaseUnavailable()

@@ -1,0 +1,55 @@
+"""The table idempotency_keys, which every service here has in its own schema."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from service_kit.db import Connection, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Within which a key means one request."""
+
+    project_id: UUID
+    principal_id: UUID
+    rpc: str
+    key: str
+
+
+async def lock_key(db: Connection, scope: Scope) -> bool:
+    """Hold the key until the transaction ends; False when another call holds it."""
+    name = f"{scope.project_id} {scope.principal_id} {scope.rpc} {scope.key}"
+    return bool(await db.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", name))
+
+
+async def find_answer(db: Connection, scope: Scope) -> Row | None:
+    """The request digest and the answer kept in the last 24 hours."""
+    return await db.fetchrow(
+        """
+        SELECT request_digest, answer FROM idempotency_keys
+        WHERE project_id = $1 AND principal_id = $2 AND rpc = $3 AND key = $4
+          AND created_at > clock_timestamp() - interval '24 hours'
+        """,
+        scope.project_id,
+        scope.principal_id,
+        scope.rpc,
+        scope.key,
+    )
+
+
+async def insert_answer(db: Connection, scope: Scope, request_digest: bytes, answer: bytes) -> None:
+    """Keep the answer, over one that has expired."""
+    await db.execute(
+        """
+        INSERT INTO idempotency_keys (project_id, principal_id, rpc, key, request_digest, answer)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (project_id, principal_id, rpc, key)
+        DO UPDATE SET request_digest = $5, answer = $6, created_at = clock_timestamp()
+        """,
+        scope.project_id,
+        scope.principal_id,
+        scope.rpc,
+        scope.key,
+        request_digest,
+        answer,
+    )

@@ -1,0 +1,144 @@
+"""What stands before every RPC: authentication, the role table, the contract's own checks, errors, one log line."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import asyncpg
+import grpc
+import structlog
+from google.protobuf.message import Message
+
+from service_kit import auth, db
+from service_kit.access import Role
+from service_kit.directory import Directory
+from service_kit.errors import (
+    STATUS_DETAILS,
+    InvalidArgument,
+    InvalidFields,
+    PermissionDenied,
+    ServiceError,
+    Unauthenticated,
+)
+from service_kit.ids import new_id
+from service_kit.validation import violations
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler: TypeAlias = Any  # grpc's stubs type only the handlers of its synchronous server
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
+
+OPEN_SERVICES = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+"""Health and reflection answer without a token."""
+
+log = structlog.get_logger()
+
+
+class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
+    """Lets a call through to its handler once its token, role and request have passed; unary and streaming alike."""
+
+    def __init__(self, directory: Directory, roles: Mapping[str, Role]) -> None:
+        """`roles` maps the full method name, "/package.Service/Method", to the role it takes."""
+        self._directory = directory
+        self._roles = roles
+        self._guarded: dict[str, Handler] = {}
+
+    async def intercept_service(self, continuation: Continuation, details: grpc.HandlerCallDetails) -> Handler:
+        handler = self._guarded.get(details.method)
+        if handler is None:
+            handler = await continuation(details)
+            if handler is None or details.method.startswith(OPEN_SERVICES):
+                return handler
+            handler = self._guarded[details.method] = self._guard(details.method, handler)
+        return handler
+
+    def _guard(self, method: str, handler: Handler) -> Handler:
+        if handler.request_streaming and handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                self._streaming(method, handler.stream_stream),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        if handler.request_streaming:
+            return grpc.stream_unary_rpc_method_handler(
+                self._unary(method, handler.stream_unary), handler.request_deserializer, handler.response_serializer
+            )
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                self._streaming(method, handler.unary_stream), handler.request_deserializer, handler.response_serializer
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(method, handler.unary_unary), handler.request_deserializer, handler.response_serializer
+        )
+
+    def _unary(self, method: str, behavior: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def guarded(request: Any, context: Context) -> Any:
+            async with self._call(method, request, context):
+                return await behavior(request, context)
+
+        return guarded
+
+    def _streaming(self, method: str, behavior: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+        async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
+            async with self._call(method, request, context):
+                async for response in behavior(request, context):
+                    yield response
+
+        return guarded
+
+    @asynccontextmanager
+    async def _call(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
+        started = time.perf_counter()
+        metadata = dict(context.invocation_metadata() or ())
+        request_id = str(metadata.get("x-request-id") or new_id().hex)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        code, failure = "OK", None
+        try:
+            auth.set_caller(self._caller(method, request_id, metadata))
+            if isinstance(request, Message) and (wrong := violations(request)):
+                raise InvalidFields(wrong)
+            yield
+        except ServiceError as error:
+            failure = error
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            failure = db.service_error(error)
+            log.warning("database_failed", rpc=method, error=repr(error))
+        except asyncio.CancelledError:
+            code = "CANCELLED"
+            raise
+        except Exception:
+            failure = ServiceError("Something went wrong on our side.")
+            log.exception("rpc_broke", rpc=method)
+        finally:
+            if failure is not None:
+                code = failure.code.name
+            self._log(method, code, failure, started)
+        if failure is not None:
+            await context.abort(failure.code, failure.message, ((STATUS_DETAILS, failure.status),))
+
+    def _caller(self, method: str, request_id: str, metadata: Mapping[str, str | bytes]) -> auth.Caller:
+        scheme, _, secret = str(metadata.get("authorization", "")).partition(" ")
+        if scheme.lower() != "bearer" or not secret:
+            raise Unauthenticated("The call carries no token. Send `authorization: Bearer dyn_pat_…`.")
+        principal = self._directory.principal_of(secret.strip())
+        if principal is None:
+            raise Unauthenticated("The token is not known, or was revoked, or has expired.")
+        structlog.contextvars.bind_contextvars(principal=str(principal.user.id), token=principal.token.id)
+        role = self._roles.get(method)
+        if role is None:
+            raise PermissionDenied("Nobody may call this.")
+        key = metadata.get("idempotency-key")
+        if key is not None and not (
+            isinstance(key, str) and 1 <= len(key) <= 255 and key.isascii() and key.isprintable()
+        ):
+            raise InvalidArgument("idempotency-key must be 1 to 255 printable ASCII characters.")
+        return auth.Caller(principal, role, request_id, key)
+
+    @staticmethod
+    def _log(method: str, code: str, failure: ServiceError | None, started: float) -> None:
+        milliseconds = round((time.perf_counter() - started) * 1000, 2)
+        if failure is None:
+            log.info("rpc", rpc=method, code=code, duration_ms=milliseconds)
+        else:
+            log.info("rpc", rpc=method, code=code, reason=failure.reason, duration_ms=milliseconds)

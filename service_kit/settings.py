@@ -1,0 +1,36 @@
+"""The settings that every service here has, read from the environment once, in its `__main__`."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def settings_config(prefix: str) -> SettingsConfigDict:
+    return SettingsConfigDict(env_prefix=prefix, frozen=True, use_attribute_docstrings=True, extra="ignore")
+
+
+class ServiceSettings(BaseSettings):
+    """A gRPC service with a schema in Postgres."""
+
+    listen: str = "127.0.0.1:0"
+    """Where to serve, host:port; port 0 picks a free one."""
+    database_url: SecretStr
+    """Postgres as the serving role, which can change nothing that must not change."""
+    migrator_database_url: SecretStr | None = None
+    """Postgres as the role that owns the tables. `migrate` needs it, `serve` does not."""
+    admin_database_url: SecretStr | None = None
+    """Postgres as an administrator. With it `migrate` first makes the schema and both roles."""
+    access_file: Path = Path("access.yaml")
+    """Who may call: orgs, projects, users and the hashes of tokens. `serve` refuses to start without it."""
+    pool_size: int = Field(default=10, ge=1)
+    """Connections to Postgres at most."""
+    max_message_bytes: int = Field(default=36 << 20, ge=1 << 20)
+    """The largest gRPC message that is read or sent."""
+    drain_seconds: float = Field(default=10, ge=0)
+    """How long calls under way may take to finish after SIGTERM."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is logged; `info` has one line a call."""
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """`auto` is `console` on a terminal and `json` elsewhere."""

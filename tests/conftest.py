@@ -1,0 +1,1 @@
+"""What every test stands on: one embedded Postgres per run, a schema per test."""

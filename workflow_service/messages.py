@@ -1,0 +1,63 @@
+"""Workflows and versions as the contract writes them."""
+
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
+from service_kit.times import timestamp
+from workflow_service.model import Version, Workflow
+
+
+def workflow_message(workflow: Workflow) -> pb.Workflow:
+    """With flow and flow_ui where the workflow has them at hand."""
+    message = pb.Workflow(
+        id=str(workflow.id),
+        name=workflow.name,
+        description=workflow.description,
+        status=pb.WORKFLOW_STATUS_DRAFT if workflow.is_draft else pb.WORKFLOW_STATUS_RELEASED,
+        project_id=str(workflow.project_id),
+        version_count=workflow.version_count - workflow.archived_count,
+        next_version=workflow.version_count + 1,
+        created_at=timestamp(workflow.created_at),
+        created_by=str(workflow.created_by),
+        updated_at=timestamp(workflow.updated_at),
+        updated_by=str(workflow.updated_by),
+    )
+    if workflow.latest is not None:
+        message.latest_version.CopyFrom(
+            pb.LatestVersion(
+                id=str(workflow.latest.id),
+                version=workflow.latest.number,
+                label=f"v{workflow.latest.number}",
+                description=workflow.latest.description,
+                created_at=timestamp(workflow.latest.created_at),
+                created_by=str(workflow.latest.created_by),
+            )
+        )
+    if workflow.flow is not None and workflow.flow_ui is not None:
+        message.flow.utf8 = workflow.flow
+        message.flow_ui.utf8 = workflow.flow_ui
+    return message
+
+
+def version_message(version: Version) -> pb.Version:
+    """With flow and flow_ui where the version has them at hand."""
+    message = pb.Version(
+        id=str(version.id),
+        version=version.number,
+        label=f"v{version.number}",
+        description=version.description,
+        workflow_id=str(version.workflow_id),
+        current=version.current,
+        digest=f"sha256:{version.digest.hex()}",
+        canvas_digest=f"sha256:{version.canvas_digest.hex()}",
+        identical_to=version.identical_to,
+        created_at=timestamp(version.created_at),
+        created_by=str(version.created_by),
+        created_by_name=version.created_by_name,
+    )
+    if version.archived_at is not None:
+        message.archived_at.CopyFrom(timestamp(version.archived_at))
+        message.archived_by = str(version.archived_by)
+    if version.flow is not None:
+        message.flow.utf8 = version.flow
+    if version.flow_ui is not None:
+        message.flow_ui.utf8 = version.flow_ui
+    return message

@@ -1,0 +1,250 @@
+"""The tables workflows and drafts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from service_kit.db import Connection, Row, only
+from service_kit.paging import Page
+from workflow_service.errors import WorkflowNotFound
+from workflow_service.flow import Content
+from workflow_service.model import Latest, LockedWorkflow, Workflow
+
+SORTS = {"name": "w.name", "created_at": "w.created_at", "updated_at": "w.updated_at"}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowFilter:
+    project_id: UUID
+    draft: bool | None
+    name: str | None
+    created_from: datetime | None
+    created_to: datetime | None
+    updated_from: datetime | None
+    updated_to: datetime | None
+
+
+async def insert_draft(
+    db: Connection, project_id: UUID, workflow_id: UUID, name: str, description: str, content: Content, by: UUID
+) -> Workflow:
+    row = await db.fetchrow(
+        """
+        WITH workflow AS (
+            INSERT INTO workflows (project_id, id, name, description, created_by, updated_by)
+            VALUES ($1, $2, $3, $4, $5, $5)
+            RETURNING *
+        ), draft AS (
+            INSERT INTO drafts (project_id, workflow_id, flow, flow_ui) SELECT project_id, id, $6, $7 FROM workflow
+        )
+        SELECT id, name, description, project_id, version_count, archived_count, revision,
+               created_at, created_by, updated_at, updated_by, NULL::uuid AS latest_id, $6 AS flow, $7 AS flow_ui
+        FROM workflow
+        """,
+        project_id,
+        workflow_id,
+        name,
+        description,
+        by,
+        content.flow,
+        content.flow_ui,
+    )
+    return workflow_from(only(row), content=True)
+
+
+_HEAD = """
+    w.id, w.name, w.description, w.project_id, w.version_count, w.archived_count, w.revision,
+    w.created_at, w.created_by, w.updated_at, w.updated_by,
+    v.id AS latest_id, v.description AS latest_description,
+    v.created_at AS latest_created_at, v.created_by AS latest_created_by """
+_FROM = """
+    FROM workflows w
+    LEFT JOIN versions v ON v.project_id = w.project_id AND v.workflow_id = w.id AND v.number = w.version_count """
+
+
+async def get_workflow(db: Connection, projects: Sequence[UUID], workflow_id: UUID) -> Workflow:
+    """With flow and flow_ui. Raises WorkflowNotFound."""
+    row = await db.fetchrow(
+        "SELECT"
+        + _HEAD
+        + ", coalesce(v.flow, d.flow) AS flow, coalesce(v.flow_ui, d.flow_ui) AS flow_ui"
+        + _FROM
+        + """
+        LEFT JOIN drafts d ON d.project_id = w.project_id AND d.workflow_id = w.id
+        WHERE w.project_id = ANY($1) AND w.id = $2 AND w.deleted_at IS NULL
+        """,
+        projects,
+        workflow_id,
+    )
+    if row is None:
+        raise WorkflowNotFound(workflow_id)
+    return workflow_from(row, content=True)
+
+
+async def get_workflow_head(db: Connection, projects: Sequence[UUID], workflow_id: UUID) -> Workflow:
+    """Without flow and flow_ui. Raises WorkflowNotFound."""
+    row = await db.fetchrow(
+        "SELECT" + _HEAD + _FROM + "WHERE w.project_id = ANY($1) AND w.id = $2 AND w.deleted_at IS NULL",
+        projects,
+        workflow_id,
+    )
+    if row is None:
+        raise WorkflowNotFound(workflow_id)
+    return workflow_from(row)
+
+
+_MATCHES = """
+    WHERE w.project_id = $1 AND w.deleted_at IS NULL
+      AND ($2::boolean IS NULL OR (w.version_count = 0) = $2)
+      AND ($3::text IS NULL OR position($3 IN w.name) > 0)
+      AND ($4::timestamptz IS NULL OR w.created_at >= $4) AND ($5::timestamptz IS NULL OR w.created_at <= $5)
+      AND ($6::timestamptz IS NULL OR w.updated_at >= $6) AND ($7::timestamptz IS NULL OR w.updated_at <= $7) """
+
+
+async def list_workflows(
+    db: Connection, where: WorkflowFilter, order_by: str, page: Page
+) -> tuple[list[Workflow], int]:
+    """A page without flow and flow_ui, and how many match in all. `order_by` is made of SORTS."""
+    values = (
+        where.project_id,
+        where.draft,
+        where.name,
+        where.created_from,
+        where.created_to,
+        where.updated_from,
+        where.updated_to,
+    )
+    rows = await db.fetch(
+        "SELECT" + _HEAD + _FROM + _MATCHES + "ORDER BY " + order_by + " LIMIT $8 OFFSET $9",
+        *values,
+        page.size,
+        page.offset,
+    )
+    total = await db.fetchval("SELECT count(*) FROM workflows w" + _MATCHES, *values)
+    return [workflow_from(row) for row in rows], total
+
+
+async def find_project(db: Connection, projects: Sequence[UUID], workflow_id: UUID) -> UUID:
+    """The project that owns a workflow. Raises WorkflowNotFound."""
+    project_id: UUID | None = await db.fetchval(
+        "SELECT project_id FROM workflows WHERE project_id = ANY($1) AND id = $2 AND deleted_at IS NULL",
+        projects,
+        workflow_id,
+    )
+    if project_id is None:
+        raise WorkflowNotFound(workflow_id)
+    return project_id
+
+
+async def lock_workflow(db: Connection, projects: Sequence[UUID], workflow_id: UUID) -> LockedWorkflow:
+    """Raises WorkflowNotFound. Saves of this workflow wait until the transaction ends."""
+    row = await db.fetchrow(
+        """
+        SELECT project_id, id, version_count, accepts_release FROM workflows
+        WHERE project_id = ANY($1) AND id = $2 AND deleted_at IS NULL
+        FOR UPDATE
+        """,
+        projects,
+        workflow_id,
+    )
+    if row is None:
+        raise WorkflowNotFound(workflow_id)
+    # A statement of its own: it has to see what was committed while the lock was waited for.
+    latest_digest = await db.fetchval(
+        "SELECT digest FROM versions WHERE project_id = $1 AND workflow_id = $2 AND number = $3",
+        row["project_id"],
+        row["id"],
+        row["version_count"],
+    )
+    return LockedWorkflow(**row, latest_digest=latest_digest)
+
+
+async def update_texts(
+    db: Connection, workflow_id: UUID, project_id: UUID, name: str | None, description: str | None, by: UUID
+) -> None:
+    await db.execute(
+        """
+        UPDATE workflows
+        SET name = coalesce($3, name), description = coalesce($4, description),
+            revision = revision + 1, updated_at = clock_timestamp(), updated_by = $5
+        WHERE project_id = $1 AND id = $2
+        """,
+        project_id,
+        workflow_id,
+        name,
+        description,
+        by,
+    )
+
+
+async def accept_release(db: Connection, workflow_id: UUID, project_id: UUID, name: str, by: UUID) -> None:
+    """Name what a save has released already. It happens once."""
+    await db.execute(
+        """
+        UPDATE workflows
+        SET name = $3, accepts_release = false,
+            revision = revision + 1, updated_at = clock_timestamp(), updated_by = $4
+        WHERE project_id = $1 AND id = $2
+        """,
+        project_id,
+        workflow_id,
+        name,
+        by,
+    )
+
+
+async def count_archived(db: Connection, workflow_id: UUID, project_id: UUID, change: int) -> None:
+    """Archiving a version changes what its workflow shows: the count of versions."""
+    await db.execute(
+        """
+        UPDATE workflows SET archived_count = archived_count + $3, revision = revision + 1
+        WHERE project_id = $1 AND id = $2
+        """,
+        project_id,
+        workflow_id,
+        change,
+    )
+
+
+async def delete_draft(db: Connection, workflow_id: UUID, project_id: UUID) -> None:
+    """For good, its canvas too."""
+    await db.execute(
+        "DELETE FROM workflows WHERE project_id = $1 AND id = $2 AND version_count = 0", project_id, workflow_id
+    )
+
+
+async def hide_workflow(db: Connection, workflow_id: UUID, project_id: UUID, by: UUID) -> None:
+    await db.execute(
+        "UPDATE workflows SET deleted_at = clock_timestamp(), deleted_by = $3 WHERE project_id = $1 AND id = $2",
+        project_id,
+        workflow_id,
+        by,
+    )
+
+
+def workflow_from(row: Row, *, content: bool = False) -> Workflow:
+    latest = None
+    if row["latest_id"] is not None:
+        latest = Latest(
+            row["latest_id"],
+            row["version_count"],
+            row["latest_description"],
+            row["latest_created_at"],
+            row["latest_created_by"],
+        )
+    return Workflow(
+        row["id"],
+        row["name"],
+        row["description"],
+        row["project_id"],
+        row["version_count"],
+        row["archived_count"],
+        row["revision"],
+        row["created_at"],
+        row["created_by"],
+        row["updated_at"],
+        row["updated_by"],
+        latest,
+        row["flow"] if content else None,
+        row["flow_ui"] if content else None,
+    )

@@ -1,0 +1,30 @@
+"""Which role each RPC takes; a test walks the contracts so that none is left out."""
+
+from service_kit.access import Role
+from service_kit.pb.flowpin.identity.v1 import identity_pb2
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
+
+IDENTITY = identity_pb2.DESCRIPTOR.services_by_name["IdentityService"]
+WORKFLOW = workflow_pb2.DESCRIPTOR.services_by_name["WorkflowService"]
+SERVICES = [IDENTITY, WORKFLOW]
+
+ROLES = {
+    f"/{IDENTITY.full_name}/GetMe": Role.VIEWER,
+    f"/{IDENTITY.full_name}/ListOrgs": Role.VIEWER,
+    f"/{IDENTITY.full_name}/GetOrg": Role.VIEWER,
+    f"/{IDENTITY.full_name}/ListProjects": Role.VIEWER,
+    f"/{IDENTITY.full_name}/GetProject": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/ListWorkflows": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/CreateWorkflow": Role.EDITOR,
+    f"/{WORKFLOW.full_name}/GetWorkflow": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/UpdateWorkflow": Role.EDITOR,
+    f"/{WORKFLOW.full_name}/DeleteWorkflow": Role.EDITOR,  # admin once it is released
+    f"/{WORKFLOW.full_name}/SaveWorkflow": Role.EDITOR,
+    f"/{WORKFLOW.full_name}/ReleaseWorkflow": Role.EDITOR,
+    f"/{WORKFLOW.full_name}/ExportWorkflow": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/ListVersions": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/GetVersion": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/ArchiveVersion": Role.EDITOR,
+    f"/{WORKFLOW.full_name}/UnarchiveVersion": Role.EDITOR,
+    f"/{WORKFLOW.full_name}/ResolveVersion": Role.VIEWER,
+}
