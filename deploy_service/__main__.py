@@ -1,68 +1,15 @@
 """`python -m deploy_service serve|migrate`."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
-
-import grpc
-
 from deploy_service import MIGRATIONS, SCHEMA
-from deploy_service.drivers import Driver, InstantDriver, ScriptedDriver
-from deploy_service.pins import Workflows
-from deploy_service.roles import ROLES, SERVICES
-from deploy_service.rollouts import RolloutWorker
-from deploy_service.servicer import DeployServicer
+from deploy_service.service import running_deploy_service
 from deploy_service.settings import Settings
-from service_kit import command, db
-from service_kit.channel import open_channel
-from service_kit.directory import Directory
+from service_kit import command
 from service_kit.lifecycle import until_stopped
-from service_kit.pb.flowpin.deploy.v1.deploy_pb2_grpc import add_DeployServiceServicer_to_server
-from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
-from service_kit.server import running_server, usual_checks
-
-WORKFLOW = workflow_pb2.DESCRIPTOR.services_by_name["WorkflowService"]
 
 
 async def serve(settings: Settings) -> None:
-    directory = Directory(settings.access_file)
-    driver: Driver = InstantDriver()
-    if settings.rollout_driver == "scripted":
-        driver = ScriptedDriver(settings.rollout_script)
-    async with (
-        db.open_pool(settings.database_url.get_secret_value(), SCHEMA, settings.pool_size) as pool,
-        open_channel(settings.workflow_target, WORKFLOW) as channel,
-        working_rollouts(pool, driver, settings),
-    ):
-        workflows = Workflows(channel, settings.workflow_token.get_secret_value())
-
-        def register(server: grpc.aio.Server) -> None:
-            servicer = DeployServicer(pool, workflows, driver, settings.apps_domain)
-            add_DeployServiceServicer_to_server(servicer, server)
-
-        checks = usual_checks(pool, MIGRATIONS, directory)
-        async with running_server(settings, SERVICES, register, directory=directory, roles=ROLES, checks=checks):
-            await until_stopped()
-
-
-@asynccontextmanager
-async def working_rollouts(pool: db.Pool, driver: Driver, settings: Settings) -> AsyncIterator[None]:
-    """Work on rollouts until the block ends."""
-    worker = RolloutWorker(
-        pool,
-        driver,
-        lease=timedelta(seconds=settings.rollout_lease_seconds),
-        timeout=timedelta(seconds=settings.rollout_timeout_seconds),
-        takeover=timedelta(seconds=settings.rollout_takeover_seconds),
-    )
-    working = asyncio.create_task(worker.run())
-    try:
-        yield
-    finally:
-        working.cancel()
-        with suppress(asyncio.CancelledError):
-            await working
+    async with running_deploy_service(settings):
+        await until_stopped()
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ class Settings(ServiceSettings):
     """Where to serve, host:port; port 0 picks a free one."""
     workflow_target: str = "127.0.0.1:50051"
     """Where the workflow service answers: host:port, several with commas between them."""
-    workflow_token: SecretStr
-    """The token of this service's own account, with the role viewer in every org it deploys for."""
+    workflow_token: SecretStr | None = None
+    """The token of this service's own account, viewer in every org it deploys for. `serve` refuses to start without."""
     apps_domain: str = "apps.localhost"
     """An app's hostname is its id in this domain."""
     rollout_driver: Literal["instant", "scripted"] = "instant"

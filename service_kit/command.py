@@ -33,7 +33,7 @@ def run(
     logs.configure(module, settings.log_level, settings.log_format)
     try:
         asyncio.run(_migrate(settings, schema, folder) if command == "migrate" else _wait_for(serve(settings)))
-    except (AccessFileError, migrations.MigrationError, RuntimeError) as error:
+    except (AccessFileError, migrations.MigrationError, RuntimeError, ValueError) as error:
         refuse(f"{module}: {error}")
     except (OSError, asyncpg.PostgresError) as error:
         refuse(f"{module}: the database refused: {error}")

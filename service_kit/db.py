@@ -25,7 +25,7 @@ async def open_pool(url: str, schema: str, size: int) -> AsyncIterator[Pool]:
         min_size=0,
         max_size=size,
         max_inactive_connection_lifetime=300,
-        init=_read_json_as_bytes,
+        init=read_json_as_bytes,
         reset=_reset,
         timeout=5,
         server_settings={
@@ -39,7 +39,7 @@ async def open_pool(url: str, schema: str, size: int) -> AsyncIterator[Pool]:
         yield pool
 
 
-async def _read_json_as_bytes(connection: Connection) -> None:
+async def read_json_as_bytes(connection: Connection) -> None:
     # The exact bytes, in and out: no text round trip, no parsing.
     await connection.set_type_codec(
         "json", schema="pg_catalog", encoder=lambda value: value, decoder=lambda value: value, format="binary"

@@ -1,1 +1,48 @@
-"""What every test stands on: one embedded Postgres per run, a schema per test."""
+"""What every test stands on: one embedded Postgres per run, schemas per test."""
+
+import itertools
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from service_kit.local.data_folder import locked
+from service_kit.local.health import until
+from service_kit.local.postgres import open_cluster
+from service_kit.local.processes import start
+from tests.stack import People, Stack, migrate, running_stack
+
+ROLES = ["flowpin_workflow_migrator", "flowpin_workflow", "flowpin_deploy_migrator", "flowpin_deploy"]
+numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+async def database_urls(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mapping[str, str]]:
+    """A real Postgres for the run, and URLs by role; `admin` is the superuser's."""
+    with locked(tmp_path_factory.mktemp("postgres")) as folder:
+        async with open_cluster(folder) as cluster:
+            process = start(cluster.command(), folder.fresh_log("postgres"))
+            try:
+                assert await until(lambda: cluster.is_ready(process), 20), "Postgres did not start"
+                yield {"admin": cluster.url(), **{role: cluster.url(role) for role in ROLES}}
+            finally:
+                process.terminate()
+                process.wait(20)
+
+
+@pytest.fixture
+async def unstarted(database_urls: Mapping[str, str], tmp_path: Path) -> Stack:
+    """Schemas and people, and nothing running: for tests that start the services their own way (`running_stack`)."""
+    people = People(tmp_path / "access.yaml")
+    people.write()
+    number = next(numbers)
+    stack = Stack(people, database_urls, {"workflow": f"workflow_{number}", "deploy": f"deploy_{number}"})
+    await migrate(database_urls, stack.schemas)
+    return stack
+
+
+@pytest.fixture
+async def stack(unstarted: Stack) -> AsyncIterator[Stack]:
+    """Workflow service, deploy service and gateway, running on schemas of this test's own."""
+    async with running_stack(unstarted) as running:
+        yield running

@@ -1,31 +1,15 @@
 """`python -m workflow_service serve|migrate`."""
 
-import grpc
-
-from service_kit import command, db
-from service_kit.directory import Directory
+from service_kit import command
 from service_kit.lifecycle import until_stopped
-from service_kit.pb.flowpin.identity.v1.identity_pb2_grpc import add_IdentityServiceServicer_to_server
-from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import add_WorkflowServiceServicer_to_server
-from service_kit.server import running_server, usual_checks
 from workflow_service import MIGRATIONS, SCHEMA
-from workflow_service.identity import IdentityServicer
-from workflow_service.roles import ROLES, SERVICES
-from workflow_service.servicer import WorkflowServicer
+from workflow_service.service import running_workflow_service
 from workflow_service.settings import Settings
 
 
 async def serve(settings: Settings) -> None:
-    directory = Directory(settings.access_file)
-    async with db.open_pool(settings.database_url.get_secret_value(), SCHEMA, settings.pool_size) as pool:
-
-        def register(server: grpc.aio.Server) -> None:
-            add_WorkflowServiceServicer_to_server(WorkflowServicer(pool, settings.max_flow_bytes), server)
-            add_IdentityServiceServicer_to_server(IdentityServicer(directory), server)
-
-        checks = usual_checks(pool, MIGRATIONS, directory)
-        async with running_server(settings, SERVICES, register, directory=directory, roles=ROLES, checks=checks):
-            await until_stopped()
+    async with running_workflow_service(settings):
+        await until_stopped()
 
 
 if __name__ == "__main__":

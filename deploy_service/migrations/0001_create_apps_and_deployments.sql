@@ -137,3 +137,6 @@ GRANT UPDATE (
     status, finished_at, error_code, error_message, live_from, live_to, lease_owner, lease_until
 ) ON deployments TO flowpin_deploy;
 GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_keys TO flowpin_deploy;
+
+-- migrate:down
+-- Forward only: a later migration mends what this one got wrong.

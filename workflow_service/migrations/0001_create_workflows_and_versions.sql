@@ -100,3 +100,6 @@ GRANT SELECT, INSERT, DELETE ON drafts TO flowpin_workflow;
 GRANT SELECT, INSERT ON versions TO flowpin_workflow;
 GRANT UPDATE (archived_at, archived_by, revision) ON versions TO flowpin_workflow;
 GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_keys TO flowpin_workflow;
+
+-- migrate:down
+-- Forward only: a later migration mends what this one got wrong.

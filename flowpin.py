@@ -1,0 +1,143 @@
+"""The command line: parses and delegates, nothing else."""
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from service_kit.local.errors import CannotRun
+
+DEFAULT_DATA = Path(".flowpin")
+
+app = typer.Typer(
+    name="flowpin",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Immutable workflow versions and pinned deployments, on this machine.\n\n"
+    "`flowpin up` starts everything; in another terminal `flowpin demo` plays the main job against it.",
+)
+token_app = typer.Typer(
+    no_args_is_help=True,
+    help="Make, list and revoke Personal Access Tokens.\n\n"
+    "They live in access.yaml, as hashes; what changes there is in force within two seconds, without a restart.",
+)
+app.add_typer(token_app, name="token")
+
+Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="The folder that holds everything of one run.")]
+AccessFileOption = Annotated[
+    Path | None, typer.Option("--access-file", metavar="FILE", help="The access file, if it is not DIR/access.yaml.")
+]
+
+
+@app.command()
+def up(
+    data: Data = DEFAULT_DATA,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where the gateway listens; 0 picks a free one.")] = 8080,
+    database_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="An administrator's, of a Postgres 15 or newer, instead of the embedded one."),
+    ] = None,
+) -> None:
+    """Start Postgres, both services and the gateway, and keep them running until Ctrl-C.
+
+    Prints the URL, a token, the project's id and a curl to paste, and writes them to DIR/env for `source`.
+    Logs are in DIR/logs. A second `up` on the same DIR finds its data and its token again.
+    Any `WORKFLOW_*`, `DEPLOY_*` or `GATEWAY_*` variable is passed on: `DEPLOY_ROLLOUT_DRIVER=scripted flowpin up`.
+    """
+    from service_kit.local.up import Options
+    from service_kit.local.up import up as run
+
+    with _problems_told():
+        run(Options(data, port, database_url), os.environ, Console())
+
+
+@app.command()
+def demo(data: Data = DEFAULT_DATA) -> None:
+    """Play the main job against a running `flowpin up`, showing each call and its answer.
+
+    Saves three versions of an example workflow, deploys, saves again, shows that the app did not move,
+    deploys the new version, reads the history and rolls back.
+    """
+    from service_kit.local.demo import play
+
+    with _problems_told():
+        play(data, Console())
+
+
+@token_app.command("new")
+def token_new(
+    role: Annotated[str, typer.Option(help="viewer reads; editor also saves and deploys; admin also deletes.")],
+    user: Annotated[str | None, typer.Option(metavar="ID|EMAIL", help="Whose token it is.")] = None,
+    service: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Instead of a user: a service account, made if there is none.")
+    ] = None,
+    project: Annotated[list[str] | None, typer.Option(metavar="ID", help="Where it holds. May be given again.")] = None,
+    org: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="In all of its projects. May be given again.")
+    ] = None,
+    expires: Annotated[str | None, typer.Option(metavar="TIME", help="How long it is good: 90m, 12h, 30d, 8w.")] = None,
+    data: Data = DEFAULT_DATA,
+    access_file: AccessFileOption = None,
+) -> None:
+    """Make a token and print it, once.
+
+    Example: `flowpin token new --user ann@example.org --project 0198… --role editor --expires 30d`
+    """
+    from service_kit.local.token_commands import new
+
+    with _problems_told():
+        new(_access_file(data, access_file), user, service, project or [], org or [], role, expires)
+
+
+@token_app.command("list")
+def token_list(data: Data = DEFAULT_DATA, access_file: AccessFileOption = None) -> None:
+    """List the tokens there are, revoked and expired ones too."""
+    from service_kit.local.token_commands import show
+
+    with _problems_told():
+        show(_access_file(data, access_file))
+
+
+@token_app.command("revoke")
+def token_revoke(
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="As `flowpin token list` shows it: tok_…")],
+    data: Data = DEFAULT_DATA,
+    access_file: AccessFileOption = None,
+) -> None:
+    """End a token. It stays in the list, and is refused everywhere within two seconds."""
+    from service_kit.local.token_commands import revoke
+
+    with _problems_told():
+        revoke(_access_file(data, access_file), token_id)
+
+
+def _access_file(data: Path, access_file: Path | None) -> Path:
+    return access_file or data / "access.yaml"
+
+
+@contextmanager
+def _problems_told() -> Iterator[None]:
+    try:
+        yield
+    except CannotRun as error:
+        Console(stderr=True).print(f"flowpin: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no "✓" is no reason to stop
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Compiles each route into a handler: read the request, call the RPC, write the answer."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+
+import grpc
+from aiohttp import web
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from gateway import errors, headers
+from gateway.codec.encode import writer
+from gateway.codec.request import from_body, from_query
+from gateway.codec.scalars import Value
+from gateway.routes import DOWNLOAD_NAME, Route
+from gateway.traffic import REQUEST_ID
+from service_kit.errors import ServiceError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Body = tuple[bytes, dict[str, str]]
+"""An answer's bytes, and the headers that describe them."""
+
+
+def handler(route: Route, channel: grpc.aio.Channel, timeout: float) -> Handler:
+    """Answers requests of `route` by calling its RPC, which may take `timeout` seconds."""
+    read, write, status = _reader(route), _writer(route.rpc.output_type), route.status
+    rpc = channel.unary_unary(
+        route.rpc_path,
+        request_serializer=GetMessageClass(route.rpc.input_type).SerializeToString,
+        response_deserializer=GetMessageClass(route.rpc.output_type).FromString,
+    )
+
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            metadata = _metadata(request)
+            call = rpc(await read(request), metadata=metadata, timeout=timeout)
+            message = await call
+        except grpc.aio.AioRpcError as error:
+            return errors.of_service(ServiceError.from_rpc_error(error), route.variables)
+        except ServiceError as error:
+            return errors.of_service(error, route.variables)
+        body, fields = write(message)
+        return _answer(request, status, body, fields, await call.trailing_metadata())
+
+    return handle
+
+
+def _reader(route: Route) -> Callable[[web.Request], Awaitable[Message]]:
+    request_type = route.rpc.input_type
+    if route.has_body:
+        read_body = from_body(request_type, route.variables)
+
+        async def read(request: web.Request) -> Message:
+            return read_body(request.match_info, await request.read())
+
+    else:
+        read_query = from_query(request_type, route.variables)
+
+        async def read(request: web.Request) -> Message:
+            return read_query(request.match_info, request.query)
+
+    return read
+
+
+def _metadata(request: web.Request) -> tuple[tuple[str, str], ...]:
+    metadata = (
+        ("authorization", headers.authorization(request.headers)),
+        ("x-request-id", request[REQUEST_ID]),
+    )
+    key = headers.idempotency_key(request.headers)
+    return metadata if key is None else (*metadata, ("idempotency-key", key))
+
+
+def _writer(answer: Descriptor) -> Callable[[Value], Body]:
+    downloads = [field.name for field in answer.fields if _is_download(field)]
+    if not downloads:
+        write_json, described = writer(answer), {"Content-Type": "application/json"}
+        return lambda message: (write_json(message), described)
+
+    def write(message: Value) -> Body:
+        download = getattr(message, downloads[0])
+        return download.data, {
+            "Content-Type": download.content_type or "application/octet-stream",
+            "Content-Disposition": f"attachment; filename={DOWNLOAD_NAME}",
+        }
+
+    return write
+
+
+def _is_download(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.full_name == "google.api.HttpBody"
+
+
+def _answer(
+    request: web.Request, status: int, body: bytes, described: dict[str, str], trailers: grpc.aio.Metadata
+) -> web.Response:
+    reads = request.method in ("GET", "HEAD")
+    etag = trailers.get("etag")
+    if etag is None and reads:
+        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    if etag is None:
+        return web.Response(status=status, body=body, headers=_marked(described, trailers))
+    if reads and headers.is_current(request.headers, etag):
+        return web.Response(status=304, headers={"ETag": etag})
+    return web.Response(status=status, body=body, headers=_marked({**described, "ETag": etag}, trailers))
+
+
+def _marked(fields: dict[str, str], trailers: grpc.aio.Metadata) -> dict[str, str]:
+    return fields if "idempotent-replayed" not in trailers else {**fields, "Idempotent-Replayed": "true"}

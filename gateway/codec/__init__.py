@@ -1,0 +1,1 @@
+"""JSON and query strings to messages, messages to JSON: compiled once from the descriptors."""

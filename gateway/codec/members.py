@@ -1,0 +1,67 @@
+"""Splits the text of a JSON object into its members without parsing their values."""
+
+import re
+
+import msgspec
+
+from service_kit.errors import InvalidArgument
+
+MAX_MEMBERS = 1000
+"""No message here has nearly as many; more would only cost time."""
+
+KEY = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+END = re.compile(rb"[ \t\r\n]*\}")
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
+Raws = dict[str, msgspec.Raw]
+
+_split = msgspec.json.Decoder(Raws).decode
+_string = msgspec.json.Decoder(str).decode
+
+
+def split_object(text: bytes) -> tuple[dict[str, bytes], str | None]:
+    """The members' values as they stand in `text`, and a key that is given twice.
+
+    Raises msgspec.ValidationError when `text` is another JSON value than an object, msgspec.DecodeError when it is no
+    JSON, InvalidArgument when it is nested too deeply or has too many members.
+    """
+    shape, found = _shape(text)
+    if len(found) > MAX_MEMBERS:
+        raise InvalidArgument(f"An object in the body has more than {MAX_MEMBERS} keys.")
+    # A dict keeps the place of a key's first value and the value of its last. So the text is walked beside it: they
+    # part where a key, or its value, is not the one that is due.
+    members: dict[str, bytes] = {}
+    last, end = None, 0
+    for key, raw in found.items():
+        value = bytes(raw)
+        at = KEY.match(shape, end)
+        if at is None:
+            return _as_found(found), last
+        if _string(at[1]) != key or not shape.startswith(value, at.end()):
+            return _as_found(found), _string(at[1])
+        last, end = key, at.end() + len(value)
+        members[key] = text[at.end() : end]
+    if members and not END.match(shape, end):
+        at = KEY.match(shape, end)
+        return members, last if at is None else _string(at[1])
+    return members, None
+
+
+def _shape(text: bytes) -> tuple[bytes, Raws]:
+    """`text`, or its like with every member in the same place, and the members."""
+    try:
+        return text, _split(text)
+    except RecursionError:
+        raise InvalidArgument("The body is nested too deeply.") from None
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        # msgspec refuses half a surrogate pair wherever it stands; here, the field that it stands in decides.
+        shape = SURROGATE.sub(rb"\\u0030", text)
+        if shape == text:
+            raise
+        return shape, _split(shape)
+
+
+def _as_found(found: Raws) -> dict[str, bytes]:
+    return {key: bytes(raw) for key, raw in found.items()}

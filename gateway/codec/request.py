@@ -1,0 +1,76 @@
+"""Compiles, per route, the reader of a whole request."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from multidict import MultiMapping
+
+from gateway.codec.decode import Problems, object_reader
+from gateway.codec.query import path_reader, query_reader
+from service_kit.errors import InvalidArgument, InvalidFields
+from service_kit.validation import violations
+
+Variables = Mapping[str, str]
+
+MALFORMED = "JSON is malformed: "
+
+
+def from_body(descriptor: Descriptor, variables: tuple[str, ...]) -> Callable[[Variables, bytes], Message]:
+    """Reads a path's variables and a JSON body; the path wins. Raises InvalidArgument or InvalidFields."""
+    kind = GetMessageClass(descriptor)
+    read_path = path_reader(descriptor, variables)
+    read_object = object_reader(descriptor, without=frozenset(variables))
+
+    def read(path: Variables, body: bytes) -> Message:
+        problems: Problems = {}
+        values = {}
+        if body:
+            try:
+                body.decode()  # what msgspec splits off unread could hold anything
+                values = read_object(body, "", problems)
+            except UnicodeDecodeError as error:
+                raise InvalidArgument(f"The body is not UTF-8 (byte {error.start}).") from None
+            except msgspec.ValidationError:
+                raise InvalidArgument("The body must be a JSON object.") from None
+            except msgspec.DecodeError as error:
+                raise InvalidArgument(f"The body is not JSON: {str(error).removeprefix(MALFORMED)}.") from None
+        values.update(read_path(path, problems))
+        message = kind(**values)
+        if problems:
+            raise InvalidFields(_and_missing(problems, message))
+        return message
+
+    return read
+
+
+def from_query(descriptor: Descriptor, variables: tuple[str, ...]) -> Callable[[Variables, MultiMapping[str]], Message]:
+    """Reads a path's variables and a query string; the path wins. Raises InvalidFields."""
+    kind = GetMessageClass(descriptor)
+    read_path = path_reader(descriptor, variables)
+    read_query = query_reader(descriptor, without=frozenset(variables))
+
+    def read(path: Variables, query: MultiMapping[str]) -> Message:
+        problems: Problems = {}
+        values = read_query(query, problems)
+        values.update(read_path(path, problems))
+        message = kind(**values)
+        if problems:
+            raise InvalidFields(_and_missing(problems, message))
+        return message
+
+    return read
+
+
+def _and_missing(problems: Problems, message: Message) -> Problems:
+    """`problems` and what else the contract finds, so that one answer names each field once."""
+    named = tuple(problems)
+    within = tuple(path + mark for path in named for mark in (".", "["))
+    more = {
+        path: sentence
+        for path, sentence in violations(message).items()
+        if path not in problems and not path.startswith(within)
+    }
+    return problems | more

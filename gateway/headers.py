@@ -1,0 +1,42 @@
+"""The rules of the request headers that the gateway reads."""
+
+import re
+from collections.abc import Mapping
+
+import uuid_utils
+
+from gateway.errors import TokenMissing, bad_header
+
+REQUEST_ID = re.compile(r"[!-~]{1,128}")
+IDEMPOTENCY_KEY = re.compile(r"(?=.*[!-~])[ -~]{1,255}")
+ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
+
+
+def request_id(headers: Mapping[str, str]) -> str:
+    """The caller's, when it is fit for logs, or a new one."""
+    given = headers.get("X-Request-Id")
+    return given if given is not None and REQUEST_ID.fullmatch(given) else uuid_utils.uuid7().hex
+
+
+def authorization(headers: Mapping[str, str]) -> str:
+    """The bearer token's header; whether it opens anything is for the services to say. Raises TokenMissing."""
+    given = headers.get("Authorization", "")
+    # gRPC carries printable ASCII only, and no token has other characters.
+    if given[:7].lower() != "bearer " or not (given.isascii() and given.isprintable()):
+        raise TokenMissing
+    return given
+
+
+def idempotency_key(headers: Mapping[str, str]) -> str | None:
+    given = headers.get("Idempotency-Key")
+    if given is not None and not IDEMPOTENCY_KEY.fullmatch(given):
+        raise bad_header("Idempotency-Key", "must be 1 to 255 printable ASCII characters and not blank")
+    return given
+
+
+def is_current(headers: Mapping[str, str], etag: str) -> bool:
+    """Whether If-None-Match names `etag`, compared weakly as RFC 9110 wants."""
+    given = headers.get("If-None-Match")
+    if given is None:
+        return False
+    return given.strip() == "*" or etag.removeprefix("W/") in ENTITY_TAG.findall(given)

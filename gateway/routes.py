@@ -1,0 +1,78 @@
+"""Reads from the contracts which HTTP request calls which RPC, and what only this table can say about its answer."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from google.api import annotations_pb2
+from google.api.http_pb2 import HttpRule
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
+
+CREATES = ("Create", "Fork", "Import", "Restore", "Deploy", "Rollback", "Promote")
+"""RPCs named so answer 201, the others 200."""
+DOWNLOAD_NAME = "workflow.zip"
+"""What a google.api.HttpBody is saved as."""
+
+VARIABLE = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One HTTP binding of an RPC."""
+
+    verb: str
+    template: str
+    has_body: bool
+    rpc: MethodDescriptor
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The request's fields that the path names."""
+        return tuple(VARIABLE.findall(self.template))
+
+    @property
+    def rpc_path(self) -> str:
+        """What gRPC calls the RPC: /package.Service/Method."""
+        return f"/{self.rpc.containing_service.full_name}/{self.rpc.name}"
+
+    @property
+    def status(self) -> int:
+        return 201 if self.rpc.name.startswith(CREATES) else 200
+
+
+def routes_of(contracts: Iterable[FileDescriptor]) -> list[Route]:
+    """Every binding in the contracts, literal paths before those with variables. Raises ValueError on one unserved."""
+    found = [
+        _route(method, rule)
+        for contract in contracts
+        for service in contract.services_by_name.values()
+        for method in service.methods
+        for rule in _rules(method)
+    ]
+    return sorted(found, key=lambda route: VARIABLE.sub("~", route.template))
+
+
+def _rules(method: MethodDescriptor) -> Iterator[HttpRule]:
+    options = method.GetOptions()
+    if options.HasExtension(annotations_pb2.http):
+        rule = options.Extensions[annotations_pb2.http]
+        yield rule
+        yield from rule.additional_bindings
+
+
+def _route(method: MethodDescriptor, rule: HttpRule) -> Route:
+    verb = rule.WhichOneof("pattern")
+    template = getattr(rule, verb) if verb in ("get", "put", "post", "delete", "patch") else ""
+    variables = VARIABLE.findall(template)
+    unserved = (
+        not template
+        or rule.body not in ("", "*")
+        or rule.response_body
+        or not set(variables) <= set(method.input_type.fields_by_name)
+        or re.search(r"[{}]", VARIABLE.sub("", template))
+        or method.client_streaming
+        or method.server_streaming
+    )
+    if unserved:
+        raise ValueError(f"{method.full_name}: the gateway does not serve this binding: {rule}")
+    return Route(verb.upper(), template, rule.body == "*", method)

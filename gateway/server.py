@@ -1,0 +1,106 @@
+"""The running gateway: channels to the services, an application with a handler per route, a listener."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import cast
+
+import grpc
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web_request import BaseRequest
+
+from gateway import errors, headers
+from gateway.calls import handler
+from gateway.health import Health
+from gateway.routes import routes_of
+from gateway.settings import Settings
+from gateway.traffic import Traffic
+from service_kit.channel import open_channel
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
+from service_kit.pb.flowpin.identity.v1 import identity_pb2
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
+
+CONTRACTS = {
+    "workflow": [identity_pb2.DESCRIPTOR, workflow_pb2.DESCRIPTOR],
+    "deploy": [deploy_pb2.DESCRIPTOR],
+}
+"""Which contracts each service speaks."""
+
+log = structlog.get_logger()
+
+
+class Connection(web.RequestHandler):
+    """One caller's connection; what is not HTTP is refused in the envelope as well."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("The answer has begun already.")
+        response = errors.internal() if status >= 500 else errors.envelope(status, "bad_request", _why(exc))
+        response.headers["X-Request-Id"] = headers.request_id(request.headers)
+        response.force_close()
+        return response
+
+
+@asynccontextmanager
+async def running_gateway(settings: Settings) -> AsyncIterator[int]:
+    """Serve until the block ends; yields the port. Raises OSError when the port is taken."""
+    async with AsyncExitStack() as stack:
+        channels = {
+            name: await stack.enter_async_context(_channel(name, target))
+            for name, target in (("workflow", settings.workflow_target), ("deploy", settings.deploy_target))
+        }
+        traffic = Traffic()
+        runner = web.AppRunner(application(settings, channels, traffic), handler_cancellation=True, shutdown_timeout=1)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        listener = await _listen(runner, settings.listen)
+        log.info("listening", address=f"{settings.listen.rpartition(':')[0]}:{_port(listener)}")
+        try:
+            yield _port(listener)
+        finally:
+            log.info("draining")
+            listener.close()
+            await traffic.drain(settings.drain_seconds)
+
+
+def application(settings: Settings, channels: Mapping[str, grpc.aio.Channel], traffic: Traffic) -> web.Application:
+    app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[traffic.follow])
+    health = Health(channels, traffic)
+    app.router.add_get("/", _front)
+    app.router.add_get("/health/live", health.live)
+    app.router.add_get("/health/ready", health.ready)
+    for name, contracts in CONTRACTS.items():
+        for route in routes_of(contracts):
+            answer = handler(route, channels[name], settings.timeout_seconds)
+            for verb in ("GET", "HEAD") if route.verb == "GET" else (route.verb,):
+                app.router.add_route(verb, route.template, answer)
+    return app
+
+
+def _why(error: BaseException | None) -> str:
+    return "The URL or a header is too long." if isinstance(error, LineTooLong) else "This is not HTTP."
+
+
+async def _front(request: web.Request) -> web.Response:
+    return web.json_response({"name": "Flowpin", "api": "/v1"})
+
+
+def _channel(name: str, target: str) -> grpc.aio.Channel:
+    services = [service for contract in CONTRACTS[name] for service in contract.services_by_name.values()]
+    return open_channel(target, *services)
+
+
+async def _listen(runner: web.AppRunner, address: str) -> asyncio.Server:
+    host, _, port = address.rpartition(":")
+    loop, server = asyncio.get_running_loop(), cast("web.Server", runner.server)
+    return await loop.create_server(lambda: Connection(server, loop=loop), host.strip("[]"), int(port), backlog=1024)
+
+
+def _port(listener: asyncio.Server) -> int:
+    return int(listener.sockets[0].getsockname()[1])

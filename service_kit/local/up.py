@@ -1,0 +1,166 @@
+"""`flowpin up`, from top to bottom."""
+
+import asyncio
+import os
+import shlex
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from service_kit.local import children
+from service_kit.local.announcement import Announcer
+from service_kit.local.children import Children
+from service_kit.local.data_folder import LOOPBACK, DataFolder, Ports, choose_ports, locked
+from service_kit.local.databases import Databases, check_server, embedded_databases, external_databases
+from service_kit.local.errors import CannotRun
+from service_kit.local.health import gateway_is_ready, service_is_ready, until
+from service_kit.local.postgres import START_SECONDS, open_cluster
+from service_kit.local.processes import describe_exit, end_orphans, last_lines, run_to_end
+from service_kit.local.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from service_kit.local.identity import Identity
+
+HEALTHY_SECONDS = 60.0
+STOP_ORDER = ("gateway", "deploy", "workflow", "postgres")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the person asked for; port 0 picks a free one."""
+
+    data: Path
+    port: int
+    database_url: str | None
+
+
+def up(options: Options, environ: Mapping[str, str], console: Console) -> None:
+    """Run everything until SIGINT, SIGTERM or SIGHUP. Raises CannotRun."""
+    with locked(options.data) as folder:
+        asyncio.run(_run(folder, options, environ, Announcer(console)))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the steps of the start share."""
+
+    folder: DataFolder
+    options: Options
+    environ: Mapping[str, str]
+    announcer: Announcer
+    supervisor: Supervisor
+    until_stopped: AsyncExitStack
+
+
+async def _run(folder: DataFolder, options: Options, environ: Mapping[str, str], announcer: Announcer) -> None:
+    supervisor = Supervisor(announcer.say)
+    with _stop_signals(supervisor):
+        async with AsyncExitStack() as until_stopped:
+            run = Run(folder, options, environ, announcer, supervisor, until_stopped)
+            try:
+                await supervisor.until_ended(_start(run))
+            finally:
+                if supervisor.children:
+                    announcer.say("Stopping …")
+                await supervisor.stop(STOP_ORDER)
+    announcer.say("Stopped; nothing is left running.")
+
+
+async def _start(run: Run) -> None:
+    with run.announcer.starting():
+        end_orphans(run.folder)
+        ports = choose_ports(run.folder, run.options.port)
+        ours = Children(run.folder, ports, run.environ)
+        databases = await _database(run)
+        run.supervisor.start(ours.gateway())
+        with run.announcer.step("Who may call"):
+            from service_kit.local.identity import ensure_identity
+
+            identity = ensure_identity(run.folder)
+        # They find the schema as soon as it is there, so their start need not wait for it.
+        run.supervisor.start(ours.workflow(databases))
+        run.supervisor.start(ours.deploy(databases, identity.deploy_token))
+        with run.announcer.step("Roles, schemas and migrations"):
+            await asyncio.gather(*(_migrate(ours, service, databases) for service in ("workflow", "deploy")))
+        with run.announcer.step("Workflow service, deploy service and gateway"):
+            await _all_healthy(ports, run.supervisor)
+    run.folder.write_env(_variables(ports, identity))
+    env_file = shlex.quote(str(run.folder.env_file))
+    run.announcer.ready(_url(ports), identity.person_token, str(identity.project_id), env_file)
+
+
+async def _database(run: Run) -> Databases:
+    if run.options.database_url is not None:
+        with run.announcer.step("Postgres, yours"):
+            await check_server(run.options.database_url)
+        return external_databases(run.options.database_url, run.folder)
+    with run.announcer.step("Postgres, embedded"):
+        cluster = await run.until_stopped.enter_async_context(open_cluster(run.folder))
+        child = children.postgres(cluster)
+        run.supervisor.start(child)
+        if not await until(lambda: cluster.is_ready(child.process), START_SECONDS):
+            raise CannotRun(f"Postgres did not get ready. The end of {child.log}:\n{last_lines(child.log)}")
+    return embedded_databases(cluster)
+
+
+async def _migrate(ours: Children, service: str, databases: Databases) -> None:
+    log = ours.folder.fresh_log(f"{service}-migrate")
+    if code := await run_to_end(ours.migration(service, databases), log):
+        raise CannotRun(f"{service} migrate {describe_exit(code)}. The end of {log}:\n{last_lines(log)}")
+
+
+async def _all_healthy(ports: Ports, supervisor: Supervisor) -> None:
+    async def healthy(name: str, check: Callable[[], Awaitable[bool]]) -> None:
+        if not await until(check, HEALTHY_SECONDS):
+            log = supervisor.children[name].log
+            raise CannotRun(f"{name} is not ready after {HEALTHY_SECONDS:.0f} s. The end of {log}:\n{last_lines(log)}")
+
+    await asyncio.gather(
+        healthy("workflow", lambda: service_is_ready(ports.workflow)),
+        healthy("deploy", lambda: service_is_ready(ports.deploy)),
+    )
+    # Asked last: a call to a service that is not there yet would make it wait before it tries again.
+    await healthy("gateway", lambda: gateway_is_ready(ports.gateway))
+
+
+def _variables(ports: Ports, identity: "Identity") -> dict[str, str]:
+    url, token = _url(ports), identity.person_token
+    return {
+        "FLOWPIN_URL": url,
+        "FLOWPIN_TOKEN": token,
+        "FLOWPIN_ORG_ID": str(identity.org_id),
+        "FLOWPIN_PROJECT_ID": str(identity.project_id),
+        "FLOWPIN_WORKFLOW_GRPC": f"{LOOPBACK}:{ports.workflow}",
+        "FLOWPIN_DEPLOY_GRPC": f"{LOOPBACK}:{ports.deploy}",
+        "FLOWPIN_PID": str(os.getpid()),
+        # What clients of the platform read.
+        "DYNAMIQ_API_BASE_URL": url,
+        "DYNAMIQ_API_TOKEN": token,
+        "DYNAMIQ_PERSONAL_ACCESS_TOKEN": token,
+        "DYNAMIQ_ORG_ID": str(identity.org_id),
+        "DYNAMIQ_PROJECT_ID": str(identity.project_id),
+    }
+
+
+def _url(ports: Ports) -> str:
+    return f"http://{LOOPBACK}:{ports.gateway}"
+
+
+@contextmanager
+def _stop_signals(supervisor: Supervisor) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored under nohup
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, supervisor.ask_to_stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,167 @@
+"""The gateway as a process: health, logs, the drain."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+
+import aiohttp
+import pytest
+from gateway_fixtures import WORKFLOW, Backend, Observed, running_world
+from grpc_health.v1 import health_pb2
+from structlog.testing import capture_logs
+
+VERSION = f"/v1/workflows/{WORKFLOW}/versions/latest"
+
+
+@pytest.fixture
+async def world():
+    async with running_world() as world:
+        yield world
+
+
+async def test_the_gateway_is_live_without_a_token_and_without_its_services(world):
+    await world.backend.stop()
+
+    answer = await world.get("/health/live", authorization=None)
+
+    assert answer.status == 200
+
+
+async def test_the_gateway_is_ready_when_both_services_serve(world):
+    answer = await world.get("/health/ready", authorization=None)
+
+    assert answer.status == 200
+    assert answer.json == {"status": "ready", "services": {"workflow": "serving", "deploy": "serving"}}
+
+
+async def test_the_gateway_is_not_ready_while_a_service_is_not(world):
+    await world.backend.health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    answer = await world.get("/health/ready")
+
+    assert answer.status == 503
+    assert answer.json["services"] == {"workflow": "not_serving", "deploy": "not_serving"}
+
+
+async def test_the_gateway_is_ready_again_when_its_services_are_back(world):
+    await world.backend.stop()
+    down = await world.get("/health/ready")
+    await world.backend.start()
+
+    back = await ready_within(world, 10)
+
+    assert down.status == 503
+    assert down.json["services"]["deploy"] == "unreachable"
+    assert back.status == 200
+
+
+async def test_the_front_page_points_at_v1(world):
+    answer = await world.get("/", authorization=None)
+
+    assert answer.json == {"name": "Flowpin", "api": "/v1"}
+
+
+async def test_a_call_is_one_line_in_the_log_without_token_or_body(world):
+    with capture_logs() as lines:
+        await world.post(f"/v1/workflows/{WORKFLOW}/save", {"flow": "SECRET", "flow_ui": {}}, x_request_id="call-3")
+
+    [line] = lines
+    assert line.pop("duration_ms") > 0
+    assert line == {
+        "event": "request",
+        "log_level": "info",
+        "request_id": "call-3",
+        "method": "POST",
+        "route": "/v1/workflows/{workflow_id}/save",
+        "status": 200,
+    }
+
+
+async def test_a_taken_port_is_a_clear_error(world):
+    process = await start_gateway(GATEWAY_LISTEN=world.url.removeprefix("http://"))
+
+    _, complaint = await process.communicate()
+
+    assert process.returncode == 1
+    assert complaint.decode().splitlines()[-1].startswith("Cannot listen on 127.0.0.1:")
+
+
+async def test_help_names_every_setting():
+    process = await start_gateway("--help")
+
+    explained, _ = await process.communicate()
+
+    assert process.returncode == 0
+    assert b"GATEWAY_MAX_BODY_BYTES=35651584" in explained
+
+
+async def test_after_sigterm_calls_under_way_finish_and_no_new_ones_begin():
+    backend = Backend(Observed(hangs=True))
+    await backend.start()
+    process = await start_gateway(GATEWAY_WORKFLOW_TARGET=f"127.0.0.1:{backend.port}", GATEWAY_DRAIN_SECONDS="10")
+    url = await listening(process)
+
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer x"}) as http:
+        under_way = asyncio.create_task(http.get(url + VERSION))
+        await backend.observed.arrived.wait()
+        async with http.get(url + "/health/live") as kept_open:
+            assert kept_open.status == 200
+        process.send_signal(signal.SIGTERM)
+        await logged(process, "draining")
+        async with http.get(url + "/health/ready") as ready:
+            assert ready.status == 503
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await http.get(url + "/health/live")
+        backend.observed.go_on.set()
+        response = await under_way
+
+    assert response.status == 200
+    assert await asyncio.wait_for(process.wait(), 5) == 0
+    await backend.stop()
+
+
+async def test_the_drain_ends_when_its_time_is_up():
+    backend = Backend(Observed(hangs=True))
+    await backend.start()
+    process = await start_gateway(GATEWAY_WORKFLOW_TARGET=f"127.0.0.1:{backend.port}", GATEWAY_DRAIN_SECONDS="0.2")
+    url = await listening(process)
+
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer x"}) as http:
+        under_way = asyncio.create_task(http.get(url + VERSION))
+        await backend.observed.arrived.wait()
+        process.send_signal(signal.SIGTERM)
+
+        assert await asyncio.wait_for(process.wait(), 5) == 0
+        with pytest.raises(aiohttp.ClientError):
+            await under_way
+    await backend.stop()
+
+
+async def ready_within(world, seconds: int):
+    for _ in range(seconds * 10):
+        answer = await world.get("/health/ready")
+        if answer.status == 200:
+            break
+        await asyncio.sleep(0.1)
+    return answer
+
+
+async def start_gateway(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "serve", *arguments,
+        env={**os.environ, "GATEWAY_LISTEN": "127.0.0.1:0", "GATEWAY_LOG_FORMAT": "json", **environment},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+
+
+async def listening(process: asyncio.subprocess.Process) -> str:
+    return f"http://{(await logged(process, 'listening'))['address']}"
+
+
+async def logged(process: asyncio.subprocess.Process, event: str) -> dict:
+    async for line in process.stderr:
+        if (found := json.loads(line))["event"] == event:
+            return found
+    raise AssertionError(f"the gateway ended before it logged {event}")

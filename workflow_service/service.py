@@ -1,0 +1,34 @@
+"""The workflow service put together: pool, servicers, server."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+
+from service_kit import db
+from service_kit.directory import Directory
+from service_kit.pb.flowpin.identity.v1.identity_pb2_grpc import add_IdentityServiceServicer_to_server
+from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import add_WorkflowServiceServicer_to_server
+from service_kit.server import running_server, usual_checks
+from workflow_service import MIGRATIONS, SCHEMA
+from workflow_service.identity import IdentityServicer
+from workflow_service.roles import ROLES, SERVICES
+from workflow_service.servicer import WorkflowServicer
+from workflow_service.settings import Settings
+
+
+@asynccontextmanager
+async def running_workflow_service(settings: Settings, schema: str = SCHEMA) -> AsyncIterator[int]:
+    """Serve until the block ends; yields the port. Raises AccessFileError, or RuntimeError when the port is taken."""
+    directory = Directory(settings.access_file)
+    async with db.open_pool(settings.database_url.get_secret_value(), schema, settings.pool_size) as pool:
+
+        def register(server: grpc.aio.Server) -> None:
+            add_WorkflowServiceServicer_to_server(WorkflowServicer(pool, settings.max_flow_bytes), server)
+            add_IdentityServiceServicer_to_server(IdentityServicer(directory), server)
+
+        checks = usual_checks(pool, MIGRATIONS, directory)
+        async with running_server(
+            settings, SERVICES, register, directory=directory, roles=ROLES, checks=checks
+        ) as port:
+            yield port
