@@ -1,7 +1,9 @@
-"""Makes the committed stubs from protos/: `python -m service_kit.codegen`."""
+"""Makes the committed stubs from protos/: `python -m service_kit.codegen`; `check` compares, `image FILE` is for buf."""
 
+import filecmp
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 import grpc_tools
@@ -10,9 +12,9 @@ from grpc_tools import protoc
 
 ROOT = Path(__file__).parent.parent
 PROTOS = ROOT / "protos"
+STUBS = Path("service_kit/pb")
+PLUGINS = ("python", "grpc_python", "mypy", "mypy_grpc")
 SCRIPTS = Path(sysconfig.get_path("scripts"))
-
-
 IMPORTS = [
     f"-I{Path(grpc_tools.__file__).parent / '_proto'}",
     f"-I{Path(annotations_pb2.__file__).parents[2]}",
@@ -21,17 +23,26 @@ IMPORTS = [
 
 def generate(out: Path) -> None:
     """Write the stubs and their types below `out`/service_kit/pb."""
-    sources = [f"service_kit/pb/{path.relative_to(PROTOS)}" for path in sorted(PROTOS.rglob("*.proto"))]
-    pb = out / "service_kit" / "pb"
-    pb.mkdir(parents=True, exist_ok=True)
+    sources = [str(STUBS / path.relative_to(PROTOS)) for path in sorted(PROTOS.rglob("*.proto"))]
+    (out / STUBS).mkdir(parents=True, exist_ok=True)
     # The first include path makes protoc write imports that Python resolves without rewriting.
     run(
-        f"-Iservice_kit/pb={PROTOS}",
+        f"-I{STUBS}={PROTOS}",
         *IMPORTS,
         *(f"--plugin={plugin}={SCRIPTS / plugin}" for plugin in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")),
-        *(f"--{plugin}_out={out}" for plugin in ("python", "grpc_python", "mypy", "mypy_grpc")),
+        *(f"--{plugin}_out={'quiet:' if 'mypy' in plugin else ''}{out}" for plugin in PLUGINS),
         *sources,
     )
+
+
+def stale_stubs() -> list[str]:
+    """The committed stubs that are not what the contracts make now."""
+    with tempfile.TemporaryDirectory() as folder:
+        generate(Path(folder))
+        made = {path.relative_to(folder) for path in (Path(folder) / STUBS).rglob("*.py*") if path.is_file()}
+        kept = {path.relative_to(ROOT) for path in (ROOT / STUBS).rglob("*.py*") if path.suffix in (".py", ".pyi")}
+        _, differing, missing = filecmp.cmpfiles(folder, ROOT, [str(path) for path in made], shallow=False)
+        return sorted([*differing, *missing, *(str(path) for path in kept - made)])
 
 
 def image(out: Path) -> None:
@@ -45,5 +56,18 @@ def run(*arguments: str) -> None:
         sys.exit("protoc failed")
 
 
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case []:
+            generate(ROOT)
+        case ["check"]:
+            if stale := stale_stubs():
+                sys.exit("Stale, run python -m service_kit.codegen:\n" + "\n".join(stale))
+        case ["image", out]:
+            image(Path(out))
+        case _:
+            sys.exit(__doc__)
+
+
 if __name__ == "__main__":
-    generate(ROOT)
+    main(sys.argv[1:])

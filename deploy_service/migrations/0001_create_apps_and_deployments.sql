@@ -1,5 +1,8 @@
 -- migrate:up
 
+SET LOCAL lock_timeout = '5s';
+SET LOCAL statement_timeout = '60s';
+
 -- What runs flows; the same for every project.
 CREATE TABLE runtimes (
     id uuid NOT NULL,

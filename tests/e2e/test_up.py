@@ -94,7 +94,10 @@ def _processes_below(parent: int, depth: int) -> set[int]:
 
 
 def _program(pid: int) -> str:
-    words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:  # gone meanwhile
+        return ""
     return words[words.index("-m") + 1] if "-m" in words else Path(words[0]).name
 
 
@@ -276,7 +279,7 @@ def test_a_child_that_crashes_five_times_ends_the_run_with_its_last_lines(tmp_pa
     assert up.ended() == 1
 
     assert "gateway ended with exit code 1, the 5th time in 30 seconds" in up.output
-    assert "GATEWAY_LOG_LEVEL: Input should be" in up.output
+    assert "whisper" in up.output
     assert not alive(family)
 
 
