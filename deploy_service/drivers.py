@@ -1,6 +1,7 @@
 """What brings a deployment up. `instant` has nothing to wait for; `scripted` stands in for slow and failing ones."""
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -44,10 +45,10 @@ class ScriptedDriver:
 
     @staticmethod
     def _parse(step: str) -> tuple[str, timedelta]:
-        name, _, seconds = step.partition(":")
-        if name not in ("ok", "delay", "fail", "hang") or (name == "delay") != bool(seconds):
+        found = re.fullmatch(r"(ok|fail|hang)|(delay):(\d{1,6}(?:\.\d+)?)", step)
+        if found is None:
             raise ValueError(f"rollout_script: {step!r} is none of ok, delay:SECONDS, fail, hang")
-        return name, timedelta(seconds=float(seconds or 0))
+        return found[1] or found[2], timedelta(seconds=float(found[3] or 0))
 
     async def roll_out(self, deployment: Deployment) -> None:
         name, delay = self._steps[min(deployment.number, len(self._steps)) - 1]

@@ -72,8 +72,9 @@ class Deployment:
     def is_finished(self) -> bool:
         return self.finished_at is not None
 
-    def check_cancelable(self) -> None:
-        if self.status in ("succeeded", "failed"):
+    def check_canceled(self) -> None:
+        """Raises DeploymentFinished when it had come to another end before the cancel."""
+        if self.status != "canceled":
             raise DeploymentFinished(self.status)
 
 

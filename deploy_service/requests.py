@@ -10,6 +10,10 @@ from service_kit.errors import InvalidFields
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
 from service_kit.times import between, moment
 
+STATUSES = {
+    number: name.removeprefix("DEPLOYMENT_STATUS_").lower() for name, number in pb.DeploymentStatus.items() if number
+}
+
 
 def optional(request: Any, field: str) -> str | None:
     """A string field, None when it was left out."""
@@ -51,10 +55,11 @@ def app_filter(project: Project, request: pb.ListAppsRequest) -> AppFilter:
 def history_filter(request: pb.ListDeploymentsRequest) -> HistoryFilter:
     """Raises InvalidFields."""
     started_from, started_to = between("started_at", request.started_at)
-    status = pb.DeploymentStatus.Name(request.status) if request.HasField("status") else None
+    if request.HasField("status") and request.status not in STATUSES:
+        raise InvalidFields({"status": f"must be one of {', '.join(STATUSES.values())}"})
     return HistoryFilter(
         environment=optional(request, "environment"),
-        status=status.removeprefix("DEPLOYMENT_STATUS_").lower() if status else None,
+        status=STATUSES[request.status] if request.HasField("status") else None,
         live_at=moment("live_at", request.live_at) if request.HasField("live_at") else None,
         started_from=started_from,
         started_to=started_to,

@@ -17,6 +17,7 @@ from service_kit.ids import new_id
 
 POLL_SECONDS = 0.25
 MOST_AT_ONCE = 50
+DATABASE_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 log = structlog.get_logger()
 
@@ -62,7 +63,7 @@ class RolloutWorker:
                 try:
                     await self._claim()
                     await self._renew()
-                except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                except DATABASE_FAILURES as error:
                     log.warning("rollouts_wait_for_database", error=repr(error))
                 await asyncio.sleep(POLL_SECONDS)
         finally:
@@ -71,10 +72,14 @@ class RolloutWorker:
     async def _claim(self) -> None:
         if len(self._tasks) >= MOST_AT_ONCE:
             return
+        # What is under way here stays out: after the database was away, its leases have run out too.
+        mine = [key for key, task in self._tasks.items() if not task.done()]
         async with self._pool.acquire() as db:
-            claimed = await rollouts.claim_rollouts(db, self._owner, self._lease, MOST_AT_ONCE - len(self._tasks))
+            claimed = await rollouts.claim_rollouts(
+                db, self._owner, self._lease, mine, MOST_AT_ONCE - len(self._tasks)
+            )
         for deployment, taken_over in claimed:
-            self._tasks[deployment.id] = asyncio.create_task(self._roll_out(deployment, taken_over))
+            self._tasks[deployment.id] = asyncio.create_task(self._work(deployment, taken_over))
 
     async def _renew(self) -> None:
         self._tasks = {key: task for key, task in self._tasks.items() if not task.done()}
@@ -89,13 +94,20 @@ class RolloutWorker:
         for task in list(self._tasks.values()):
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        with suppress(*DATABASE_FAILURES):
             async with self._pool.acquire() as db:
                 await rollouts.release_leases(db, self._owner)
 
-    async def _roll_out(self, deployment: Deployment, taken_over: bool) -> None:
+    async def _work(self, deployment: Deployment, taken_over: bool) -> None:
         structlog.contextvars.bind_contextvars(deployment=str(deployment.id), app=str(deployment.app_id))
         log.info("rollout_started", taken_over=taken_over)
+        try:
+            await self._roll_out(deployment, taken_over)
+        except DATABASE_FAILURES as error:
+            # How it went could not be written down: the lease runs out, and the rollout is claimed again.
+            log.warning("rollout_waits_for_database", error=repr(error))
+
+    async def _roll_out(self, deployment: Deployment, taken_over: bool) -> None:
         left = (deployment.started_at + self._timeout - datetime.now(UTC)).total_seconds()
         if taken_over:
             left = min(left, self._takeover.total_seconds())

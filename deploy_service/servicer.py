@@ -157,10 +157,9 @@ class DeployServicer(rpc.DeployServiceServicer):
             project_id, app_id = await deployments.find_app_of(db, caller.visible, deployment_id)
             caller.require(project_id)
             await apps.lock_app(db, [project_id], app_id)
-            deployment = await deployments.get_deployment(db, [project_id], app_id, deployment_id)
-            deployment.check_cancelable()
             await rollouts.cancel(db, project_id, app_id, deployment_id, None, None)
             deployment = await deployments.get_deployment(db, [project_id], app_id, deployment_id)
+            deployment.check_canceled()
         return pb.CancelDeploymentResponse(data=deployment_message(deployment))
 
     async def ListRuntimes(self, request: pb.ListRuntimesRequest, context: Context) -> pb.ListRuntimesResponse:

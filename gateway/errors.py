@@ -48,7 +48,7 @@ def of_service(error: ServiceError, in_path: Collection[str] = ()) -> web.Respon
     wrong_in_path = {field: sentence for field, sentence in error.fields.items() if field in in_path}
     if error.code is StatusCode.INVALID_ARGUMENT and wrong_in_path:
         # A path that cannot be names nothing, whatever else is wrong.
-        return envelope(404, "not_found", "There is no such thing.", wrong_in_path)
+        return envelope(404, "not_found", "There is no such thing.", {**wrong_in_path, "reason": error.reason})
     status, code = ANSWERS.get(error.code, INTERNAL)
     if error.code is StatusCode.RESOURCE_EXHAUSTED and error.reason in REASONS_OF_SIZE:
         status, code = TOO_LARGE

@@ -41,8 +41,14 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
             raise ConnectionError("The answer has begun already.")
-        response = errors.internal() if status >= 500 else errors.envelope(status, "bad_request", _why(exc))
-        response.headers["X-Request-Id"] = headers.request_id(request.headers)
+        request_id = headers.request_id(request.headers)
+        if status >= 500:
+            log.error("connection_broke", request_id=request_id, exc_info=exc)
+            response = errors.internal()
+        else:
+            log.info("request", request_id=request_id, status=status, why=type(exc).__name__)
+            response = errors.envelope(status, "bad_request", _why(exc))
+        response.headers["X-Request-Id"] = request_id
         response.force_close()
         return response
 

@@ -99,12 +99,13 @@ def parse_access_file(text: str) -> AccessFile:
     """Read access.yaml. Raises AccessFileError naming the entry that is wrong."""
     try:
         access = AccessFile.model_validate(yaml.safe_load(text) or {})
-    except yaml.YAMLError as error:
-        raise AccessFileError(f"not YAML: {error}") from None
     except ValidationError as error:
         # Never the input: it may hold a token pasted where its hash belongs.
         problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
         raise AccessFileError("; ".join(problems)) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # PyYAML lets a ValueError out for what only looks like a date or a number.
+        raise AccessFileError(f"not YAML: {error}") from None
     _check_references(access)
     return access
 

@@ -1,6 +1,7 @@
 """Packs a flow for the Dynamiq SDK: a ZIP of config.yaml, which Workflow.from_yaml_file loads, and main.py."""
 
 import io
+import re
 import zipfile
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -40,7 +41,7 @@ def load_problems(nodes: list[dict[str, Any]]) -> dict[str, str]:
         path = f"flow.nodes[{index}]"
         for where in _connections(node, path):
             problems[where] = "cannot be exported yet: connections come with the node catalogue"
-        depends = node.get("depends") or []
+        depends = node.get("depends", [])
         if not isinstance(depends, list):
             problems[f"{path}.depends"] = 'must be a list of {"node", "option"?, "trigger"?}'
             continue
@@ -88,8 +89,8 @@ def _config(flow: dict[str, Any]) -> str:
     config = {
         "connections": {},
         "nodes": _escape(nodes),
-        "flows": {flow_id: {"nodes": list(nodes), **_escape(extra)}},
-        "workflows": {WORKFLOW_ID: {"flow": flow_id}},
+        "flows": {flow_id: _escape({"nodes": list(nodes), **extra})},
+        "workflows": {WORKFLOW_ID: {"flow": _escape(flow_id)}},
     }
     return yaml.dump(config, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False)
 
@@ -101,10 +102,16 @@ class _Dumper(yaml.CSafeDumper):
         return True
 
 
+# The SDK's loader reads 1e5 as a number, PyYAML as text: text that looks so is quoted.
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 def _escape(value: Any) -> Any:
-    """The same with each literal `${` escaped: the SDK's loader takes it for a variable."""
+    """The same with each literal `${` escaped, and so the backslashes before it: the SDK's loader reads both."""
     if isinstance(value, str):
-        return value.replace("${", "\\${")
+        return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
     if isinstance(value, dict):
         return {key: _escape(child) for key, child in value.items()}
     if isinstance(value, list):

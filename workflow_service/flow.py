@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -98,18 +99,31 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _lenient(utf8: bytes) -> Any:
+    """The document with each number that is out of range as an infinity; None when it has yet other problems."""
     try:
-        return json.loads(utf8.decode("utf-8"))
-    except ValueError:
+        return json.loads(utf8.decode("utf-8"), parse_int=_int_or_infinity)
+    except (ValueError, RecursionError):
         return None
+
+
+def _int_or_infinity(digits: str) -> float:
+    try:
+        return int(digits)
+    except ValueError:
+        return math.inf
 
 
 def _repeated_keys(field: str, utf8: bytes) -> dict[str, str]:
     problems: dict[str, str] = {}
-    for path, value in _walk(field, json.loads(utf8.decode("utf-8"), object_pairs_hook=_Pairs)):
+    try:
+        document = json.loads(utf8.decode("utf-8"), object_pairs_hook=_Pairs, parse_int=str)
+    except (ValueError, RecursionError):
+        # Something is wrong further on, too.
+        return {field: "has an object with a key more than once"}
+    for path, value in _walk(field, document):
         if isinstance(value, _Pairs):
             count = Counter(key for key, _ in value)
-            problems |= {f"{path}.{key}": "stands there more than once" for key in count if count[key] > 1}
+            problems |= {f"{path}.{_shown(key)}": "stands there more than once" for key in count if count[key] > 1}
     return problems
 
 
@@ -133,9 +147,15 @@ def _walk(path: str, value: Any) -> Iterator[tuple[str, Any]]:
         path, value = left.pop()
         yield path, value
         if isinstance(value, dict | _Pairs):
-            left += [(f"{path}.{key}", child) for key, child in (value.items() if isinstance(value, dict) else value)]
+            pairs = value.items() if isinstance(value, dict) else value
+            left += [(f"{path}.{_shown(key)}", child) for key, child in pairs]
         elif isinstance(value, list):
             left += [(f"{path}[{index}]", child) for index, child in enumerate(value)]
+
+
+def _shown(key: str) -> str:
+    # Half a surrogate pair fits into no message.
+    return key.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _depth(value: Any) -> int:

@@ -163,7 +163,7 @@ async def list_history(
             + COLUMNS
             + """
             FROM deployments d
-            WHERE d.project_id = $1 AND d.app_id = $2 AND d.number <= $3 AND d.number > $3 - $4
+            WHERE d.project_id = $1 AND d.app_id = $2 AND d.number <= $3::bigint AND d.number > $3 - $4
             ORDER BY d.number DESC
             """,
             project_id,
@@ -177,7 +177,7 @@ async def list_history(
             + COLUMNS
             + """
             FROM deployments d
-            WHERE d.project_id = $1 AND d.app_id = $2 AND d.number > $3 AND d.number <= $3 + $4
+            WHERE d.project_id = $1 AND d.app_id = $2 AND d.number > $3::bigint AND d.number <= $3 + $4
             ORDER BY d.number
             """,
             project_id,

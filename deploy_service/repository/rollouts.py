@@ -9,13 +9,16 @@ from deploy_service.repository.deployments import COLUMNS, deployment_from
 from service_kit.db import Connection
 
 
-async def claim_rollouts(db: Connection, owner: UUID, lease: timedelta, most: int) -> list[tuple[Deployment, bool]]:
-    """Take up to `most` rollouts that nobody works on; True for one whose replica has died over it."""
+async def claim_rollouts(
+    db: Connection, owner: UUID, lease: timedelta, mine: Sequence[UUID], most: int
+) -> list[tuple[Deployment, bool]]:
+    """Take up to `most` rollouts, none of `mine`, that nobody works on; True for one whose replica has died over it."""
     rows = await db.fetch(
         """
         WITH free AS (
             SELECT project_id, app_id, number, lease_owner IS NOT NULL AS taken_over FROM deployments
             WHERE finished_at IS NULL AND (lease_until IS NULL OR lease_until < clock_timestamp())
+              AND id <> ALL($4)
             ORDER BY started_at LIMIT $3
             FOR UPDATE SKIP LOCKED
         )
@@ -29,6 +32,7 @@ async def claim_rollouts(db: Connection, owner: UUID, lease: timedelta, most: in
         owner,
         lease,
         most,
+        mine,
     )
     return [(deployment_from(row), row["taken_over"]) for row in rows]
 

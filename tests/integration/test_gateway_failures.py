@@ -69,6 +69,7 @@ async def test_a_malformed_id_in_a_path_is_a_404(world):
     answer = await world.get("/v1/workflows/nope/versions/latest")
 
     assert (answer.status, answer.error["code"]) == (404, "not_found")
+    assert answer.details == {"workflow_id": "must be a UUID", "reason": "INVALID_REQUEST"}
 
 
 async def test_a_malformed_id_in_a_path_is_a_404_whatever_else_is_wrong(world):

@@ -12,6 +12,8 @@ from gateway_fixtures import WORKFLOW, Backend, Observed, running_world
 from grpc_health.v1 import health_pb2
 from structlog.testing import capture_logs
 
+from gateway.settings import Settings
+
 VERSION = f"/v1/workflows/{WORKFLOW}/versions/latest"
 
 
@@ -80,12 +82,12 @@ async def test_a_call_is_one_line_in_the_log_without_token_or_body(world):
 
 
 async def test_a_taken_port_is_a_clear_error(world):
-    process = await start_gateway(GATEWAY_LISTEN=world.url.removeprefix("http://"))
+    process = await start_gateway("serve", GATEWAY_LISTEN=world.url.removeprefix("http://"))
 
     _, complaint = await process.communicate()
 
     assert process.returncode == 1
-    assert complaint.decode().splitlines()[-1].startswith("Cannot listen on 127.0.0.1:")
+    assert complaint.decode().splitlines()[-1].startswith("gateway: cannot listen on 127.0.0.1:")
 
 
 async def test_help_names_every_setting():
@@ -94,13 +96,15 @@ async def test_help_names_every_setting():
     explained, _ = await process.communicate()
 
     assert process.returncode == 0
-    assert b"GATEWAY_MAX_BODY_BYTES=35651584" in explained
+    assert all(f"GATEWAY_{name.upper()}".encode() in explained for name in Settings.model_fields)
 
 
 async def test_after_sigterm_calls_under_way_finish_and_no_new_ones_begin():
     backend = Backend(Observed(hangs=True))
     await backend.start()
-    process = await start_gateway(GATEWAY_WORKFLOW_TARGET=f"127.0.0.1:{backend.port}", GATEWAY_DRAIN_SECONDS="10")
+    process = await start_gateway(
+        "serve", GATEWAY_WORKFLOW_TARGET=f"127.0.0.1:{backend.port}", GATEWAY_DRAIN_SECONDS="10"
+    )
     url = await listening(process)
 
     async with aiohttp.ClientSession(headers={"Authorization": "Bearer x"}) as http:
@@ -125,7 +129,9 @@ async def test_after_sigterm_calls_under_way_finish_and_no_new_ones_begin():
 async def test_the_drain_ends_when_its_time_is_up():
     backend = Backend(Observed(hangs=True))
     await backend.start()
-    process = await start_gateway(GATEWAY_WORKFLOW_TARGET=f"127.0.0.1:{backend.port}", GATEWAY_DRAIN_SECONDS="0.2")
+    process = await start_gateway(
+        "serve", GATEWAY_WORKFLOW_TARGET=f"127.0.0.1:{backend.port}", GATEWAY_DRAIN_SECONDS="0.2"
+    )
     url = await listening(process)
 
     async with aiohttp.ClientSession(headers={"Authorization": "Bearer x"}) as http:
@@ -150,7 +156,7 @@ async def ready_within(world, seconds: int):
 
 async def start_gateway(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "serve", *arguments,
+        sys.executable, "-m", "gateway", *arguments,
         env={**os.environ, "GATEWAY_LISTEN": "127.0.0.1:0", "GATEWAY_LOG_FORMAT": "json", **environment},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip

@@ -1,0 +1,34 @@
+"""What the README says is so: its transcripts print what it shows, and its tables leave nothing out."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import deploy_service.settings
+import gateway.settings
+import workflow_service.settings
+from tests.e2e import transcript
+from tests.e2e.up_process import Up
+
+SETTINGS = [workflow_service.settings.Settings, deploy_service.settings.Settings, gateway.settings.Settings]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the transcript is written for curl, which is not installed")
+def test_the_transcripts_print_what_the_readme_shows(tmp_path: Path):
+    up = Up(tmp_path / "data").start().ready()
+
+    printed = transcript.printed(up.data / "env")
+    up.end()
+
+    expected = [transcript.alike(block.expected) for block in transcript.blocks()]
+    assert [transcript.alike(text) for text in printed] == expected
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.__module__)
+def test_every_setting_stands_in_the_readme(settings):
+    readme = transcript.README.read_text()
+
+    missing = [name for name in settings.model_fields if name.upper() not in readme]
+
+    assert missing == []
