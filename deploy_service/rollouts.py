@@ -75,9 +75,7 @@ class RolloutWorker:
         # What is under way here stays out: after the database was away, its leases have run out too.
         mine = [key for key, task in self._tasks.items() if not task.done()]
         async with self._pool.acquire() as db:
-            claimed = await rollouts.claim_rollouts(
-                db, self._owner, self._lease, mine, MOST_AT_ONCE - len(self._tasks)
-            )
+            claimed = await rollouts.claim_rollouts(db, self._owner, self._lease, mine, MOST_AT_ONCE - len(self._tasks))
         for deployment, taken_over in claimed:
             self._tasks[deployment.id] = asyncio.create_task(self._work(deployment, taken_over))
 

@@ -26,7 +26,7 @@ WORKFLOW = workflow_pb2.DESCRIPTOR.services_by_name["WorkflowService"]
 
 @asynccontextmanager
 async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> AsyncIterator[int]:
-    """Serve until the block ends; yields the port. Raises AccessFileError, RuntimeError, or ValueError for a setting."""
+    """Serve until the block ends; yields the port. Raises AccessFileError, RuntimeError or ValueError."""
     if settings.workflow_token is None:
         raise RuntimeError("serve needs the setting workflow_token")
     directory = Directory(settings.access_file)
@@ -45,7 +45,9 @@ async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> As
             add_DeployServiceServicer_to_server(servicer, server)
 
         checks = usual_checks(pool, MIGRATIONS, directory)
-        async with running_server(settings, SERVICES, register, directory=directory, roles=ROLES, checks=checks) as port:
+        async with running_server(
+            settings, SERVICES, register, directory=directory, roles=ROLES, checks=checks
+        ) as port:
             yield port
 
 
@@ -66,4 +68,3 @@ async def working_rollouts(pool: db.Pool, driver: Driver, settings: Settings) ->
         working.cancel()
         with suppress(asyncio.CancelledError):
             await working
-

@@ -15,7 +15,7 @@ from service_kit import auth
 from service_kit.db import Connection, Pool
 from service_kit.idempotency import Context, once, replay
 from service_kit.ids import new_id
-from service_kit.paging import order_by, page_of
+from service_kit.paging import page_of
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2_grpc as rpc
 
@@ -31,10 +31,9 @@ class DeployServicer(rpc.DeployServiceServicer):
 
     async def ListApps(self, request: pb.ListAppsRequest, context: Context) -> pb.ListAppsResponse:
         project = auth.caller().project(UUID(request.project_id))
-        page = page_of(request)
-        order = order_by(request.sort, apps.SORTS, default="name")
+        page = page_of(request, apps.SORTS, default="name")
         async with self._pool.acquire() as db:
-            found, total = await apps.list_apps(db, app_filter(project, request), order, page)
+            found, total = await apps.list_apps(db, app_filter(project, request), page)
         messages = [app_message(app, project, self._domain) for app in found]
         return pb.ListAppsResponse(data=messages, pagination=pb.Pagination(**page.of(total)))
 
@@ -126,8 +125,8 @@ class DeployServicer(rpc.DeployServiceServicer):
         return await once(*arguments, deploy)
 
     async def ListDeployments(self, request: pb.ListDeploymentsRequest, context: Context) -> pb.ListDeploymentsResponse:
-        page = page_of(request)
-        newest_first = order_by(request.sort, HISTORY_SORTS, default="-started_at").startswith("number DESC")
+        page = page_of(request, HISTORY_SORTS, default="-started_at")
+        newest_first = page.order_by.startswith("number DESC")
         app_id, where = UUID(request.app_id), history_filter(request)
         async with self._pool.acquire() as db:
             project_id, total = await apps.find_project(db, auth.caller().projects, app_id)

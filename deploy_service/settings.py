@@ -4,13 +4,13 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from service_kit.settings import ServiceSettings, settings_config
+from service_kit.settings import Address, ServiceSettings, settings_config
 
 
 class Settings(ServiceSettings):
     model_config = settings_config("DEPLOY_")
 
-    listen: str = "127.0.0.1:50052"
+    listen: Address = "127.0.0.1:50052"
     """Where to serve, host:port; port 0 picks a free one."""
     workflow_target: str = "127.0.0.1:50051"
     """Where the workflow service answers: host:port, several with commas between them."""

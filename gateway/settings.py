@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from service_kit.settings import settings_config
+from service_kit.settings import Address, settings_config
 
 
 class Settings(BaseSettings):
@@ -13,7 +13,7 @@ class Settings(BaseSettings):
 
     model_config = settings_config("GATEWAY_")
 
-    listen: str = "127.0.0.1:8080"
+    listen: Address = "127.0.0.1:8080"
     """Where to serve, host:port; port 0 picks a free one."""
     workflow_target: str = "127.0.0.1:50051"
     """Where the workflow service listens: host:port, several separated by commas."""

@@ -1,4 +1,7 @@
-"""Makes the committed stubs from protos/: `python -m service_kit.codegen`; `check` compares, `image FILE` is for buf."""
+"""Makes the committed stubs from protos/: `python -m service_kit.codegen [check | image FILE]`.
+
+Without a word it writes them; `check` compares them; `image` writes the descriptor set that buf lints.
+"""
 
 import filecmp
 import sys

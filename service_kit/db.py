@@ -60,20 +60,32 @@ def only(row: Row | None) -> Row:
     return row
 
 
+AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shutting down, starting up, crashed
+    asyncpg.InsufficientResourcesError,  # too many connections, disk full
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
+"""What says that the database cannot be used now, whatever is asked of it."""
+
+FAILURES = (asyncpg.PostgresError, *AWAY)
+"""All that a use of the database can raise."""
+
+
 def service_error(error: Exception) -> ServiceError:
-    """What a failure of Postgres, or of the way to it, means to the caller."""
+    """What one of FAILURES means to the caller."""
     match error:
-        case asyncpg.UndefinedTableError() | asyncpg.UndefinedColumnError() | asyncpg.UndefinedFunctionError():
-            return DatabaseUnavailable("The database is older than this service. Its migrations have to run first.")
-        case asyncpg.InsufficientPrivilegeError():
-            return ServiceError("Something went wrong on our side.")
         case asyncpg.QueryCanceledError():
             return DeadlineExceeded("The database took too long and was given up. Nothing was changed.")
         case asyncpg.DeadlockDetectedError() | asyncpg.SerializationError():
             return Aborted("Another change came in between. Nothing was changed; try again.", retry_after=1)
+        case asyncpg.UndefinedTableError() | asyncpg.UndefinedColumnError() | asyncpg.InvalidSchemaNameError():
+            return DatabaseUnavailable("The database is older than this service. Its migrations have to run first.")
         case asyncpg.DataError():
             # Text that Postgres cannot keep: a NUL, or JSON that only it refuses.
             return InvalidArgument("The request holds text that cannot be stored.")
-        case asyncpg.IntegrityConstraintViolationError():
-            return ServiceError("Something went wrong on our side.")
-    return DatabaseUnavailable()
+    return DatabaseUnavailable() if isinstance(error, AWAY) else ServiceError("Something went wrong on our side.")

@@ -1,4 +1,4 @@
-"""`python -m service_kit.healthcheck HOST:PORT`: exit 0 when the gRPC service there is SERVING, for container health."""
+"""For containers: `python -m service_kit.healthcheck HOST:PORT` exits 0 when the gRPC service there is SERVING."""
 
 import sys
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
-import asyncpg
 import grpc
 import structlog
 from google.protobuf.message import Message
@@ -101,7 +100,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
             yield
         except ServiceError as error:
             failure = error
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except db.FAILURES as error:
             failure = db.service_error(error)
             log.warning("database_failed", rpc=method, error=repr(error))
         except asyncio.CancelledError:

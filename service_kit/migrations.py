@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from service_kit.db import Connection, Pool
+from service_kit.db import FAILURES, Connection, Pool
 
 
 class MigrationError(Exception):
@@ -99,7 +99,7 @@ async def schema_problem(pool: Pool, folder: Path) -> str | None:
             applied = await connection.fetchval("SELECT max(version) FROM schema_migrations")
     except asyncpg.UndefinedTableError:
         applied = None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except FAILURES as error:
         return f"the database does not answer: {type(error).__name__}"
     if applied is None or applied < needed:
         return f"migration {needed} has not run; the schema is at {applied or 'nothing'}"

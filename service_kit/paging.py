@@ -15,6 +15,8 @@ MAX_PAGE = 10_000_000
 class Page:
     number: int
     size: int
+    order_by: str
+    """The ORDER BY list, made of the literals a list sorts by; nothing a caller sent gets into it."""
 
     @property
     def offset(self) -> int:
@@ -30,32 +32,26 @@ class Page:
         }
 
 
-def page_of(request: Any) -> Page:
-    """The page that a List request of any contract asks for. Raises InvalidFields."""
-    page = Page(
-        request.page if request.HasField("page") else 1,
-        request.page_size if request.HasField("page_size") else DEFAULT_SIZE,
-    )
+def page_of(request: Any, sorts: Mapping[str, str] | None = None, default: str = "") -> Page:
+    """The page that a List request of any contract asks for.
+
+    `sorts` maps the names that `sort` may hold to SQL literals, `default` is the sort when there is none. Ties break by
+    id, newest first. Raises InvalidFields naming each field that asks for what the list does not have.
+    """
+    number = request.page if request.HasField("page") else 1
+    size = request.page_size if request.HasField("page_size") else DEFAULT_SIZE
     wrong = {}
-    if not 1 <= page.number <= MAX_PAGE:
+    if not 1 <= number <= MAX_PAGE:
         wrong["page"] = f"must be from 1 to {MAX_PAGE}"
-    if not 1 <= page.size <= MAX_SIZE:
+    if not 1 <= size <= MAX_SIZE:
         wrong["page_size"] = f"must be from 1 to {MAX_SIZE}"
+    terms = ["id DESC"]
+    if sorts is not None:
+        keys = [key.strip() for key in (request.sort or default).split(",")]
+        if any(key.removeprefix("-") not in sorts for key in keys):
+            wrong["sort"] = f"can be {', '.join(sorts)}, each with - before it for descending"
+        else:
+            terms = [sorts[key.removeprefix("-")] + (" DESC" if key.startswith("-") else "") for key in keys] + terms
     if wrong:
         raise InvalidFields(wrong)
-    return page
-
-
-def order_by(sort: str, columns: Mapping[str, str], default: str) -> str:
-    """The ORDER BY list for `sort`: comma-separated names, `-` before one for descending; ties by id, newest first.
-
-    `columns` maps the names a list knows to SQL literals; nothing a caller sent gets into the SQL. Raises
-    InvalidFields naming what can be sorted by.
-    """
-    terms = []
-    for key in (sort or default).split(","):
-        name = key.strip().removeprefix("-")
-        if name not in columns:
-            raise InvalidFields({"sort": f"can be {', '.join(columns)}, each with - before it for descending"})
-        terms.append(columns[name] + (" DESC" if key.strip().startswith("-") else ""))
-    return ", ".join([*terms, "id DESC"])
+    return Page(number, size, ", ".join(terms))

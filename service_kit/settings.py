@@ -1,7 +1,7 @@
 """The settings that every service here has, read from the environment once, in its `__main__`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -11,10 +11,14 @@ def settings_config(prefix: str) -> SettingsConfigDict:
     return SettingsConfigDict(env_prefix=prefix, frozen=True, use_attribute_docstrings=True, extra="ignore")
 
 
+Address = Annotated[str, Field(pattern=r"^.+:\d{1,5}$")]
+"""host:port"""
+
+
 class ServiceSettings(BaseSettings):
     """A gRPC service with a schema in Postgres."""
 
-    listen: str = "127.0.0.1:0"
+    listen: Address = "127.0.0.1:0"
     """Where to serve, host:port; port 0 picks a free one."""
     database_url: SecretStr
     """Postgres as the serving role, which can change nothing that must not change."""

@@ -125,6 +125,15 @@ class Stack:
     workflows: WorkflowServiceStub = None  # type: ignore[assignment]
     identity: IdentityServiceStub = None  # type: ignore[assignment]
     deploys: DeployServiceStub = None  # type: ignore[assignment]
+    running_workflow_service: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def stop_workflow_service(self) -> None:
+        await self.running_workflow_service.aclose()
+
+    async def start_workflow_service(self, **settings: Any) -> None:
+        """The second start is on the port of the first."""
+        service = workflow_service_of(self, self.workflow_port, **settings)
+        self.workflow_port = await self.running_workflow_service.enter_async_context(service)
 
     def as_(self, name: str = "admin", **metadata: str) -> tuple[tuple[str, str], ...]:
         """Metadata for a gRPC call: a token of `people`, and more with - for _ in its names."""
@@ -244,7 +253,8 @@ async def running_stack(
 ) -> AsyncIterator[Stack]:
     """Start all three on `stack`'s schemas; `workflow` and `deploy` are settings of theirs."""
     async with AsyncExitStack() as running:
-        stack.workflow_port = await running.enter_async_context(workflow_service_of(stack, **(workflow or {})))
+        running.push_async_callback(stack.stop_workflow_service)
+        await stack.start_workflow_service(**(workflow or {}))
         stack.deploy_port = await running.enter_async_context(deploy_service_of(stack, **(deploy or {})))
         settings = gateway.settings.Settings(
             listen="127.0.0.1:0",

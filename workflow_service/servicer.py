@@ -7,19 +7,18 @@ from google.api.httpbody_pb2 import HttpBody
 from service_kit import auth
 from service_kit.access import Role
 from service_kit.db import Connection, Pool
-from service_kit.idempotency import Context, once
+from service_kit.idempotency import Context, ProjectOf, once
 from service_kit.ids import new_id
-from service_kit.paging import order_by, page_of
+from service_kit.paging import page_of
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2_grpc as rpc
-from service_kit.times import between
 from workflow_service.errors import VersionNotFound, VersionOfOtherWorkflow, WorkflowNotFound, WorkflowNotReleased
 from workflow_service.export import export_zip
 from workflow_service.flow import Content, check_content, parse_flow
 from workflow_service.messages import version_message, workflow_message
-from workflow_service.model import Version, VersionRef, check_texts
+from workflow_service.model import Version, VersionRef, Workflow, check_texts
 from workflow_service.repository import versions, workflows
-from workflow_service.repository.workflows import WorkflowFilter
+from workflow_service.requests import workflow_filter
 
 # Numbers grow with time, so both names mean the same order.
 VERSION_SORTS = {"version": "version", "created_at": "version"}
@@ -37,10 +36,9 @@ class WorkflowServicer(rpc.WorkflowServiceServicer):
 
     async def ListWorkflows(self, request: pb.ListWorkflowsRequest, context: Context) -> pb.ListWorkflowsResponse:
         project = auth.caller().project(UUID(request.project_id))
-        page = page_of(request)
-        order = order_by(request.sort, workflows.SORTS, default="-updated_at")
+        page = page_of(request, workflows.SORTS, default="-updated_at")
         async with self._pool.acquire() as db:
-            found, total = await workflows.list_workflows(db, workflow_filter(project.id, request), order, page)
+            found, total = await workflows.list_workflows(db, workflow_filter(project.id, request), page)
         return pb.ListWorkflowsResponse(data=map(workflow_message, found), pagination=pb.Pagination(**page.of(total)))
 
     async def CreateWorkflow(self, request: pb.CreateWorkflowRequest, context: Context) -> pb.CreateWorkflowResponse:
@@ -53,6 +51,7 @@ class WorkflowServicer(rpc.WorkflowServiceServicer):
             workflow = await workflows.insert_draft(
                 db, project.id, new_id(), request.name, request.description, content, caller.id
             )
+            tag(context, workflow)
             return pb.CreateWorkflowResponse(data=workflow_message(workflow))
 
         async def project_of(db: Connection) -> UUID:
@@ -63,7 +62,7 @@ class WorkflowServicer(rpc.WorkflowServiceServicer):
     async def GetWorkflow(self, request: pb.GetWorkflowRequest, context: Context) -> pb.GetWorkflowResponse:
         async with self._pool.acquire() as db:
             workflow = await workflows.get_workflow(db, auth.caller().projects, UUID(request.workflow_id))
-        context.set_trailing_metadata((("etag", workflow.etag),))
+        tag(context, workflow)
         return pb.GetWorkflowResponse(data=workflow_message(workflow))
 
     async def UpdateWorkflow(self, request: pb.UpdateWorkflowRequest, context: Context) -> pb.UpdateWorkflowResponse:
@@ -76,6 +75,7 @@ class WorkflowServicer(rpc.WorkflowServiceServicer):
             caller.require(locked.project_id)
             await workflows.update_texts(db, locked.id, locked.project_id, name, description, caller.id)
             workflow = await workflows.get_workflow(db, caller.projects, locked.id)
+        tag(context, workflow)
         return pb.UpdateWorkflowResponse(data=workflow_message(workflow))
 
     async def DeleteWorkflow(self, request: pb.DeleteWorkflowRequest, context: Context) -> pb.DeleteWorkflowResponse:
@@ -96,11 +96,7 @@ class WorkflowServicer(rpc.WorkflowServiceServicer):
         name = request.name if request.HasField("name") else None
         check_texts(description=request.description)
         content = self._content(request)
-
-        async def project_of(db: Connection) -> UUID:
-            project_id = await workflows.find_project(db, caller.visible, workflow_id)
-            caller.require(project_id)
-            return project_id
+        project_of = owner_of(caller, workflow_id)
 
         async def save(db: Connection) -> pb.SaveWorkflowResponse:
             try:
@@ -119,6 +115,7 @@ class WorkflowServicer(rpc.WorkflowServiceServicer):
             except WorkflowNotFound:
                 await project_of(db)  # raises RoleTooSmall when it is there to see, but not to save
                 raise
+            tag(context, version)
             return pb.SaveWorkflowResponse(data=version_message(version))
 
         return await once(self._pool, context, caller, project_of, request, pb.SaveWorkflowResponse, save)
@@ -128,9 +125,7 @@ class WorkflowServicer(rpc.WorkflowServiceServicer):
         workflow_id = UUID(request.workflow_id)
         check_texts(name=request.name, description=request.description)
         content = self._content(request)
-
-        async def project_of(db: Connection) -> UUID:
-            return await workflows.find_project(db, caller.visible, workflow_id)
+        project_of = owner_of(caller, workflow_id)
 
         async def release(db: Connection) -> pb.ReleaseWorkflowResponse:
             async with db.transaction():
@@ -153,6 +148,7 @@ class WorkflowServicer(rpc.WorkflowServiceServicer):
                 else:
                     await workflows.accept_release(db, workflow_id, workflow.project_id, request.name, caller.id)
                 released = await workflows.get_workflow(db, caller.projects, workflow_id)
+            tag(context, released)
             return pb.ReleaseWorkflowResponse(data=workflow_message(released))
 
         return await once(self._pool, context, caller, project_of, request, pb.ReleaseWorkflowResponse, release)
@@ -163,8 +159,8 @@ class WorkflowServicer(rpc.WorkflowServiceServicer):
         return pb.ExportWorkflowResponse(data=HttpBody(content_type="application/octet-stream", data=archive))
 
     async def ListVersions(self, request: pb.ListVersionsRequest, context: Context) -> pb.ListVersionsResponse:
-        page = page_of(request)
-        newest_first = order_by(request.sort, VERSION_SORTS, default="-version").startswith("version DESC")
+        page = page_of(request, VERSION_SORTS, default="-version")
+        newest_first = page.order_by.startswith("version DESC")
         async with self._pool.acquire() as db:
             found, total = await versions.list_versions(
                 db, auth.caller().projects, UUID(request.workflow_id), page, newest_first=newest_first
@@ -175,17 +171,19 @@ class WorkflowServicer(rpc.WorkflowServiceServicer):
         ref = VersionRef.parse(request.version)
         async with self._pool.acquire() as db:
             version = await versions.get_version(db, auth.caller().projects, UUID(request.workflow_id), ref)
-        context.set_trailing_metadata((("etag", version.etag),))
+        tag(context, version)
         return pb.GetVersionResponse(data=version_message(version))
 
     async def ArchiveVersion(self, request: pb.ArchiveVersionRequest, context: Context) -> pb.ArchiveVersionResponse:
         version = await self._set_archived(UUID(request.workflow_id), VersionRef.parse(request.version), archived=True)
+        tag(context, version)
         return pb.ArchiveVersionResponse(data=version_message(version))
 
     async def UnarchiveVersion(
         self, request: pb.UnarchiveVersionRequest, context: Context
     ) -> pb.UnarchiveVersionResponse:
         version = await self._set_archived(UUID(request.workflow_id), VersionRef.parse(request.version), archived=False)
+        tag(context, version)
         return pb.UnarchiveVersionResponse(data=version_message(version))
 
     async def _set_archived(self, workflow_id: UUID, ref: VersionRef, *, archived: bool) -> Version:
@@ -224,16 +222,16 @@ class WorkflowServicer(rpc.WorkflowServiceServicer):
         return pb.ResolveVersionResponse(workflow=workflow_message(workflow), version=message)
 
 
-def workflow_filter(project_id: UUID, request: pb.ListWorkflowsRequest) -> WorkflowFilter:
-    """Raises InvalidFields."""
-    created_from, created_to = between("created_at", request.created_at)
-    updated_from, updated_to = between("updated_at", request.updated_at)
-    return WorkflowFilter(
-        project_id=project_id,
-        draft=request.status == pb.WORKFLOW_STATUS_DRAFT if request.HasField("status") else None,
-        name=request.name if request.HasField("name") else None,
-        created_from=created_from,
-        created_to=created_to,
-        updated_from=updated_from,
-        updated_to=updated_to,
-    )
+def tag(context: Context, answered: Workflow | Version) -> None:
+    context.set_trailing_metadata((("etag", answered.etag),))
+
+
+def owner_of(caller: auth.Caller, workflow_id: UUID) -> ProjectOf:
+    """Finds the project that owns a workflow. That raises WorkflowNotFound or RoleTooSmall."""
+
+    async def project_of(db: Connection) -> UUID:
+        project_id = await workflows.find_project(db, caller.visible, workflow_id)
+        caller.require(project_id)
+        return project_id
+
+    return project_of

@@ -2,13 +2,13 @@
 
 from pydantic import Field
 
-from service_kit.settings import ServiceSettings, settings_config
+from service_kit.settings import Address, ServiceSettings, settings_config
 
 
 class Settings(ServiceSettings):
     model_config = settings_config("WORKFLOW_")
 
-    listen: str = "127.0.0.1:50051"
+    listen: Address = "127.0.0.1:50051"
     """Where to serve, host:port; port 0 picks a free one."""
     max_flow_bytes: int = Field(default=16 << 20, ge=1024)
     """The largest flow, and the largest flow_ui, that is saved."""

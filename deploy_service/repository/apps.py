@@ -96,8 +96,8 @@ _MATCHES = """
       AND ($6::timestamptz IS NULL OR a.updated_at >= $6) AND ($7::timestamptz IS NULL OR a.updated_at <= $7) """
 
 
-async def list_apps(db: Connection, where: AppFilter, order_by: str, page: Page) -> tuple[list[App], int]:
-    """A page, and how many match in all. `order_by` is made of SORTS."""
+async def list_apps(db: Connection, where: AppFilter, page: Page) -> tuple[list[App], int]:
+    """A page, and how many match in all. The page's order is made of SORTS."""
     values = (
         where.project_id,
         where.environment,
@@ -111,7 +111,7 @@ async def list_apps(db: Connection, where: AppFilter, order_by: str, page: Page)
         "WITH a AS MATERIALIZED (SELECT * FROM apps a"
         + _MATCHES
         + "ORDER BY "
-        + order_by
+        + page.order_by
         + " LIMIT $8 OFFSET $9)"
         + "SELECT"
         + _APP
@@ -119,7 +119,7 @@ async def list_apps(db: Connection, where: AppFilter, order_by: str, page: Page)
         + "FROM a"
         + _LIVE
         + "ORDER BY "
-        + order_by.replace("id DESC", "a.id DESC"),
+        + page.order_by.replace("id DESC", "a.id DESC"),
         *values,
         page.size,
         page.offset,

@@ -35,7 +35,7 @@ class Up:
         words += ["--database-url", database_url] if database_url else []
         self._seen = len(self._everything())
         ids = {} if self._user is None else {"user": self._user, "group": self._user, "extra_groups": []}
-        self.process = subprocess.Popen(  # noqa: S603
+        self.process = subprocess.Popen(
             words, cwd=ROOT, env=self._env, stdout=self._output, stderr=subprocess.STDOUT, **ids
         )
         return self
@@ -63,7 +63,7 @@ class Up:
 
     @property
     def env(self) -> dict[str, str]:
-        text = subprocess.check_output(["/bin/sh", "-c", f". '{self.data}/env' && env"], env={}, text=True)  # noqa: S603
+        text = subprocess.check_output(["/bin/sh", "-c", f". '{self.data}/env' && env"], env={}, text=True)
         return dict(line.split("=", 1) for line in text.splitlines())
 
     def children(self) -> dict[str, int]:
@@ -119,14 +119,14 @@ def eventually(holds: Callable[[], bool], seconds: float) -> float:
 def call(env: dict[str, str], method: str, path: str, body: object = None) -> dict:
     headers = {"Authorization": f"Bearer {env['FLOWPIN_TOKEN']}"}
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(env["FLOWPIN_URL"] + path, data, headers, method=method)  # noqa: S310 - ours
-    with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310
+    request = urllib.request.Request(env["FLOWPIN_URL"] + path, data, headers, method=method)
+    with urllib.request.urlopen(request, timeout=5) as response:
         return json.load(response)
 
 
 def flowpin(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "flowpin.py"), *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)  # noqa: S603
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 def workflow_names(env: dict[str, str]) -> list[str]:
@@ -157,7 +157,7 @@ def python_for_others() -> str:
     for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
         words = [python, "-c", f"import sys; sys.path[:0] = {sys.path!r}; import grpc, flowpin"]
         try:
-            if subprocess.run(words, cwd=ROOT, user=65534, group=65534, extra_groups=[]).returncode == 0:  # noqa: S603
+            if subprocess.run(words, cwd=ROOT, user=65534, group=65534, extra_groups=[]).returncode == 0:
                 return python
         except OSError:
             continue

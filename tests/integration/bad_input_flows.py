@@ -101,6 +101,12 @@ VALUES = [
     both("half a surrogate pair in a value", node(r'"x": "a\ud800"'), "flow.nodes[0].x"),
     both("half a surrogate pair in a key", node(r'"\udc00": 1'), "flow.nodes[0]"),
     both("half a surrogate pair in a canvas", FLOW, "flow_ui.x", flow_ui=r'{"x": "\ud83d"}'),
+    both(
+        "half a surrogate pair below a key that is one",
+        node(r'"\ud800": {"x": "\ud801"}'),
+        "flow.nodes[0]",
+        r"flow.nodes[0].\ud800.x",
+    ),
     *(both(f"the number {text}", node(f'"x": {text}'), "flow.nodes[0].x") for text in ("1e999", "-1e999")),
     both("an integer of 5000 digits", node(f'"x": {"9" * 5000}'), "flow"),
     both("a number out of range in a canvas", FLOW, "flow_ui.zoom", flow_ui='{"zoom": 1e400}'),
@@ -126,7 +132,11 @@ TEXT = [
     [straight("NaN, then 100,000 levels", f'{{"x": NaN, "y": {"[" * 100_000}', "flow")],
 ]
 
+MANY = node(", ".join(f'"{"😀" * 100}{number}": 1, "{"😀" * 100}{number}": 2' for number in range(50)))
+"""More problems, with longer names, than an answer can hold."""
+
 SIZES = [
+    [Bad("more keys twice than an answer can hold", sent(MANY), "INVALID_ARGUMENT", "INVALID_FLOW") for sent in (rest, rpc)],
     too_large("a flow one byte over the limit", "flow", flow=padded(LIMIT + 1)),
     too_large("a canvas one byte over the limit", "flow_ui", flow_ui=padded(LIMIT + 1)),
 ]

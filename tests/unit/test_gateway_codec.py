@@ -201,7 +201,7 @@ def test_a_key_given_twice_in_a_nested_message_is_named():
 
 
 def test_splitting_finds_what_a_full_parse_finds():
-    chance = random.Random(7)  # noqa: S311 - not a secret
+    chance = random.Random(7)
     for _ in range(3000):
         text = random_object(chance)
         pairs = json.loads(text, object_pairs_hook=list)

@@ -209,7 +209,7 @@ def test_commands_at_once_lose_no_token(access_file):
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
     processes = [
-        subprocess.Popen([sys.executable, "-c", code], env=env)  # noqa: S603
+        subprocess.Popen([sys.executable, "-c", code], env=env)
         for _ in range(4)
     ]
 

@@ -66,7 +66,8 @@ async def insert_version(
             version_id,
             content.digest,
             content.canvas_digest,
-            name,
+            # Postgres takes no NUL; a blank breaks the same rule, and only where the name counts.
+            name and name.replace("\0", " "),
             description,
             released_by_save,
             by,
@@ -167,22 +168,22 @@ _LISTED = (
 _NEWEST_FIRST = (
     """
     WITH archived AS (
-        SELECT $3 - number - (row_number() OVER (ORDER BY number DESC) - 1) AS listed_before
+        SELECT $5 - number - (row_number() OVER (ORDER BY number DESC) - 1) AS listed_before
         FROM versions WHERE project_id = $1 AND workflow_id = $2 AND archived_at IS NOT NULL
-    ), passed AS (SELECT count(*) AS n FROM archived WHERE listed_before <= $5)
+    ), passed AS (SELECT count(*) AS n FROM archived WHERE listed_before <= $3)
     """
     + _LISTED
-    + "AND v.number <= $3 - $5 - passed.n ORDER BY v.number DESC LIMIT $4"
+    + "AND v.number <= $5 - $3 - passed.n ORDER BY v.number DESC LIMIT $4"
 )
 _OLDEST_FIRST = (
     """
     WITH archived AS (
         SELECT number - 1 - (row_number() OVER (ORDER BY number) - 1) AS listed_before
         FROM versions WHERE project_id = $1 AND workflow_id = $2 AND archived_at IS NOT NULL
-    ), passed AS (SELECT count(*) AS n FROM archived WHERE listed_before <= $5)
+    ), passed AS (SELECT count(*) AS n FROM archived WHERE listed_before <= $3)
     """
     + _LISTED
-    + "AND v.number > $5 + passed.n ORDER BY v.number LIMIT $4"
+    + "AND v.number > $3 + passed.n ORDER BY v.number LIMIT $4"
 )
 
 
@@ -203,14 +204,11 @@ async def list_versions(
     total = workflow["version_count"] - workflow["archived_count"]
     if page.offset >= total:
         return [], total
-    rows = await db.fetch(
-        _NEWEST_FIRST if newest_first else _OLDEST_FIRST,
-        workflow["project_id"],
-        workflow_id,
-        workflow["version_count"],
-        page.size,
-        page.offset,
-    )
+    values = (workflow["project_id"], workflow_id, page.offset, page.size)
+    if newest_first:
+        rows = await db.fetch(_NEWEST_FIRST, *values, workflow["version_count"])
+    else:
+        rows = await db.fetch(_OLDEST_FIRST, *values)
     return [version_from(row) for row in rows], total
 
 

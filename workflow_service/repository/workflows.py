@@ -101,10 +101,8 @@ _MATCHES = """
       AND ($6::timestamptz IS NULL OR w.updated_at >= $6) AND ($7::timestamptz IS NULL OR w.updated_at <= $7) """
 
 
-async def list_workflows(
-    db: Connection, where: WorkflowFilter, order_by: str, page: Page
-) -> tuple[list[Workflow], int]:
-    """A page without flow and flow_ui, and how many match in all. `order_by` is made of SORTS."""
+async def list_workflows(db: Connection, where: WorkflowFilter, page: Page) -> tuple[list[Workflow], int]:
+    """A page without flow and flow_ui, and how many match in all. The page's order is made of SORTS."""
     values = (
         where.project_id,
         where.draft,
@@ -115,7 +113,7 @@ async def list_workflows(
         where.updated_to,
     )
     rows = await db.fetch(
-        "SELECT" + _HEAD + _FROM + _MATCHES + "ORDER BY " + order_by + " LIMIT $8 OFFSET $9",
+        "SELECT" + _HEAD + _FROM + _MATCHES + "ORDER BY " + page.order_by + " LIMIT $8 OFFSET $9",
         *values,
         page.size,
         page.offset,

@@ -40,7 +40,7 @@ class WorkflowServiceStub:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
 
-    Answers that hold one workflow or one version carry the trailing metadata `etag`.
+    GetWorkflow and GetVersion also send the trailing metadata `etag`, which changes when and only when the answer does.
     """
 
     def __init__(self, channel):
@@ -131,7 +131,7 @@ class WorkflowServiceServicer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
 
-    Answers that hold one workflow or one version carry the trailing metadata `etag`.
+    GetWorkflow and GetVersion also send the trailing metadata `etag`, which changes when and only when the answer does.
     """
 
     def ListWorkflows(self, request, context):
@@ -387,7 +387,7 @@ class WorkflowService:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
 
-    Answers that hold one workflow or one version carry the trailing metadata `etag`.
+    GetWorkflow and GetVersion also send the trailing metadata `etag`, which changes when and only when the answer does.
     """
 
     @staticmethod

@@ -41,7 +41,7 @@ class WorkflowServiceStub:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
 
-    Answers that hold one workflow or one version carry the trailing metadata `etag`.
+    GetWorkflow and GetVersion also send the trailing metadata `etag`, which changes when and only when the answer does.
     """
 
     @_typing.overload
@@ -175,7 +175,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
 
-    Answers that hold one workflow or one version carry the trailing metadata `etag`.
+    GetWorkflow and GetVersion also send the trailing metadata `etag`, which changes when and only when the answer does.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -305,7 +305,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
 
-    Answers that hold one workflow or one version carry the trailing metadata `etag`.
+    GetWorkflow and GetVersion also send the trailing metadata `etag`, which changes when and only when the answer does.
     """
 
     @_abc_1.abstractmethod

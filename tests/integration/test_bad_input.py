@@ -1,0 +1,185 @@
+"""Bad input gets a clear error and changes nothing, over REST and straight over gRPC."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import pytest
+
+from service_kit.errors import ServiceError
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
+from service_kit.pb.flowpin.identity.v1 import identity_pb2
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
+from tests.integration import bad_input_bodies, bad_input_fields, bad_input_flows, bad_input_ids, bad_input_tokens
+from tests.integration.bad_input_flows import LIMIT
+from tests.integration.bad_input_table import Bad, Good, Rest, Rpc, fill
+from tests.integration.good_input import GOOD
+from tests.stack import Answer, People, Stack, migrate, running_stack
+
+TABLES = (bad_input_bodies, bad_input_fields, bad_input_flows, bad_input_ids, bad_input_tokens)
+HTTP = {
+    "INVALID_ARGUMENT": (400, "bad_request"),
+    "FAILED_PRECONDITION": (400, "bad_request"),
+    "UNAUTHENTICATED": (401, "unauthorized"),
+    "PERMISSION_DENIED": (403, "forbidden"),
+    "NOT_FOUND": (404, "not_found"),
+}
+NEVER_TOLD = ("Traceback", "asyncpg", "SELECT ", "127.0.0.1", "postgres", "dyn_pat_admin", ".py", "/tmp/")  # noqa: S108
+
+
+@dataclass(frozen=True)
+class World:
+    """A running stack with something of everything in it, and the ids of that."""
+
+    stack: Stack
+    known: Mapping[str, str]
+
+    async def rest(self, sent: Rest) -> Answer:
+        path, body = fill(sent.path, self.known), fill(sent.body, self.known)
+        return await self.stack.rest(sent.method, path, body, token=sent.token, headers=sent.headers)
+
+    async def rpc(self, sent: Rpc) -> Any:
+        for pb, stub in (
+            (workflow_pb2, self.stack.workflows),
+            (deploy_pb2, self.stack.deploys),
+            (identity_pb2, self.stack.identity),
+        ):
+            if request := getattr(pb, f"{sent.name}Request", None):
+                metadata = self.stack.as_(sent.token) if sent.token else ()
+                call = getattr(stub, sent.name)
+                return await call(
+                    request(**fill(sent.fields, self.known)), metadata=(*metadata, *sent.metadata.items()), timeout=10
+                )
+        raise LookupError(sent.name)
+
+
+@pytest.fixture(scope="module")
+async def world(database_urls: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    people = People(tmp_path_factory.mktemp("people") / "access.yaml")
+    people.write()
+    unstarted = Stack(people, database_urls, {"workflow": "workflow_bad_input", "deploy": "deploy_bad_input"})
+    await migrate(database_urls, unstarted.schemas)
+    async with running_stack(unstarted, workflow={"max_flow_bytes": LIMIT}) as stack:
+        yield World(stack, await populated(stack))
+
+
+async def populated(stack: Stack) -> dict[str, str]:
+    people = stack.people
+    workflow, versions = await stack.workflow(saves=2)
+    other, other_versions = await stack.workflow(saves=1)
+    theirs, their_versions = await stack.workflow(saves=1, project=people.foreign, token="stranger")
+    draft, app, other_app = await stack.draft(), await stack.app(workflow["id"]), await stack.app(workflow["id"])
+    their_app = await stack.ok(
+        "POST",
+        "/v1/apps",
+        {"name": "theirs", "project_id": str(people.foreign), "workflow_id": theirs["id"]},
+        token="stranger",
+    )
+    return {
+        "nobody": str(uuid4()),
+        "project": str(people.project),
+        "foreign_project": str(people.foreign),
+        "foreign_org": str(people.foreign_org),
+        "workflow": workflow["id"],
+        "upper_workflow": workflow["id"].upper(),
+        "version": versions[-1]["id"],
+        "old_version": versions[0]["id"],
+        "other_workflow": other["id"],
+        "other_version": other_versions[0]["id"],
+        "foreign_workflow": theirs["id"],
+        "foreign_version": their_versions[0]["id"],
+        "draft": draft["id"],
+        "app": app["id"],
+        "deployment": app["latest_deployment_id"],
+        "other_app": other_app["id"],
+        "other_deployment": other_app["latest_deployment_id"],
+        "foreign_app": their_app["id"],
+        "foreign_deployment": their_app["latest_deployment_id"],
+    }
+
+
+@pytest.mark.parametrize("bad", [row for table in TABLES for row in table.BAD], ids=str)
+async def test_bad_input_is_refused_and_changes_nothing(world: World, bad: Bad):
+    before = await world.stack.row_counts()
+
+    refused = await (refused_by_gateway(world, bad) if isinstance(bad.sent, Rest) else refused_by_service(world, bad))
+
+    assert refused == expected(bad, refused)
+    assert await world.stack.row_counts() == before
+
+
+def expected(bad: Bad, refused: Bad) -> Bad:
+    fields = refused.fields if bad.fields is None else tuple(sorted(bad.fields))
+    return replace(bad, sent=None, rule="", fields=fields)
+
+
+async def refused_by_gateway(world: World, bad: Bad) -> Bad:
+    """How it was refused, as a row of the table would say it; an answer of another shape fails here."""
+    answer = await world.rest(bad.sent)
+    assert answer.headers["X-Request-Id"]
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert answer.body.keys() == {"error"}
+    assert answer.error.keys() in ({"code", "message"}, {"code", "message", "details"})
+    assert answer.error["message"]
+    assert not [word for word in NEVER_TOLD if word in answer.content.decode()], answer.content
+    details = dict(answer.error.get("details", {}))
+    assert all(isinstance(sentence, str) and sentence for sentence in details.values()), details
+    reason = details.pop("reason", None)
+    http = answer.status, answer.error["code"]
+    due = bad.http or HTTP[bad.code]
+    code = bad.code if http == due else f"{http} instead of {due}: {answer.content.decode()[:500]}"
+    return Bad("", None, code, reason, tuple(sorted(details)), bad.http)
+
+
+async def refused_by_service(world: World, bad: Bad) -> Bad:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await world.rpc(bad.sent)
+    error = ServiceError.from_rpc_error(caught.value)
+    told = json.dumps([caught.value.details(), dict(error.fields), dict(error.metadata)])
+    assert not [word for word in NEVER_TOLD if word in told], told
+    assert error.message == caught.value.details()
+    return Bad("", None, caught.value.code().name, error.reason, tuple(sorted(error.fields)), bad.http)
+
+
+@pytest.mark.parametrize("good", GOOD, ids=str)
+async def test_unusual_input_that_breaks_no_rule_passes(world: World, good: Good):
+    if isinstance(good.sent, Rpc):
+        assert await world.rpc(good.sent)
+        return
+
+    answer = await world.rest(good.sent)
+
+    assert answer.status == good.status, answer.content[:500]
+
+
+def saving(flow: bytes, flow_ui: bytes = b"{}") -> bytes:
+    return b'{"flow": ' + flow + b', "flow_ui": ' + flow_ui + b"}"
+
+
+async def test_the_limit_is_sixteen_mebibytes_a_document_unless_set(stack: Stack):
+    save = f"/v1/workflows/{(await stack.draft())['id']}/save"
+    largest, larger = (bad_input_flows.padded(size).encode() for size in (16 << 20, (16 << 20) + 1))
+
+    fits = await stack.rest("POST", save, saving(largest, largest))
+    after = await stack.row_counts()
+    refused = [await stack.rest("POST", save, body) for body in (saving(larger), saving(b"{}", larger), b" " * (35 << 20))]
+
+    assert fits.status == 200
+    assert [(answer.status, answer.error["code"]) for answer in refused] == [(413, "payload_too_large")] * 3
+    assert [list(answer.error.get("details", {})) for answer in refused] == [["flow", "reason"], ["flow_ui", "reason"], []]
+    assert await stack.row_counts() == after
+
+
+async def test_a_message_over_the_limit_of_grpc_is_refused(stack: Stack):
+    workflow = await stack.draft()
+    before = await stack.row_counts()
+    request = workflow_pb2.SaveWorkflowRequest(workflow_id=workflow["id"], flow={"utf8": b" " * (37 << 20)})
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stack.workflows.SaveWorkflow(request, metadata=stack.as_())
+
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert await stack.row_counts() == before

@@ -1,0 +1,107 @@
+"""The rules of apps and deployments that need no database."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from deploy_samples import OTHER_WORKFLOW, RUNTIME, WORKFLOW, deployment, pin
+
+from deploy_service.errors import DeploymentFinished, EnvironmentNotFound, RuntimeDeprecated
+from deploy_service.model import check_runtime, check_texts, environment_of, kind_of
+from service_kit.access import Project
+from service_kit.errors import InvalidFields
+from service_kit.ids import new_id
+
+PROJECT = Project(id=new_id(), name="two", org_id=new_id(), environments=("staging", "production"))
+DEPRECATED = replace(RUNTIME, id=new_id(), is_default=False, deprecated=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "environment"), [(None, "production"), ("staging", "staging"), ("production", "production")]
+)
+def test_the_environment_is_the_last_one_unless_asked_for(asked, environment):
+    assert environment_of(PROJECT, asked) == environment
+
+
+@pytest.mark.parametrize("asked", ["", "Production", "dev"])
+def test_an_environment_that_the_project_lacks_is_refused_naming_those_it_has(asked):
+    with pytest.raises(EnvironmentNotFound) as refused:
+        environment_of(PROJECT, asked)
+
+    assert refused.value.fields == {"environment": "must be one of staging, production"}
+
+
+@pytest.mark.parametrize(
+    ("workflow_id", "number", "live_number", "kind"),
+    [
+        (WORKFLOW, 1, None, "deploy"),
+        (WORKFLOW, 1, 2, "rollback"),
+        (WORKFLOW, 2, 2, "deploy"),
+        (WORKFLOW, 3, 2, "deploy"),
+        (OTHER_WORKFLOW, 1, 2, "deploy"),
+    ],
+)
+def test_a_rollback_goes_to_a_lower_number_of_the_live_workflow(workflow_id, number, live_number, kind):
+    live = deployment(pin=pin(version_number=live_number)) if live_number else None
+
+    assert kind_of(pin(workflow_id=workflow_id, version_number=number), live) == kind
+
+
+@pytest.mark.parametrize("live", [None, deployment()])
+def test_a_current_runtime_deploys_everywhere(live):
+    check_runtime(RUNTIME, live)
+
+
+def test_a_deprecated_runtime_deploys_where_it_is_live():
+    check_runtime(DEPRECATED, deployment(runtime_id=DEPRECATED.id))
+
+
+@pytest.mark.parametrize("live", [None, deployment()])
+def test_a_deprecated_runtime_is_refused_where_it_is_not_live(live):
+    with pytest.raises(RuntimeDeprecated):
+        check_runtime(DEPRECATED, live)
+
+
+@pytest.mark.parametrize("name", ["a", "A b", "my/app_1.0 - it's", "9", "x" * 128])
+def test_names_hold_letters_digits_spaces_and_five_signs(name):
+    check_texts(name=name, description="d" * 512, reason="ü" * 512)
+
+
+@pytest.mark.parametrize(
+    ("texts", "wrong"),
+    [
+        ({"name": ""}, {"name"}),
+        ({"name": "   "}, {"name"}),
+        ({"name": "x" * 129}, {"name"}),
+        ({"name": "a\n"}, {"name"}),
+        ({"name": "a;b"}, {"name"}),
+        ({"name": "a\0"}, {"name"}),
+        ({"description": "d" * 513}, {"description"}),
+        ({"description": "a\0"}, {"description"}),
+        ({"reason": "r" * 513}, {"reason"}),
+        ({"name": "", "description": "\0", "reason": "r" * 513}, {"name", "description", "reason"}),
+    ],
+)
+def test_each_text_that_breaks_its_rule_is_named(texts, wrong):
+    with pytest.raises(InvalidFields) as refused:
+        check_texts(**texts)
+
+    assert set(refused.value.fields) == wrong
+
+
+def test_a_deployment_is_live_from_the_cut_over_until_the_next_one():
+    now = datetime.now(UTC)
+
+    assert deployment(live_from=now, live_to=None).is_live
+    assert not deployment(live_from=now, live_to=now).is_live
+    assert not deployment(live_from=None, live_to=None).is_live
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed"])
+def test_only_a_canceled_deployment_passes_as_canceled(status):
+    deployment(status="canceled").check_canceled()
+
+    with pytest.raises(DeploymentFinished) as refused:
+        deployment(status=status).check_canceled()
+
+    assert refused.value.metadata == {"status": status}

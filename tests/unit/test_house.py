@@ -1,0 +1,44 @@
+"""The house is in order: stubs are what the contracts make, the import arrows hold, errors are listed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service_kit import codegen
+
+ROOT = codegen.ROOT
+TOOLS = Path(sys.executable).parent
+
+
+def test_the_committed_stubs_are_what_the_contracts_make():
+    stale = codegen.stale_stubs()
+
+    assert stale == []
+
+
+def test_the_import_arrows_hold():
+    ran = subprocess.run([TOOLS / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+
+    assert ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.parametrize("service", ["workflow_service", "deploy_service"])
+def test_sql_stands_in_repositories_only(service: str):
+    sql = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM)\b")
+    elsewhere = [path for path in (ROOT / service).rglob("*.py") if "repository" not in path.parts]
+
+    found = [path.name for path in elsewhere if sql.search(path.read_text())]
+
+    assert found == []
+
+
+@pytest.mark.parametrize("room", ["workflow_service", "deploy_service", "gateway", "service_kit"])
+def test_the_environment_is_read_in_settings_only(room: str):
+    reads = re.compile(r"os\.environ|os\.getenv")
+
+    found = [path.name for path in (ROOT / room).rglob("*.py") if reads.search(path.read_text())]
+
+    assert found == []
