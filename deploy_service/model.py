@@ -129,7 +129,5 @@ def check_texts(*, name: str | None = None, description: str | None = None, reas
     for field, text in (("description", description), ("reason", reason)):
         if text is not None and len(text) > MAX_TEXT:
             wrong[field] = f"must be at most {MAX_TEXT} characters"
-        elif text is not None and "\0" in text:
-            wrong[field] = "cannot hold a NUL character"
     if wrong:
         raise InvalidFields(wrong)

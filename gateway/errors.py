@@ -37,8 +37,6 @@ HTTP_CODES = {
 
 
 class TokenMissing(Unauthenticated):
-    reason = "TOKEN_MISSING"
-
     def __init__(self) -> None:
         super().__init__("The call carries no token. Send `Authorization: Bearer dyn_pat_…`.")
 

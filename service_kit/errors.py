@@ -8,8 +8,9 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 DOMAIN = "flowpin"
 STATUS_DETAILS = "grpc-status-details-bin"
-MAX_FIELD_BYTES = 3000
-"""Fields beyond this are left out: details travel in a trailer, and gRPC refuses headers over 8 KiB in all."""
+MAX_FIELD_BYTES = 2000
+MAX_MESSAGE_BYTES = 600
+"""What is longer is cut: both travel in trailers, encoded, and gRPC may refuse more than 8 KiB of them in all."""
 
 
 class ServiceError(Exception):
@@ -32,7 +33,7 @@ class ServiceError(Exception):
         **metadata: str,
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = message.encode()[:MAX_MESSAGE_BYTES].decode(errors="ignore")
         self.fields: Mapping[str, str] = fields or {}
         self.metadata: Mapping[str, str] = metadata
         self.retry_after = retry_after
@@ -108,10 +109,17 @@ class InvalidFields(InvalidArgument):
         super().__init__(sentences(fields), fields=fields)
 
 
-def sentences(fields: Mapping[str, str], most: int = 5) -> str:
-    """Field problems as one message; the first few, and how many more there are."""
-    shown = "; ".join(f"{_clip(field)} {_clip(problem)}" for field, problem in list(fields.items())[:most])
-    return shown + (f"; and {len(fields) - most} more" if len(fields) > most else "")
+def sentences(fields: Mapping[str, str]) -> str:
+    """Field problems as one message: as many as fit into it, and how many more there are."""
+    shown: list[str] = []
+    room = MAX_MESSAGE_BYTES - len("; and 1000000 more")
+    for field, problem in fields.items():
+        sentence = f"{_clip(field)} {_clip(problem)}"
+        room -= len(sentence.encode()) + len("; ")
+        if shown and room < 0:
+            return f"{'; '.join(shown)}; and {len(fields) - len(shown)} more"
+        shown.append(sentence)
+    return "; ".join(shown)
 
 
 def _clip(text: str, longest: int = 120) -> str:

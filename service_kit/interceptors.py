@@ -1,6 +1,7 @@
 """What stands before every RPC: authentication, the role table, the contract's own checks, errors, one log line."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -30,6 +31,8 @@ Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
 
 OPEN_SERVICES = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 """Health and reflection answer without a token."""
+
+IDEMPOTENCY_KEY = re.compile(r"(?=.*[!-~])[ -~]{1,255}")
 
 log = structlog.get_logger()
 
@@ -128,10 +131,8 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         if role is None:
             raise PermissionDenied("Nobody may call this.")
         key = metadata.get("idempotency-key")
-        if key is not None and not (
-            isinstance(key, str) and 1 <= len(key) <= 255 and key.isascii() and key.isprintable()
-        ):
-            raise InvalidArgument("idempotency-key must be 1 to 255 printable ASCII characters.")
+        if key is not None and not (isinstance(key, str) and IDEMPOTENCY_KEY.fullmatch(key)):
+            raise InvalidArgument("idempotency-key must be 1 to 255 printable ASCII characters and not blank.")
         return auth.Caller(principal, role, request_id, key)
 
     @staticmethod

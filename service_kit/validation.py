@@ -14,7 +14,8 @@ Check = Callable[[Message, str], Iterator[tuple[str, str]]]
 def violations(message: Message) -> dict[str, str]:
     """Map the path of each field that breaks the contract to a sentence; empty when none does.
 
-    The rules are `google.api.field_behavior = REQUIRED`, and that a string field named `…_id` holds a UUID.
+    The rules are `google.api.field_behavior = REQUIRED`, that a string field named `…_id` holds a UUID, and that none
+    holds a NUL character, which Postgres cannot keep.
     """
     return dict(_check_of(message.DESCRIPTOR)(message, ""))
 
@@ -35,6 +36,8 @@ def _field_checks(field: FieldDescriptor) -> Iterator[Check]:
         yield _presence(field.name) if field.has_presence else _not_blank(field.name)
     if field.type == FieldDescriptor.TYPE_STRING and field.name.endswith("_id"):
         yield _uuid(field.name, always=not field.has_presence)
+    elif field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated:
+        yield _no_nul(field.name)
     if field.message_type is not None and _has_rules(field.message_type, frozenset()):
         yield (
             _each(field.name, _check_of(field.message_type))
@@ -53,9 +56,7 @@ def _has_rules(descriptor: Descriptor | None, seen: frozenset[str]) -> bool:
         return False
     seen |= {descriptor.full_name}
     return any(
-        _is_required(field)
-        or (field.type == FieldDescriptor.TYPE_STRING and field.name.endswith("_id"))
-        or _has_rules(field.message_type, seen)
+        _is_required(field) or field.type == FieldDescriptor.TYPE_STRING or _has_rules(field.message_type, seen)
         for field in descriptor.fields
     )
 
@@ -83,6 +84,14 @@ def _uuid(name: str, *, always: bool) -> Check:
         # A blank required id is reported as blank; a blank optional one that was sent is no UUID.
         if (value if always else message.HasField(name)) and not is_uuid(value):
             yield prefix + name, "must be a UUID"
+
+    return check
+
+
+def _no_nul(name: str) -> Check:
+    def check(message: Message, prefix: str) -> Iterator[tuple[str, str]]:
+        if "\0" in getattr(message, name):
+            yield prefix + name, "cannot hold a NUL character"
 
     return check
 

@@ -34,7 +34,11 @@ async def database_urls(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
 @pytest.fixture
 async def unstarted(database_urls: Mapping[str, str], tmp_path: Path) -> Stack:
     """Schemas and people, and nothing running: for tests that start the services their own way (`running_stack`)."""
-    people = People(tmp_path / "access.yaml")
+    return await fresh_stack(database_urls, tmp_path)
+
+
+async def fresh_stack(database_urls: Mapping[str, str], folder: Path) -> Stack:
+    people = People(folder / "access.yaml")
     people.write()
     number = next(numbers)
     stack = Stack(people, database_urls, {"workflow": f"workflow_{number}", "deploy": f"deploy_{number}"})
@@ -46,4 +50,13 @@ async def unstarted(database_urls: Mapping[str, str], tmp_path: Path) -> Stack:
 async def stack(unstarted: Stack) -> AsyncIterator[Stack]:
     """Workflow service, deploy service and gateway, running on schemas of this test's own."""
     async with running_stack(unstarted) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def shared_stack(
+    database_urls: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stack]:
+    """The same once for a module: for tables of calls that do not see each other's workflows."""
+    async with running_stack(await fresh_stack(database_urls, tmp_path_factory.mktemp("stack"))) as running:
         yield running

@@ -19,6 +19,7 @@ import deploy_service.service
 import deploy_service.settings
 import gateway.server
 import gateway.settings
+import service_kit.local
 import workflow_service
 import workflow_service.service
 import workflow_service.settings
@@ -30,8 +31,9 @@ from service_kit.pb.flowpin.deploy.v1.deploy_pb2_grpc import DeployServiceStub
 from service_kit.pb.flowpin.identity.v1.identity_pb2_grpc import IdentityServiceStub
 from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import WorkflowServiceStub
 
-FLOW = (Path(__file__).parent / "data" / "flow.json").read_bytes()
-FLOW_UI = (Path(__file__).parent / "data" / "flow_ui.json").read_bytes()
+EXAMPLE = Path(service_kit.local.__file__).parent
+FLOW = (EXAMPLE / "example_flow.json").read_bytes()
+FLOW_UI = (EXAMPLE / "example_flow_ui.json").read_bytes()
 
 
 @dataclass(frozen=True)

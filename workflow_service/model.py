@@ -145,7 +145,5 @@ def check_texts(*, name: str | None = None, description: str | None = None) -> N
         )
     if description is not None and len(description) > MAX_DESCRIPTION:
         wrong["description"] = f"must be at most {MAX_DESCRIPTION} characters"
-    if description is not None and "\0" in description:
-        wrong["description"] = "cannot hold a NUL character"
     if wrong:
         raise InvalidFields(wrong)

@@ -1,4 +1,4 @@
-"""What the workflow contract's requests ask for, as the rules and the queries take it."""
+"""What requests say beyond plain values: enums, filters."""
 
 from uuid import UUID
 

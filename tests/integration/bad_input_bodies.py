@@ -87,7 +87,7 @@ TYPES = [
         for number in (0, 99)
     ),
     wrong("half a surrogate pair", Rest("PUT", "/v1/apps/<app>", rb'{"description": "\ud800"}'), "description"),
-    wrong("half a surrogate pair as a key", Rest("PUT", "/v1/apps/<app>", rb'{"\ud800": 1, "\ud800": 2, "name": 5}'), "name"),
+    wrong("half a surrogate pair as a key", Rest("PUT", "/v1/apps/<app>", rb'{"\ud800": 1, "name": 5}'), "name"),
 ]
 
 MISSING = [

@@ -14,7 +14,7 @@ LISTS = {
     "/v1/orgs?": ("ListOrgs", {}),
     "/v1/projects?": ("ListProjects", {}),
 }
-SORTED = [path for path in LISTS if "runtimes" not in path and "orgs" not in path and "projects" not in path]
+UNSORTED = ("/v1/runtimes?", "/v1/orgs?", "/v1/projects?")
 
 PAGES = [
     row
@@ -30,7 +30,7 @@ PAGES = [
     ]
 ] + [
     wrong(f"page {text}", Rest("GET", f"/v1/workflows?project_id=<project>&page={text}"), "page")
-    for text in ("x", "", "1.5", "1e3", "2147483648", "9" * 30, "0x1", "%D9%A3", "null", "true", "%201")
+    for text in ("x", "", "1.5", "1e3", "2147483648", "9" * 30, "0x1", "%D9%A3", "null", "true")
 ] + [
     wrong("page and page_size", Rest("GET", "/v1/apps?project_id=<project>&page=0&page_size=501"), "page", "page_size"),
     wrong("page twice", Rest("GET", "/v1/apps?project_id=<project>&page=1&page=2"), "page"),
@@ -38,11 +38,12 @@ PAGES = [
 
 SORTS = [
     row
-    for path in SORTED
+    for path, rpc in LISTS.items()
+    if path not in UNSORTED
     for sort in ("nope", "name;DROP TABLE workflows", "created_at,", "-", "--created_at", "id desc", "project_id", "%00")
     for row in [
         wrong(f"sort {sort}", Rest("GET", f"{path}&sort={sort.replace(' ', '%20')}"), "sort"),
-        *([wrong(f"sort {sort}", Rpc(rpc[0], {**rpc[1], "sort": sort}), "sort")] if (rpc := LISTS[path]) else []),
+        *([wrong(f"sort {sort}", Rpc(rpc[0], {**rpc[1], "sort": sort}), "sort")] if rpc else []),
     ]
 ]
 
@@ -119,7 +120,7 @@ NEW_APP = {"project_id": "<project>", "workflow_id": "<workflow>", "name": "app"
 
 APP_TEXTS = [
     row
-    for name in ("", "   ", "a\tb", "a\n", "a\0", "a@b", "é", "a" * 129, '"', "a;b", "<b>")
+    for name in ("", "   ", "a\tb", "a\n", "a\0", "a@b", "é", "a" * 129, '"', "a;b", "a&b")
     for rule in [f"the app name {name[:20]!r}"]
     for row in (
         wrong(rule, Rest("POST", "/v1/apps", {**NEW_APP, "name": name}), "name"),

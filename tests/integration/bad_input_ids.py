@@ -46,7 +46,7 @@ def unseen(calls: list[tuple[str, str, Any, str, dict[str, Any]]], field: str, n
 
 
 def malformed_in_path(text: str, sent: Rest, field: str) -> Bad:
-    return Bad(f"the malformed id {text}", sent, "NOT_FOUND", None, (field,))
+    return Bad(f"the malformed id {text}", sent, "NOT_FOUND", "INVALID_REQUEST", (field,))
 
 
 VERSIONS = [

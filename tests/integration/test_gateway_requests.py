@@ -66,7 +66,7 @@ async def test_a_call_without_a_token_reaches_no_service(world):
 
     assert answer.status == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
-    assert answer.details == {"reason": "TOKEN_MISSING"}
+    assert answer.details == {"reason": "TOKEN_INVALID"}
     assert world.observed.requests == []
 
 

@@ -1,0 +1,114 @@
+"""An ETag changes when the body does, and at no other time."""
+
+import pytest
+from workflow_fixtures import body_of, release
+
+from tests.stack import Answer, Stack
+
+
+async def unchanged(stack: Stack, path: str, etag: str) -> bool:
+    answer = await stack.rest("GET", path, headers={"If-None-Match": etag})
+    assert answer.status in (200, 304)
+    assert answer.content == b"" or answer.status == 200
+    assert answer.headers["ETag"] == etag or answer.status == 200
+    return answer.status == 304
+
+
+async def assert_etag_tells_the_body(stack: Stack, path: str, before: Answer) -> Answer:
+    after = await stack.rest("GET", path)
+    assert (after.headers["ETag"] == before.headers["ETag"]) == (after.content == before.content)
+    assert await unchanged(stack, path, before.headers["ETag"]) == (after.content == before.content)
+    assert await unchanged(stack, path, after.headers["ETag"])
+    return after
+
+
+CHANGES = {
+    "a rename": ("PUT", "", {"name": "renamed"}),
+    "an update of nothing": ("PUT", "", {}),
+    "a save": ("POST", "/save", body_of()),
+    "an archived version": ("POST", "/versions/1/archive", None),
+    "an archived version again": ("POST", "/versions/1/archive", None),
+    "an unarchived version": ("POST", "/versions/1/unarchive", None),
+    "an unarchived version again": ("POST", "/versions/1/unarchive", None),
+    "the kindness to a release": ("POST", "/release", body_of(name="kind")),
+    "a refused release": ("POST", "/release", body_of(name="unkind")),
+    "a refused archive": ("POST", "/versions/latest/archive", None),
+}
+
+
+async def test_every_etag_changes_with_its_body_through_a_workflows_life(stack: Stack):
+    workflow, versions = await stack.workflow(saves=2)
+    root = f"/v1/workflows/{workflow['id']}"
+    paths = [root, f"{root}/versions/{versions[0]['id']}", f"{root}/versions/{versions[1]['id']}", f"{root}/versions"]
+    paths.append(f"{root}/versions/latest")
+    last = {path: await stack.rest("GET", path) for path in paths}
+    changed: dict[str, list[str]] = {path: [] for path in paths}
+
+    for change, (method, call, body) in CHANGES.items():
+        await stack.rest(method, root + call, body)
+        for path in paths:
+            now = await assert_etag_tells_the_body(stack, path, last[path])
+            if now.content != last[path].content:
+                changed[path].append(change)
+            last[path] = now
+
+    renames = ["a rename", "an update of nothing", "the kindness to a release"]
+    archives = ["an archived version", "an unarchived version"]
+    assert changed[root] == sorted([*renames, "a save", *archives], key=list(CHANGES).index)
+    assert changed[paths[1]] == archives
+    assert changed[paths[2]] == ["a save"]  # it is not current any more
+    assert changed[f"{root}/versions"] == ["a save", *archives]
+
+
+async def test_a_draft_has_an_etag_too(stack: Stack):
+    draft = await stack.draft()
+    path = f"/v1/workflows/{draft['id']}"
+    before = await stack.rest("GET", path)
+
+    await release(stack, draft["id"])
+
+    after = await assert_etag_tells_the_body(stack, path, before)
+    assert after.content != before.content
+
+
+@pytest.mark.parametrize(
+    ("method", "call", "body", "read"),
+    [
+        ("PUT", "", {"name": "b"}, ""),
+        ("POST", "/save", body_of(), "/versions/latest"),
+        ("POST", "/release", body_of(name="b"), ""),
+        ("POST", "/versions/1/archive", None, "/versions/1"),
+        ("POST", "/versions/1/unarchive", None, "/versions/1"),
+    ],
+)
+async def test_the_etag_of_a_change_is_that_of_what_is_then_read(
+    shared_stack: Stack, method: str, call: str, body: object, read: str
+):
+    workflow = await shared_stack.draft()
+    if "versions" in call:
+        for _ in range(2):
+            await shared_stack.save(workflow["id"])
+    root = f"/v1/workflows/{workflow['id']}"
+
+    answer = await shared_stack.rest(method, root + call, body)
+
+    assert answer.status == 200
+    assert (await shared_stack.rest("GET", root + read)).headers["ETag"] == answer.headers["ETag"]
+
+
+async def test_a_created_draft_answers_with_its_etag(shared_stack: Stack):
+    body = body_of(name="new", project_id=str(shared_stack.people.project))
+
+    created = await shared_stack.rest("POST", "/v1/workflows", body)
+
+    assert await unchanged(shared_stack, f"/v1/workflows/{created.data['id']}", created.headers["ETag"])
+
+
+async def test_a_workflows_etag_is_its_latest_version_and_its_revision(shared_stack: Stack):
+    workflow, versions = await shared_stack.workflow()
+
+    etag = (await shared_stack.rest("GET", f"/v1/workflows/{workflow['id']}")).headers["ETag"]
+
+    version_id, _, revision = etag.strip('"').partition(".")
+    assert version_id == versions[0]["id"]
+    assert revision.isdigit()

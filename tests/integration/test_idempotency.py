@@ -1,0 +1,235 @@
+"""A create, save or release that is sent twice with one key happens once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from workflow_fixtures import HELD, body_of, flow_of, listed, refusal, save_request, workflow_now
+
+from service_kit.access import hash_token
+from service_kit.ids import new_id
+from service_kit.local.health import until
+from tests.stack import Stack, running_stack
+
+CALLS = ["create", "save", "release"]
+
+
+async def path_and_body(stack: Stack, call: str) -> tuple[str, bytes]:
+    if call == "create":
+        return "/v1/workflows", body_of(name="new", project_id=str(stack.people.project))
+    workflow = await stack.draft()
+    return f"/v1/workflows/{workflow['id']}/{call}", body_of(name="named")
+
+
+def with_key(key: str = "key-1") -> dict[str, str]:
+    return {"Idempotency-Key": key}
+
+
+@asynccontextmanager
+async def writes_held(stack: Stack) -> AsyncIterator[None]:
+    """No service can write to the table workflows until the block ends."""
+    async with stack.database("admin", "workflow") as admin, admin.transaction():
+        await admin.execute("LOCK TABLE workflows IN EXCLUSIVE MODE")
+        yield
+
+
+async def is_waiting(stack: Stack) -> bool:
+    async with stack.database("admin", "workflow") as admin:
+        return bool(await admin.fetchval(HELD))
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_repeat_answers_as_the_first_did_and_makes_nothing(stack: Stack, call: str):
+    path, body = await path_and_body(stack, call)
+    first = await stack.rest("POST", path, body, headers=with_key())
+    before = await stack.row_counts()
+
+    repeat = await stack.rest("POST", path, body, headers=with_key())
+
+    assert (repeat.status, repeat.content) == (first.status, first.content)
+    assert repeat.headers["Idempotent-Replayed"] == "true"
+    assert "Idempotent-Replayed" not in first.headers
+    assert await stack.row_counts() == before
+
+
+async def test_a_repeat_answers_the_same_after_the_workflow_has_moved_on(stack: Stack):
+    path, body = await path_and_body(stack, "save")
+    first = await stack.rest("POST", path, body, headers=with_key())
+    await stack.rest("POST", path, body)
+
+    repeat = await stack.rest("POST", path, body, headers=with_key())
+
+    assert repeat.content == first.content
+
+
+async def test_without_a_key_a_repeat_is_another_save(stack: Stack):
+    path, body = await path_and_body(stack, "save")
+
+    numbers = [(await stack.ok("POST", path, body))["version"] for _ in range(2)]
+
+    assert numbers == [1, 2]
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_key_with_another_body_is_a_conflict(stack: Stack, call: str):
+    path, body = await path_and_body(stack, call)
+    await stack.ok("POST", path, body, headers=with_key())
+    before = await stack.row_counts()
+
+    answer = await stack.rest("POST", path, body.replace(b'"flow_ui":', b'"flow_ui": '), headers=with_key())
+    other = await stack.rest("POST", path, body.replace(b'"nodes"', b'"Nodes":1,"nodes"', 1), headers=with_key())
+
+    assert answer.headers["Idempotent-Replayed"] == "true"  # around a document, white space is not part of it
+    assert (other.status, other.error["code"]) == (409, "conflict")
+    assert other.error["details"]["reason"] == "IDEMPOTENCY_KEY_REUSED"
+    assert await stack.row_counts() == before
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_while_the_first_is_at_work_the_second_is_told_to_wait(stack: Stack, call: str):
+    path, body = await path_and_body(stack, call)
+
+    async with writes_held(stack):
+        first = asyncio.create_task(stack.rest("POST", path, body, headers=with_key()))
+        assert await until(lambda: is_waiting(stack), 5)
+        second = await stack.rest("POST", path, body, headers=with_key())
+    third = await stack.rest("POST", path, body, headers=with_key())
+
+    assert (await first).status < 300
+    assert (second.status, second.error["details"]["reason"]) == (409, "REQUEST_IN_PROGRESS")
+    assert int(second.headers["Retry-After"]) >= 1
+    assert third.content == (await first).content
+    assert third.headers["Idempotent-Replayed"] == "true"
+
+
+async def test_many_at_once_with_one_key_are_one(stack: Stack):
+    path, body = await path_and_body(stack, "save")
+
+    answers = await asyncio.gather(*(stack.rest("POST", path, body, headers=with_key()) for _ in range(20)))
+
+    done = [answer for answer in answers if answer.status == 200]
+    assert done
+    assert {answer.status for answer in answers} <= {200, 409}
+    assert {answer.data["version"] for answer in done} == {1}
+    assert sum("Idempotent-Replayed" not in answer.headers for answer in done) == 1
+    assert await listed(stack, path.split("/")[3]) == [1]
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_failed_attempt_frees_its_key(stack: Stack, call: str):
+    path, body = await path_and_body(stack, call)
+    # A blank name is refused before the transaction on create and release, within it on save.
+    failed = await stack.rest(
+        "POST", path, body.replace(b'"na', b'"description":"","na').replace(b"new", b"N"), headers=with_key()
+    )
+    blank = await stack.rest(
+        "POST", path, body_of(flow_of("x"), name="", project_id=str(stack.people.project)), headers=with_key()
+    )
+
+    answer = await stack.rest("POST", path, body, headers=with_key())
+
+    assert blank.status == 400
+    assert answer.status < 300
+    assert "Idempotent-Replayed" not in answer.headers
+
+
+async def test_a_refused_release_frees_its_key(stack: Stack):
+    workflow = await stack.draft()
+    path = f"/v1/workflows/{workflow['id']}/release"
+    await stack.save(workflow["id"], "saved")
+    refused = await stack.rest("POST", path, body_of(name="a"), headers=with_key())
+    await stack.ok("POST", f"/v1/workflows/{workflow['id']}/save", body_of())
+
+    answer = await stack.rest("POST", path, body_of(name="a"), headers=with_key())
+
+    assert refused.status == 400
+    assert (answer.status, answer.data["name"]) == (200, "a")
+    assert "Idempotent-Replayed" not in answer.headers
+
+
+async def test_a_key_means_another_thing_to_another_person_project_or_rpc(unstarted: Stack):
+    people = unstarted.people
+    declared = people.declared()
+    grace = {"id": str(new_id()), "email": "grace@acme.test"}
+    token = {"id": "tok_grace", "user": grace["id"], "sha256": hash_token(people.secret("grace"))}
+    declared["users"].append(grace)
+    declared["tokens"].append({**token, "roles": {str(people.project): "editor"}})
+    people.write(declared)
+    async with running_stack(unstarted) as stack:
+        here, there = (body_of(name="new", project_id=str(project)) for project in (people.project, people.staged))
+        workflow = await stack.draft()
+        path = f"/v1/workflows/{workflow['id']}/save"
+        first = await stack.rest("POST", "/v1/workflows", here, headers=with_key())
+
+        answers = [
+            await stack.rest("POST", "/v1/workflows", here, token="grace", headers=with_key()),
+            await stack.rest("POST", "/v1/workflows", there, headers=with_key()),
+            await stack.rest("POST", path, body_of(), headers=with_key()),
+            await stack.rest("POST", "/v1/workflows", here, headers=with_key("KEY-1")),
+        ]
+        # Another token of the same person is the same person.
+        same = await stack.rest("POST", "/v1/workflows", here, token="editor", headers=with_key())
+
+    assert all(answer.status < 300 and "Idempotent-Replayed" not in answer.headers for answer in answers)
+    assert same.content == first.content
+
+
+async def test_a_repeat_over_the_other_face_is_a_repeat(stack: Stack):
+    workflow = await stack.draft()
+    request = save_request(workflow["id"], flow_of("x"), b"{}")
+    first = await stack.ok(
+        "POST", f"/v1/workflows/{workflow['id']}/save", body_of(flow_of("x"), b"{}"), headers=with_key()
+    )
+
+    call = stack.workflows.SaveWorkflow(request, metadata=stack.as_(idempotency_key="key-1"))
+
+    assert (await call).data.id == first["id"]
+    assert (await call.trailing_metadata())["idempotent-replayed"] == "true"
+
+
+@pytest.mark.parametrize(("hours", "replayed"), [(23, True), (25, False)])
+async def test_a_key_is_kept_for_24_hours(stack: Stack, hours: int, replayed: bool):
+    path, body = await path_and_body(stack, "save")
+    await stack.ok("POST", path, body, headers=with_key())
+    async with stack.database("admin", "workflow") as admin:
+        await admin.execute("UPDATE idempotency_keys SET created_at = created_at - make_interval(hours => $1)", hours)
+
+    answer = await stack.rest("POST", path, body, headers=with_key())
+
+    assert ("Idempotent-Replayed" in answer.headers) is replayed
+    assert answer.data["version"] == (1 if replayed else 2)
+    again = await stack.rest("POST", path, body, headers=with_key())
+    assert again.content == answer.content
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
+@pytest.mark.parametrize("call", ["save", "release"])
+async def test_a_repeat_takes_the_role_that_the_call_takes(stack: Stack, call: str):
+    path, body = await path_and_body(stack, call)
+    await stack.ok("POST", path, body, token="editor", headers=with_key())
+
+    viewer = await stack.rest("POST", path, body, token="viewer", headers=with_key())
+    stranger = await stack.rest("POST", path, body, token="stranger", headers=with_key())
+
+    assert (viewer.status, stranger.status) == (403, 404)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "é"])
+async def test_a_key_that_is_none_is_refused_over_rest(shared_stack: Stack, key: str):
+    workflow = await shared_stack.draft()
+
+    answer = await shared_stack.rest("POST", f"/v1/workflows/{workflow['id']}/save", body_of(), headers=with_key(key))
+
+    assert (answer.status, answer.error["code"]) == (400, "bad_request")
+    assert (await workflow_now(shared_stack, workflow["id"]))["status"] == "draft"
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256])
+async def test_a_key_that_is_none_is_refused_over_grpc(shared_stack: Stack, key: str):
+    workflow = await shared_stack.draft()
+
+    metadata = shared_stack.as_(idempotency_key=key)
+    error = await refusal(shared_stack.workflows.SaveWorkflow(save_request(workflow["id"]), metadata=metadata))
+
+    assert (error.code.name, error.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")

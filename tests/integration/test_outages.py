@@ -1,0 +1,289 @@
+"""What callers see while Postgres or the workflow service is away, and that all is well once it is back."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from structlog.testing import capture_logs
+
+import gateway.server
+import gateway.settings
+import workflow_service
+from service_kit import migrations
+from service_kit.channel import open_channel
+from service_kit.errors import ServiceError
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
+from tests.integration.crashing_postgres import CrashingPostgres, crashing_postgres
+from tests.stack import (
+    FLOW,
+    FLOW_UI,
+    People,
+    Stack,
+    deploy_service_of,
+    migrate,
+    running_stack,
+    workflow_service_of,
+)
+
+ROLES = ("flowpin_workflow_migrator", "flowpin_workflow", "flowpin_deploy_migrator", "flowpin_deploy")
+AT_ONCE = 2.0
+SAVE = {"flow": json.loads(FLOW), "flow_ui": json.loads(FLOW_UI)}
+
+
+@pytest.fixture(scope="module")
+async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[CrashingPostgres]:
+    async with crashing_postgres(tmp_path_factory.mktemp("crashing")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def frail(postgres: CrashingPostgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """A stack on a Postgres that can crash."""
+    people = People(tmp_path_factory.mktemp("people") / "access.yaml")
+    people.write()
+    urls = {"admin": postgres.superuser_url, **{role: postgres.url(role) for role in ROLES}}
+    unstarted = Stack(people, urls, {"workflow": "workflow", "deploy": "deploy"})
+    await migrate(urls, unstarted.schemas)
+    async with running_stack(unstarted) as stack:
+        yield stack
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not await holds():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        await asyncio.sleep(0.05)
+
+
+async def serving(port: int, part: str = "") -> bool:
+    async with open_channel(f"127.0.0.1:{port}") as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=part), timeout=2)
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def ready(stack: Stack) -> bool:
+    answer = await stack.rest("GET", "/health/ready", token=None)
+    assert answer.status == (200 if answer.body["status"] == "ready" else 503)
+    return answer.status == 200
+
+
+async def failure_of(call: Awaitable[Any]) -> ServiceError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    error = ServiceError.from_rpc_error(caught.value)
+    assert error.code is caught.value.code()
+    return error
+
+
+async def test_without_postgres_each_call_is_unavailable_at_once_until_it_is_back(postgres: CrashingPostgres, frail: Stack):
+    workflow, versions = await frail.workflow(saves=1)
+    app = await frail.app(workflow["id"])
+    project, workflow_id, app_id = str(frail.people.project), workflow["id"], app["id"]
+    calls = [
+        ("GET", f"/v1/workflows?project_id={project}", None),
+        ("GET", f"/v1/workflows/{workflow_id}/versions/latest", None),
+        ("POST", f"/v1/workflows/{workflow_id}/save", SAVE),
+        ("PUT", f"/v1/workflows/{workflow_id}", {"name": "renamed"}),
+        ("DELETE", f"/v1/workflows/{workflow_id}", None),
+        ("GET", f"/v1/apps/{app_id}", None),
+        ("GET", f"/v1/apps/{app_id}/deployments", None),
+        ("GET", "/v1/runtimes", None),
+        ("POST", f"/v1/apps/{app_id}/deploy", {"workflow_id": workflow_id, "workflow_version_id": versions[0]["id"]}),
+        ("POST", "/v1/apps", {"project_id": project, "name": "app", "workflow_id": workflow_id}),
+        ("DELETE", f"/v1/apps/{app_id}", None),
+    ]
+    straight = [
+        (frail.workflows.GetWorkflow, workflow_pb2.GetWorkflowRequest(workflow_id=workflow_id)),
+        (frail.workflows.SaveWorkflow, workflow_pb2.SaveWorkflowRequest(
+            workflow_id=workflow_id, flow={"utf8": FLOW}, flow_ui={"utf8": FLOW_UI}
+        )),
+        (frail.deploys.GetApp, deploy_pb2.GetAppRequest(app_id=app_id)),
+        (frail.deploys.DeployApp, deploy_pb2.DeployAppRequest(app_id=app_id, workflow_id=workflow_id)),
+    ]  # fmt: skip
+    before = await frail.row_counts()
+
+    await postgres.crash()
+    answers, errors, seconds = [], [], []
+    for method, path, body in calls:
+        began = time.monotonic()
+        answers.append(await frail.rest(method, path, body, headers={"Idempotency-Key": path}))
+        seconds.append(time.monotonic() - began)
+    for rpc, request in straight:
+        began = time.monotonic()
+        errors.append(await failure_of(rpc(request, metadata=frail.as_(), timeout=10)))
+        seconds.append(time.monotonic() - began)
+    identity = await frail.rest("GET", "/v1/me")
+    for port in (frail.workflow_port, frail.deploy_port):
+        await eventually(lambda port=port: negated(serving(port)), 3)
+    await eventually(lambda: negated(ready(frail)), 3)
+
+    assert [(answer.status, answer.error["code"]) for answer in answers] == [(503, "unavailable")] * len(calls)
+    assert {answer.error["details"]["reason"] for answer in answers} == {"DATABASE_UNAVAILABLE"}
+    assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers)
+    assert {(error.code, error.reason) for error in errors} == {
+        (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+    }
+    assert all(error.retry_after for error in errors)
+    assert max(seconds) < AT_ONCE
+    assert identity.status == 200, "who is calling is in no database"
+
+    await postgres.start()
+    await eventually(lambda: ready(frail), 5)
+
+    assert await frail.row_counts() == before
+    assert (await frail.save(workflow_id, "after"))["version"] == 2
+    assert (await frail.deploy(app_id, workflow_id))["status"] == "succeeded"
+
+
+async def negated(holds: Awaitable[bool]) -> bool:
+    return not await holds
+
+
+async def test_what_was_answered_is_there_after_postgres_crashed_in_the_middle_of_saves(
+    postgres: CrashingPostgres, frail: Stack
+):
+    workflow = await frail.draft()
+    path, answered, statuses = f"/v1/workflows/{workflow['id']}/save", {}, set()
+    enough = asyncio.Event()
+
+    async def keep_saving(name: str) -> None:
+        number = 0
+        while not enough.is_set():
+            number += 1
+            answer = await frail.rest("POST", path, {**SAVE, "description": f"{name} {number}"})
+            statuses.add(answer.status)
+            if answer.status == 200:
+                answered[answer.data["version"]] = answer.data["description"]
+
+    async def crash_twice() -> None:
+        for _ in range(2):
+            count = len(answered)
+            await eventually(lambda count=count: resolved(len(answered) > count + 20), 10)
+            await postgres.crash()
+            await postgres.start()
+        count = len(answered)
+        await eventually(lambda: resolved(len(answered) > count + 20), 10)
+        enough.set()
+
+    await asyncio.gather(crash_twice(), *(keep_saving(f"task {number}") for number in range(8)))
+
+    assert statuses == {200, 503}
+    listed = []
+    for page in (1, 2, 3, 4):
+        listed += await frail.ok("GET", f"/v1/workflows/{workflow['id']}/versions?page_size=500&page={page}")
+    kept = {version["version"]: version["description"] for version in listed}
+    assert sorted(kept) == list(range(1, len(kept) + 1))
+    assert {number: kept[number] for number in answered} == answered
+
+
+async def resolved(value: bool) -> bool:
+    return value
+
+
+@asynccontextmanager
+async def without_workflow_service(stack: Stack) -> AsyncIterator[Stack]:
+    """The same data behind a deploy service and a gateway whose workflow service listens nowhere."""
+    async with AsyncExitStack() as running:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        alone = replace(stack, workflow_port=port)
+        alone.deploy_port = await running.enter_async_context(deploy_service_of(alone))
+        settings = gateway.settings.Settings(
+            listen="127.0.0.1:0",
+            workflow_target=f"127.0.0.1:{port}",
+            deploy_target=f"127.0.0.1:{alone.deploy_port}",
+            drain_seconds=0,
+        )
+        alone.gateway_port = await running.enter_async_context(gateway.server.running_gateway(settings))
+        yield alone
+
+
+async def test_while_the_workflow_service_is_down_its_routes_are_503_and_apps_and_history_still_read(stack: Stack):
+    workflow, versions = await stack.workflow(saves=2)
+    app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
+    workflow_id, app_id = workflow["id"], app["id"]
+
+    async with without_workflow_service(stack) as alone:
+        before = await alone.row_counts()
+        began = time.monotonic()
+        refused = [
+            await alone.rest("GET", f"/v1/workflows/{workflow_id}"),
+            await alone.rest("POST", f"/v1/workflows/{workflow_id}/save", SAVE),
+            await alone.rest("GET", "/v1/me"),
+            await alone.rest("POST", f"/v1/apps/{app_id}/deploy", {"workflow_id": workflow_id}),
+            await alone.rest(
+                "POST", f"/v1/apps/{app_id}/deploy",
+                {"workflow_id": workflow_id, "workflow_version_id": versions[1]["id"]},
+            ),
+            await alone.rest("POST", "/v1/apps", {
+                "project_id": str(stack.people.project), "name": "new", "workflow_id": workflow_id
+            }),
+        ]  # fmt: skip
+        seconds = time.monotonic() - began
+        unchanged = await alone.row_counts()
+        read = [
+            await alone.rest("GET", f"/v1/apps?project_id={stack.people.project}"),
+            await alone.rest("GET", f"/v1/apps/{app_id}"),
+            await alone.rest("GET", f"/v1/apps/{app_id}/deployments"),
+            await alone.rest("GET", "/v1/runtimes"),
+        ]
+        again = await alone.deploy(app_id, workflow_id, workflow_version_id=versions[0]["id"])
+        was_ready = await ready(alone)
+        async with workflow_service_of(alone, port=alone.workflow_port):
+            await eventually(lambda: ready(alone), 5)
+            newest = await alone.deploy(app_id, workflow_id)
+
+    assert [answer.status for answer in refused] == [503] * len(refused)
+    assert [answer.error["details"]["reason"] for answer in refused] == (
+        ["SERVICE_UNAVAILABLE"] * 3 + ["WORKFLOW_SERVICE_UNAVAILABLE"] * 3
+    )
+    assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
+    assert seconds < AT_ONCE * len(refused)
+    assert unchanged == before
+    assert [answer.status for answer in read] == [200] * len(read)
+    assert again["status"] == "succeeded", "a version that was live deploys without the workflow service"
+    assert not was_ready
+    assert newest["workflow_version_id"] == versions[1]["id"]
+
+
+async def test_a_schema_without_migrations_is_not_served_and_named_until_they_have_run(unstarted: Stack):
+    service, role = "workflow", "flowpin_workflow"
+    migrator = unstarted.urls[f"{role}_migrator"]
+    fresh = replace(unstarted, schemas={**unstarted.schemas, service: f"{unstarted.schemas[service]}_fresh"})
+    await migrations.provision(fresh.urls["admin"], fresh.schemas[service], migrator, fresh.urls[role])
+
+    with capture_logs() as logs:
+        async with running_stack(fresh) as stack:
+            await eventually(lambda: negated(serving(stack.workflow_port, "database")), 3)
+            was_serving = await serving(stack.workflow_port)
+            read = await stack.rest("GET", f"/v1/workflows?project_id={stack.people.project}")
+            await migrations.migrate(migrator, stack.schemas[service], workflow_service.MIGRATIONS)
+            await eventually(lambda: serving(stack.workflow_port), 5)
+            draft = await stack.draft()
+
+    reasons = [line["why"] for line in logs if line["event"] == "not_serving" and line["part"] == "database"]
+    assert reasons == [f"migration {migrations.newest(workflow_service.MIGRATIONS)} has not run; the schema is at nothing"]
+    assert not was_serving
+    assert (read.status, read.error["details"]["reason"]) == (503, "DATABASE_UNAVAILABLE")
+    assert read.headers["Retry-After"]
+    assert draft["status"] == "draft"
+
+
+async def test_a_schema_older_than_the_code_is_not_serving(stack: Stack):
+    await eventually(lambda: serving(stack.deploy_port), 3)
+
+    async with stack.database("admin", "deploy") as database:
+        await database.execute("DELETE FROM schema_migrations")
+
+    await eventually(lambda: negated(serving(stack.deploy_port)), 3)
+    assert await serving(stack.workflow_port)
+    assert not await ready(stack)

@@ -1,0 +1,152 @@
+"""Replicas come and go, and so does the database: each rollout is worked on by one, and ends."""
+
+import gc
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from deploy_fixtures import app_now, begun, deployment_now, eventually, history, rollouts_under_way, settled, uuid
+from structlog.testing import capture_logs
+
+from deploy_service.repository import deployments, rollouts
+from deploy_service.rollouts import LeaseLost, cut_over
+from service_kit.ids import new_id
+from tests.stack import Stack, deploy_service_of, running_stack
+
+
+def script(steps: str, **settings: object) -> dict[str, object]:
+    return {"rollout_driver": "scripted", "rollout_script": steps, **settings}
+
+
+async def deployed(stack: Stack, times: int = 2):
+    """An app, and the last of its deployments once a replica works on it."""
+    workflow, _ = await stack.workflow()
+    app = await stack.app(workflow["id"])
+    await settled(stack, (await history(stack, app["id"]))[0])
+    for _ in range(times - 1):
+        last = await stack.deploy(app["id"], workflow["id"])
+    await begun(stack, last)
+    return await app_now(stack, app["id"]), last
+
+
+async def lease_to_the_dead(stack: Stack, deployment, lasts: timedelta) -> None:
+    """As a replica leaves it that has vanished without a word."""
+    async with stack.database("admin", "deploy") as db:
+        await db.execute(
+            "UPDATE deployments SET lease_owner = $2, lease_until = clock_timestamp() + $3 WHERE id = $1",
+            uuid(deployment["id"]),
+            new_id(),
+            lasts,
+        )
+
+
+@pytest.mark.parametrize(
+    ("step", "status", "code"), [("delay:0.3", "succeeded", None), ("hang", "failed", "ROLLOUT_INTERRUPTED")]
+)
+async def test_the_rollout_of_a_replica_that_vanished_ends_within_five_seconds(unstarted: Stack, step, status, code):
+    async with running_stack(unstarted, deploy=script(f"ok,hang,{step}")) as stack:
+        app, _ = await deployed(stack)
+        orphan = await stack.deploy(app["id"], app["workflow_id"])
+        await lease_to_the_dead(stack, orphan, timedelta(seconds=1.5))
+
+        done = await settled(stack, orphan, seconds=5)
+
+        assert (done["status"], done.get("error", {}).get("code")) == (status, code)
+        assert (done["live"], await app_now(stack, app["id"]) == app) == (not code, bool(code))
+
+
+async def test_nobody_works_on_a_rollout_while_the_lease_of_another_holds(unstarted: Stack):
+    async with running_stack(unstarted, deploy=script("ok,delay:0.5")) as stack:
+        app, last = await deployed(stack)
+
+        await lease_to_the_dead(stack, last, timedelta(seconds=30))
+
+        with capture_logs() as lines:
+            other = await stack.app(app["workflow_id"], name="other")
+            await settled(stack, (await history(stack, other["id"]))[0])
+        assert [line["event"] for line in lines].count("rollout_started") == 1
+        assert rollouts_under_way() == 0
+        assert (await deployment_now(stack, last))["status"] == "deploying"
+
+
+async def test_a_replica_without_the_lease_can_neither_go_live_nor_fail(unstarted: Stack):
+    async with running_stack(unstarted, deploy=script("ok,hang")) as stack:
+        app, last = await deployed(stack)
+
+        async with stack.database("flowpin_deploy", "deploy") as db:
+            row = await deployments.get_deployment(db, [stack.people.project], uuid(app["id"]), uuid(last["id"]))
+            with pytest.raises(LeaseLost):
+                async with db.transaction():
+                    await cut_over(db, row, new_id())
+            await rollouts.fail(db, row, new_id(), "ROLLOUT_FAILED", "Not mine to say.")
+
+        assert (await deployment_now(stack, last))["status"] == "deploying"
+        assert await app_now(stack, app["id"]) == app
+
+
+async def test_two_replicas_work_on_each_rollout_once(unstarted: Stack):
+    async with running_stack(unstarted, deploy=script("delay:0.5")) as stack:
+        workflow, _ = await stack.workflow()
+        with capture_logs() as lines:
+            async with deploy_service_of(stack, **script("delay:0.5")):
+                apps = [await stack.app(workflow["id"], name=f"app {number}") for number in range(12)]
+                rows = [(await history(stack, app["id"]))[0] for app in apps]
+                done = [await settled(stack, row) for row in rows]
+
+        events = [line["event"] for line in lines]
+        assert [row["status"] for row in done] == ["succeeded"] * 12
+        assert events.count("rollout_started") == events.count("rollout_finished") == 12
+
+
+async def test_a_graceful_stop_leaves_the_rollout_to_the_next_start(unstarted: Stack):
+    # Taken over from a dead replica it would have no time left, and fail.
+    settings = script("ok,delay:1", rollout_takeover_seconds=0)
+    async with running_stack(unstarted, deploy=settings) as stack:
+        _, last = await deployed(stack)
+    async with stack.database("admin", "deploy") as db:
+        left = await db.fetchrow("SELECT status, lease_owner FROM deployments WHERE finished_at IS NULL")
+
+    async with running_stack(unstarted, deploy=settings) as stack:
+        done = await settled(stack, last)
+
+    assert tuple(left) == ("deploying", None)
+    assert (done["status"], done["live"]) == ("succeeded", True)
+
+
+async def test_a_rollout_is_finished_later_when_the_database_fails_just_then(unstarted: Stack, caplog):
+    async with running_stack(unstarted, deploy=script("ok,delay:0.5")) as stack:
+        _, last = await deployed(stack)
+
+        admin = partial(stack.database, "admin", "deploy")
+        async with admin() as holder, admin() as killer, holder.transaction():
+            await holder.execute("LOCK TABLE apps IN ACCESS EXCLUSIVE MODE")
+
+            async def is_broken_off() -> bool:
+                return await killer.fetchval(
+                    """
+                    SELECT count(pg_terminate_backend(pid)) > 0 FROM pg_stat_activity
+                    WHERE application_name = $1 AND wait_event_type = 'Lock' AND query LIKE '%FROM apps%FOR UPDATE'
+                    """,
+                    f"flowpin {stack.schemas['deploy']}",
+                )
+
+            await eventually(is_broken_off)
+
+        done = await settled(stack, last)
+        assert (done["status"], done["live"]) == ("succeeded", True)
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
+async def test_a_replica_that_could_not_renew_in_time_does_not_begin_its_own_rollouts_again(unstarted: Stack):
+    async with running_stack(unstarted, deploy=script("ok,delay:1.5", rollout_lease_seconds=0.3)) as stack:
+        _, last = await deployed(stack)
+
+        with capture_logs() as lines:
+            async with stack.database("admin", "deploy") as db, db.transaction():
+                await db.execute("LOCK TABLE deployments IN ACCESS EXCLUSIVE MODE")
+                await db.execute("SELECT pg_sleep(0.7)")
+            done = await settled(stack, last)
+
+        assert done["status"] == "succeeded"
+        assert "rollout_started" not in [line["event"] for line in lines]

@@ -1,0 +1,114 @@
+"""What an access file may say, and what is said of one that is wrong."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+import yaml
+
+from service_kit.access import AccessFileError, Role, User, hash_token, parse_access_file
+
+ORG, PROJECT, USER = (f"01980000-0000-7000-8000-00000000000{number}" for number in (1, 2, 3))
+SECRET = "dyn_pat_the-secret-itself"
+
+
+def declared(**changes) -> dict:
+    token = {"id": "tok_1", "user": USER, "sha256": hash_token(SECRET), "roles": {PROJECT: "editor"}}
+    return {
+        "orgs": [{"id": ORG, "name": "acme"}],
+        "projects": [{"id": PROJECT, "name": "one", "org_id": ORG}],
+        "users": [{"id": USER, "email": "ada@acme.test"}],
+        "tokens": [{**token, **changes.pop("token", {})}],
+        **changes,
+    }
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(AccessFileError) as caught:
+        parse_access_file(text)
+    return str(caught.value)
+
+
+def test_a_whole_file_is_read():
+    access = parse_access_file(yaml.safe_dump(declared()))
+
+    assert access.tokens[0].roles == {UUID(PROJECT): Role.EDITOR}
+    assert access.projects[0].environments == ("production",)
+
+
+def test_an_empty_file_declares_nobody():
+    assert parse_access_file("").tokens == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("tokens: [", "not YAML"),
+        ("\0", "not YAML"),
+        ("[" * 5000, "not YAML"),
+        # PyYAML raises no error of its own for these.
+        ("expires_at: 2024-13-45", "month must be in 1..12"),
+        ("a: 0b_", "not YAML"),
+    ],
+)
+def test_what_is_no_yaml_is_refused(text, named):
+    assert named in refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"token": {"sha256": SECRET}}, "tokens.0.sha256"),
+        ({"token": {"roles": {PROJECT: "owner"}}}, "must be viewer, editor or admin"),
+        ({"token": {"roles": {USER: "editor"}}}, f"token tok_1: no project or org {USER}"),
+        ({"token": {"user": ORG}}, f"token tok_1: no user {ORG}"),
+        ({"token": {"expires_at": "2030-01-01T00:00:00"}}, "tokens.0.expires_at"),
+        ({"token": {"expiry": "2030-01-01T00:00:00Z"}}, "tokens.0.expiry"),
+        ({"orgs": []}, f"project {PROJECT}: no org {ORG}"),
+        ({"users": [{"id": USER}, {"id": USER}]}, f"users: {USER} stands there twice"),
+        ({"projects": [{"id": PROJECT, "name": "", "org_id": ORG, "environments": []}]}, "projects.0.environments"),
+        (
+            {"projects": [{"id": PROJECT, "name": "", "org_id": ORG, "environments": ["a", "a"]}]},
+            f"environments of project {PROJECT}: a stands there twice",
+        ),
+        ({"tokens": declared()["tokens"] * 2}, "tokens: tok_1 stands there twice"),
+        ({"tokens": [declared()["tokens"][0], declared(token={"id": "tok_2"})["tokens"][0]]}, "token hashes"),
+        ({"people": []}, "people"),
+    ],
+)
+def test_what_is_wrong_is_named(changes, named):
+    assert named in refusal(yaml.safe_dump(declared(**changes)))
+
+
+def test_a_token_pasted_where_its_hash_belongs_is_not_repeated():
+    assert SECRET not in refusal(yaml.safe_dump(declared(token={"sha256": SECRET})))
+
+
+@pytest.mark.parametrize(
+    ("changes", "valid"),
+    [
+        ({}, True),
+        ({"expires_at": "2030-01-01T00:00:00Z"}, True),
+        ({"expires_at": "2029-12-31T23:59:59Z"}, False),
+        ({"expires_at": "2030-01-01T00:00:00+01:00"}, False),
+        ({"revoked_at": "2040-01-01T00:00:00Z"}, False),
+    ],
+)
+def test_a_token_is_valid_until_it_expires_or_is_revoked(changes, valid):
+    token = parse_access_file(yaml.safe_dump(declared(token=changes))).tokens[0]
+
+    assert token.is_valid(datetime(2030, 1, 1, tzinfo=UTC) - timedelta(microseconds=1)) is valid
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"name": "robot", "first_name": "R"}, "robot"),
+        ({"first_name": "Ada", "last_name": "Lovelace"}, "Ada Lovelace"),
+        ({"first_name": "Ada"}, "Ada"),
+        ({"email": "ada@acme.test"}, "ada@acme.test"),
+        ({}, USER),
+    ],
+)
+def test_a_user_has_a_name_to_show(fields, name):
+    assert User(id=UUID(USER), **fields).display_name == name

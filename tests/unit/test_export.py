@@ -1,0 +1,190 @@
+"""The exported archive, and what keeps a flow from being exported."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workflow_service.errors import InvalidFlow
+from workflow_service.export import MAIN, export_zip
+from workflow_service.flow import MAX_DEPTH, parse_flow
+
+DATA = Path(__file__).parents[1] / "data"
+FLOW = json.loads((DATA / "flow.json").read_bytes())
+
+
+def files_of(flow: dict) -> dict[str, str]:
+    with zipfile.ZipFile(io.BytesIO(export_zip(flow))) as archive:
+        return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+def node(name: str = "a", **fields) -> dict:
+    return {"id": name, "type": "x.Y", **fields}
+
+
+def config_of(*nodes: dict, **flow) -> dict:
+    return yaml.safe_load(files_of({"nodes": list(nodes), **flow})["config.yaml"])
+
+
+def problems_of(*nodes: dict) -> dict[str, str]:
+    with pytest.raises(InvalidFlow) as caught:
+        export_zip({"nodes": list(nodes)})
+    return dict(caught.value.fields)
+
+
+def test_the_example_exports_as_the_example_says():
+    assert files_of(FLOW) == {"config.yaml": (DATA / "config.yaml").read_text(), "main.py": MAIN}
+
+
+def test_the_same_flow_gives_the_same_bytes():
+    assert export_zip(FLOW) == export_zip(json.loads(json.dumps(FLOW)))
+
+
+def test_no_nodes_export():
+    assert config_of() == {
+        "connections": {},
+        "nodes": {},
+        "flows": {"flow": {"nodes": []}},
+        "workflows": {"workflow": {"flow": "flow"}},
+    }
+
+
+def test_a_node_is_keyed_by_its_id_and_else_verbatim():
+    config = config_of(node("b", z=1, a=[1.0, None]), node("a"), id="f", note="kept")
+
+    assert list(config["nodes"]) == ["b", "a"]
+    assert list(config["nodes"]["b"].items()) == [("type", "x.Y"), ("z", 1), ("a", [1.0, None])]
+    assert config["flows"] == {"f": {"nodes": ["b", "a"], "note": "kept"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("${x}", r"\${x}"),
+        ("a ${x} ${", r"a \${x} \${"),
+        ("$x {x} $", "$x {x} $"),
+        ("$${x}", r"$\${x}"),
+        # The loader takes two backslashes before a `${` for one, so each has to be written twice.
+        (r"\${x}", r"\\\${x}"),
+        (r"\\${x}", r"\\\\\${x}"),
+        (r"C:\dir", r"C:\dir"),
+    ],
+)
+def test_a_literal_variable_is_escaped(text, written):
+    config = config_of(node(code=text, deep=[{"k": text}]), note=text)
+
+    assert config["nodes"]["a"]["code"] == written
+    assert config["nodes"]["a"]["deep"] == [{"k": written}]
+    assert config["flows"]["flow"]["note"] == written
+
+
+def test_ids_are_escaped_where_they_are_values():
+    config = config_of(node("${n}"), id="${f}")
+
+    assert config["nodes"].keys() == {"${n}"}
+    assert config["flows"] == {"${f}": {"nodes": [r"\${n}"]}}
+    assert config["workflows"]["workflow"]["flow"] == r"\${f}"
+
+
+@pytest.mark.parametrize("text", ["1e5", "12E3", "1_0e5", "+1e-3", "1.5e5", "yes", "null", "0x1f", "2024-01-01", "1"])
+def test_text_that_looks_like_something_else_is_quoted(text):
+    written = files_of({"nodes": [node(text, v=text)]})["config.yaml"]
+
+    assert f"  '{text}':\n" in written
+    assert f"    v: '{text}'\n" in written
+
+
+@pytest.mark.parametrize(
+    "text", ["é", "😀", "\x00\x07", "\x85\u2028\ufeff", "a: b # c", "- d", " x ", "a\n\n b\n", "x " * 200]
+)
+def test_any_text_reads_back(text):
+    assert config_of(node(v=text))["nodes"]["a"]["v"] == text
+
+
+def test_numbers_keep_their_kind():
+    numbers = [1, 1.0, 2**70, 1e16, 5e-324, -0.0, True]
+
+    read = config_of(node(v=numbers))["nodes"]["a"]["v"]
+
+    assert list(map(repr, read)) == list(map(repr, numbers))
+
+
+def test_the_same_value_twice_is_written_twice():
+    shared = {"a": [1]}
+
+    assert "&" not in files_of({"nodes": [node("a", v=shared), node("b", v=shared)]})["config.yaml"]
+
+
+def test_a_flow_at_the_depth_limit_exports():
+    depth = MAX_DEPTH - 3
+    flow = parse_flow(b'{"nodes":[{"id":"a","type":"x.Y","v":' + b"[" * depth + b"]" * depth + b"}]}", 1 << 20)
+
+    assert files_of(flow)
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"connection": "c1"}, "flow.nodes[0].connection"),
+        ({"connection": {"type": "x.OpenAI"}}, "flow.nodes[0].connection"),
+        ({"llm": {"connection": "c1"}}, "flow.nodes[0].llm.connection"),
+        ({"tools": [{}, {"llm": {"connection": {"a": 1}}}]}, "flow.nodes[0].tools[1].llm.connection"),
+    ],
+)
+def test_a_connection_at_any_depth_is_named(fields, path):
+    assert problems_of(node(**fields)) == {path: "cannot be exported yet: connections come with the node catalogue"}
+
+
+def test_an_empty_connection_is_none():
+    assert config_of(node(connection=None))["nodes"]["a"]["connection"] is None
+
+
+@pytest.mark.parametrize(
+    ("depends", "path"),
+    [
+        (None, ".depends"),
+        ({}, ".depends"),
+        ("b", ".depends"),
+        (["b"], ".depends[0]"),
+        ([{}], ".depends[0]"),
+        ([{"node": 1}], ".depends[0]"),
+        ([{"node": "b"}, {"node": "b", "more": 1}], ".depends[1]"),
+        ([{"node": "nobody"}], ".depends[0].node"),
+    ],
+)
+def test_what_a_node_depends_on_has_one_shape(depends, path):
+    assert list(problems_of(node(depends=depends), node("b"))) == ["flow.nodes[0]" + path]
+
+
+def test_a_dependency_may_have_an_option_and_a_trigger():
+    depends = [{"node": "b", "option": "o", "trigger": "t"}]
+
+    assert config_of(node(depends=depends), node("b"))["nodes"]["a"]["depends"] == depends
+
+
+def test_every_problem_is_listed():
+    found = problems_of(node("a", connection="c", depends=[{"node": "x"}]), node("b", depends="a"))
+
+    assert list(found) == ["flow.nodes[0].connection", "flow.nodes[0].depends[0].node", "flow.nodes[1].depends"]
+
+
+@pytest.mark.parametrize(
+    ("edges", "circle"), [({"a": "a"}, "a"), ({"a": "b", "b": "a"}, "ab"), ({"a": "b", "b": "c", "c": "b"}, "bc")]
+)
+def test_a_circle_is_named(edges, circle):
+    nodes = [node(name, depends=[{"node": edges[name]}] if name in edges else []) for name in "abc"]
+
+    before, _, named = problems_of(*nodes)["flow.nodes"].partition(": ")
+
+    assert before == "depend on each other in a circle"
+    assert set(named.split(" → ")) == set(circle)
+
+
+def test_a_diamond_is_no_circle():
+    edges = {"b": "a", "c": "a"}
+    nodes = [node(name, depends=[{"node": edges[name]}] if name in edges else []) for name in "abc"]
+
+    assert config_of(*nodes, node("d", depends=[{"node": "b"}, {"node": "c"}]))["nodes"].keys() == set("abcd")

@@ -1,0 +1,157 @@
+"""The light check of what is saved, and the digests."""
+
+import hashlib
+import json
+
+import pytest
+
+from workflow_service.errors import FlowTooLarge, InvalidFlow
+from workflow_service.flow import MAX_DEPTH, check_content, parse_flow
+
+LIMIT = 1 << 20
+NODES = b'"nodes":[{"id":"a","type":"x.Y"}]'
+MUCH = 100_000  # deeper than Python's own parser goes
+
+
+def flow_with(member: bytes) -> bytes:
+    return b"{" + NODES + b"," + member + b"}"
+
+
+def problems_of(flow: bytes, flow_ui: bytes = b"{}") -> dict[str, str]:
+    with pytest.raises(InvalidFlow) as caught:
+        check_content(flow, flow_ui, LIMIT)
+    assert caught.value.status  # it fits into a message
+    return dict(caught.value.fields)
+
+
+@pytest.mark.parametrize(
+    ("value", "digest"),
+    [
+        (b'{"nodes": []}', "acf2fa576acb702442f9d0101673354c398db67315c066ca48be8db8e0d2c75b"),
+        (b'{"nodes":[]}', "acf2fa576acb702442f9d0101673354c398db67315c066ca48be8db8e0d2c75b"),
+        (b'{"b":1.0,"a":"\\u00e9"}', "f26729478cbf5d0777a869dd9c1caa9f5bc05eb4813fe5d93985be452a99cd5f"),
+    ],
+)
+def test_the_contracts_vectors_follow_from_its_definition(value, digest):
+    canonical = json.dumps(json.loads(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    assert hashlib.sha256(canonical.encode()).hexdigest() == digest
+
+
+@pytest.mark.parametrize(
+    ("sent", "canonical"),
+    [
+        (b' {\r\n\t"b" : 2 , "a":1}', '{"a":1,"b":2}'),
+        (b'{"a":1.0}', '{"a":1.0}'),
+        (b'{"a":1}', '{"a":1}'),
+        (b'{"a":-0.0,"b":-0}', '{"a":-0.0,"b":0}'),
+        (b'{"a":9007199254740993}', '{"a":9007199254740993}'),
+        (b'{"a":123456789012345678901234567890}', '{"a":123456789012345678901234567890}'),
+        (b'{"a":1E21,"b":1e16,"c":0.1e-6,"d":5e-324,"e":1e-400}', '{"a":1e+21,"b":1e+16,"c":1e-07,"d":5e-324,"e":0.0}'),
+        (rb'{"a":"\u00e9\u0000\/\ud83d\ude00\u2028"}', '{"a":"é\\u0000/😀\u2028"}'),
+        ('{"é":"é","e":"\x7f"}'.encode(), '{"e":"\x7f","é":"é"}'),
+        ('{"\U0001f600":1,"\uffff":2}'.encode(), '{"\uffff":2,"\U0001f600":1}'),  # by code point, not by UTF-16
+        (b'{"a":[true,false,null,{},[]]}', '{"a":[true,false,null,{},[]]}'),
+    ],
+)
+def test_the_digest_is_of_the_canonical_text(sent, canonical):
+    flow = b'{"nodes":[{"id":"a","type":"x.Y","v":' + sent + b"}]}"
+
+    content = check_content(flow, b"{}", LIMIT)
+
+    expected = '{"nodes":[{"id":"a","type":"x.Y","v":' + canonical + "}]}"
+    assert content.digest == hashlib.sha256(expected.encode()).digest()
+
+
+def test_the_canvas_digest_is_of_the_exact_bytes_of_both():
+    flow, flow_ui = flow_with(b'"a":  1'), b'{ "zoom":1.50}'
+
+    content = check_content(flow, flow_ui, LIMIT)
+
+    assert content.canvas_digest == hashlib.sha256(flow + b"\0" + flow_ui).digest()
+    assert (content.flow, content.flow_ui) == (flow, flow_ui)
+
+
+@pytest.mark.parametrize(
+    ("flow", "problems"),
+    [
+        (b"", {"flow": "is not JSON: Expecting value at line 1, column 1"}),
+        (b"[]", {"flow": "must be an object"}),
+        (b"null", {"flow": "must be an object"}),
+        (b"{", {"flow": "is not JSON: Expecting property name enclosed in double quotes at line 1, column 2"}),
+        (b'{"a":"\xff"}', {"flow": "is not UTF-8 at byte 6"}),
+        (flow_with(b'"a":{"b":1,"c":2,"b":3}'), {"flow.a.b": "stands there more than once"}),
+        (flow_with(rb'"a":[{"b":1,"\u0062":3}]'), {"flow.a[0].b": "stands there more than once"}),
+        (flow_with(rb'"a":{"b":["\ud800"]}'), {"flow.a.b[0]": "holds half of a surrogate pair"}),
+        (flow_with(rb'"a":{"\udc00":1}'), {"flow.a": "holds half of a surrogate pair"}),
+        (flow_with(b'"a":[0,1E400]'), {"flow.a[1]": "is a number out of range"}),
+        (flow_with(b'"a":NaN'), {"flow.a": "is a number out of range"}),
+        (flow_with(b'"a":-Infinity'), {"flow.a": "is a number out of range"}),
+        (flow_with(b'"a":' + b"9" * 5000), {"flow.a": "is a number out of range"}),
+        (flow_with(b'"a":' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH), {"flow": "is nested deeper than 200 levels"}),
+        (flow_with(b'"a":' + b"[" * MUCH + b"]" * MUCH), {"flow": "is nested deeper than 200 levels"}),
+        (b"{}", {"flow.nodes": "must be a list"}),
+        (b'{"nodes":{}}', {"flow.nodes": "must be a list"}),
+        (b'{"nodes":[]}', {"flow.nodes": "cannot be empty"}),
+        (b'{"nodes":[1]}', {"flow.nodes[0]": "must be an object"}),
+        (
+            b'{"nodes":[{"id":"","type":"x.Y"},{"id":1,"type":"nodots"},{"type":"x..Y"},{"id":"b"}]}',
+            {
+                "flow.nodes[0].id": "must be a string that is not empty",
+                "flow.nodes[1].id": "must be a string that is not empty",
+                "flow.nodes[1].type": "must be a dotted name, such as dynamiq.nodes.utils.Input",
+                "flow.nodes[2].id": "must be a string that is not empty",
+                "flow.nodes[2].type": "must be a dotted name, such as dynamiq.nodes.utils.Input",
+                "flow.nodes[3].type": "must be a dotted name, such as dynamiq.nodes.utils.Input",
+            },
+        ),
+        (
+            b'{"nodes":[{"id":"a","type":"x.Y"},{"id":"a","type":"x.Y"}]}',
+            {"flow.nodes[1].id": "'a' is the id of an earlier node too"},
+        ),
+    ],
+)
+def test_each_problem_is_named_with_its_path(flow, problems):
+    assert problems_of(flow) == problems
+
+
+@pytest.mark.parametrize(
+    "second",
+    [b'"b":oops', b'"b":' + b"9" * 5000, b'"b":' + b"[" * MUCH + b"]" * MUCH, b'"b":NaN', rb'"b":"\ud800"'],
+    ids=["syntax", "digits", "depth", "nan", "surrogate"],
+)
+@pytest.mark.parametrize("first", [b'"a":{"c":1,"c":2}', b'"a":NaN', rb'"\ud800":{"c":1,"c":2}'])
+def test_two_problems_at_once_are_still_a_clear_refusal(first, second):
+    problems = problems_of(flow_with(first + b"," + second))
+
+    assert problems
+    assert all(path.startswith("flow") for path in problems)
+
+
+def test_flow_ui_is_checked_for_its_syntax_alone():
+    assert problems_of(flow_with(b'"a":1'), b'["no object"]') == {"flow_ui": "must be an object"}
+    assert problems_of(b"{}", b'{"a":1,"a":2}') == {
+        "flow.nodes": "must be a list",
+        "flow_ui.a": "stands there more than once",
+    }
+
+
+def test_a_document_at_the_depth_limit_passes():
+    depth = MAX_DEPTH - 1
+    assert check_content(flow_with(b'"a":' + b"[" * depth + b"]" * depth), b"{}", LIMIT)
+
+
+@pytest.mark.parametrize("field", ["flow", "flow_ui"])
+def test_what_is_over_the_limit_is_named(field):
+    flow = flow_with(b'"a":1')
+    documents = {"flow": flow, "flow_ui": b"{}"} | {field: flow + b" " * 100}
+
+    with pytest.raises(FlowTooLarge) as caught:
+        check_content(**documents, limit=len(flow))
+
+    assert list(caught.value.fields) == [field]
+    assert check_content(flow, b"{}", limit=len(flow))
+
+
+def test_an_export_may_have_no_nodes():
+    assert parse_flow(b'{"nodes": []}', LIMIT) == {"nodes": []}

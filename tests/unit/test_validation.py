@@ -1,0 +1,69 @@
+"""What every request must satisfy by its contract alone."""
+
+import pytest
+
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
+from service_kit.validation import is_uuid, violations
+
+ID = "01980000-0000-7000-8000-000000000001"
+JSON = pb.Json(utf8=b"{}")
+
+
+@pytest.mark.parametrize(
+    ("request_", "problems"),
+    [
+        (pb.GetWorkflowRequest(workflow_id=ID), {}),
+        (pb.GetWorkflowRequest(), {"workflow_id": "cannot be blank"}),
+        (pb.GetWorkflowRequest(workflow_id="x"), {"workflow_id": "must be a UUID"}),
+        (
+            pb.CreateWorkflowRequest(),
+            {
+                "project_id": "cannot be blank",
+                "name": "cannot be blank",
+                "flow": "is required",
+                "flow_ui": "is required",
+            },
+        ),
+        (pb.CreateWorkflowRequest(project_id=ID, name="a", flow=JSON, flow_ui=JSON), {}),
+        (pb.CreateWorkflowRequest(project_id=ID, name="a", flow=pb.Json(), flow_ui=JSON), {}),  # the check names it
+        (pb.ResolveVersionRequest(project_id=ID, workflow_id=ID), {}),
+        (
+            pb.ResolveVersionRequest(project_id=ID, workflow_id=ID, workflow_version_id=""),
+            {"workflow_version_id": "must be a UUID"},
+        ),
+        (pb.SaveWorkflowRequest(workflow_id=ID, flow=JSON, flow_ui=JSON, name=""), {}),  # counts on a draft only
+    ],
+)
+def test_each_wrong_field_is_named(request_, problems):
+    assert violations(request_) == problems
+
+
+def test_a_field_inside_a_message_is_named_with_its_path():
+    request = deploy_pb2.CreateAppRequest(project_id=ID, name="a", workflow_id=ID)
+    request.deployment_config.deployment_type = deploy_pb2.DEPLOYMENT_TYPE_SERVER_BASED
+    request.deployment_config.config.autoscaling.metrics.add(type="resource")
+
+    problems = violations(request)
+
+    assert problems == {
+        "deployment_config.config.autoscaling.min_replicas": "is required",
+        "deployment_config.config.autoscaling.metrics[0].resource": "is required",
+    }
+
+
+def test_an_optional_message_left_out_breaks_nothing():
+    assert violations(deploy_pb2.CreateAppRequest(project_id=ID, name="a", workflow_id=ID)) == {}
+
+
+@pytest.mark.parametrize("value", [ID, ID.upper()])
+def test_the_usual_form_is_a_uuid(value):
+    assert is_uuid(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "x", ID.replace("-", ""), f"{{{ID}}}", f"urn:uuid:{ID}", ID[:-1], ID + "0", ID[:-1] + "g", " " + ID[1:]],
+)
+def test_no_other_form_is_a_uuid(value):
+    assert not is_uuid(value)
