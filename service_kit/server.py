@@ -57,7 +57,8 @@ async def running_server(
         ],
     )
     health_servicer = HealthServicer()
-    await health_servicer.set("", _status(False))  # until the checks have passed
+    for name in ("", *checks):
+        await health_servicer.set(name, _status(False))  # until its check has passed
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     register(server)
     names = [service.full_name for service in services]

@@ -18,6 +18,8 @@ Address = Annotated[str, Field(pattern=r"^.+:\d{1,5}$")]
 class ServiceSettings(BaseSettings):
     """A gRPC service with a schema in Postgres."""
 
+    model_config = settings_config("")
+
     listen: Address = "127.0.0.1:0"
     """Where to serve, host:port; port 0 picks a free one."""
     database_url: SecretStr

@@ -1,11 +1,15 @@
 """What every test stands on: one embedded Postgres per run, schemas per test."""
 
 import itertools
+import os
 import signal
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
+
+# Postgres is forked from this process, which uses gRPC: its fork handlers would crash the child before it begins.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 from service_kit.local.data_folder import locked
 from service_kit.local.health import until

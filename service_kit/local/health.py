@@ -1,6 +1,7 @@
 """Whether a started process is ready to be called."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -19,34 +20,20 @@ async def until(is_ready: Callable[[], Awaitable[bool]], seconds: float) -> bool
     return False
 
 
-async def gateway_is_ready(port: int) -> bool:
-    """Ask `GET /health/ready`; plain sockets, because an HTTP library takes longer to import than this to run."""
+async def unready(port: int) -> list[str]:
+    """What `GET /health/ready` says is not ready: `workflow`, `deploy`, or `gateway` when that does not answer.
+
+    Plain sockets: an HTTP library takes longer to import than this to run, and with gRPC in this process the next
+    child could not be forked safely.
+    """
     try:
         reader, writer = await asyncio.open_connection(LOOPBACK, port)
-    except OSError:
-        return False
-    try:
-        writer.write(f"GET /health/ready HTTP/1.1\r\nHost: {LOOPBACK}\r\nConnection: close\r\n\r\n".encode())
-        return b" 200 " in await reader.readline()
-    except OSError:
-        return False
-    finally:
-        writer.close()
-
-
-async def service_is_ready(port: int) -> bool:
-    """Ask `grpc.health.v1.Health/Check` for the service as a whole."""
-    import grpc
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-    try:
-        _, writer = await asyncio.open_connection(LOOPBACK, port)
-    except OSError:
-        return False  # asked before gRPC, which waits a second before it tries to connect again
-    writer.close()
-    async with grpc.aio.insecure_channel(f"{LOOPBACK}:{port}") as channel:
         try:
-            answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=2.0)
-        except grpc.aio.AioRpcError:
-            return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+            writer.write(f"GET /health/ready HTTP/1.1\r\nHost: {LOOPBACK}\r\nConnection: close\r\n\r\n".encode())
+            _, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        finally:
+            writer.close()
+        states = json.loads(body)["services"]
+    except (OSError, ValueError, KeyError):
+        return ["gateway"]
+    return [name for name, state in states.items() if state != "serving"]

@@ -4,7 +4,7 @@ import asyncio
 import os
 import shlex
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from service_kit.local.children import Children
 from service_kit.local.data_folder import LOOPBACK, DataFolder, Ports, choose_ports, locked
 from service_kit.local.databases import Databases, check_server, embedded_databases, external_databases
 from service_kit.local.errors import CannotRun
-from service_kit.local.health import gateway_is_ready, service_is_ready, until
+from service_kit.local.health import unready, until
 from service_kit.local.postgres import START_SECONDS, open_cluster
 from service_kit.local.processes import describe_exit, end_orphans, last_lines, run_to_end
 from service_kit.local.supervisor import Supervisor
@@ -115,17 +115,13 @@ async def _migrate(ours: Children, service: str, databases: Databases) -> None:
 
 
 async def _all_healthy(ports: Ports, supervisor: Supervisor) -> None:
-    async def healthy(name: str, check: Callable[[], Awaitable[bool]]) -> None:
-        if not await until(check, HEALTHY_SECONDS):
+    async def healthy() -> bool:
+        return not await unready(ports.gateway)
+
+    if not await until(healthy, HEALTHY_SECONDS):
+        for name in await unready(ports.gateway):
             log = supervisor.children[name].log
             raise CannotRun(f"{name} is not ready after {HEALTHY_SECONDS:.0f} s. The end of {log}:\n{last_lines(log)}")
-
-    await asyncio.gather(
-        healthy("workflow", lambda: service_is_ready(ports.workflow)),
-        healthy("deploy", lambda: service_is_ready(ports.deploy)),
-    )
-    # Asked last: a call to a service that is not there yet would make it wait before it tries again.
-    await healthy("gateway", lambda: gateway_is_ready(ports.gateway))
 
 
 def _variables(ports: Ports, identity: "Identity") -> dict[str, str]:

@@ -25,10 +25,14 @@ BODY_CALLS = [
 SHAPES = [
     wrong(f"a body that is {text[:20]!r}", Rest(method, path, text))
     for method, path in BODY_CALLS
-    for text in (b"[]", b'"text"', b"7", b"null", b"true", b"{", b"plain words")
+    for text in (b"[]", b"null", b"{")
 ] + [
     wrong(f"a body that is {text[:20]!r}", Rest("POST", CREATE, text))
     for text in (
+        b'"text"',
+        b"7",
+        b"true",
+        b"plain words",
         b"{'name': 'x'}",
         b'{"name": "x",}',
         b'{"name": NaN}',
@@ -49,7 +53,12 @@ def given(call: Mapping[str, Any], **other: Any) -> dict[str, Any]:
     return {**call, **other}
 
 
-NEW_WORKFLOW = {"project_id": "<project>", "name": "flow", "flow": {"nodes": [{"id": "a", "type": "x.Y"}]}, "flow_ui": {}}
+NEW_WORKFLOW = {
+    "project_id": "<project>",
+    "name": "flow",
+    "flow": {"nodes": [{"id": "a", "type": "x.Y"}]},
+    "flow_ui": {},
+}
 NEW_APP = {"project_id": "<project>", "name": "app", "workflow_id": "<workflow>"}
 
 TYPES = [
@@ -61,7 +70,11 @@ TYPES = [
         "description",
     ),
     wrong("text for an object", Rest("POST", APPS, given(NEW_APP, access_control="private")), "access_control"),
-    wrong("a list for an object", Rest("POST", DEPLOY, {"workflow_id": "<workflow>", "deployment_config": []}), "deployment_config"),
+    wrong(
+        "a list for an object",
+        Rest("POST", DEPLOY, {"workflow_id": "<workflow>", "deployment_config": []}),
+        "deployment_config",
+    ),
     wrong("a number for an id", Rest("POST", DEPLOY, {"workflow_id": 12}), "workflow_id"),
     wrong("a number for a name", Rest("PUT", "/v1/workflows/<workflow>", {"name": 1.5}), "name"),
     wrong("false for a description", Rest("PUT", "/v1/apps/<app>", {"description": False}), "description"),
@@ -109,7 +122,11 @@ MISSING = [
     wrong("no project of apps", Rest("GET", "/v1/apps"), "project_id"),
     wrong("no project of apps", Rpc("ListApps"), "project_id"),
     wrong("no workflow of versions", Rest("GET", "/v1/workflow-versions"), "workflow_id"),
-    wrong("an access control that says nothing", Rest("PUT", "/v1/apps/<app>", {"access_control": {}}), "access_control.access_type"),
+    wrong(
+        "an access control that says nothing",
+        Rest("PUT", "/v1/apps/<app>", {"access_control": {}}),
+        "access_control.access_type",
+    ),
     *(
         wrong(f"no id for {name}", Rpc(name, dict.fromkeys(fields, "")), *fields)
         for name, fields in {
@@ -143,7 +160,11 @@ MISSING = [
 TWICE = [
     wrong("a key twice in a body", Rest("PUT", "/v1/workflows/<workflow>", b'{"name": "a", "name": "b"}'), "name"),
     wrong("an unknown key twice in a body", Rest("PUT", "/v1/workflows/<workflow>", b'{"x": 1, "x": 2}'), "x"),
-    wrong("a key twice, once escaped", Rest("PUT", "/v1/workflows/<workflow>", rb'{"name": "a", "nam\u0065": "b"}'), "name"),
+    wrong(
+        "a key twice, once escaped",
+        Rest("PUT", "/v1/workflows/<workflow>", rb'{"name": "a", "nam\u0065": "b"}'),
+        "name",
+    ),
     wrong("a flow twice", Rest("POST", SAVE, f'{{"flow": {FLOW}, "flow": {FLOW}, "flow_ui": {{}}}}'.encode()), "flow"),
     wrong(
         "a key twice in an object of ours",
@@ -178,9 +199,18 @@ HTTP = [
             ("DELETE", "/v1/runtimes"),
         )
     ),
-    Bad("a body that is said to be zipped", Rest("POST", CREATE, b"{}", headers={"Content-Encoding": "gzip"}), "INVALID_ARGUMENT", None),
+    Bad(
+        "a body that is said to be zipped",
+        Rest("POST", CREATE, b"{}", headers={"Content-Encoding": "gzip"}),
+        "INVALID_ARGUMENT",
+        None,
+    ),
     *(
-        wrong(f"an idempotency key that is {len(key)} characters", Rest("POST", path, body, headers={"Idempotency-Key": key}), "Idempotency-Key")
+        wrong(
+            f"an idempotency key that is {len(key)} characters",
+            Rest("POST", path, body, headers={"Idempotency-Key": key}),
+            "Idempotency-Key",
+        )
         for path, body in ((CREATE, NEW_WORKFLOW), (APPS, NEW_APP))
         for key in ("k" * 256, " ", "clé")
     ),

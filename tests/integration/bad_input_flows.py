@@ -90,8 +90,14 @@ TWICE = [
     both("a key twice deep in a flow", node('"in": {"b": [{"x": 1, "x": 1}]}'), "flow.nodes[0].in.b[0].x"),
     both("a key twice, once escaped", node('"x": 1, "\\u0078": 2'), "flow.nodes[0].x"),
     both("a key twice in a canvas", FLOW, "flow_ui.viewport.x", flow_ui='{"viewport": {"x": 1, "x": 2}}'),
-    both("keys twice in flow and canvas", node('"x": 1, "x": 2'), "flow.nodes[0].x", "flow_ui.y", flow_ui='{"y":1,"y":1}'),
-    both("a key twice, then an integer of 5000 digits", node(f'"p": {{"x": 1, "x": 2}}, "n": {"9" * 5000}'), "flow.nodes[0].p.x"),
+    both(
+        "keys twice in flow and canvas", node('"x": 1, "x": 2'), "flow.nodes[0].x", "flow_ui.y", flow_ui='{"y":1,"y":1}'
+    ),
+    both(
+        "a key twice, then an integer of 5000 digits",
+        node(f'"p": {{"x": 1, "x": 2}}, "n": {"9" * 5000}'),
+        "flow.nodes[0].p.x",
+    ),
     both("a key twice that is half a surrogate pair", node(r'"\ud800": 1, "\ud800": 2'), r"flow.nodes[0].\ud800"),
     [straight("a key twice, then no JSON", '{"a": {"x": 1, "x": 2}, oops', "flow")],
     [straight("a key twice, then 100,000 levels", f'{{"a": {{"x": 1, "x": 2}}, "b": {"[" * 100_000}', "flow")],
@@ -123,7 +129,10 @@ TEXT = [
     not_json("a flow in another encoding", node('"x": "é"').encode("latin-1")),
     not_json("half a surrogate pair as bytes", node('"x": "?"').encode().replace(b"?", b"\xed\xa0\x80")),
     *(
-        [wrong(f"{text} in a flow", rest(node(f'"x": {text}'))), straight(f"{text} in a flow", node(f'"x": {text}'), "flow.nodes[0].x")]
+        [
+            wrong(f"{text} in a flow", rest(node(f'"x": {text}'))),
+            straight(f"{text} in a flow", node(f'"x": {text}'), "flow.nodes[0].x"),
+        ]
         for text in ("NaN", "Infinity", "-Infinity")
     ),
     [straight("no bytes at all as a flow", b"", "flow")],
@@ -136,7 +145,10 @@ MANY = node(", ".join(f'"{"😀" * 100}{number}": 1, "{"😀" * 100}{number}": 2
 """More problems, with longer names, than an answer can hold."""
 
 SIZES = [
-    [Bad("more keys twice than an answer can hold", sent(MANY), "INVALID_ARGUMENT", "INVALID_FLOW") for sent in (rest, rpc)],
+    [
+        Bad("more keys twice than an answer can hold", sent(MANY), "INVALID_ARGUMENT", "INVALID_FLOW")
+        for sent in (rest, rpc)
+    ],
     too_large("a flow one byte over the limit", "flow", flow=padded(LIMIT + 1)),
     too_large("a canvas one byte over the limit", "flow_ui", flow_ui=padded(LIMIT + 1)),
 ]

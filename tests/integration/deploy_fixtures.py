@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -128,9 +130,9 @@ def odd_flow() -> bytes:
 
 def assert_chain(spans: list[Any]) -> None:
     """What was live, oldest first: each begins at the instant the one before it ends, and the last one is live."""
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in pairwise(spans):
         assert before["live_to"] == after["live_from"]
-        assert before["live_from"] < before["live_to"]
+        assert datetime.fromisoformat(before["live_from"]) < datetime.fromisoformat(before["live_to"])
         assert not before["live"]
     assert spans[-1]["live"]
     assert "live_to" not in spans[-1]

@@ -1,5 +1,7 @@
 """Apps: made with what they deploy, listed, changed and deleted without touching anything of others."""
 
+from datetime import datetime
+
 import pytest
 from deploy_fixtures import SERVERLESS, TWO_TO_FIVE, app_now, bodies, history, refusal, unknown
 
@@ -164,7 +166,7 @@ async def test_an_update_changes_what_is_given_and_deploys_nothing(stack: Stack)
     updated = await stack.ok("PUT", f"/v1/apps/{app['id']}", {**changes, "workflow_id": unknown()})
 
     assert updated == {**app, **changes, "updated_at": updated["updated_at"]}
-    assert updated["updated_at"] > app["updated_at"]
+    assert datetime.fromisoformat(updated["updated_at"]) > datetime.fromisoformat(app["updated_at"])
     assert await app_now(stack, app["id"]) == updated
     assert await history(stack, app["id"]) == deployments
 

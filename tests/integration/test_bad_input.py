@@ -14,13 +14,31 @@ from service_kit.errors import ServiceError
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.identity.v1 import identity_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
-from tests.integration import bad_input_bodies, bad_input_fields, bad_input_flows, bad_input_ids, bad_input_tokens
+from tests.integration import (
+    bad_input_bodies,
+    bad_input_configs,
+    bad_input_deploys,
+    bad_input_flows,
+    bad_input_ids,
+    bad_input_lists,
+    bad_input_texts,
+    bad_input_tokens,
+)
 from tests.integration.bad_input_flows import LIMIT
 from tests.integration.bad_input_table import Bad, Good, Rest, Rpc, fill
 from tests.integration.good_input import GOOD
 from tests.stack import Answer, People, Stack, migrate, running_stack
 
-TABLES = (bad_input_bodies, bad_input_fields, bad_input_flows, bad_input_ids, bad_input_tokens)
+TABLES = (
+    bad_input_bodies,
+    bad_input_configs,
+    bad_input_deploys,
+    bad_input_flows,
+    bad_input_ids,
+    bad_input_lists,
+    bad_input_texts,
+    bad_input_tokens,
+)
 HTTP = {
     "INVALID_ARGUMENT": (400, "bad_request"),
     "FAILED_PRECONDITION": (400, "bad_request"),
@@ -28,7 +46,7 @@ HTTP = {
     "PERMISSION_DENIED": (403, "forbidden"),
     "NOT_FOUND": (404, "not_found"),
 }
-NEVER_TOLD = ("Traceback", "asyncpg", "SELECT ", "127.0.0.1", "postgres", "dyn_pat_admin", ".py", "/tmp/")  # noqa: S108
+NEVER_TOLD = ("Traceback", "asyncpg", "SELECT ", "127.0.0.1", "postgres", "dyn_pat_admin", ".py", "/tmp/")
 
 
 @dataclass(frozen=True)
@@ -184,11 +202,17 @@ async def test_the_limit_is_sixteen_mebibytes_a_document_unless_set(stack: Stack
 
     fits = await stack.rest("POST", save, saving(largest, largest))
     after = await stack.row_counts()
-    refused = [await stack.rest("POST", save, body) for body in (saving(larger), saving(b"{}", larger), b" " * (35 << 20))]
+    refused = [
+        await stack.rest("POST", save, body) for body in (saving(larger), saving(b"{}", larger), b" " * (35 << 20))
+    ]
 
     assert fits.status == 200
     assert [(answer.status, answer.error["code"]) for answer in refused] == [(413, "payload_too_large")] * 3
-    assert [list(answer.error.get("details", {})) for answer in refused] == [["flow", "reason"], ["flow_ui", "reason"], []]
+    assert [list(answer.error.get("details", {})) for answer in refused] == [
+        ["flow", "reason"],
+        ["flow_ui", "reason"],
+        [],
+    ]
     assert await stack.row_counts() == after
 
 

@@ -22,9 +22,7 @@ async def deploy_at_once(stack: Stack, app, versions, count: int) -> list[str]:
         return (await stack.deploy(app["id"], app["workflow_id"], workflow_version_id=version_id))["id"]
 
     async def over_grpc(version_id: str) -> str:
-        request = pb.DeployAppRequest(
-            app_id=app["id"], workflow_id=app["workflow_id"], workflow_version_id=version_id
-        )
+        request = pb.DeployAppRequest(app_id=app["id"], workflow_id=app["workflow_id"], workflow_version_id=version_id)
         return (await stack.deploys.DeployApp(request, metadata=stack.as_())).data.id
 
     calls = [
@@ -71,11 +69,10 @@ async def test_rollouts_at_once_on_two_replicas_end_with_the_newest_that_came_up
         assert rows[-1]["live"]
         assert rows[4]["status"] == "failed"
         assert set(others) <= {"SUPERSEDED", "ROLLOUT_FAILED"}
-        assert [row["started_at"] for row in went_live] == sorted(row["started_at"] for row in went_live)
         assert_chain(went_live)
 
 
-async def test_two_environments_do_not_wait_for_each_other_to_be_right(stack: Stack):
+async def test_deploys_at_once_in_two_environments_are_two_chains(stack: Stack):
     workflow, _ = await stack.workflow(project=stack.people.staged)
     app = await stack.app(workflow["id"], project_id=str(stack.people.staged))
 

@@ -36,13 +36,13 @@ async def delete(stack, workflow, versions):
     assert (await stack.rest("GET", f"/v1/workflows/{workflow['id']}")).status == 404
 
 
-@pytest.mark.parametrize("changes", [[more_saves], [rename], [archive], [delete], [more_saves, rename, archive, delete]])
+@pytest.mark.parametrize(
+    "changes", [[more_saves], [rename], [archive], [delete], [more_saves, rename, archive, delete]]
+)
 async def test_an_app_keeps_what_it_was_deployed_with_whatever_happens_to_the_workflow(stack: Stack, changes):
     workflow, versions = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"], workflow_version_id=versions[1]["id"])
-    await stack.deploy(
-        app["id"], workflow["id"], workflow_version_id=versions[0]["id"], deployment_config=TWO_TO_FIVE
-    )
+    await stack.deploy(app["id"], workflow["id"], workflow_version_id=versions[0]["id"], deployment_config=TWO_TO_FIVE)
     before = await bodies(stack, app["id"])
 
     for change in changes:
@@ -197,9 +197,7 @@ async def test_a_deprecated_runtime_keeps_deploying_where_it_is_live(stack: Stac
 
 async def test_each_environment_has_a_live_deployment_of_its_own(stack: Stack):
     workflow, versions = await stack.workflow(saves=3, project=stack.people.staged)
-    app = await stack.app(
-        workflow["id"], project_id=str(stack.people.staged), workflow_version_id=versions[0]["id"]
-    )
+    app = await stack.app(workflow["id"], project_id=str(stack.people.staged), workflow_version_id=versions[0]["id"])
 
     staged = await stack.deploy(
         app["id"],

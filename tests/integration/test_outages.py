@@ -2,27 +2,29 @@
 
 import asyncio
 import json
+import signal
 import socket
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from structlog.testing import capture_logs
 
 import gateway.server
 import gateway.settings
-import workflow_service
-from service_kit import migrations
 from service_kit.channel import open_channel
 from service_kit.errors import ServiceError
+from service_kit.local.data_folder import locked
+from service_kit.local.health import until
+from service_kit.local.postgres import Cluster, open_cluster
+from service_kit.local.processes import start
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
-from tests.integration.crashing_postgres import CrashingPostgres, crashing_postgres
 from tests.stack import (
     FLOW,
     FLOW_UI,
@@ -39,10 +41,32 @@ AT_ONCE = 2.0
 SAVE = {"flow": json.loads(FLOW), "flow_ui": json.loads(FLOW_UI)}
 
 
+@dataclass
+class CrashingPostgres:
+    """A server of this module's own, which can come back."""
+
+    cluster: Cluster
+    process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        self.cluster.forget_the_dead()
+        self.process = start(self.cluster.command(), self.cluster.folder.fresh_log("postgres"))
+        assert await until(lambda: self.cluster.is_ready(self.process), 20), "Postgres did not start"
+
+    async def crash(self) -> None:
+        """All of it ends at once, in the middle of whatever it does."""
+        self.process.send_signal(signal.SIGQUIT)
+        await asyncio.to_thread(self.process.wait, 20)
+
+
 @pytest.fixture(scope="module")
 async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[CrashingPostgres]:
-    async with crashing_postgres(tmp_path_factory.mktemp("crashing")) as server:
-        yield server
+    with locked(tmp_path_factory.mktemp("crashing")) as folder:
+        async with open_cluster(folder) as cluster:
+            server = CrashingPostgres(cluster)
+            await server.start()
+            yield server
+            await server.crash()
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +74,7 @@ async def frail(postgres: CrashingPostgres, tmp_path_factory: pytest.TempPathFac
     """A stack on a Postgres that can crash."""
     people = People(tmp_path_factory.mktemp("people") / "access.yaml")
     people.write()
-    urls = {"admin": postgres.superuser_url, **{role: postgres.url(role) for role in ROLES}}
+    urls = {"admin": postgres.cluster.url(), **{role: postgres.cluster.url(role) for role in ROLES}}
     unstarted = Stack(people, urls, {"workflow": "workflow", "deploy": "deploy"})
     await migrate(urls, unstarted.schemas)
     async with running_stack(unstarted) as stack:
@@ -84,7 +108,9 @@ async def failure_of(call: Awaitable[Any]) -> ServiceError:
     return error
 
 
-async def test_without_postgres_each_call_is_unavailable_at_once_until_it_is_back(postgres: CrashingPostgres, frail: Stack):
+async def test_without_postgres_each_call_is_unavailable_at_once_until_it_is_back(
+    postgres: CrashingPostgres, frail: Stack
+):
     workflow, versions = await frail.workflow(saves=1)
     app = await frail.app(workflow["id"])
     project, workflow_id, app_id = str(frail.people.project), workflow["id"], app["id"]
@@ -129,9 +155,7 @@ async def test_without_postgres_each_call_is_unavailable_at_once_until_it_is_bac
     assert [(answer.status, answer.error["code"]) for answer in answers] == [(503, "unavailable")] * len(calls)
     assert {answer.error["details"]["reason"] for answer in answers} == {"DATABASE_UNAVAILABLE"}
     assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers)
-    assert {(error.code, error.reason) for error in errors} == {
-        (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
-    }
+    assert {(error.code, error.reason) for error in errors} == {(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")}
     assert all(error.retry_after for error in errors)
     assert max(seconds) < AT_ONCE
     assert identity.status == 200, "who is calling is in no database"
@@ -253,37 +277,3 @@ async def test_while_the_workflow_service_is_down_its_routes_are_503_and_apps_an
     assert again["status"] == "succeeded", "a version that was live deploys without the workflow service"
     assert not was_ready
     assert newest["workflow_version_id"] == versions[1]["id"]
-
-
-async def test_a_schema_without_migrations_is_not_served_and_named_until_they_have_run(unstarted: Stack):
-    service, role = "workflow", "flowpin_workflow"
-    migrator = unstarted.urls[f"{role}_migrator"]
-    fresh = replace(unstarted, schemas={**unstarted.schemas, service: f"{unstarted.schemas[service]}_fresh"})
-    await migrations.provision(fresh.urls["admin"], fresh.schemas[service], migrator, fresh.urls[role])
-
-    with capture_logs() as logs:
-        async with running_stack(fresh) as stack:
-            await eventually(lambda: negated(serving(stack.workflow_port, "database")), 3)
-            was_serving = await serving(stack.workflow_port)
-            read = await stack.rest("GET", f"/v1/workflows?project_id={stack.people.project}")
-            await migrations.migrate(migrator, stack.schemas[service], workflow_service.MIGRATIONS)
-            await eventually(lambda: serving(stack.workflow_port), 5)
-            draft = await stack.draft()
-
-    reasons = [line["why"] for line in logs if line["event"] == "not_serving" and line["part"] == "database"]
-    assert reasons == [f"migration {migrations.newest(workflow_service.MIGRATIONS)} has not run; the schema is at nothing"]
-    assert not was_serving
-    assert (read.status, read.error["details"]["reason"]) == (503, "DATABASE_UNAVAILABLE")
-    assert read.headers["Retry-After"]
-    assert draft["status"] == "draft"
-
-
-async def test_a_schema_older_than_the_code_is_not_serving(stack: Stack):
-    await eventually(lambda: serving(stack.deploy_port), 3)
-
-    async with stack.database("admin", "deploy") as database:
-        await database.execute("DELETE FROM schema_migrations")
-
-    await eventually(lambda: negated(serving(stack.deploy_port)), 3)
-    assert await serving(stack.workflow_port)
-    assert not await ready(stack)

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import stack
 from workflow_service.errors import InvalidFlow
 from workflow_service.export import MAIN, export_zip
 from workflow_service.flow import MAX_DEPTH, parse_flow
 
 DATA = Path(__file__).parents[1] / "data"
-FLOW = json.loads((DATA / "flow.json").read_bytes())
+FLOW = json.loads(stack.FLOW)
 
 
 def files_of(flow: dict) -> dict[str, str]:

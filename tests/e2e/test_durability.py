@@ -1,0 +1,205 @@
+"""What was answered outlives `kill -9` of every process, Postgres included, in the middle of saves and of rollouts."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.e2e.running import Caller, kill_all
+from tests.e2e.up_process import Up
+
+TASKS = 8
+ENOUGH = 60
+ENDED = ("succeeded", "failed")
+SCRIPT = "ok,delay:1,hang"
+"""Of each app the first deployment takes no time, the second a second, the third for ever."""
+
+
+@dataclass
+class Save:
+    """One save as it was sent; `version` once it was answered."""
+
+    key: str
+    flow: str
+    version: int | None = None
+
+    @property
+    def body(self) -> bytes:
+        return f'{{"flow": {self.flow}, "flow_ui": {{}}, "description": "{self.key}"}}'.encode()
+
+
+@dataclass
+class Crash:
+    """One run before its crash and after its next start."""
+
+    caller: Caller
+    workflow_id: str
+    began: float
+    """When the services were ready again, on the monotonic clock."""
+    saves: list[Save]
+    delayed: dict[str, Any]
+    """A deployment whose rollout had a second to go, and below one that would have taken for ever."""
+    hanging: dict[str, Any]
+    live_before: dict[str, str] = field(default_factory=dict)
+    """By app, what was live."""
+
+    @property
+    def save_path(self) -> str:
+        return f"/v1/workflows/{self.workflow_id}/save"
+
+    async def versions(self) -> list[dict[str, Any]]:
+        """All of them, oldest first."""
+        path, found = f"/v1/workflows/{self.workflow_id}/versions?sort=version&page_size=500", []
+        while page := await self.caller.ok("GET", f"{path}&page={len(found) // 500 + 1}"):
+            found += page
+            if len(page) < 500:
+                break
+        return found
+
+    async def deployment(self, deployment: dict[str, Any]) -> dict[str, Any]:
+        return await self.caller.ok("GET", f"/v1/apps/{deployment['app_id']}/deployments/{deployment['id']}")
+
+    async def ended(self, deployment: dict[str, Any]) -> dict[str, Any]:
+        """The deployment once it has ended, within five seconds of the start."""
+        while (found := await self.deployment(deployment))["status"] not in ENDED:
+            assert time.monotonic() < self.began + 5, found
+            await asyncio.sleep(0.1)
+        return found
+
+
+@pytest.fixture(scope="module")
+async def crash(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Crash]:
+    data = tmp_path_factory.mktemp("crash") / "data"
+    up = Up(data, DEPLOY_ROLLOUT_DRIVER="scripted", DEPLOY_ROLLOUT_SCRIPT=SCRIPT).start().ready()
+    try:
+        async with aiohttp.ClientSession() as session:
+            caller = Caller(up.env, session)
+            workflow = await draft(caller)
+            saves = [save := Save("first", flow_of(0))]
+            save.version = await answered(caller, workflow["id"], save)
+            delayed, hanging = await app(caller, workflow["id"]), await app(caller, workflow["id"])
+            await until_status(caller, await deploy(caller, hanging), "succeeded")
+            live_before = {each["id"]: await live(caller, each) for each in (delayed, hanging)}
+            rollouts = [await deploy(caller, delayed), await deploy(caller, hanging)]
+            await until_status(caller, rollouts[1], "deploying")
+            await saving_until_killed(caller, workflow["id"], saves, up)
+
+            up.start().ready()
+
+            yield Crash(caller, workflow["id"], time.monotonic(), saves, *rollouts, live_before)
+    finally:
+        up.end()
+
+
+def flow_of(number: int) -> str:
+    """Not as any JSON library would write it."""
+    return (
+        f'{{ "nodes" :[{{"type":"x.Y",  "id":"n{number}"}}],\n\t"big": {2**53 + number}, "nul": "\\u0000", "e": 1E+2 }}'
+    )
+
+
+async def draft(caller: Caller) -> dict[str, Any]:
+    body = {"project_id": caller.project, "name": "flow", "flow": json.loads(flow_of(0)), "flow_ui": {}}
+    return await caller.ok("POST", "/v1/workflows", body)
+
+
+async def app(caller: Caller, workflow_id: str) -> dict[str, Any]:
+    made = await caller.ok(
+        "POST", "/v1/apps", {"project_id": caller.project, "name": "app", "workflow_id": workflow_id}
+    )
+    first = {"id": made["latest_deployment_id"], "app_id": made["id"]}
+    await until_status(caller, first, "succeeded")
+    return {**made, "workflow_id": workflow_id}
+
+
+async def deploy(caller: Caller, to: dict[str, Any]) -> dict[str, Any]:
+    return await caller.ok("POST", f"/v1/apps/{to['id']}/deploy", {"workflow_id": to["workflow_id"]})
+
+
+async def until_status(caller: Caller, deployment: dict[str, Any], *wanted: str) -> None:
+    path = f"/v1/apps/{deployment['app_id']}/deployments/{deployment['id']}"
+    async with asyncio.timeout(10):
+        while (await caller.ok("GET", path))["status"] not in wanted:
+            await asyncio.sleep(0.05)
+
+
+async def live(caller: Caller, of: dict[str, Any]) -> str:
+    return str((await caller.ok("GET", f"/v1/apps/{of['id']}"))["environments"][-1]["deployment_id"])
+
+
+async def answered(caller: Caller, workflow_id: str, save: Save) -> int | None:
+    answer = await caller.rest("POST", f"/v1/workflows/{workflow_id}/save", save.body, idempotency_key=save.key)
+    return int(answer.data["version"]) if answer.status == 200 else None
+
+
+async def saving_until_killed(caller: Caller, workflow_id: str, saves: list[Save], up: Up) -> None:
+    enough = asyncio.Event()
+
+    async def keep_saving(name: str) -> None:
+        while True:
+            save = Save(f"{name}-{len(saves)}", flow_of(len(saves)))
+            saves.append(save)
+            try:
+                save.version = await answered(caller, workflow_id, save)
+            except (aiohttp.ClientError, OSError):
+                return
+            if sum(save.version is not None for save in saves) >= ENOUGH:
+                enough.set()
+
+    tasks = [asyncio.create_task(keep_saving(f"task-{number}")) for number in range(TASKS)]
+    async with asyncio.timeout(20):
+        await enough.wait()
+    kill_all(up)
+    await asyncio.gather(*tasks)
+
+
+async def test_a_save_that_was_answered_is_there_with_its_number_and_its_bytes(crash: Crash):
+    kept = {version["description"]: version["version"] for version in await crash.versions()}
+    sent = [save for save in crash.saves if save.version is not None]
+
+    assert len(sent) >= ENOUGH
+    assert {save.key: kept.get(save.key) for save in sent} == {save.key: save.version for save in sent}
+    for save in sent[-TASKS * 2 :]:
+        answer = await crash.caller.rest("GET", f"/v1/workflows/{crash.workflow_id}/versions/{save.version}")
+        assert f'"flow":{save.flow}'.encode() in answer.content
+
+
+async def test_numbers_have_no_gap_and_no_repeat_after_the_crash(crash: Crash):
+    numbers = [version["version"] for version in await crash.versions()]
+
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_a_save_sent_again_with_its_key_is_not_doubled(crash: Crash):
+    before = {version["description"]: version["version"] for version in await crash.versions()}
+    again = [save for save in crash.saves if save.version is None] + crash.saves[:3] + crash.saves[-3:]
+
+    answers = [await crash.caller.rest("POST", crash.save_path, save.body, idempotency_key=save.key) for save in again]
+
+    assert [answer.status for answer in answers] == [200] * len(again)
+    for save, answer in zip(again, answers, strict=True):
+        assert answer.data["description"] == save.key
+        assert answer.data["version"] == before.get(save.key, answer.data["version"])
+        assert (answer.headers.get("Idempotent-Replayed") == "true") or save.key not in before
+    keys = [version["description"] for version in await crash.versions()]
+    assert sorted(keys) == sorted(set(keys))
+
+
+async def test_a_rollout_whose_time_has_passed_succeeds_after_the_crash(crash: Crash):
+    done = await crash.ended(crash.delayed)
+
+    assert (done["status"], done["live"]) == ("succeeded", True)
+    assert await live(crash.caller, {"id": done["app_id"]}) == done["id"]
+
+
+async def test_a_rollout_that_hangs_has_failed_after_the_crash_and_the_old_one_is_live(crash: Crash):
+    done = await crash.ended(crash.hanging)
+
+    assert (done["status"], done["live"]) == ("failed", False)
+    assert done["error"]["code"] == "ROLLOUT_INTERRUPTED"
+    assert await live(crash.caller, {"id": done["app_id"]}) == crash.live_before[done["app_id"]]

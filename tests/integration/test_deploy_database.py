@@ -1,0 +1,129 @@
+"""What the serving role is refused, and what the tables refuse anybody: the database holds the promises on its own."""
+
+import asyncpg
+import pytest
+from deploy_fixtures import bodies, history, uuid
+
+from tests.stack import Stack
+
+ROLE = "flowpin_deploy"
+# All else of a deployment, its pins and its place in the history, is written once.
+MUTABLE = {"status", "finished_at", "error_code", "error_message", "live_from", "live_to", "lease_owner", "lease_until"}
+MUTABLE_OF_APPS = {
+    "name", "description", "access_type", "deployment_count", "updated_at", "updated_by", "deleted_at", "deleted_by",
+}  # fmt: skip
+
+
+REFUSED = {
+    "to rewrite what was pinned": [
+        "UPDATE deployments SET version_id = gen_random_uuid()",
+        "UPDATE deployments SET version_number = version_number",
+        "UPDATE deployments SET workflow_name = 'renamed'",
+        "UPDATE deployments SET runtime_id = runtime_id",
+        "UPDATE deployments SET runtime_label = 'renamed'",
+        "UPDATE deployments SET config = '{}'",
+        "UPDATE deployments SET warnings = '{}'",
+        "UPDATE deployments SET number = number + 1",
+        "UPDATE deployments SET created_by = gen_random_uuid()",
+        "UPDATE deployments SET started_at = now()",
+        "UPDATE deployments SET live_to = now(), version_digest = version_digest",
+        "INSERT INTO deployments SELECT * FROM deployments "
+        "ON CONFLICT ON CONSTRAINT deployments_pkey DO UPDATE SET config = excluded.config",
+        "UPDATE flows SET flow = '{}'",
+        "UPDATE apps SET project_id = gen_random_uuid()",
+        "UPDATE runtimes SET version = '1'",
+    ],
+    "to remove anything": [
+        "DELETE FROM deployments",
+        "TRUNCATE deployments",
+        "DELETE FROM flows",
+        "DELETE FROM apps",
+        "DELETE FROM runtimes",
+    ],
+    "to change the tables": [
+        "DROP INDEX deployments_one_live_idx",
+        "ALTER TABLE deployments DROP CONSTRAINT deployments_live_is_a_span",
+        "CREATE TABLE mine (id uuid)",
+        "UPDATE schema_migrations SET version = version",
+        "INSERT INTO runtimes (id, version, label) VALUES (gen_random_uuid(), '1', 'One')",
+        "SET ROLE flowpin_deploy_migrator",
+    ],
+    "to see the workflow service's schema": [
+        "SELECT * FROM WORKFLOW.versions",
+        "SELECT count(*) FROM WORKFLOW.workflows",
+        "UPDATE WORKFLOW.workflows SET name = 'mine'",
+    ],
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+async def test_the_serving_role_is_refused(unstarted: Stack, what):
+    async with unstarted.database(ROLE, "deploy") as db:
+        for statement in REFUSED[what]:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await db.execute(statement.replace("WORKFLOW", unstarted.schemas["workflow"]))
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"), [("deployments", MUTABLE), ("apps", MUTABLE_OF_APPS), ("flows", set()), ("runtimes", set())]
+)
+async def test_the_serving_role_may_update_these_columns_and_no_others(unstarted: Stack, table, columns):
+    async with unstarted.database("admin", "deploy") as db:
+        granted = await db.fetch(
+            """
+            SELECT attname FROM pg_attribute
+            WHERE attrelid = $1::text::regclass AND attnum > 0 AND has_column_privilege($2, attrelid, attnum, 'UPDATE')
+            """,
+            table,
+            ROLE,
+        )
+
+    assert {row["attname"] for row in granted} == columns
+
+
+async def test_the_workflow_services_role_cannot_read_deployments(unstarted: Stack):
+    async with unstarted.database("flowpin_workflow", "deploy") as db:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await db.execute(f"SELECT count(*) FROM {unstarted.schemas['deploy']}.deployments")
+
+
+@pytest.mark.parametrize(
+    ("statement", "constraint"),
+    [
+        ("UPDATE deployments SET live_to = NULL", "deployments_one_live_idx"),
+        ("UPDATE deployments SET live_to = live_from", "deployments_live_is_a_span"),
+        ("UPDATE deployments SET status = 'failed', error_code = '', error_message = ''", "live_once_succeeded"),
+        ("UPDATE deployments SET live_from = NULL", "deployments_live_once_succeeded"),
+        ("UPDATE deployments SET finished_at = NULL", "deployments_finished"),
+        ("UPDATE deployments SET status = 'failed', live_from = NULL, live_to = NULL", "deployments_failed_says_why"),
+        ("UPDATE deployments SET lease_owner = gen_random_uuid()", "deployments_lease"),
+        ("UPDATE deployments SET error_code = 'X'", "deployments_error"),
+        ("UPDATE apps SET name = ''", "apps_name"),
+        ("UPDATE apps SET access_type = 'secret'", "apps_access_type"),
+    ],
+)
+async def test_no_statement_of_the_serving_role_makes_a_history_that_cannot_be(stack: Stack, statement, constraint):
+    workflow, _ = await stack.workflow()
+    app = await stack.app(workflow["id"])
+    await stack.deploy(app["id"], workflow["id"])
+    before = await bodies(stack, app["id"])
+
+    async with stack.database(ROLE, "deploy") as db:
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
+            await db.execute(statement)
+
+    assert constraint in refused.value.constraint_name
+    assert await bodies(stack, app["id"]) == before
+
+
+async def test_two_deployments_of_one_environment_cannot_both_be_live(stack: Stack):
+    workflow, _ = await stack.workflow()
+    app = await stack.app(workflow["id"])
+    await stack.deploy(app["id"], workflow["id"])
+    _, ended = await history(stack, app["id"])
+
+    async with stack.database("admin", "deploy") as db:
+        with pytest.raises(asyncpg.UniqueViolationError) as refused:
+            await db.execute("UPDATE deployments SET live_to = NULL WHERE id = $1", uuid(ended["id"]))
+
+    assert refused.value.constraint_name == "deployments_one_live_idx"

@@ -1,0 +1,112 @@
+"""The access file is followed while the services run."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from workflow_fixtures import refusal
+
+from service_kit import tokens
+from service_kit.access import Role
+from service_kit.local.health import until
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
+from service_kit.pb.flowpin.identity.v1 import identity_pb2
+from tests.stack import Stack, running_stack
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def health(port: int, part: str = "") -> int:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=part))
+    return answer.status
+
+
+async def seconds_until(is_true: Callable[[], Awaitable[bool]]) -> float:
+    started = time.monotonic()
+    assert await until(is_true, 5)
+    return time.monotonic() - started
+
+
+async def is_refused_everywhere(stack: Stack, token: str) -> bool:
+    answers = [
+        await stack.rest("GET", path, token=token)
+        for path in ("/v1/me", f"/v1/workflows?project_id={stack.people.project}", "/v1/runtimes")
+    ]
+    return {answer.status for answer in answers} == {401}
+
+
+async def test_a_revocation_holds_everywhere_within_two_seconds(stack: Stack):
+    assert (await stack.rest("GET", "/v1/me", token="editor")).status == 200
+
+    tokens.revoke_token(stack.people.path, "tok_editor")
+
+    assert await seconds_until(lambda: is_refused_everywhere(stack, "editor")) < 2
+    error = await refusal(stack.identity.GetMe(identity_pb2.GetMeRequest(), metadata=stack.as_("editor")))
+    assert (error.code.name, error.reason) == ("UNAUTHENTICATED", "TOKEN_INVALID")
+    error = await refusal(stack.deploys.ListRuntimes(deploy_pb2.ListRuntimesRequest(), metadata=stack.as_("editor")))
+    assert (error.code.name, error.reason) == ("UNAUTHENTICATED", "TOKEN_INVALID")
+    assert (await stack.rest("GET", "/v1/me", token="viewer")).status == 200
+
+
+async def test_a_new_token_opens_within_two_seconds(stack: Stack):
+    people = stack.people
+    token = tokens.mint_token(people.path, people.user, {people.project: Role.VIEWER})
+    headers = {"Authorization": f"Bearer {token.secret}"}
+
+    async def opens() -> bool:
+        return (await stack.rest("GET", "/v1/me", token=None, headers=headers)).status == 200
+
+    assert await seconds_until(opens) < 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"tokens: [", b"\xff\xfe\x00", b"expires_at: 2024-13-45", None],
+    ids=["not YAML", "not UTF-8", "no such month", "gone"],
+)
+async def test_a_file_that_does_not_parse_keeps_the_old_one_and_shows_in_health(stack: Stack, content: bytes | None):
+    path = stack.people.path
+    good = path.read_bytes()
+    ports = (stack.workflow_port, stack.deploy_port)
+
+    async def access_is(status: int) -> bool:
+        return [await health(port, "access") for port in ports] == [status, status]
+
+    path.unlink() if content is None else path.write_bytes(content)
+
+    assert await until(lambda: access_is(NOT_SERVING), 5)
+    assert [await health(port) for port in ports] == [SERVING, SERVING]
+    assert (await stack.rest("GET", "/v1/me", token="viewer")).status == 200
+    path.write_bytes(good)
+    assert await until(lambda: access_is(SERVING), 5)
+
+
+async def test_a_revocation_holds_after_a_file_that_did_not_parse(stack: Stack):
+    path = stack.people.path
+    good = path.read_bytes()
+    path.write_bytes(b"expires_at: 2024-13-45")
+    await asyncio.sleep(0.7)
+    path.write_bytes(good)
+
+    tokens.revoke_token(path, "tok_editor")
+
+    assert await seconds_until(lambda: is_refused_everywhere(stack, "editor")) < 2
+
+
+async def test_a_service_is_not_serving_until_its_checks_have_passed(unstarted: Stack):
+    async with unstarted.database("admin", "workflow") as admin:
+        await admin.execute("DELETE FROM schema_migrations")
+
+    async with running_stack(unstarted) as stack:
+        first = await health(stack.workflow_port)
+        await asyncio.sleep(0.7)
+
+        assert [first, await health(stack.workflow_port)] == [NOT_SERVING, NOT_SERVING]
+        assert await health(stack.workflow_port, "database") == NOT_SERVING
+        assert await health(stack.workflow_port, "access") == SERVING
+        assert await health(stack.deploy_port) == SERVING

@@ -1,0 +1,231 @@
+"""Every RPC of every contract is guarded by its own service: by token, by role, by project."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from workflow_fixtures import refusal
+
+import deploy_service.roles
+import workflow_service.roles
+from service_kit.access import Role
+from service_kit.directory import Directory
+from service_kit.interceptors import Guard
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
+from service_kit.pb.flowpin.identity.v1 import identity_pb2
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
+from tests.stack import FLOW, FLOW_UI, People, Stack
+
+CONTRACTS = {identity_pb2: workflow_service, pb: workflow_service, deploy_pb2: deploy_service}
+RPCS: dict[str, tuple[MethodDescriptor, Any]] = {
+    f"/{service.full_name}/{method.name}": (method, home)
+    for contract, home in CONTRACTS.items()
+    for service in contract.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
+WITHOUT_A_ROLE = {"GetMe", "ListOrgs", "GetOrg", "ListProjects", "GetProject", "ListRuntimes"}
+BAD_TOKENS = {
+    "none": (),
+    "empty": (("authorization", ""),),
+    "no scheme": (("authorization", "dyn_pat_x"),),
+    "another scheme": (("authorization", "Basic dyn_pat_x"),),
+    "nothing after it": (("authorization", "Bearer "),),
+    "wrong": (("authorization", "Bearer dyn_pat_wrong"),),
+}
+UNKNOWN = "01980000-0000-7000-8000-000000000000"
+
+
+@pytest.fixture(scope="module")
+async def known(shared_stack: Stack) -> dict[str, Any]:
+    """What requests name: each exists, in a project that the stranger does not see."""
+    workflow, versions = await shared_stack.workflow(saves=2)
+    app = await shared_stack.app(workflow["id"])
+    return {
+        "org_id": str(shared_stack.people.org),
+        "project_id": str(shared_stack.people.project),
+        "workflow_id": workflow["id"],
+        "workflow_version_id": versions[0]["id"],
+        "version": "1",
+        "app_id": app["id"],
+        "deployment_id": app["latest_deployment_id"],
+        "name": "name",
+        "flow": {"utf8": FLOW},
+        "flow_ui": {"utf8": FLOW_UI},
+    }
+
+
+def request_of(method: MethodDescriptor, known: dict[str, Any]) -> Message:
+    return GetMessageClass(method.input_type)(
+        **{field.name: known[field.name] for field in method.input_type.fields if field.name in known}
+    )
+
+
+async def call(stack: Stack, rpc: str, request: Message, metadata: Any) -> Any:
+    """Straight to the service, past the gateway."""
+    method, home = RPCS[rpc]
+    port = stack.workflow_port if home is workflow_service else stack.deploy_port
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = channel.unary_unary(
+            rpc,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=GetMessageClass(method.output_type).FromString,
+        )
+        return await stub(request, metadata=metadata)
+
+
+def test_every_rpc_is_in_its_services_table_and_nothing_else_is():
+    for home in (workflow_service, deploy_service):
+        declared = {rpc for rpc, (_, of) in RPCS.items() if of is home}
+        assert home.roles.ROLES.keys() == declared
+
+
+def test_every_service_of_the_contracts_is_served():
+    served: list[ServiceDescriptor] = [*workflow_service.roles.SERVICES, *deploy_service.roles.SERVICES]
+
+    assert {service.full_name for service in served} == {rpc.split("/")[1] for rpc in RPCS}
+
+
+def test_what_changes_something_takes_more_than_a_viewer():
+    reads = ("Get", "List", "Resolve", "Export")
+
+    for rpc, (method, home) in RPCS.items():
+        assert (home.roles.ROLES[rpc] == Role.VIEWER) is method.name.startswith(reads), rpc
+
+
+@pytest.mark.parametrize("rpc", RPCS)
+async def test_without_a_valid_token_nothing_answers(shared_stack: Stack, known: dict[str, Any], rpc: str):
+    ended = {name: shared_stack.as_(name) for name in ("revoked", "expired")}
+    before = await shared_stack.row_counts()
+
+    for (name, metadata), request in itertools.product(
+        (BAD_TOKENS | ended).items(),
+        (request_of(RPCS[rpc][0], known), GetMessageClass(RPCS[rpc][0].input_type)()),
+    ):
+        error = await refusal(call(shared_stack, rpc, request, metadata))
+        assert (error.code.name, error.reason) == ("UNAUTHENTICATED", "TOKEN_INVALID"), name
+
+    assert await shared_stack.row_counts() == before
+
+
+@pytest.mark.parametrize(
+    ("rpc", "token"),
+    [
+        (rpc, token)
+        for rpc, (_, home) in RPCS.items()
+        for role, token in ((Role.VIEWER, "viewer"), (Role.EDITOR, "editor"))
+        if role < home.roles.ROLES[rpc]
+    ],
+)
+async def test_a_role_that_is_too_small_is_told_so(shared_stack: Stack, known: dict[str, Any], rpc: str, token: str):
+    before = await shared_stack.row_counts()
+
+    error = await refusal(call(shared_stack, rpc, request_of(RPCS[rpc][0], known), shared_stack.as_(token)))
+
+    assert (error.code.name, error.reason) == ("PERMISSION_DENIED", "ROLE_TOO_SMALL")
+    assert await shared_stack.row_counts() == before
+
+
+@pytest.mark.parametrize("rpc", [rpc for rpc, (method, _) in RPCS.items() if method.name not in WITHOUT_A_ROLE])
+async def test_to_a_stranger_nothing_is_there(shared_stack: Stack, known: dict[str, Any], rpc: str):
+    method = RPCS[rpc][0]
+    before = await shared_stack.row_counts()
+
+    error = await refusal(call(shared_stack, rpc, request_of(method, known), shared_stack.as_("stranger")))
+    nothing = known | {key: UNKNOWN for key in known if key.endswith("_id")}
+    unknown = await refusal(call(shared_stack, rpc, request_of(method, nothing), shared_stack.as_("stranger")))
+
+    assert error.code.name == "NOT_FOUND"
+    assert (error.code, error.reason, error.message) == (unknown.code, unknown.reason, unknown.message)
+    assert await shared_stack.row_counts() == before
+
+
+@pytest.mark.parametrize("rpc", [rpc for rpc, (_, home) in RPCS.items() if home.roles.ROLES[rpc] == Role.VIEWER])
+async def test_a_viewer_reads(shared_stack: Stack, known: dict[str, Any], rpc: str):
+    request = request_of(RPCS[rpc][0], known)
+
+    assert await call(shared_stack, rpc, request, shared_stack.as_("viewer"))
+
+
+@pytest.fixture
+async def streaming(people: People) -> AsyncIterator[Callable[..., Any]]:
+    """Calls of a service whose four RPCs are of the four kinds, behind the guard: one of them is in no role table."""
+    served: list[str] = []
+
+    async def unary(request: Any, context: Any) -> bytes:
+        served.append("unary")
+        return b"done"
+
+    async def stream(request: Any, context: Any) -> AsyncIterator[bytes]:
+        served.append("stream")
+        yield b"one"
+        yield b"two"
+
+    handlers = {
+        "UnaryUnary": grpc.unary_unary_rpc_method_handler(unary),
+        "UnaryStream": grpc.unary_stream_rpc_method_handler(stream),
+        "StreamUnary": grpc.stream_unary_rpc_method_handler(unary),
+        "StreamStream": grpc.stream_stream_rpc_method_handler(stream),
+        "Unlisted": grpc.unary_stream_rpc_method_handler(stream),
+    }
+    roles = {f"/test.Streams/{name}": Role.VIEWER for name in handlers if name != "Unlisted"}
+    server = grpc.aio.server(interceptors=[Guard(Directory(people.path), roles)])
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Streams", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+
+        async def ask(name: str, metadata: Any) -> list[bytes]:
+            served.clear()
+            answered = asyncio.Event()
+
+            async def silence() -> AsyncIterator[bytes]:
+                # grpc.aio takes a write that meets the refusal for an error of its own.
+                await answered.wait()
+                return
+                yield b""
+
+            kind = {"UnaryUnary": "unary_unary", "StreamUnary": "stream_unary", "StreamStream": "stream_stream"}
+            rpc = getattr(channel, kind.get(name, "unary_stream"))(f"/test.Streams/{name}")
+            answer = rpc(silence() if name.startswith("Stream") else b"a", metadata=metadata)
+            try:
+                return [await answer] if name.endswith("Unary") else [part async for part in answer]
+            finally:
+                answered.set()
+
+        yield ask, served
+    await server.stop(0)
+
+
+@pytest.fixture
+def people(tmp_path: Any) -> People:
+    people = People(tmp_path / "access.yaml")
+    people.write()
+    return people
+
+
+@pytest.mark.parametrize("kind", ["UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream"])
+async def test_streaming_rpcs_are_guarded_too(people: People, streaming: Any, kind: str):
+    ask, served = streaming
+    ended = {name: (("authorization", f"Bearer {people.secret(name)}"),) for name in ("revoked", "expired")}
+
+    for metadata in (BAD_TOKENS | ended).values():
+        error = await refusal(ask(kind, metadata))
+        assert (error.code.name, error.reason) == ("UNAUTHENTICATED", "TOKEN_INVALID")
+        assert served == []
+    answer = await ask(kind, (("authorization", f"Bearer {people.secret('viewer')}"),))
+    assert answer == ([b"done"] if kind.endswith("Unary") else [b"one", b"two"])
+
+
+async def test_an_rpc_that_is_in_no_table_is_nobodys(people: People, streaming: Any):
+    ask, served = streaming
+
+    error = await refusal(ask("Unlisted", (("authorization", f"Bearer {people.secret('admin')}"),)))
+
+    assert error.code.name == "PERMISSION_DENIED"
+    assert served == []
