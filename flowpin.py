@@ -6,12 +6,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from service_kit.local.errors import CannotRun
+
+if TYPE_CHECKING:
+    from service_kit.local.schemas import Schema
 
 DEFAULT_DATA = Path(".flowpin")
 
@@ -36,15 +39,17 @@ AccessFileOption = Annotated[
     Path | None, typer.Option("--access-file", metavar="FILE", help="The access file, if it is not DIR/access.yaml.")
 ]
 
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="An administrator's, of a Postgres 15 or newer, instead of the embedded one."),
+]
+
 
 @app.command()
 def up(
     data: Data = DEFAULT_DATA,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where the gateway listens; 0 picks a free one.")] = 8080,
-    database_url: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="An administrator's, of a Postgres 15 or newer, instead of the embedded one."),
-    ] = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Start Postgres, both services and the gateway, and keep them running until Ctrl-C.
 
@@ -70,6 +75,47 @@ def demo(data: Data = DEFAULT_DATA) -> None:
 
     with _problems_told():
         play(data, Console())
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Made anew; one that exists is not overwritten.")],
+    data: Data = DEFAULT_DATA,
+    database_url: DatabaseUrl = None,
+    access_file: AccessFileOption = None,
+) -> None:
+    """Write everything into one file: both schemas, as of one moment, and the access file.
+
+    Works while `flowpin up` runs, and while it does not. Tokens are in it as hashes only; it is for its owner's eyes
+    all the same, as it holds every workflow.
+    """
+    from service_kit.local.backup import Options
+    from service_kit.local.backup import backup as run
+
+    with _problems_told():
+        options = Options(file, data, database_url, _access_file(data, access_file))
+        run(options, _schemas(), os.environ, Console())
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="As `flowpin backup` wrote it.")],
+    data: Data = DEFAULT_DATA,
+    database_url: DatabaseUrl = None,
+    access_file: AccessFileOption = None,
+) -> None:
+    """Read a backup back into an empty system: a DIR without data, or a database without the two schemas.
+
+    Where there is anything already, nothing is changed. The backup's checksums are verified first; its schemas are
+    brought up to date with this version afterwards. Tokens hold as before, and the next `flowpin up` makes a new one
+    for you.
+    """
+    from service_kit.local.backup import Options
+    from service_kit.local.restore import restore as run
+
+    with _problems_told():
+        options = Options(file, data, database_url, _access_file(data, access_file))
+        run(options, _schemas(), os.environ, Console())
 
 
 @token_app.command("new")
@@ -117,6 +163,14 @@ def token_revoke(
 
     with _problems_told():
         revoke(_access_file(data, access_file), token_id)
+
+
+def _schemas() -> "list[Schema]":
+    import deploy_service
+    import workflow_service
+    from service_kit.local.schemas import Schema
+
+    return [Schema(service.SCHEMA, service.MIGRATIONS) for service in (workflow_service, deploy_service)]
 
 
 def _access_file(data: Path, access_file: Path | None) -> Path:

@@ -17,6 +17,7 @@ from deploy_service.settings import Settings
 from service_kit import db
 from service_kit.channel import open_channel
 from service_kit.directory import Directory
+from service_kit.idempotency.pruning import pruning
 from service_kit.pb.flowpin.deploy.v1.deploy_pb2_grpc import add_DeployServiceServicer_to_server
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from service_kit.server import running_server, usual_checks
@@ -37,6 +38,7 @@ async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> As
         db.open_pool(settings.database_url.get_secret_value(), schema, settings.pool_size) as pool,
         open_channel(settings.workflow_target, WORKFLOW) as channel,
         working_rollouts(pool, driver, settings),
+        pruning(pool),
     ):
         workflows = Workflows(channel, settings.workflow_token.get_secret_value())
 

@@ -1,8 +1,10 @@
-"""`python -m gateway serve`."""
+"""`python -m gateway serve`, and `python -m gateway openapi`."""
 
 import asyncio
+import sys
 
-from gateway.server import running_gateway
+from gateway.openapi.document import as_text, document
+from gateway.server import ALL_CONTRACTS, running_gateway
 from gateway.settings import Settings
 from service_kit import command, logs
 from service_kit.lifecycle import until_stopped
@@ -14,7 +16,10 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> None:
-    command.parse("gateway", {"serve": "answer /v1 until SIGTERM"}, Settings)
+    commands = {"serve": "answer /v1 until SIGTERM", "openapi": "print the OpenAPI document"}
+    if command.parse("gateway", commands, Settings) == "openapi":
+        sys.stdout.write(as_text(document(ALL_CONTRACTS)))
+        return
     settings = command.read_settings(Settings)
     logs.configure("gateway", settings.log_level, settings.log_format)
     try:

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 
 import grpc
 from aiohttp import web
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway import errors, headers
-from gateway.codec.encode import writer
+from gateway.codec.encode import download_field, writer
 from gateway.codec.request import from_body, from_query
 from gateway.codec.scalars import Value
 from gateway.routes import DOWNLOAD_NAME, Route
@@ -73,23 +73,19 @@ def _metadata(request: web.Request) -> tuple[tuple[str, str], ...]:
 
 
 def _writer(answer: Descriptor) -> Callable[[Value], Body]:
-    downloads = [field.name for field in answer.fields if _is_download(field)]
-    if not downloads:
+    downloaded = download_field(answer)
+    if downloaded is None:
         write_json, described = writer(answer), {"Content-Type": "application/json"}
         return lambda message: (write_json(message), described)
 
     def write(message: Value) -> Body:
-        download = getattr(message, downloads[0])
+        download = getattr(message, downloaded)
         return download.data, {
             "Content-Type": download.content_type or "application/octet-stream",
             "Content-Disposition": f"attachment; filename={DOWNLOAD_NAME}",
         }
 
     return write
-
-
-def _is_download(field: FieldDescriptor) -> bool:
-    return field.message_type is not None and field.message_type.full_name == "google.api.HttpBody"
 
 
 def _answer(

@@ -41,15 +41,20 @@ class TokenMissing(Unauthenticated):
         super().__init__("The call carries no token. Send `Authorization: Bearer dyn_pat_…`.")
 
 
+def answer_to(code: StatusCode, reason: str) -> tuple[int, str]:
+    """The HTTP status and the envelope's code."""
+    if code is StatusCode.RESOURCE_EXHAUSTED and reason in REASONS_OF_SIZE:
+        return TOO_LARGE
+    return ANSWERS.get(code, INTERNAL)
+
+
 def of_service(error: ServiceError, in_path: Collection[str] = ()) -> web.Response:
     """The answer to a call that failed; `in_path` are the fields that the path names."""
     wrong_in_path = {field: sentence for field, sentence in error.fields.items() if field in in_path}
     if error.code is StatusCode.INVALID_ARGUMENT and wrong_in_path:
         # A path that cannot be names nothing, whatever else is wrong.
         return envelope(404, "not_found", "There is no such thing.", {**wrong_in_path, "reason": error.reason})
-    status, code = ANSWERS.get(error.code, INTERNAL)
-    if error.code is StatusCode.RESOURCE_EXHAUSTED and error.reason in REASONS_OF_SIZE:
-        status, code = TOO_LARGE
+    status, code = answer_to(error.code, error.reason)
     if (status, code) == INTERNAL:
         return internal()
     # Where a field has the name of one of the keys after it, the message still has its sentence.

@@ -10,6 +10,8 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
 CREATES = ("Create", "Fork", "Import", "Restore", "Deploy", "Rollback", "Promote")
 """RPCs named so answer 201, the others 200."""
+TAKES_KEY = (*CREATES, "Save", "Release")
+"""RPCs named so read Idempotency-Key."""
 DOWNLOAD_NAME = "workflow.zip"
 """What a google.api.HttpBody is saved as."""
 
@@ -24,6 +26,8 @@ class Route:
     template: str
     has_body: bool
     rpc: MethodDescriptor
+    binding: int = 0
+    """Its place among the RPC's bindings."""
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -36,18 +40,27 @@ class Route:
         return f"/{self.rpc.containing_service.full_name}/{self.rpc.name}"
 
     @property
+    def operation_id(self) -> str:
+        """The RPC's name; further bindings of it say in which order they stand."""
+        return self.rpc.name if self.binding == 0 else f"{self.rpc.name}{self.binding + 1}"
+
+    @property
     def status(self) -> int:
         return 201 if self.rpc.name.startswith(CREATES) else 200
+
+    @property
+    def takes_key(self) -> bool:
+        return self.verb == "POST" and self.rpc.name.startswith(TAKES_KEY)
 
 
 def routes_of(contracts: Iterable[FileDescriptor]) -> list[Route]:
     """Every binding in the contracts, literal paths before those with variables. Raises ValueError on one unserved."""
     found = [
-        _route(method, rule)
+        _route(method, rule, binding)
         for contract in contracts
         for service in contract.services_by_name.values()
         for method in service.methods
-        for rule in _rules(method)
+        for binding, rule in enumerate(_rules(method))
     ]
     return sorted(found, key=lambda route: VARIABLE.sub("~", route.template))
 
@@ -60,7 +73,7 @@ def _rules(method: MethodDescriptor) -> Iterator[HttpRule]:
         yield from rule.additional_bindings
 
 
-def _route(method: MethodDescriptor, rule: HttpRule) -> Route:
+def _route(method: MethodDescriptor, rule: HttpRule, binding: int) -> Route:
     verb = rule.WhichOneof("pattern")
     template = getattr(rule, verb) if verb in ("get", "put", "post", "delete", "patch") else ""
     variables = VARIABLE.findall(template)
@@ -75,4 +88,4 @@ def _route(method: MethodDescriptor, rule: HttpRule) -> Route:
     )
     if unserved:
         raise ValueError(f"{method.full_name}: the gateway does not serve this binding: {rule}")
-    return Route(verb.upper(), template, rule.body == "*", method)
+    return Route(verb.upper(), template, rule.body == "*", method, binding)

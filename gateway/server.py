@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_request import BaseRequest
 
-from gateway import errors, headers
+from gateway import errors, headers, pages
 from gateway.calls import handler
 from gateway.health import Health
 from gateway.routes import routes_of
@@ -27,6 +27,7 @@ CONTRACTS = {
     "deploy": [deploy_pb2.DESCRIPTOR],
 }
 """Which contracts each service speaks."""
+ALL_CONTRACTS = [contract for contracts in CONTRACTS.values() for contract in contracts]
 
 log = structlog.get_logger()
 
@@ -78,7 +79,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[int]:
 def application(settings: Settings, channels: Mapping[str, grpc.aio.Channel], traffic: Traffic) -> web.Application:
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[traffic.follow])
     health = Health(channels, traffic)
-    app.router.add_get("/", _front)
+    pages.add_to(app.router, ALL_CONTRACTS)
     app.router.add_get("/health/live", health.live)
     app.router.add_get("/health/ready", health.ready)
     for name, contracts in CONTRACTS.items():
@@ -91,10 +92,6 @@ def application(settings: Settings, channels: Mapping[str, grpc.aio.Channel], tr
 
 def _why(error: BaseException | None) -> str:
     return "The URL or a header is too long." if isinstance(error, LineTooLong) else "This is not HTTP."
-
-
-async def _front(request: web.Request) -> web.Response:
-    return web.json_response({"name": "Flowpin", "api": "/v1"})
 
 
 def _channel(name: str, target: str) -> grpc.aio.Channel:

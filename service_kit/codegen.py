@@ -1,9 +1,11 @@
-"""Makes the committed stubs from protos/: `python -m service_kit.codegen [check | image FILE]`.
+"""Makes the committed stubs from protos/: `python -m service_kit.codegen [check | image FILE | accept]`.
 
-Without a word it writes them; `check` compares them; `image` writes the descriptor set that buf lints.
+Without a word it writes them and the contracts' comments; `check` compares them; `image` writes the descriptor set that
+buf lints. `accept` keeps today's contract as the one that later changes may not break, unless it breaks the last.
 """
 
 import filecmp
+import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -11,11 +13,16 @@ from pathlib import Path
 
 import grpc_tools
 from google.api import annotations_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
+
+from service_kit import comments
 
 ROOT = Path(__file__).parent.parent
 PROTOS = ROOT / "protos"
 STUBS = Path("service_kit/pb")
+ACCEPTED = PROTOS / "accepted.binpb"
+"""The contract that callers rely on, as an image without comments."""
 PLUGINS = ("python", "grpc_python", "mypy", "mypy_grpc")
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 IMPORTS = [
@@ -36,22 +43,39 @@ def generate(out: Path) -> None:
         *(f"--{plugin}_out={'quiet:' if 'mypy' in plugin else ''}{out}" for plugin in PLUGINS),
         *sources,
     )
+    found = FileDescriptorSet.FromString(image())
+    (out / comments.FILE.relative_to(ROOT)).write_text(comments.written(found))
 
 
 def stale_stubs() -> list[str]:
     """The committed stubs that are not what the contracts make now."""
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder))
-        made = {path.relative_to(folder) for path in (Path(folder) / STUBS).rglob("*.py*") if path.is_file()}
-        kept = {path.relative_to(ROOT) for path in (ROOT / STUBS).rglob("*.py*") if path.suffix in (".py", ".pyi")}
+        made = {path.relative_to(folder) for path in (Path(folder) / STUBS).rglob("*") if path.is_file()}
+        kept = {path.relative_to(ROOT) for path in (ROOT / STUBS).rglob("*") if path.suffix in (".py", ".pyi", ".json")}
         _, differing, missing = filecmp.cmpfiles(folder, ROOT, [str(path) for path in made], shallow=False)
         return sorted([*differing, *missing, *(str(path) for path in kept - made)])
 
 
-def image(out: Path) -> None:
-    """Write the contracts as one descriptor set, imports and comments included, for buf."""
+def image(*, commented: bool = True) -> bytes:
+    """The contracts as one descriptor set, imports included, for buf."""
     sources = [str(path.relative_to(PROTOS)) for path in sorted(PROTOS.rglob("*.proto"))]
-    run(f"-I{PROTOS}", *IMPORTS, "--include_imports", "--include_source_info", f"--descriptor_set_out={out}", *sources)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "image.binpb"
+        with_comments = ["--include_source_info"] if commented else []
+        run(f"-I{PROTOS}", *IMPORTS, "--include_imports", *with_comments, f"--descriptor_set_out={out}", *sources)
+        return out.read_bytes()
+
+
+def accept() -> None:
+    """Keep today's contract as the one to compare with. Exits when it breaks the one before."""
+    with tempfile.NamedTemporaryFile(suffix=".binpb") as new:
+        new.write(image(commented=False))
+        new.flush()
+        against = ["--against", str(ACCEPTED), "--config", str(PROTOS / "buf.yaml")]
+        if ACCEPTED.exists() and subprocess.run([SCRIPTS / "buf", "breaking", new.name, *against]).returncode:  # noqa: S603 - our own tool and files
+            sys.exit(f"Breaking. If no caller is left of what it breaks, delete {ACCEPTED.relative_to(ROOT)} first.")
+        ACCEPTED.write_bytes(Path(new.name).read_bytes())
 
 
 def run(*arguments: str) -> None:
@@ -67,7 +91,9 @@ def main(arguments: list[str]) -> None:
             if stale := stale_stubs():
                 sys.exit("Stale, run python -m service_kit.codegen:\n" + "\n".join(stale))
         case ["image", out]:
-            image(Path(out))
+            Path(out).write_bytes(image())
+        case ["accept"]:
+            accept()
         case _:
             sys.exit(__doc__)
 

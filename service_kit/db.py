@@ -27,7 +27,7 @@ async def open_pool(url: str, schema: str, size: int) -> AsyncIterator[Pool]:
         max_inactive_connection_lifetime=300,
         init=read_json_as_bytes,
         reset=_reset,
-        timeout=5,
+        timeout=2,
         server_settings={
             "search_path": schema,
             "application_name": f"flowpin {schema}",
@@ -60,12 +60,21 @@ def only(row: Row | None) -> Row:
     return row
 
 
-AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # shutting down, starting up, crashed
-    asyncpg.InsufficientResourcesError,  # too many connections, disk full
+REFUSED = (
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
+    ConnectionRefusedError,
+    FileNotFoundError,  # the socket is gone
+)
+"""What says that there was no connection, so that nothing can have been changed."""
+
+AWAY = (
+    *REFUSED,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shutting down, crashed
+    asyncpg.InsufficientResourcesError,  # the disk is full
     asyncpg.InterfaceError,
     OSError,
     TimeoutError,
@@ -88,4 +97,6 @@ def service_error(error: Exception) -> ServiceError:
         case asyncpg.DataError():
             # Text that Postgres cannot keep: a NUL, or JSON that only it refuses.
             return InvalidArgument("The request holds text that cannot be stored.")
+    if isinstance(error, REFUSED):
+        return DatabaseUnavailable("The database does not answer right now. Nothing was changed.")
     return DatabaseUnavailable() if isinstance(error, AWAY) else ServiceError("Something went wrong on our side.")

@@ -175,10 +175,16 @@ class Unavailable(ServiceError):
     reason = "SERVICE_UNAVAILABLE"
 
 
+LOST = (
+    "The connection to the database was lost. Whether a change was made is not known: "
+    "repeat it with the same Idempotency-Key, or read before you repeat it."
+)
+
+
 class DatabaseUnavailable(Unavailable):
     reason = "DATABASE_UNAVAILABLE"
 
-    def __init__(self, message: str = "The database does not answer right now. Nothing was changed.") -> None:
+    def __init__(self, message: str = LOST) -> None:
         super().__init__(message, retry_after=1)
 
 

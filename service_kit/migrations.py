@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from service_kit.db import FAILURES, Connection, Pool
+from service_kit.db import Connection
 
 
 class MigrationError(Exception):
@@ -89,18 +89,3 @@ def _dbmate_url(url: str, schema: str) -> str:
 def newest(folder: Path) -> str:
     """The version of the newest migration in `folder`: the digits its name begins with."""
     return max(path.name.partition("_")[0] for path in folder.glob("*.sql"))
-
-
-async def schema_problem(pool: Pool, folder: Path) -> str | None:
-    """What keeps the database from serving this code; None when nothing does. A health check."""
-    needed = newest(folder)
-    try:
-        async with asyncio.timeout(3), pool.acquire() as connection:
-            applied = await connection.fetchval("SELECT max(version) FROM schema_migrations")
-    except asyncpg.UndefinedTableError:
-        applied = None
-    except FAILURES as error:
-        return f"the database does not answer: {type(error).__name__}"
-    if applied is None or applied < needed:
-        return f"migration {needed} has not run; the schema is at {applied or 'nothing'}"
-    return None

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,10 +14,10 @@ from grpc_health.v1._async import HealthServicer  # what health.aio is, under th
 from grpc_reflection.v1alpha import reflection
 
 from service_kit.access import Role
+from service_kit.database_check import DatabaseCheck
 from service_kit.db import Pool
 from service_kit.directory import Directory
 from service_kit.interceptors import Guard
-from service_kit.migrations import schema_problem
 from service_kit.settings import ServiceSettings
 
 CHECK_SECONDS = 0.5
@@ -86,7 +85,7 @@ def usual_checks(pool: Pool, migrations_folder: Path, directory: Directory) -> d
     async def access() -> str | None:
         return directory.error
 
-    return {"database": partial(schema_problem, pool, migrations_folder), "access": access}
+    return {"database": DatabaseCheck(pool, migrations_folder), "access": access}
 
 
 async def _watch(servicer: HealthServicer, checks: Mapping[str, Check]) -> None:

@@ -32,7 +32,7 @@ def _check_of(descriptor: Descriptor) -> Check:
 
 
 def _field_checks(field: FieldDescriptor) -> Iterator[Check]:
-    if _is_required(field):
+    if is_required(field):
         yield _presence(field.name) if field.has_presence else _not_blank(field.name)
     if field.type == FieldDescriptor.TYPE_STRING and field.name.endswith("_id"):
         yield _uuid(field.name, always=not field.has_presence)
@@ -46,7 +46,8 @@ def _field_checks(field: FieldDescriptor) -> Iterator[Check]:
         )
 
 
-def _is_required(field: FieldDescriptor) -> bool:
+def is_required(field: FieldDescriptor) -> bool:
+    """Whether the contract marks the field `google.api.field_behavior = REQUIRED`."""
     behaviors = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
     return field_behavior_pb2.REQUIRED in behaviors
 
@@ -56,7 +57,7 @@ def _has_rules(descriptor: Descriptor | None, seen: frozenset[str]) -> bool:
         return False
     seen |= {descriptor.full_name}
     return any(
-        _is_required(field) or field.type == FieldDescriptor.TYPE_STRING or _has_rules(field.message_type, seen)
+        is_required(field) or field.type == FieldDescriptor.TYPE_STRING or _has_rules(field.message_type, seen)
         for field in descriptor.fields
     )
 

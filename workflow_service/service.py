@@ -7,6 +7,7 @@ import grpc
 
 from service_kit import db
 from service_kit.directory import Directory
+from service_kit.idempotency.pruning import pruning
 from service_kit.pb.flowpin.identity.v1.identity_pb2_grpc import add_IdentityServiceServicer_to_server
 from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import add_WorkflowServiceServicer_to_server
 from service_kit.server import running_server, usual_checks
@@ -21,7 +22,10 @@ from workflow_service.settings import Settings
 async def running_workflow_service(settings: Settings, schema: str = SCHEMA) -> AsyncIterator[int]:
     """Serve until the block ends; yields the port. Raises AccessFileError, or RuntimeError when the port is taken."""
     directory = Directory(settings.access_file)
-    async with db.open_pool(settings.database_url.get_secret_value(), schema, settings.pool_size) as pool:
+    async with (
+        db.open_pool(settings.database_url.get_secret_value(), schema, settings.pool_size) as pool,
+        pruning(pool),
+    ):
 
         def register(server: grpc.aio.Server) -> None:
             add_WorkflowServiceServicer_to_server(WorkflowServicer(pool, settings.max_flow_bytes), server)

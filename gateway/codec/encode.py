@@ -19,6 +19,12 @@ def writer(descriptor: Descriptor) -> Callable[[Message], bytes]:
     return lambda message: encode(plain(message))
 
 
+def download_field(descriptor: Descriptor) -> str | None:
+    """The field that is answered as it is, under its own content type, instead of JSON."""
+    types = {field.message_type.full_name: field.name for field in descriptor.fields if field.message_type is not None}
+    return types.get("google.api.HttpBody")
+
+
 def _message(descriptor: Descriptor, known: dict[str, Plain]) -> Plain:
     if descriptor.full_name in known:
         return known[descriptor.full_name]

@@ -17,7 +17,7 @@ def query_reader(descriptor: Descriptor, *, without: frozenset[str] = frozenset(
     """Reads a query string. A filter's operator is in the key, `created_at:gte` or `created_at.gte`."""
     places = {
         operator.join(path): (path, field, kind)
-        for path, field, kind in _scalars(descriptor)
+        for path, field, kind in query_fields(descriptor)
         if path[0] not in without
         for operator in (".", ":")
     }
@@ -37,6 +37,18 @@ def query_reader(descriptor: Descriptor, *, without: frozenset[str] = frozenset(
     return read
 
 
+def query_fields(
+    descriptor: Descriptor, above: tuple[FieldDescriptor, ...] = ()
+) -> Iterator[tuple[Path, FieldDescriptor, Scalar]]:
+    """What a query string can set: the path of each scalar, in filters too."""
+    for field in descriptor.fields:
+        within = (*above, field)
+        if kind := scalar(field):
+            yield tuple(each.name for each in within), field, kind
+        elif field.message_type is not None and not field.is_repeated and field not in above:
+            yield from query_fields(field.message_type, within)
+
+
 def path_reader(descriptor: Descriptor, names: tuple[str, ...]) -> Callable[[Mapping[str, str], Problems], Values]:
     """Reads the variables of a path template."""
     kinds = [(name, kind) for name in names if (kind := scalar(descriptor.fields_by_name[name]))]
@@ -51,17 +63,6 @@ def path_reader(descriptor: Descriptor, names: tuple[str, ...]) -> Callable[[Map
         return values
 
     return read
-
-
-def _scalars(
-    descriptor: Descriptor, above: tuple[FieldDescriptor, ...] = ()
-) -> Iterator[tuple[Path, FieldDescriptor, Scalar]]:
-    for field in descriptor.fields:
-        within = (*above, field)
-        if kind := scalar(field):
-            yield tuple(each.name for each in within), field, kind
-        elif field.message_type is not None and not field.is_repeated and field not in above:
-            yield from _scalars(field.message_type, within)
 
 
 def _put(values: Values, path: Path, value: Value, field: FieldDescriptor) -> None:

@@ -53,3 +53,19 @@ async def insert_answer(db: Connection, scope: Scope, request_digest: bytes, ans
         request_digest,
         answer,
     )
+
+
+async def delete_expired(db: Connection, limit: int) -> int:
+    """Remove answers older than 24 hours, the oldest first, and return how many; replicas take different ones."""
+    status = await db.execute(
+        """
+        DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM idempotency_keys
+            WHERE created_at <= clock_timestamp() - interval '24 hours'
+            ORDER BY created_at LIMIT $1
+            FOR UPDATE SKIP LOCKED
+        ))
+        """,
+        limit,
+    )
+    return int(status.removeprefix("DELETE "))

@@ -17,6 +17,7 @@ class Announcer:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._status: Status | None = None
+        self._step = ""
 
     def say(self, line: str) -> None:
         # A terminal or pipe that is gone (rich makes a SystemExit of the latter) must not end the run, nor its drain.
@@ -33,11 +34,15 @@ class Announcer:
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Name what is waited for, and say how long it took."""
-        began = time.monotonic()
-        if self._status:
-            self._status.update(f"{name} …")
+        began, self._step = time.monotonic(), name
+        self.progress("")
         yield
         self.say(f"  ✓ {name} ({time.monotonic() - began:.1f} s)")
+
+    def progress(self, so_far: str) -> None:
+        """How far the step is, on a terminal."""
+        if self._status:
+            self._status.update(f"{self._step} … {so_far}")
 
     def ready(self, url: str, token: str, project_id: str, env_file: str) -> None:
         """What a person needs to make the first call."""

@@ -19,6 +19,7 @@ from service_kit.local.processes import MARK_VARIABLE, Account, Command, describ
 
 SUPERUSER = "postgres"
 DATABASE = "flowpin"
+SOCKET_PORT = 5432  # part of the socket's name, no more
 MAX_CONNECTIONS = 200
 SOCKETS = Path("/tmp")  # noqa: S108 - a folder of our own is made there, with a name nobody can guess
 START_SECONDS = 60.0  # a long recovery after a crash included
@@ -43,7 +44,7 @@ class Cluster:
             "listen_addresses": "",
             "unix_socket_directories": str(self.socket_folder),
             "max_connections": str(MAX_CONNECTIONS),
-            "port": "5432",
+            "port": str(SOCKET_PORT),
         }
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         return _command(self.folder, self.programs, ["postgres", *words], self.account, self.directory_fd)
@@ -57,7 +58,7 @@ class Cluster:
         return len(lines) > 7 and process is not None and lines[0] == str(process.pid) and lines[7].strip() == "ready"
 
     def url(self, role: str = SUPERUSER) -> str:
-        return f"postgresql://{role}@/{DATABASE}?host={self.socket_folder}"
+        return f"postgresql://{role}@/{DATABASE}?host={self.socket_folder}&port={SOCKET_PORT}"
 
     def forget_the_dead(self) -> None:
         """Remove the pid file of a server known to be gone: its number may be another process's by now."""

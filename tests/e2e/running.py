@@ -49,11 +49,11 @@ class Caller:
 
 
 def kill_all(up: Up) -> None:
-    """`kill -9` of everything that runs for one data folder, Postgres and its backends first."""
-    postgres = up.children()["postgres"]
+    """`kill -9` of everything that runs for one data folder, Postgres included, before any of it can react."""
     family = up.family()
-    for pid in sorted(family, key=lambda pid: pid != postgres):
-        with suppress(ProcessLookupError):  # the death of one ends others
-            os.kill(pid, signal.SIGKILL)
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in family:
+            with suppress(ProcessLookupError):  # the death of one ends others
+                os.kill(pid, number)
     up.ended()
     eventually(lambda: not alive(family), 10)

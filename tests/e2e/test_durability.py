@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.running import Caller, kill_all
 from tests.e2e.up_process import Up
+from tests.integration.waiting import eventually
 
 TASKS = 8
 ENOUGH = 60
@@ -121,11 +122,13 @@ async def deploy(caller: Caller, to: dict[str, Any]) -> dict[str, Any]:
     return await caller.ok("POST", f"/v1/apps/{to['id']}/deploy", {"workflow_id": to["workflow_id"]})
 
 
-async def until_status(caller: Caller, deployment: dict[str, Any], *wanted: str) -> None:
+async def until_status(caller: Caller, deployment: dict[str, Any], wanted: str) -> None:
     path = f"/v1/apps/{deployment['app_id']}/deployments/{deployment['id']}"
-    async with asyncio.timeout(10):
-        while (await caller.ok("GET", path))["status"] not in wanted:
-            await asyncio.sleep(0.05)
+
+    async def has_it() -> bool:
+        return bool((await caller.ok("GET", path))["status"] == wanted)
+
+    await eventually(has_it, 10)
 
 
 async def live(caller: Caller, of: dict[str, Any]) -> str:

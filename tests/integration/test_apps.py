@@ -65,30 +65,30 @@ async def test_an_app_is_made_with_what_was_asked_for(stack: Stack):
     assert "workflow_version_id" not in app
 
 
-@pytest.mark.parametrize(
-    ("fields", "named"),
-    [
-        ({"name": ""}, {"name"}),
-        ({"name": "semi;colon"}, {"name"}),
-        ({"name": "x" * 129}, {"name"}),
-        ({"description": "x" * 513}, {"description"}),
-        ({"access_control": {}}, {"access_control.access_type"}),
-        ({"access_control": {"access_type": "secret"}}, {"access_control.access_type"}),
-        ({"name": "\u0000", "description": "\u0000"}, {"name", "description"}),
-    ],
-)
-async def test_what_breaks_a_rule_is_named_and_nothing_is_made_or_changed(stack: Stack, fields, named):
+BROKEN = [
+    ({"name": ""}, {"name"}),
+    ({"name": "semi;colon"}, {"name"}),
+    ({"name": "x" * 129}, {"name"}),
+    ({"description": "x" * 513}, {"description"}),
+    ({"access_control": {}}, {"access_control.access_type"}),
+    ({"access_control": {"access_type": "secret"}}, {"access_control.access_type"}),
+    ({"name": "\u0000", "description": "\u0000"}, {"name", "description"}),
+]
+
+
+async def test_what_breaks_a_rule_is_named_and_nothing_is_made_or_changed(stack: Stack):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     new = {"name": "new", "project_id": str(stack.people.project), "workflow_id": workflow["id"]}
     rows = await stack.row_counts()
 
-    created = await stack.rest("POST", "/v1/apps", {**new, **fields})
-    updated = await stack.rest("PUT", f"/v1/apps/{app['id']}", fields)
+    for fields, named in BROKEN:
+        created = await stack.rest("POST", "/v1/apps", {**new, **fields})
+        updated = await stack.rest("PUT", f"/v1/apps/{app['id']}", fields)
 
-    assert refusal(created) == refusal(updated) == (400, "INVALID_REQUEST", named)
-    assert await stack.row_counts() == rows
-    assert await app_now(stack, app["id"]) == app
+        assert refusal(created) == refusal(updated) == (400, "INVALID_REQUEST", named)
+        assert await stack.row_counts() == rows
+        assert await app_now(stack, app["id"]) == app
 
 
 async def test_apps_are_listed_by_name_unless_told_and_ties_newest_first(stack: Stack):

@@ -74,40 +74,40 @@ async def no_workflow(stack: Stack, workflow, version):
     return {"workflow_id": ""}
 
 
-@pytest.mark.parametrize(
-    ("fields_of", "reason", "named"),
-    [
-        (unknown_workflow, "WORKFLOW_NOT_FOUND", {"workflow_id"}),
-        (workflow_of_another_project, "WORKFLOW_NOT_FOUND", {"workflow_id"}),
-        (workflow_of_a_sibling_project, "WORKFLOW_NOT_FOUND", {"workflow_id"}),
-        (unknown_version, "VERSION_NOT_FOUND", {"workflow_version_id"}),
-        (version_of_another_project, "VERSION_NOT_FOUND", {"workflow_version_id"}),
-        (version_of_another_workflow, "VERSION_OF_OTHER_WORKFLOW", {"workflow_version_id"}),
-        (live_version_under_another_workflow, "VERSION_OF_OTHER_WORKFLOW", {"workflow_version_id"}),
-        (draft, "WORKFLOW_NOT_RELEASED", {"workflow_id"}),
-        (unknown_runtime, "RUNTIME_NOT_FOUND", {"runtime_id"}),
-        (deprecated_runtime, "RUNTIME_DEPRECATED", {"runtime_id"}),
-        (runtime_deprecated_since_it_was_live_elsewhere, "RUNTIME_DEPRECATED", {"runtime_id"}),
-        (unknown_environment, "ENVIRONMENT_NOT_FOUND", {"environment"}),
-        (wrong_config, "INVALID_REQUEST", {"deployment_config.config.autoscaling.min_replicas"}),
-        (malformed_ids, "INVALID_REQUEST", {"workflow_id", "workflow_version_id", "runtime_id"}),
-        (no_workflow, "INVALID_REQUEST", {"workflow_id"}),
-    ],
-)
-async def test_what_cannot_be_deployed_is_a_400_with_its_reason_and_changes_nothing(
-    stack: Stack, fields_of, reason, named
-):
+REFUSED = [
+    (unknown_workflow, "WORKFLOW_NOT_FOUND", {"workflow_id"}),
+    (workflow_of_another_project, "WORKFLOW_NOT_FOUND", {"workflow_id"}),
+    (workflow_of_a_sibling_project, "WORKFLOW_NOT_FOUND", {"workflow_id"}),
+    (unknown_version, "VERSION_NOT_FOUND", {"workflow_version_id"}),
+    (version_of_another_project, "VERSION_NOT_FOUND", {"workflow_version_id"}),
+    (version_of_another_workflow, "VERSION_OF_OTHER_WORKFLOW", {"workflow_version_id"}),
+    (live_version_under_another_workflow, "VERSION_OF_OTHER_WORKFLOW", {"workflow_version_id"}),
+    (draft, "WORKFLOW_NOT_RELEASED", {"workflow_id"}),
+    (unknown_runtime, "RUNTIME_NOT_FOUND", {"runtime_id"}),
+    (deprecated_runtime, "RUNTIME_DEPRECATED", {"runtime_id"}),
+    (runtime_deprecated_since_it_was_live_elsewhere, "RUNTIME_DEPRECATED", {"runtime_id"}),
+    (unknown_environment, "ENVIRONMENT_NOT_FOUND", {"environment"}),
+    (wrong_config, "INVALID_REQUEST", {"deployment_config.config.autoscaling.min_replicas"}),
+    (malformed_ids, "INVALID_REQUEST", {"workflow_id", "workflow_version_id", "runtime_id"}),
+    (no_workflow, "INVALID_REQUEST", {"workflow_id"}),
+]
+
+
+async def test_what_cannot_be_deployed_is_a_400_with_its_reason_and_changes_nothing(stack: Stack):
     workflow, [version] = await stack.workflow()
     app = await stack.app(workflow["id"])
-    body = {"workflow_id": workflow["id"], **await fields_of(stack, workflow, version)}
-    before, rows = await bodies(stack, app["id"]), await stack.row_counts()
 
-    deployed = await stack.rest("POST", f"/v1/apps/{app['id']}/deploy", body)
-    created = await stack.rest("POST", "/v1/apps", {"name": "b", "project_id": str(stack.people.project), **body})
+    for fields_of, reason, named in REFUSED:
+        body = {"workflow_id": workflow["id"], **await fields_of(stack, workflow, version)}
+        before, rows = await bodies(stack, app["id"]), await stack.row_counts()
 
-    assert refusal(deployed) == refusal(created) == (400, reason, named)
-    assert await bodies(stack, app["id"]) == before
-    assert await stack.row_counts() == rows
+        deployed = await stack.rest("POST", f"/v1/apps/{app['id']}/deploy", body)
+        created = await stack.rest("POST", "/v1/apps", {"name": "b", "project_id": str(stack.people.project), **body})
+
+        assert (fields_of, *refusal(deployed)) == (fields_of, 400, reason, named)
+        assert (fields_of, *refusal(created)) == (fields_of, 400, reason, named)
+        assert await bodies(stack, app["id"]) == before
+        assert await stack.row_counts() == rows
 
 
 async def test_a_runtime_live_in_one_environment_is_refused_in_another_once_it_is_deprecated(stack: Stack):

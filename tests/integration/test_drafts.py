@@ -118,7 +118,7 @@ async def test_a_release_of_another_flow_is_refused_after_a_save(shared_stack: S
     assert await workflow_now(shared_stack, workflow["id"]) == before
 
 
-@pytest.mark.parametrize("name", ["Bad Name", "", "-", "a" * 129, "a\\u0000b", "é"])
+@pytest.mark.parametrize("name", ["Bad Name", "", "-", "a" * 129, "é"])
 async def test_a_name_in_a_save_counts_on_a_draft_only(shared_stack: Stack, name: str):
     draft = await shared_stack.draft("kept")
     released, _ = await shared_stack.workflow(name="kept")

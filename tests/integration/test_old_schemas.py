@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 import workflow_service
 from service_kit import migrations
-from tests.integration.test_outages import eventually, negated, ready, serving
+from tests.integration.waiting import eventually, negated, ready, serving
 from tests.stack import Stack, running_stack
 
 

@@ -6,18 +6,16 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import gateway.server
 import gateway.settings
-from service_kit.channel import open_channel
 from service_kit.errors import ServiceError
 from service_kit.local.data_folder import locked
 from service_kit.local.health import until
@@ -25,6 +23,7 @@ from service_kit.local.postgres import Cluster, open_cluster
 from service_kit.local.processes import start
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
+from tests.integration.waiting import eventually, negated, ready, serving
 from tests.stack import (
     FLOW,
     FLOW_UI,
@@ -79,25 +78,6 @@ async def frail(postgres: CrashingPostgres, tmp_path_factory: pytest.TempPathFac
     await migrate(urls, unstarted.schemas)
     async with running_stack(unstarted) as stack:
         yield stack
-
-
-async def eventually(holds: Callable[[], Awaitable[bool]], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not await holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        await asyncio.sleep(0.05)
-
-
-async def serving(port: int, part: str = "") -> bool:
-    async with open_channel(f"127.0.0.1:{port}") as channel:
-        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=part), timeout=2)
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
-async def ready(stack: Stack) -> bool:
-    answer = await stack.rest("GET", "/health/ready", token=None)
-    assert answer.status == (200 if answer.body["status"] == "ready" else 503)
-    return answer.status == 200
 
 
 async def failure_of(call: Awaitable[Any]) -> ServiceError:
@@ -166,10 +146,6 @@ async def test_without_postgres_each_call_is_unavailable_at_once_until_it_is_bac
     assert await frail.row_counts() == before
     assert (await frail.save(workflow_id, "after"))["version"] == 2
     assert (await frail.deploy(app_id, workflow_id))["status"] == "succeeded"
-
-
-async def negated(holds: Awaitable[bool]) -> bool:
-    return not await holds
 
 
 async def test_what_was_answered_is_there_after_postgres_crashed_in_the_middle_of_saves(

@@ -56,11 +56,15 @@ async def test_the_rollout_of_a_replica_that_vanished_ends_within_five_seconds(u
 
 
 async def test_nobody_works_on_a_rollout_while_the_lease_of_another_holds(unstarted: Stack):
-    async with running_stack(unstarted, deploy=script("ok,delay:0.5")) as stack:
+    async with running_stack(unstarted, deploy=script("ok,hang")) as stack:
         app, last = await deployed(stack)
+
+        async def is_left() -> bool:
+            return rollouts_under_way() == 0
 
         await lease_to_the_dead(stack, last, timedelta(seconds=30))
 
+        await eventually(is_left)
         with capture_logs() as lines:
             other = await stack.app(app["workflow_id"], name="other")
             await settled(stack, (await history(stack, other["id"]))[0])

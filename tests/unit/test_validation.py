@@ -33,6 +33,10 @@ JSON = pb.Json(utf8=b"{}")
             {"workflow_version_id": "must be a UUID"},
         ),
         (pb.SaveWorkflowRequest(workflow_id=ID, flow=JSON, flow_ui=JSON, name=""), {}),  # counts on a draft only
+        (
+            pb.UpdateWorkflowRequest(workflow_id=ID, name="a\0", description="\0"),
+            {"name": "cannot hold a NUL character", "description": "cannot hold a NUL character"},
+        ),
     ],
 )
 def test_each_wrong_field_is_named(request_, problems):

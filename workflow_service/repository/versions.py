@@ -66,8 +66,7 @@ async def insert_version(
             version_id,
             content.digest,
             content.canvas_digest,
-            # Postgres takes no NUL; a blank breaks the same rule, and only where the name counts.
-            name and name.replace("\0", " "),
+            name,
             description,
             released_by_save,
             by,

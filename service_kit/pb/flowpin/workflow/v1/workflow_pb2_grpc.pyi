@@ -33,7 +33,8 @@ class WorkflowServiceStub:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
     - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
-    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer; nothing was changed, try again.
+    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
+      have been made; with an idempotency key, repeating it is safe either way.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). Save, Release
     and Create also read `idempotency-key`, 1 to 255 printable ASCII characters. A repeat within 24 hours answers as the
@@ -167,7 +168,8 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
     - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
-    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer; nothing was changed, try again.
+    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
+      have been made; with an idempotency key, repeating it is safe either way.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). Save, Release
     and Create also read `idempotency-key`, 1 to 255 printable ASCII characters. A repeat within 24 hours answers as the
@@ -297,7 +299,8 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
     - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
-    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer; nothing was changed, try again.
+    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
+      have been made; with an idempotency key, repeating it is safe either way.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). Save, Release
     and Create also read `idempotency-key`, 1 to 255 printable ASCII characters. A repeat within 24 hours answers as the

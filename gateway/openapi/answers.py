@@ -1,0 +1,128 @@
+"""What a call answers: its success, 304, and every failure that the comments list, by HTTP status."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from gateway.codec.encode import download_field
+from gateway.openapi.examples import Examples
+from gateway.openapi.failures import Failure, failures_of
+from gateway.openapi.schemas import Schema, Schemas
+from gateway.openapi.texts import said
+from gateway.routes import Route
+from service_kit import comments
+
+Answer = dict[str, Any]
+
+ERROR: Schema = {
+    "type": "object",
+    "description": "Every failure's body.",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message"],
+            "properties": {
+                "code": {"type": "string", "description": "One word for each HTTP status."},
+                "message": {"type": "string", "description": "For people."},
+                "details": {
+                    "type": "object",
+                    "description": "`reason` is the constant that the answers below list. A path of a field maps to a "
+                    "sentence about it.",
+                    "properties": {"reason": {"type": "string"}},
+                    "additionalProperties": {"type": "string"},
+                },
+            },
+        }
+    },
+}
+HEADERS = {
+    "X-Request-Id": ("The caller's, or ours: the logs of every service on the way name it.", True),
+    "ETag": ("Changes when, and only when, the body does.", True),
+    "Retry-After": ("Seconds to wait.", False),
+    "WWW-Authenticate": ("`Bearer`.", True),
+    "Idempotent-Replayed": ("`true` when this is the answer to an earlier call with this Idempotency-Key.", False),
+    "Content-Disposition": ("The file's name.", True),
+}
+"""What it says, and whether it is always there."""
+HEADERS_OF = {401: ["WWW-Authenticate"], 409: ["Retry-After"], 429: ["Retry-After"], 503: ["Retry-After"]}
+
+
+def headers() -> dict[str, Any]:
+    return {
+        name: {"description": description, "required": always, "schema": {"type": "string"}}
+        for name, (description, always) in HEADERS.items()
+    }
+
+
+def answers_of(route: Route, schemas: Schemas) -> dict[str, Answer]:
+    by_status = sorted(failures_of(route), key=lambda failure: failure.status)
+    failed = {
+        str(status): _failed(status, list(group)) for status, group in groupby(by_status, lambda each: each.status)
+    }
+    unchanged = {"304": {"description": "Unchanged since `If-None-Match`.", "headers": _headers("ETag")}}
+    return {
+        str(route.status): _succeeded(route, schemas),
+        **(unchanged if route.verb == "GET" else {}),
+        **failed,
+    }
+
+
+def share(operations: Iterable[dict[str, Any]]) -> dict[str, Answer]:
+    """Take each status's most common failure out of the operations; returns them by the envelope's code."""
+    failed = [each["responses"] for each in operations]
+    counted = Counter((status, json.dumps(answer)) for answers in failed for status, answer in answers.items())
+    shared: dict[str, Answer] = {}
+    for (status, text), count in counted.most_common():
+        answer = json.loads(text)
+        word = answer.get("content", {}).get("application/json", {}).get("example", {}).get("error", {}).get("code")
+        if word is None or word in shared or count == 1:
+            continue
+        shared[word] = answer
+        for answers in failed:
+            if answers.get(status) == answer:
+                answers[status] = {"$ref": f"#/components/responses/{word}"}
+    return dict(sorted(shared.items()))
+
+
+def _succeeded(route: Route, schemas: Schemas) -> Answer:
+    output, named = route.rpc.output_type, []
+    if route.verb == "GET":
+        named.append("ETag")
+    if route.takes_key:
+        named.append("Idempotent-Replayed")
+    downloaded = download_field(output)
+    if downloaded is not None:
+        schema = {"type": "string", "contentMediaType": "application/octet-stream"}
+        return {
+            "description": comments.kept()[output.fields_by_name[downloaded].full_name],
+            "headers": _headers(*named, "Content-Disposition"),
+            "content": {"application/octet-stream": {"schema": schema}},
+        }
+    schema = schemas.reference(output)
+    example = Examples(schemas.components, asked=False).of(schema)
+    return {
+        "description": said(output),
+        "headers": _headers(*named),
+        "content": {"application/json": {"schema": schema, "example": example}},
+    }
+
+
+def _failed(status: int, failures: list[Failure]) -> Answer:
+    first = failures[0]
+    error = {"code": first.word, "message": f"{first.when[0].upper()}{first.when[1:]}"}
+    if status != 500:
+        error |= {"details": {"reason": first.reason}}  # type: ignore[dict-item]
+    return {
+        "description": "\n".join(f"- `{failure.reason}`: {failure.when}" for failure in failures),
+        "headers": _headers(*HEADERS_OF.get(status, [])),
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/Error"}, "example": {"error": error}}
+        },
+    }
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*names, "X-Request-Id")}

@@ -1,0 +1,93 @@
+"""Example objects: values by a field's name where the name says what it holds, else by its schema; alike everywhere."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.openapi.example_values import TIME, VALUES
+from gateway.openapi.schemas import Schema
+
+SELDOM = ("archived_at", "archived_by", "identical_to", "error", "live_to", "autoscaling")
+"""Optional fields that an answer most often lacks."""
+TOLD = ("description", "reason")
+"""Optional fields that a request is most often sent with."""
+
+
+class Examples:
+    def __init__(self, components: Mapping[str, Schema], *, asked: bool) -> None:
+        self._components = components
+        self._asked = asked
+
+    def of(self, schema: Schema, name: str = "", owner: str = "") -> Any:
+        """An instance of `schema`.
+
+        `name` is the field's, `owner` the last word of what it is a field of: `version` for a LatestVersion.
+        """
+        schema = next((each for each in schema.get("anyOf", []) if "$ref" in each), schema)
+        if "$ref" in schema:
+            referred = schema["$ref"].rpartition("/")[2]
+            target = self._components[referred]
+            # An enum belongs to what has the field, a message is itself an owner.
+            noun = owner if "enum" in target else _last_word(re.sub("(Ref|Input|Request|Response)$", "", referred))
+            return self.of(target, name, noun)
+        kind = schema.get("type")
+        kind = kind[0] if isinstance(kind, list) else kind
+        if kind == "array":
+            return [self.of(schema["items"], name, owner)]
+        if kind == "object" and "properties" in schema:
+            return self._object(schema, owner)
+        if schema.get("format") == "uuid":
+            return _id(owner if name == "id" else "person" if name.endswith("_by") else name.removesuffix("_id"))
+        return _value(schema, kind, name, owner)
+
+    def _object(self, schema: Schema, owner: str) -> Any:
+        required = schema.get("required", [])
+        found = {}
+        for name, field in schema["properties"].items():
+            usual = name in TOLD if self._asked and required else name not in SELDOM
+            if name in required or usual:
+                value = self.of(field, name, owner)
+                found[name] = _bare(value) if "ithout flow" in field["description"] else value
+        return found
+
+
+def _bare(value: Any) -> Any:
+    """What the contract says comes without flow and flow_ui."""
+    if isinstance(value, list):
+        return [_bare(each) for each in value]
+    return {name: each for name, each in value.items() if name not in VALUES["object"]}
+
+
+def _value(schema: Schema, kind: str | None, name: str, owner: str) -> Any:
+    values = VALUES.get(kind or "", {})
+    value = schema.get("default", values.get(f"{owner}.{name}", values.get(name)))
+    if "enum" in schema:
+        return value if value in schema["enum"] else schema["enum"][0]
+    if schema.get("format") == "date-time":
+        return TIME
+    return _plain(schema, kind, name) if value is None else value
+
+
+def _plain(schema: Schema, kind: str | None, name: str) -> Any:
+    match kind:
+        case "string":
+            return name.replace("_", " ")
+        case "integer":
+            return max(1, schema["minimum"])
+        case "number":
+            return 0.5
+        case "boolean":
+            return False
+        case "object":
+            return {}
+    return "any value"
+
+
+def _id(noun: str) -> str:
+    digest = hashlib.sha256(_last_word(noun).encode()).hexdigest()
+    return f"0199c2f1-7a3e-7{digest[:3]}-8{digest[3:6]}-{digest[6:18]}"
+
+
+def _last_word(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower().rpartition("_")[2]

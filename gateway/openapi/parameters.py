@@ -1,0 +1,86 @@
+"""What a call takes beside its body: path variables, the query string, headers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from gateway.codec.query import query_fields
+from gateway.openapi.examples import Examples
+from gateway.openapi.failures import failures_of
+from gateway.openapi.schemas import Schema, Schemas
+from gateway.routes import Route
+from service_kit import comments
+from service_kit.validation import is_required
+
+HEADERS = {
+    "Idempotency-Key": (
+        "Sent again with the same key within 24 hours, the call answers as the first time and changes nothing more.",
+        {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]*[!-~][ -~]*$"},
+        "order-total-2026-01-31",
+    ),
+    "If-None-Match": (
+        "The `ETag` of an earlier answer: the answer is 304, without a body, while it is still the same.",
+        {"type": "string"},
+        '"0199c2f1.3"',
+    ),
+    "If-Match": (
+        "The `ETag` of the workflow that was changed: a 409 when someone else saved since. "
+        "Without it, the last save wins.",
+        {"type": "string"},
+        '"0199c2f1.3"',
+    ),
+    "X-Request-Id": (
+        "Named in the logs of every service on the way, and answered; ours unless given.",
+        {"type": "string", "maxLength": 128, "pattern": "^[!-~]+$"},
+        "checkout-7",
+    ),
+}
+"""What it does, its values, and an example."""
+
+
+def components() -> dict[str, Any]:
+    return {
+        name: {"name": name, "in": "header", "description": description, "schema": schema, "example": example}
+        for name, (description, schema, example) in HEADERS.items()
+    }
+
+
+def parameters_of(route: Route, schemas: Schemas) -> list[dict[str, Any]]:
+    return [
+        *(_path(route.rpc.input_type.fields_by_name[name], schemas) for name in route.variables),
+        *([] if route.has_body else _query(route, schemas)),
+        *({"$ref": f"#/components/parameters/{name}"} for name in _headers(route)),
+    ]
+
+
+def _headers(route: Route) -> Iterator[str]:
+    if route.takes_key:
+        yield "Idempotency-Key"
+    if any(failure.reason == "VERSION_CONFLICT" for failure in failures_of(route)):
+        yield "If-Match"
+    if route.verb == "GET":
+        yield "If-None-Match"
+    yield "X-Request-Id"
+
+
+def _path(field: FieldDescriptor, schemas: Schemas) -> dict[str, Any]:
+    return _parameter("path", field.name, field, schemas, required=True)
+
+
+def _query(route: Route, schemas: Schemas) -> Iterator[dict[str, Any]]:
+    for path, field, _ in query_fields(route.rpc.input_type):
+        if path[0] not in route.variables:
+            yield _parameter("query", ":".join(path), field, schemas, required=len(path) == 1 and is_required(field))
+
+
+def _parameter(place: str, name: str, field: FieldDescriptor, schemas: Schemas, *, required: bool) -> dict[str, Any]:
+    schema: Schema = schemas.parameter(field)
+    return {
+        "name": name,
+        "in": place,
+        "description": comments.kept()[field.full_name],
+        "required": required,
+        "schema": schema,
+        "example": Examples(schemas.components, asked=True).of(schema, field.name),
+    }

@@ -1,0 +1,53 @@
+"""Removes kept answers once their 24 hours are over, while a service runs; any number of replicas may do so."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+import structlog
+
+from service_kit.db import FAILURES, Pool
+from service_kit.idempotency import repository
+
+PRUNE_SECONDS = 600.0
+BATCH = 1000  # a few milliseconds of work, so that no save waits for it
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def pruning(pool: Pool, seconds: float = PRUNE_SECONDS) -> AsyncIterator[None]:
+    """Prune at once, and again about every `seconds`, until the block ends."""
+    working = asyncio.create_task(_prune_for_ever(pool, seconds))
+    try:
+        yield
+    finally:
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+
+
+async def prune(pool: Pool, batch: int = BATCH) -> int:
+    """Remove all that has expired, `batch` rows a statement, and return how many there were."""
+    removed = 0
+    while True:
+        async with pool.acquire() as db:
+            in_batch = await repository.delete_expired(db, batch)
+        removed += in_batch
+        if in_batch < batch:
+            return removed
+
+
+async def _prune_for_ever(pool: Pool, seconds: float) -> None:
+    while True:
+        try:
+            if removed := await prune(pool):
+                log.info("idempotency_keys_pruned", rows=removed)
+        except asyncpg.UndefinedTableError:
+            pass  # its migration is still to come; health says so
+        except FAILURES as error:
+            log.warning("idempotency_keys_not_pruned", why=type(error).__name__)
+        # Not all replicas at the same moment.
+        await asyncio.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311 - no secret

@@ -1,0 +1,139 @@
+"""`flowpin backup`: both schemas as of one moment, and the access file, in one file."""
+
+import asyncio
+import importlib.metadata
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+from rich.console import Console
+
+from service_kit import tokens
+from service_kit.access import AccessFileError
+from service_kit.local import catalog
+from service_kit.local.announcement import Announcer
+from service_kit.local.backup_file import ACCESS, DUMP, Manifest, writing
+from service_kit.local.data_folder import DataFolder, locked
+from service_kit.local.databases import check_server, url_without_password
+from service_kit.local.errors import CannotRun
+from service_kit.local.pg_tools import PgTools
+from service_kit.local.processes import end_orphans
+from service_kit.local.running import embedded_url, holder, postgres_alone
+from service_kit.local.schemas import Schema
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the person asked for."""
+
+    file: Path
+    data: Path
+    database_url: str | None
+    access_file: Path
+
+
+def backup(options: Options, schemas: Sequence[Schema], environ: Mapping[str, str], console: Console) -> None:
+    """Write the backup, whether `flowpin up` runs or not. Raises CannotRun."""
+    manifest = asyncio.run(_backup(options, schemas, environ, Announcer(console)))
+    console.print(
+        f"Backup written: {options.file} ({_megabytes(options.file.stat().st_size)}; {manifest.content}). "
+        f"Tokens are in it as hashes only. `flowpin restore` reads it back.",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+async def _backup(
+    options: Options, schemas: Sequence[Schema], environ: Mapping[str, str], announcer: Announcer
+) -> Manifest:
+    access = _access_file(options.access_file, announcer)
+    with writing(options.file) as backup, announcer.starting():
+        async with _database(options, announcer) as url, _snapshot(url) as (connection, snapshot):
+            with announcer.step("What is there"):
+                migrations = {
+                    schema.name: await catalog.applied_migrations(connection, schema.name) for schema in schemas
+                }
+                if missing := [name for name, applied in migrations.items() if not applied]:
+                    raise CannotRun(
+                        f"there is nothing to back up: no schema {missing[0]} in {url_without_password(url)}"
+                    )
+                rows = await catalog.row_counts(connection, migrations)
+            with announcer.step("Both schemas, as of one moment"):
+                tools = PgTools.here(url, environ if options.database_url else {})
+                async for size in backup.add(DUMP, tools.dump(migrations, snapshot)):
+                    announcer.progress(_megabytes(size))
+            version = connection.get_server_version()
+        backup.add_small(ACCESS, access)
+        manifest = Manifest(
+            created_at=datetime.now(UTC),
+            flowpin=importlib.metadata.version("flowpin"),
+            postgres=f"{version.major}.{version.minor}",
+            migrations=migrations,
+            rows=rows,
+            files=backup.files,
+        )
+        backup.add_manifest(manifest)
+    return manifest
+
+
+def _access_file(path: Path, announcer: Announcer) -> bytes:
+    try:
+        tokens.read_access_file(path)
+    except AccessFileError as error:
+        if not path.is_file():
+            raise CannotRun(f"{error}; name it with --access-file, or the data folder with --data") from None
+        announcer.say(f"  ! The access file is backed up as it is, but nothing can use it: {error}")
+    try:
+        content = path.read_bytes()
+        content.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CannotRun(f"{path} cannot be backed up: {error}") from None
+    return content
+
+
+@asynccontextmanager
+async def _database(options: Options, announcer: Announcer) -> AsyncIterator[str]:
+    """An administrator's URL: of the server given, of the Postgres that runs, or of our own started for the block."""
+    if options.database_url is not None:
+        await check_server(options.database_url)
+        yield options.database_url
+        return
+    folder = DataFolder(options.data.resolve())
+    if not (folder.postgres / "PG_VERSION").exists():
+        raise CannotRun(f"{options.data} has no Postgres of its own; name yours with --database-url, or another --data")
+    if holder(options.data) is None:
+        with locked(options.data) as folder:
+            end_orphans(folder)
+            async with AsyncExitStack() as until_done:
+                with announcer.step("Postgres, started for this"):
+                    databases = await until_done.enter_async_context(postgres_alone(folder))
+                yield databases.admin_url
+    elif url := embedded_url(folder):
+        yield url
+    else:
+        raise CannotRun(f"{options.data} is held, but its Postgres does not run; if yours does, give --database-url")
+
+
+@asynccontextmanager
+async def _snapshot(url: str) -> AsyncIterator[tuple["asyncpg.Connection[asyncpg.Record]", str]]:
+    """A connection that sees one moment, and that moment's name for others."""
+    try:
+        connection = await asyncpg.connect(url, timeout=10)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise CannotRun(f"the database {url_without_password(url)} cannot be used: {error}") from None
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            yield connection, await connection.fetchval("SELECT pg_export_snapshot()")
+    except asyncpg.PostgresError as error:
+        raise CannotRun(f"the database refused: {error}") from None
+    finally:
+        await connection.close()
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

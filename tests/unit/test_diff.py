@@ -1,0 +1,74 @@
+"""Two states of a flow are compared node by node, edge by edge, value by value."""
+
+import pytest
+
+from workflow_service.diff import MISSING, Edge, diff_flows, same
+
+
+def node(node_id: str, **values):
+    return {"id": node_id, "type": "a.b", **values}
+
+
+def flow(*nodes, **values):
+    return {"nodes": list(nodes), **values}
+
+
+def test_nodes_that_only_one_state_has_are_named_with_their_type():
+    found = diff_flows(flow(node("a"), node("b")), flow(node("b"), node("c")))
+
+    assert (found.added, found.removed, found.changed) == ((("c", "a.b"),), (("a", "a.b"),), ())
+
+
+def test_a_changed_value_is_named_with_its_path():
+    before = flow(node("a", x={"y": [{"z": 1}, {"z": 2}]}, gone=True))
+    after = flow(node("a", x={"y": [{"z": 1}, {"z": 3}, 4]}, new=None))
+
+    (change,) = diff_flows(before, after).changed
+
+    found = {(value.path, value.before, value.after) for value in change.changes}
+    assert found == {("x.y[1].z", 2, 3), ("x.y[2]", MISSING, 4), ("gone", True, MISSING), ("new", MISSING, None)}
+
+
+def test_edges_are_compared_apart_from_nodes():
+    before = flow(node("a"), node("b", depends=[{"node": "a"}]))
+    after = flow(node("a"), node("b", depends=[{"node": "a", "option": "yes"}]))
+
+    found = diff_flows(before, after)
+
+    assert found.changed == ()
+    assert (found.edges_added, found.edges_removed) == ((Edge("a", "b", "yes"),), (Edge("a", "b", ""),))
+    assert found.touched == {"b"}
+
+
+def test_the_order_of_nodes_and_of_edges_does_not_count():
+    before = flow(node("a"), node("b"), node("c", depends=[{"node": "a"}, {"node": "b"}]))
+    after = flow(node("c", depends=[{"node": "b"}, {"node": "a"}]), node("b"), node("a"))
+
+    assert diff_flows(before, after) == diff_flows(before, before)
+
+
+def test_what_else_stands_in_a_dependency_is_a_value():
+    before = flow(node("a"), node("b", depends=[{"node": "a", "trigger": "x"}]))
+    after = flow(node("a"), node("b", depends=[{"node": "a", "trigger": "y"}]))
+
+    (change,) = diff_flows(before, after).changed
+
+    assert [value.path for value in change.changes] == ["depends[0].trigger"]
+
+
+def test_values_of_the_flow_itself_are_compared():
+    found = diff_flows(flow(node("a"), id="1", extra={"k": 1}), flow(node("a"), id="1", extra={"k": 2}))
+
+    assert [value.path for value in found.flow] == ["extra.k"]
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, 1.0), (1, True), (0, False), (None, MISSING), ("1", 1), ([], {})])
+def test_values_of_different_types_are_different(one, other):
+    assert not same({"x": one}, {"x": other})
+
+
+@pytest.mark.parametrize("depends", [None, "a", ["a"], [{"node": 7}], {}])
+def test_a_malformed_dependency_is_no_edge_and_breaks_nothing(depends):
+    found = diff_flows(flow(node("a"), node("b")), flow(node("a"), node("b", depends=depends)))
+
+    assert found.edges_added == ()
