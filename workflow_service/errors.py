@@ -62,3 +62,27 @@ class FlowTooLarge(ResourceExhausted):
     def __init__(self, field: str, limit: int) -> None:
         sentence = f"is larger than {limit / (1 << 20):g} MiB"
         super().__init__(f"{field} {sentence}", fields={field: sentence})
+
+
+class InvalidConfig(InvalidArgument):
+    """A config.yaml cannot be imported; `problems` maps the path of each problem to a sentence."""
+
+    reason = "INVALID_CONFIG"
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__(sentences(problems), fields=problems)
+
+
+class SeveralWorkflows(InvalidArgument):
+    reason = "SEVERAL_WORKFLOWS"
+
+    def __init__(self, names: str) -> None:
+        sentence = f"must be one of those in the file: {names}"
+        super().__init__(f"The file holds several workflows; name one of {names}.", fields={"workflow": sentence})
+
+
+class ConfigTooLarge(ResourceExhausted):
+    reason = "CONFIG_TOO_LARGE"
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(f"config {sentence}", fields={"config": sentence})

@@ -27,4 +27,13 @@ ROLES = {
     f"/{WORKFLOW.full_name}/ArchiveVersion": Role.EDITOR,
     f"/{WORKFLOW.full_name}/UnarchiveVersion": Role.EDITOR,
     f"/{WORKFLOW.full_name}/ResolveVersion": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/ForkWorkflow": Role.EDITOR,
+    f"/{WORKFLOW.full_name}/ImportWorkflow": Role.EDITOR,
+    f"/{WORKFLOW.full_name}/ValidateFlow": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/ListNodeTypes": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/DeleteVersion": Role.ADMIN,
+    f"/{WORKFLOW.full_name}/RestoreVersion": Role.EDITOR,
+    f"/{WORKFLOW.full_name}/DiffVersions": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/ExportVersion": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/ListAuditEvents": Role.VIEWER,
 }

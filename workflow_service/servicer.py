@@ -13,7 +13,7 @@ from service_kit.paging import page_of
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2_grpc as rpc
 from workflow_service.errors import VersionNotFound, VersionOfOtherWorkflow, WorkflowNotFound, WorkflowNotReleased
-from workflow_service.export import export_zip
+from workflow_service.sdk.export import export_zip
 from workflow_service.flow import Content, check_content, parse_flow
 from workflow_service.messages import version_message, workflow_message
 from workflow_service.model import Version, VersionRef, Workflow, check_texts
@@ -155,7 +155,7 @@ class WorkflowServicer(rpc.WorkflowServiceServicer):
 
     async def ExportWorkflow(self, request: pb.ExportWorkflowRequest, context: Context) -> pb.ExportWorkflowResponse:
         auth.caller().project(UUID(request.project_id))
-        archive = export_zip(parse_flow(request.flow.utf8, self._max_flow_bytes))
+        archive, _ = export_zip(parse_flow(request.flow.utf8, self._max_flow_bytes))
         return pb.ExportWorkflowResponse(data=HttpBody(content_type="application/octet-stream", data=archive))
 
     async def ListVersions(self, request: pb.ListVersionsRequest, context: Context) -> pb.ListVersionsResponse:

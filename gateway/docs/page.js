@@ -25,15 +25,15 @@ function prose(text) {
 /** A schema resolved as far as it names things, without the null that optional fields take. */
 function plain(schema) {
   const found = follow((schema.anyOf || []).find((each) => each.$ref) || schema);
-  return { ...found, description: schema.description || found.description, name: found.type === "object" ? nameOf(schema) : "" };
+  const [type] = [found.type].flat();
+  return { ...found, type, name: type === "object" ? nameOf(schema) : "" };
 }
 
 const nameOf = (schema) => ((schema.anyOf || [schema]).find((each) => each.$ref)?.$ref || "").split("/").pop();
 
 function typeOf(schema) {
   const found = plain(schema);
-  const type = [found.type ?? "any value"].flat().filter((each) => each !== "null").join(" or ");
-  if (type === "array") return `list of ${typeOf(found.items)}`;
+  if (found.type === "array") return `list of ${typeOf(found.items)}`;
   if (found.enum) return found.enum.join(" | ");
   const limits = [
     found.format,
@@ -42,23 +42,29 @@ function typeOf(schema) {
     found.maximum < 2 ** 31 - 1 && `${found.minimum} to ${found.maximum}`,
     found.default !== undefined && `default ${found.default}`,
   ];
-  return [type, ...limits.filter(Boolean)].join(", ");
+  return [found.type ?? "any value", ...limits.filter(Boolean)].join(", ");
 }
 
-function row(name, schema, required, description) {
-  const must = required ? make("span", { class: "must" }, " required") : null;
-  const type = make("span", { class: "type" }, typeOf(schema));
-  return make("tr", {}, make("td", {}, make("code", {}, name), must, type), make("td", {}, prose(description || "")));
+/** A path that may break after its dots. */
+const breakable = (name) => name.split(/(?<=\.)/).flatMap((part) => [make("wbr", {}), part]);
+
+function row(name, mark, type, description) {
+  const marked = mark && make("span", { class: mark === "required" ? "must" : "may" }, ` ${mark}`);
+  const first = make("td", {}, make("code", {}, ...breakable(name)), marked || null, make("span", { class: "type" }, type));
+  return make("tr", {}, first, make("td", {}, prose(description || "")));
 }
 
-/** A row for each field, those of objects inside below it, as `latest_version.id`. */
-function rows(schema, prefix = "", above = []) {
+const asked = (required) => (required ? "required" : "");
+const answered = (required) => (required ? "" : "optional");
+
+/** A row for each field, those of objects inside below it, as `latest_version.id`. `mark` says what stands at a field. */
+function rows(schema, mark, prefix = "", above = []) {
   const found = plain(schema);
-  if (found.type === "array") return rows(found.items, prefix.replace(/\.$/, "[]."), above);
+  if (found.type === "array") return rows(found.items, mark, prefix.replace(/\.$/, "[]."), above);
   if (above.includes(found.name) && found.name) return [];
   return Object.entries(found.properties || {}).flatMap(([name, field]) => [
-    row(prefix + name, field, found.required?.includes(name), field.description),
-    ...rows(field, `${prefix}${name}.`, [...above, found.name]),
+    row(prefix + name, mark(found.required?.includes(name)), typeOf(field), field.description),
+    ...rows(field, mark, `${prefix}${name}.`, [...above, found.name]),
   ]);
 }
 
@@ -88,8 +94,7 @@ function failures(answers) {
   return answers.flatMap(([status, answer]) =>
     answer.description.split("\n").map((line) => {
       const [, reason, when] = line.match(/^- `(\w+)`: (.*)/) || [null, "", line];
-      const named = make("span", { class: "type" }, reason);
-      return make("tr", {}, make("td", {}, make("code", {}, status), named), make("td", {}, prose(when)));
+      return row(status, "", reason, when);
     }),
   );
 }
@@ -100,8 +105,9 @@ function inside(verb, path, call) {
   const answers = Object.entries(call.responses).map(([status, answer]) => [status, follow(answer)]);
   const [status, succeeded] = answers.find(([each]) => each.startsWith("2"));
   const [[type, content]] = Object.entries(succeeded.content);
-  const headers = Object.entries(succeeded.headers).map(([name, header]) => row(name, follow(header).schema, false, follow(header).description));
-  const given = parameters.map((each) => row(each.name, each.schema, each.required, `${each.description} (${each.in})`));
+  const headers = Object.entries(succeeded.headers).map(([name, header]) => row(name, "", "header", follow(header).description));
+  const given = parameters.map((each) =>
+    row(each.name, asked(each.required), `${each.in}, ${typeOf(each.schema)}`, each.description));
   return make(
     "div",
     { class: "inside" },
@@ -110,8 +116,8 @@ function inside(verb, path, call) {
       copied("curl", curl(verb, path, parameters, body?.example)),
       content.example ? copied(`${status}, for example`, JSON.stringify(content.example, null, 2)) : null),
     given.length ? section("Parameters", table(given)) : null,
-    body && rows(body.schema).length ? section("Body", table(rows(body.schema))) : null,
-    section(`${status} ${type}`, prose(succeeded.description), table([...rows(content.schema), ...headers])),
+    body && rows(body.schema, asked).length ? section("Body", table(rows(body.schema, asked))) : null,
+    section(`${status} ${type}`, prose(succeeded.description), table([...rows(content.schema, answered), ...headers])),
     section("Otherwise", table(failures(answers.filter(([each]) => !each.startsWith("2"))))),
   );
 }

@@ -9,8 +9,8 @@ LONGEST = re.compile(r"\b[Uu]p to (\d+) characters")
 PATTERN = re.compile(r"\^\S+\$")
 BETWEEN = re.compile(r"\b(\d+) to (\d+)\b")
 FROM = re.compile(r"\bFrom (\d+)\b")
-DEFAULT_NUMBER = re.compile(r"\b(\d+) unless given\b")
-DEFAULT = re.compile(r"`([^`]+)` unless given\b")
+DEFAULT_NUMBER = re.compile(r"(?:^|[;.] )(\d+) unless given\b")
+DEFAULT = re.compile(r"(?:^|[;.] )`([^`]+)` unless given\b")
 
 
 def of_string(comment: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def backup(options: Options, schemas: Sequence[Schema], environ: Mapping[str, st
     """Write the backup, whether `flowpin up` runs or not. Raises CannotRun."""
     manifest = asyncio.run(_backup(options, schemas, environ, Announcer(console)))
     console.print(
-        f"Backup written: {options.file} ({_megabytes(options.file.stat().st_size)}; {manifest.content}). "
+        f"Backup written: {options.file} ({_size(options.file.stat().st_size)}; {manifest.content}). "
         f"Tokens are in it as hashes only. `flowpin restore` reads it back.",
         markup=False,
         highlight=False,
@@ -65,13 +65,13 @@ async def _backup(
             with announcer.step("Both schemas, as of one moment"):
                 tools = PgTools.here(url, environ if options.database_url else {})
                 async for size in backup.add(DUMP, tools.dump(migrations, snapshot)):
-                    announcer.progress(_megabytes(size))
-            version = connection.get_server_version()
+                    announcer.progress(_size(size))
+            server = await connection.fetchval("SHOW server_version")
         backup.add_small(ACCESS, access)
         manifest = Manifest(
             created_at=datetime.now(UTC),
             flowpin=importlib.metadata.version("flowpin"),
-            postgres=f"{version.major}.{version.minor}",
+            postgres=server.split()[0],
             migrations=migrations,
             rows=rows,
             files=backup.files,
@@ -135,5 +135,5 @@ async def _snapshot(url: str) -> AsyncIterator[tuple["asyncpg.Connection[asyncpg
         await connection.close()
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"

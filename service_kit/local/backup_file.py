@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -62,7 +63,7 @@ class Writer:
     async def add(self, name: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[int]:
         """Write a file of unknown length; yields how many bytes of it there are."""
         size, digest = 0, hashlib.sha256()
-        with self._archive.open(name, "w", force_zip64=True) as file:
+        with self._archive.open(_info(name), "w", force_zip64=True) as file:
             async for chunk in chunks:
                 file.write(chunk)
                 digest.update(chunk)
@@ -71,11 +72,11 @@ class Writer:
         self.files[name] = Member(bytes=size, sha256=digest.hexdigest())
 
     def add_small(self, name: str, content: bytes) -> None:
-        self._archive.writestr(name, content)
+        self._archive.writestr(_info(name), content)
         self.files[name] = Member(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
     def add_manifest(self, manifest: Manifest) -> None:
-        self._archive.writestr(MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+        self._archive.writestr(_info(MANIFEST), manifest.model_dump_json(indent=2) + "\n")
 
 
 class Reader:
@@ -91,6 +92,12 @@ class Reader:
 
     def dump(self) -> Iterator[bytes]:
         return _chunks(self._archive, DUMP)
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, time.gmtime()[:6])
+    info.external_attr = 0o600 << 16
+    return info
 
 
 @contextmanager

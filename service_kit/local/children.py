@@ -37,31 +37,42 @@ class Children:
     environ: Mapping[str, str]
 
     def gateway(self) -> Child:
-        targets = {f"GATEWAY_{service.upper()}_TARGET": self._at(service) for service in ("workflow", "deploy")}
-        return self._serving("gateway", "gateway", **targets)
+        return self._serving("gateway", "gateway", self.gateway_settings())
 
     def workflow(self, databases: Databases) -> Child:
-        access = {"WORKFLOW_ACCESS_FILE": str(self.folder.access_file)}
-        return self._serving("workflow", "workflow_service", **databases.serving("workflow"), **access)
+        return self._serving("workflow", "workflow_service", self.workflow_settings(databases))
 
     def deploy(self, databases: Databases, token: str) -> Child:
-        return self._serving(
-            "deploy",
-            "deploy_service",
+        return self._serving("deploy", "deploy_service", self.deploy_settings(databases, token))
+
+    def gateway_settings(self) -> dict[str, str]:
+        """What we set of the gateway's settings; so for the services below."""
+        targets = {f"GATEWAY_{service.upper()}_TARGET": self._at(service) for service in ("workflow", "deploy")}
+        return {"GATEWAY_LISTEN": self._at("gateway"), **targets}
+
+    def workflow_settings(self, databases: Databases) -> dict[str, str]:
+        return {
+            "WORKFLOW_LISTEN": self._at("workflow"),
+            "WORKFLOW_ACCESS_FILE": str(self.folder.access_file),
+            **databases.serving("workflow"),
+        }
+
+    def deploy_settings(self, databases: Databases, token: str) -> dict[str, str]:
+        return {
+            "DEPLOY_LISTEN": self._at("deploy"),
+            "DEPLOY_ACCESS_FILE": str(self.folder.access_file),
+            "DEPLOY_WORKFLOW_TARGET": self._at("workflow"),
+            "DEPLOY_WORKFLOW_TOKEN": token,
             **databases.serving("deploy"),
-            DEPLOY_ACCESS_FILE=str(self.folder.access_file),
-            DEPLOY_WORKFLOW_TARGET=self._at("workflow"),
-            DEPLOY_WORKFLOW_TOKEN=token,
-        )
+        }
 
     def migration(self, service: str, databases: Databases) -> Command:
         # An administrator's URL may leave its password to PGPASSWORD; ours need nothing of the kind.
         environ = self.environ if databases.are_external else _without_libpq(self.environ)
         return self._command(f"{service}_service", "migrate", {**environ, **databases.migrating(service)})
 
-    def _serving(self, name: str, module: str, **settings: str) -> Child:
-        settings[f"{name.upper()}_LISTEN"] = self._at(name)
-        command = self._command(module, "serve", _without_libpq(self.environ) | settings)
+    def _serving(self, name: str, module: str, settings: Mapping[str, str]) -> Child:
+        command = self._command(module, "serve", {**_without_libpq(self.environ), **settings})
         return Child(name, command, self.folder.fresh_log(name))
 
     def _command(self, module: str, verb: str, env: Mapping[str, str]) -> Command:

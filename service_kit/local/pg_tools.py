@@ -1,7 +1,6 @@
 """Postgres' own programs at work: what `pg_dump` writes, and reading that back in one transaction."""
 
 import asyncio
-import os
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -12,8 +11,7 @@ from typing import IO
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from service_kit.local.errors import CannotRun
-from service_kit.local.postgres_install import programs_for
-from service_kit.local.processes import Account
+from service_kit.local.postgres_install import client_programs
 
 CHUNK = 1 << 20
 LOCK_SECONDS = 30
@@ -31,7 +29,7 @@ class PgTools:
     @classmethod
     def here(cls, url: str, environ: Mapping[str, str]) -> "PgTools":
         """Those of the embedded Postgres, which also read and write the servers of others, 15 and newer."""
-        return cls(programs_for(Account(os.geteuid(), os.getegid())), url, environ)
+        return cls(client_programs(), url, environ)
 
     async def dump(self, schemas: Iterable[str], snapshot: str) -> AsyncIterator[bytes]:
         """The schemas and all that is in them as of an exported snapshot, in pg_dump's custom format."""

@@ -53,6 +53,11 @@ def programs_for(account: Account) -> Path:
     return programs
 
 
+def client_programs() -> Path:
+    """The same folder for ourselves: programs that connect to a server, this one or, from 15 on, another."""
+    return programs_for(Account(os.geteuid(), os.getegid()))
+
+
 def _copy(package: Path, copy: Path) -> None:
     PRIVATE_INSTALLS.mkdir(exist_ok=True)
     PRIVATE_INSTALLS.chmod(0o755)

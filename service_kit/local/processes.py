@@ -38,9 +38,9 @@ class Command:
 
     words: Sequence[str]
     env: Mapping[str, str]
-    orphan_signal: signal.Signals = signal.SIGTERM
-    """What it gets when we are gone. TERM: calls whose change is committed are still answered; a process that hangs
-    on it is ended by the next run."""
+    orphan_signal: signal.Signals = signal.SIGKILL
+    """What it gets when we are gone. We did not stop it, so it must not take this for a stop: a service that drains
+    leaves its rollouts in good order, and after a crash they are to be taken over instead."""
     account: Account | None = None
     pass_fds: Sequence[int] = ()
     cwd: str | None = None

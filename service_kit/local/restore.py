@@ -17,9 +17,14 @@ from service_kit.local.announcement import Announcer
 from service_kit.local.backup import Options
 from service_kit.local.backup_file import Manifest, Reader, reading
 from service_kit.local.data_folder import DataFolder, locked
-from service_kit.local.databases import MIGRATOR_ROLES as MIGRATORS
-from service_kit.local.databases import SERVING_ROLES as SERVING
-from service_kit.local.databases import Databases, check_server, external_databases, url_without_password
+from service_kit.local.databases import (
+    MIGRATOR_ROLES,
+    SERVING_ROLES,
+    Databases,
+    check_server,
+    external_databases,
+    url_without_password,
+)
 from service_kit.local.errors import CannotRun
 from service_kit.local.pg_tools import PgTools
 from service_kit.local.processes import end_orphans

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from service_kit.local.data_folder import DataFolder
+from service_kit.local.data_folder import DataFolder, Ports
 from service_kit.local.databases import Databases, embedded_databases
 from service_kit.local.errors import CannotRun
 from service_kit.local.health import until
@@ -20,11 +21,13 @@ STOP_SECONDS = 30.0
 
 
 def holder(path: Path) -> str | None:
-    """The process id of what holds the folder, None when nothing does."""
+    """The process id of what holds the folder, None when nothing does. CannotRun when that cannot be seen."""
     try:
         lock = os.open(path / "lock", os.O_RDONLY)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise CannotRun(f"{path} cannot be looked into: {error.strerror}; do it as the user of `flowpin up`") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -32,6 +35,14 @@ def holder(path: Path) -> str | None:
     finally:
         os.close(lock)
     return None
+
+
+def last_ports(folder: DataFolder) -> Ports | None:
+    """Where the processes listen, or did in the last run."""
+    try:
+        return Ports(**json.loads((folder.path / "ports.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def embedded_url(folder: DataFolder, role: str = SUPERUSER) -> str | None:

@@ -10,7 +10,8 @@ from tests.stack import FLOW, FLOW_UI, Answer, Stack
 
 
 def assert_not_draft(answer: Answer) -> None:
-    assert (answer.status, answer.error["code"]) == (400, "bad_request")
+    assert answer.status == 400, answer.content
+    assert answer.error["code"] == "bad_request"
     assert answer.error["message"] == "Only draft workflows can be released."
     assert answer.error["details"]["reason"] == "WORKFLOW_NOT_DRAFT"
 

@@ -6,6 +6,12 @@ from workflow_fixtures import body_of, release
 from tests.stack import Answer, Stack
 
 
+@pytest.fixture
+def stack(shared_stack: Stack) -> Stack:
+    """One for all tests here: each has workflows of its own."""
+    return shared_stack
+
+
 async def unchanged(stack: Stack, path: str, etag: str) -> bool:
     answer = await stack.rest("GET", path, headers={"If-None-Match": etag})
     assert answer.status in (200, 304)
@@ -82,32 +88,32 @@ async def test_a_draft_has_an_etag_too(stack: Stack):
     ],
 )
 async def test_the_etag_of_a_change_is_that_of_what_is_then_read(
-    shared_stack: Stack, method: str, call: str, body: object, read: str
+    stack: Stack, method: str, call: str, body: object, read: str
 ):
-    workflow = await shared_stack.draft()
+    workflow = await stack.draft()
     if "versions" in call:
         for _ in range(2):
-            await shared_stack.save(workflow["id"])
+            await stack.save(workflow["id"])
     root = f"/v1/workflows/{workflow['id']}"
 
-    answer = await shared_stack.rest(method, root + call, body)
+    answer = await stack.rest(method, root + call, body)
 
     assert answer.status == 200
-    assert (await shared_stack.rest("GET", root + read)).headers["ETag"] == answer.headers["ETag"]
+    assert (await stack.rest("GET", root + read)).headers["ETag"] == answer.headers["ETag"]
 
 
-async def test_a_created_draft_answers_with_its_etag(shared_stack: Stack):
-    body = body_of(name="new", project_id=str(shared_stack.people.project))
+async def test_a_created_draft_answers_with_its_etag(stack: Stack):
+    body = body_of(name="new", project_id=str(stack.people.project))
 
-    created = await shared_stack.rest("POST", "/v1/workflows", body)
+    created = await stack.rest("POST", "/v1/workflows", body)
 
-    assert await unchanged(shared_stack, f"/v1/workflows/{created.data['id']}", created.headers["ETag"])
+    assert await unchanged(stack, f"/v1/workflows/{created.data['id']}", created.headers["ETag"])
 
 
-async def test_a_workflows_etag_is_its_latest_version_and_its_revision(shared_stack: Stack):
-    workflow, versions = await shared_stack.workflow()
+async def test_a_workflows_etag_is_its_latest_version_and_its_revision(stack: Stack):
+    workflow, versions = await stack.workflow()
 
-    etag = (await shared_stack.rest("GET", f"/v1/workflows/{workflow['id']}")).headers["ETag"]
+    etag = (await stack.rest("GET", f"/v1/workflows/{workflow['id']}")).headers["ETag"]
 
     version_id, _, revision = etag.strip('"').partition(".")
     assert version_id == versions[0]["id"]

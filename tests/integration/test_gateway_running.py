@@ -62,7 +62,7 @@ async def test_the_gateway_is_ready_again_when_its_services_are_back(world):
 async def test_the_front_page_points_at_v1(world):
     answer = await world.get("/", authorization=None)
 
-    assert answer.json == {"name": "Flowpin", "api": "/v1"}
+    assert answer.json == {"name": "Flowpin", "api": "/v1", "docs": "/docs", "openapi": "/openapi.json"}
 
 
 async def test_a_call_is_one_line_in_the_log_without_token_or_body(world):

@@ -22,8 +22,20 @@ async def path_and_body(stack: Stack, call: str) -> tuple[str, bytes]:
     return f"/v1/workflows/{workflow['id']}/{call}", body_of(name="named")
 
 
-def with_key(key: str = "key-1") -> dict[str, str]:
+def with_key(key: str) -> dict[str, str]:
     return {"Idempotency-Key": key}
+
+
+@pytest.fixture
+def keyed() -> dict[str, str]:
+    """The headers of this test's own key."""
+    return with_key(str(new_id()))
+
+
+@pytest.fixture
+def stack(shared_stack: Stack) -> Stack:
+    """One for all tests here: each has a key and workflows of its own."""
+    return shared_stack
 
 
 @asynccontextmanager
@@ -40,12 +52,12 @@ async def is_waiting(stack: Stack) -> bool:
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_repeat_answers_as_the_first_did_and_makes_nothing(stack: Stack, call: str):
+async def test_a_repeat_answers_as_the_first_did_and_makes_nothing(stack: Stack, keyed: dict[str, str], call: str):
     path, body = await path_and_body(stack, call)
-    first = await stack.rest("POST", path, body, headers=with_key())
+    first = await stack.rest("POST", path, body, headers=keyed)
     before = await stack.row_counts()
 
-    repeat = await stack.rest("POST", path, body, headers=with_key())
+    repeat = await stack.rest("POST", path, body, headers=keyed)
 
     assert (repeat.status, repeat.content) == (first.status, first.content)
     assert repeat.headers["Idempotent-Replayed"] == "true"
@@ -53,12 +65,12 @@ async def test_a_repeat_answers_as_the_first_did_and_makes_nothing(stack: Stack,
     assert await stack.row_counts() == before
 
 
-async def test_a_repeat_answers_the_same_after_the_workflow_has_moved_on(stack: Stack):
+async def test_a_repeat_answers_the_same_after_the_workflow_has_moved_on(stack: Stack, keyed: dict[str, str]):
     path, body = await path_and_body(stack, "save")
-    first = await stack.rest("POST", path, body, headers=with_key())
+    first = await stack.rest("POST", path, body, headers=keyed)
     await stack.rest("POST", path, body)
 
-    repeat = await stack.rest("POST", path, body, headers=with_key())
+    repeat = await stack.rest("POST", path, body, headers=keyed)
 
     assert repeat.content == first.content
 
@@ -72,13 +84,13 @@ async def test_without_a_key_a_repeat_is_another_save(stack: Stack):
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_key_with_another_body_is_a_conflict(stack: Stack, call: str):
+async def test_a_key_with_another_body_is_a_conflict(stack: Stack, keyed: dict[str, str], call: str):
     path, body = await path_and_body(stack, call)
-    await stack.ok("POST", path, body, headers=with_key())
+    await stack.ok("POST", path, body, headers=keyed)
     before = await stack.row_counts()
 
-    answer = await stack.rest("POST", path, body.replace(b'"flow_ui":', b'"flow_ui": '), headers=with_key())
-    other = await stack.rest("POST", path, body.replace(b'"nodes"', b'"Nodes":1,"nodes"', 1), headers=with_key())
+    answer = await stack.rest("POST", path, body.replace(b'"flow_ui":', b'"flow_ui": '), headers=keyed)
+    other = await stack.rest("POST", path, body.replace(b'"nodes"', b'"Nodes":1,"nodes"', 1), headers=keyed)
 
     assert answer.headers["Idempotent-Replayed"] == "true"  # around a document, white space is not part of it
     assert (other.status, other.error["code"]) == (409, "conflict")
@@ -87,15 +99,15 @@ async def test_a_key_with_another_body_is_a_conflict(stack: Stack, call: str):
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_while_the_first_is_at_work_the_second_is_told_to_wait(stack: Stack, call: str):
+async def test_while_the_first_is_at_work_the_second_is_told_to_wait(stack: Stack, keyed: dict[str, str], call: str):
     path, body = await path_and_body(stack, call)
 
     async with writes_held(stack):
-        first = asyncio.create_task(stack.rest("POST", path, body, headers=with_key()))
+        first = asyncio.create_task(stack.rest("POST", path, body, headers=keyed))
         assert await until(lambda: is_waiting(stack), 5)
-        second = await stack.rest("POST", path, body, headers=with_key())
+        second = await stack.rest("POST", path, body, headers=keyed)
     done = await first
-    third = await stack.rest("POST", path, body, headers=with_key())
+    third = await stack.rest("POST", path, body, headers=keyed)
 
     assert done.status < 300
     assert (second.status, second.error["details"]["reason"]) == (409, "REQUEST_IN_PROGRESS")
@@ -104,10 +116,10 @@ async def test_while_the_first_is_at_work_the_second_is_told_to_wait(stack: Stac
     assert third.headers["Idempotent-Replayed"] == "true"
 
 
-async def test_many_at_once_with_one_key_are_one(stack: Stack):
+async def test_many_at_once_with_one_key_are_one(stack: Stack, keyed: dict[str, str]):
     path, body = await path_and_body(stack, "save")
 
-    answers = await asyncio.gather(*(stack.rest("POST", path, body, headers=with_key()) for _ in range(20)))
+    answers = await asyncio.gather(*(stack.rest("POST", path, body, headers=keyed) for _ in range(20)))
 
     done = [answer for answer in answers if answer.status == 200]
     assert done
@@ -118,34 +130,34 @@ async def test_many_at_once_with_one_key_are_one(stack: Stack):
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_failed_attempt_frees_its_key(stack: Stack, call: str):
+async def test_a_failed_attempt_frees_its_key(stack: Stack, keyed: dict[str, str], call: str):
     path, body = await path_and_body(stack, call)
     # A save finds out about the name within its transaction, the others before.
     blank = body_of(name="", project_id=str(stack.people.project))
-    failed = await stack.rest("POST", path, blank, headers=with_key())
+    failed = await stack.rest("POST", path, blank, headers=keyed)
 
-    answer = await stack.rest("POST", path, body, headers=with_key())
+    answer = await stack.rest("POST", path, body, headers=keyed)
 
     assert failed.status == 400
     assert answer.status < 300
     assert "Idempotent-Replayed" not in answer.headers
 
 
-async def test_a_refused_release_frees_its_key(stack: Stack):
+async def test_a_refused_release_frees_its_key(stack: Stack, keyed: dict[str, str]):
     workflow = await stack.draft()
     path = f"/v1/workflows/{workflow['id']}/release"
     await stack.save(workflow["id"], "saved")
-    refused = await stack.rest("POST", path, body_of(name="a"), headers=with_key())
+    refused = await stack.rest("POST", path, body_of(name="a"), headers=keyed)
     await stack.ok("POST", f"/v1/workflows/{workflow['id']}/save", body_of())
 
-    answer = await stack.rest("POST", path, body_of(name="a"), headers=with_key())
+    answer = await stack.rest("POST", path, body_of(name="a"), headers=keyed)
 
     assert refused.status == 400
     assert (answer.status, answer.data["name"]) == (200, "a")
     assert "Idempotent-Replayed" not in answer.headers
 
 
-async def test_a_key_means_another_thing_to_another_person_project_or_rpc(unstarted: Stack):
+async def test_a_key_means_another_thing_to_another_person_project_or_rpc(unstarted: Stack, keyed: dict[str, str]):
     people = unstarted.people
     declared = people.declared()
     grace = {"id": str(new_id()), "email": "grace@acme.test"}
@@ -157,57 +169,55 @@ async def test_a_key_means_another_thing_to_another_person_project_or_rpc(unstar
         here, there = (body_of(name="new", project_id=str(project)) for project in (people.project, people.staged))
         workflow = await stack.draft()
         path = f"/v1/workflows/{workflow['id']}/save"
-        first = await stack.rest("POST", "/v1/workflows", here, headers=with_key())
+        first = await stack.rest("POST", "/v1/workflows", here, headers=keyed)
 
         answers = [
-            await stack.rest("POST", "/v1/workflows", here, token="grace", headers=with_key()),
-            await stack.rest("POST", "/v1/workflows", there, headers=with_key()),
-            await stack.rest("POST", path, body_of(), headers=with_key()),
-            await stack.rest("POST", "/v1/workflows", here, headers=with_key("KEY-1")),
+            await stack.rest("POST", "/v1/workflows", here, token="grace", headers=keyed),
+            await stack.rest("POST", "/v1/workflows", there, headers=keyed),
+            await stack.rest("POST", path, body_of(), headers=keyed),
+            await stack.rest("POST", "/v1/workflows", here, headers=with_key("another")),
         ]
         # Another token of the same person is the same person.
-        same = await stack.rest("POST", "/v1/workflows", here, token="editor", headers=with_key())
+        same = await stack.rest("POST", "/v1/workflows", here, token="editor", headers=keyed)
 
     assert all(answer.status < 300 and "Idempotent-Replayed" not in answer.headers for answer in answers)
     assert same.content == first.content
 
 
-async def test_a_repeat_over_the_other_face_is_a_repeat(stack: Stack):
+async def test_a_repeat_over_the_other_face_is_a_repeat(stack: Stack, keyed: dict[str, str]):
     workflow = await stack.draft()
     request = save_request(workflow["id"], flow_of("x"), b"{}")
-    first = await stack.ok(
-        "POST", f"/v1/workflows/{workflow['id']}/save", body_of(flow_of("x"), b"{}"), headers=with_key()
-    )
+    first = await stack.ok("POST", f"/v1/workflows/{workflow['id']}/save", body_of(flow_of("x"), b"{}"), headers=keyed)
 
-    call = stack.workflows.SaveWorkflow(request, metadata=stack.as_(idempotency_key="key-1"))
+    call = stack.workflows.SaveWorkflow(request, metadata=stack.as_(idempotency_key=keyed["Idempotency-Key"]))
 
     assert (await call).data.id == first["id"]
     assert (await call.trailing_metadata())["idempotent-replayed"] == "true"
 
 
 @pytest.mark.parametrize(("hours", "replayed"), [(23, True), (25, False)])
-async def test_a_key_is_kept_for_24_hours(stack: Stack, hours: int, replayed: bool):
+async def test_a_key_is_kept_for_24_hours(stack: Stack, keyed: dict[str, str], hours: int, replayed: bool):
     path, body = await path_and_body(stack, "save")
-    await stack.ok("POST", path, body, headers=with_key())
+    await stack.ok("POST", path, body, headers=keyed)
     async with stack.database("admin", "workflow") as admin:
         await admin.execute("UPDATE idempotency_keys SET created_at = created_at - make_interval(hours => $1)", hours)
 
-    answer = await stack.rest("POST", path, body, headers=with_key())
+    answer = await stack.rest("POST", path, body, headers=keyed)
 
     assert ("Idempotent-Replayed" in answer.headers) is replayed
     assert answer.data["version"] == (1 if replayed else 2)
-    again = await stack.rest("POST", path, body, headers=with_key())
+    again = await stack.rest("POST", path, body, headers=keyed)
     assert again.content == answer.content
     assert again.headers["Idempotent-Replayed"] == "true"
 
 
 @pytest.mark.parametrize("call", ["save", "release"])
-async def test_a_repeat_takes_the_role_that_the_call_takes(stack: Stack, call: str):
+async def test_a_repeat_takes_the_role_that_the_call_takes(stack: Stack, keyed: dict[str, str], call: str):
     path, body = await path_and_body(stack, call)
-    await stack.ok("POST", path, body, token="editor", headers=with_key())
+    await stack.ok("POST", path, body, token="editor", headers=keyed)
 
-    viewer = await stack.rest("POST", path, body, token="viewer", headers=with_key())
-    stranger = await stack.rest("POST", path, body, token="stranger", headers=with_key())
+    viewer = await stack.rest("POST", path, body, token="viewer", headers=keyed)
+    stranger = await stack.rest("POST", path, body, token="stranger", headers=keyed)
 
     assert (viewer.status, stranger.status) == (403, 404)
 

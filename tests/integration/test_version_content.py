@@ -33,6 +33,12 @@ DOCUMENTS = {
 }
 
 
+@pytest.fixture
+def stack(shared_stack: Stack) -> Stack:
+    """One for all tests here: each has workflows of its own."""
+    return shared_stack
+
+
 def in_a_body(document: str) -> tuple[bytes, bytes]:
     # What stands around a member's value belongs to the body, not to the document.
     flow, flow_ui = DOCUMENTS[document]
@@ -55,48 +61,48 @@ async def assert_read(stack: Stack, workflow_id: str, flow: bytes, flow_ui: byte
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-async def test_what_was_saved_over_rest_comes_back(shared_stack: Stack, document: str):
+async def test_what_was_saved_over_rest_comes_back(stack: Stack, document: str):
     flow, flow_ui = in_a_body(document)
-    workflow = await shared_stack.draft()
+    workflow = await stack.draft()
 
-    saved = await shared_stack.ok("POST", f"/v1/workflows/{workflow['id']}/save", body_of(flow, flow_ui))
+    saved = await stack.ok("POST", f"/v1/workflows/{workflow['id']}/save", body_of(flow, flow_ui))
 
     for version in (saved["id"], "latest", "1"):
-        await assert_read(shared_stack, workflow["id"], flow, flow_ui, version)
+        await assert_read(stack, workflow["id"], flow, flow_ui, version)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-async def test_what_was_saved_over_grpc_comes_back(shared_stack: Stack, document: str):
+async def test_what_was_saved_over_grpc_comes_back(stack: Stack, document: str):
     flow, flow_ui = DOCUMENTS[document]
-    workflow = await shared_stack.draft()
+    workflow = await stack.draft()
 
     request = save_request(workflow["id"], flow, flow_ui)
-    saved = (await shared_stack.workflows.SaveWorkflow(request, metadata=shared_stack.as_())).data
+    saved = (await stack.workflows.SaveWorkflow(request, metadata=stack.as_())).data
 
-    await assert_read(shared_stack, workflow["id"], flow, flow_ui, saved.id)
+    await assert_read(stack, workflow["id"], flow, flow_ui, saved.id)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-async def test_a_drafts_canvas_comes_back(shared_stack: Stack, document: str):
+async def test_a_drafts_canvas_comes_back(stack: Stack, document: str):
     flow, flow_ui = in_a_body(document)
-    body = body_of(flow, flow_ui, name="draft", project_id=str(shared_stack.people.project))
+    body = body_of(flow, flow_ui, name="draft", project_id=str(stack.people.project))
 
-    created = await shared_stack.rest("POST", "/v1/workflows", body)
+    created = await stack.rest("POST", "/v1/workflows", body)
 
     assert b'"flow":' + flow + b',"flow_ui":' + flow_ui in created.content
-    await assert_read(shared_stack, created.data["id"], flow, flow_ui, version=None)
+    await assert_read(stack, created.data["id"], flow, flow_ui, version=None)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-async def test_what_was_released_comes_back(shared_stack: Stack, document: str):
+async def test_what_was_released_comes_back(stack: Stack, document: str):
     flow, flow_ui = in_a_body(document)
-    workflow = await shared_stack.draft()
+    workflow = await stack.draft()
 
     path = f"/v1/workflows/{workflow['id']}/release"
-    released = await shared_stack.rest("POST", path, body_of(flow, flow_ui, name="a"))
+    released = await stack.rest("POST", path, body_of(flow, flow_ui, name="a"))
 
     assert b'"flow":' + flow + b',"flow_ui":' + flow_ui in released.content
-    await assert_read(shared_stack, workflow["id"], flow, flow_ui, "1")
+    await assert_read(stack, workflow["id"], flow, flow_ui, "1")
 
 
 async def test_an_older_version_keeps_its_content_after_everything(stack: Stack):

@@ -59,13 +59,18 @@ REFUSED = {
 }
 
 
-@pytest.fixture
-async def content(shared_stack: Stack):
-    """Two versions at least; they must be the same at the end."""
+@pytest.fixture(scope="module", autouse=True)
+async def two_versions(shared_stack: Stack):
     workflow, _ = await shared_stack.workflow(saves=2)
     await shared_stack.ok("POST", f"/v1/workflows/{workflow['id']}/versions/1/archive")
+
+
+@pytest.fixture
+async def content(shared_stack: Stack):
+    """Of the two versions; it must be the same at the end."""
     async with shared_stack.database("admin", "workflow") as admin:
         before = await admin.fetch(CONTENT)
+        assert len(before) == 2
         yield before
         assert await admin.fetch(CONTENT) == before
 

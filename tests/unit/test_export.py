@@ -10,7 +10,7 @@ import yaml
 
 from tests import stack
 from workflow_service.errors import InvalidFlow
-from workflow_service.export import MAIN, export_zip
+from workflow_service.sdk.export import MAIN, export_zip
 from workflow_service.flow import MAX_DEPTH, parse_flow
 
 DATA = Path(__file__).parents[1] / "data"
@@ -18,7 +18,7 @@ FLOW = json.loads(stack.FLOW)
 
 
 def files_of(flow: dict) -> dict[str, str]:
-    with zipfile.ZipFile(io.BytesIO(export_zip(flow))) as archive:
+    with zipfile.ZipFile(io.BytesIO(export_zip(flow)[0])) as archive:
         return {name: archive.read(name).decode() for name in archive.namelist()}
 
 

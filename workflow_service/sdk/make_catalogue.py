@@ -31,11 +31,15 @@ def main() -> None:
     connections = {loads_as(cls): fields_of(cls) for cls in concrete(BaseConnection)}
     nodes, components = {}, {}
     for cls in concrete(BaseModel):
-        accepts = [
-            loads_as(accepted)
-            for accepted in connection_classes(cls.model_fields["connection"].annotation, BaseConnection)
-            if not inspect.isabstract(accepted)
-        ] if "connection" in cls.model_fields else []
+        accepts = (
+            [
+                loads_as(accepted)
+                for accepted in connection_classes(cls.model_fields["connection"].annotation, BaseConnection)
+                if not inspect.isabstract(accepted)
+            ]
+            if "connection" in cls.model_fields
+            else []
+        )
         row = {"connections": accepts} if accepts else {}
         full = f"{cls.__module__}.{cls.__name__}"
         if full != loads_as(cls):
@@ -49,7 +53,7 @@ def main() -> None:
 
 
 def concrete(base: type) -> list[type]:
-    """Subclasses that can be loaded by a dotted name of the SDK, the newest of two of one name."""
+    """Subclasses that a dotted name of the SDK loads."""
     found, left = {}, [base]
     while left:
         cls = left.pop()

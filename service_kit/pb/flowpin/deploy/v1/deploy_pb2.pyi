@@ -115,7 +115,9 @@ class _DeploymentKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deploy
     DEPLOYMENT_KIND_DEPLOY: _DeploymentKind.ValueType  # 1
     """Forward, or to another workflow."""
     DEPLOYMENT_KIND_ROLLBACK: _DeploymentKind.ValueType  # 2
-    """To a lower version number of the live workflow."""
+    """To a lower version number of the live workflow, or by RollbackApp."""
+    DEPLOYMENT_KIND_PROMOTE: _DeploymentKind.ValueType  # 3
+    """From another environment, by PromoteApp."""
 
 class DeploymentKind(_DeploymentKind, metaclass=_DeploymentKindEnumTypeWrapper):
     """DeploymentKind says which way a deployment goes."""
@@ -125,8 +127,34 @@ DEPLOYMENT_KIND_UNSPECIFIED: DeploymentKind.ValueType  # 0
 DEPLOYMENT_KIND_DEPLOY: DeploymentKind.ValueType  # 1
 """Forward, or to another workflow."""
 DEPLOYMENT_KIND_ROLLBACK: DeploymentKind.ValueType  # 2
-"""To a lower version number of the live workflow."""
+"""To a lower version number of the live workflow, or by RollbackApp."""
+DEPLOYMENT_KIND_PROMOTE: DeploymentKind.ValueType  # 3
+"""From another environment, by PromoteApp."""
 Global___DeploymentKind: _TypeAlias = DeploymentKind  # noqa: Y015
+
+class _DeploymentHealth:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeploymentHealthEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeploymentHealth.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEPLOYMENT_HEALTH_UNSPECIFIED: _DeploymentHealth.ValueType  # 0
+    """Never sent."""
+    DEPLOYMENT_HEALTH_GOOD: _DeploymentHealth.ValueType  # 1
+    """As it should be."""
+    DEPLOYMENT_HEALTH_BAD: _DeploymentHealth.ValueType  # 2
+    """Not to be deployed again without `force`."""
+
+class DeploymentHealth(_DeploymentHealth, metaclass=_DeploymentHealthEnumTypeWrapper):
+    """DeploymentHealth says how a deployment proved."""
+
+DEPLOYMENT_HEALTH_UNSPECIFIED: DeploymentHealth.ValueType  # 0
+"""Never sent."""
+DEPLOYMENT_HEALTH_GOOD: DeploymentHealth.ValueType  # 1
+"""As it should be."""
+DEPLOYMENT_HEALTH_BAD: DeploymentHealth.ValueType  # 2
+"""Not to be deployed again without `force`."""
+Global___DeploymentHealth: _TypeAlias = DeploymentHealth  # noqa: Y015
 
 @_typing.final
 class AccessControl(_message.Message):
@@ -529,6 +557,8 @@ class App(_message.Message):
     CREATED_BY_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_BY_FIELD_NUMBER: _builtins.int
+    ARCHIVED_AT_FIELD_NUMBER: _builtins.int
+    ARCHIVED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     name: _builtins.str
@@ -551,6 +581,8 @@ class App(_message.Message):
     """The user who created it, UUID."""
     updated_by: _builtins.str
     """The user who last changed them, UUID."""
+    archived_by: _builtins.str
+    """The user who archived it, UUID."""
     @_builtins.property
     def deployment_config(self) -> Global___DeploymentConfig:
         """What is live."""
@@ -583,6 +615,10 @@ class App(_message.Message):
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """When its own fields last changed."""
 
+    @_builtins.property
+    def archived_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was archived; unset when it is not."""
+
     def __init__(
         self,
         *,
@@ -605,11 +641,17 @@ class App(_message.Message):
         created_by: _builtins.str = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         updated_by: _builtins.str = ...,
+        archived_at: _timestamp_pb2.Timestamp | None = ...,
+        archived_by: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_deployment_config", b"_deployment_config", "_latest_deployment_id", b"_latest_deployment_id", "_runtime", b"_runtime", "_runtime_id", b"_runtime_id", "_workflow", b"_workflow", "_workflow_id", b"_workflow_id", "_workflow_version", b"_workflow_version", "_workflow_version_id", b"_workflow_version_id", "access_control", b"access_control", "created_at", b"created_at", "deployment_config", b"deployment_config", "latest_deployment_id", b"latest_deployment_id", "runtime", b"runtime", "runtime_id", b"runtime_id", "updated_at", b"updated_at", "workflow", b"workflow", "workflow_id", b"workflow_id", "workflow_version", b"workflow_version", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_archived_at", b"_archived_at", "_archived_by", b"_archived_by", "_deployment_config", b"_deployment_config", "_latest_deployment_id", b"_latest_deployment_id", "_runtime", b"_runtime", "_runtime_id", b"_runtime_id", "_workflow", b"_workflow", "_workflow_id", b"_workflow_id", "_workflow_version", b"_workflow_version", "_workflow_version_id", b"_workflow_version_id", "access_control", b"access_control", "archived_at", b"archived_at", "archived_by", b"archived_by", "created_at", b"created_at", "deployment_config", b"deployment_config", "latest_deployment_id", b"latest_deployment_id", "runtime", b"runtime", "runtime_id", b"runtime_id", "updated_at", b"updated_at", "workflow", b"workflow", "workflow_id", b"workflow_id", "workflow_version", b"workflow_version", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deployment_config", b"_deployment_config", "_latest_deployment_id", b"_latest_deployment_id", "_runtime", b"_runtime", "_runtime_id", b"_runtime_id", "_workflow", b"_workflow", "_workflow_id", b"_workflow_id", "_workflow_version", b"_workflow_version", "_workflow_version_id", b"_workflow_version_id", "access_control", b"access_control", "created_at", b"created_at", "created_by", b"created_by", "deployment_config", b"deployment_config", "description", b"description", "environments", b"environments", "hostname", b"hostname", "id", b"id", "latest_deployment_id", b"latest_deployment_id", "name", b"name", "project_id", b"project_id", "runtime", b"runtime", "runtime_id", b"runtime_id", "updated_at", b"updated_at", "updated_by", b"updated_by", "workflow", b"workflow", "workflow_id", b"workflow_id", "workflow_version", b"workflow_version", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_archived_at", b"_archived_at", "_archived_by", b"_archived_by", "_deployment_config", b"_deployment_config", "_latest_deployment_id", b"_latest_deployment_id", "_runtime", b"_runtime", "_runtime_id", b"_runtime_id", "_workflow", b"_workflow", "_workflow_id", b"_workflow_id", "_workflow_version", b"_workflow_version", "_workflow_version_id", b"_workflow_version_id", "access_control", b"access_control", "archived_at", b"archived_at", "archived_by", b"archived_by", "created_at", b"created_at", "created_by", b"created_by", "deployment_config", b"deployment_config", "description", b"description", "environments", b"environments", "hostname", b"hostname", "id", b"id", "latest_deployment_id", b"latest_deployment_id", "name", b"name", "project_id", b"project_id", "runtime", b"runtime", "runtime_id", b"runtime_id", "updated_at", b"updated_at", "updated_by", b"updated_by", "workflow", b"workflow", "workflow_id", b"workflow_id", "workflow_version", b"workflow_version", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__archived_at: _TypeAlias = _typing.Literal["archived_at"]  # noqa: Y015
+    _WhichOneofArgType__archived_at: _TypeAlias = _typing.Literal["_archived_at", b"_archived_at"]  # noqa: Y015
+    _WhichOneofReturnType__archived_by: _TypeAlias = _typing.Literal["archived_by"]  # noqa: Y015
+    _WhichOneofArgType__archived_by: _TypeAlias = _typing.Literal["_archived_by", b"_archived_by"]  # noqa: Y015
     _WhichOneofReturnType__deployment_config: _TypeAlias = _typing.Literal["deployment_config"]  # noqa: Y015
     _WhichOneofArgType__deployment_config: _TypeAlias = _typing.Literal["_deployment_config", b"_deployment_config"]  # noqa: Y015
     _WhichOneofReturnType__latest_deployment_id: _TypeAlias = _typing.Literal["latest_deployment_id"]  # noqa: Y015
@@ -626,6 +668,10 @@ class App(_message.Message):
     _WhichOneofArgType__workflow_version: _TypeAlias = _typing.Literal["_workflow_version", b"_workflow_version"]  # noqa: Y015
     _WhichOneofReturnType__workflow_version_id: _TypeAlias = _typing.Literal["workflow_version_id"]  # noqa: Y015
     _WhichOneofArgType__workflow_version_id: _TypeAlias = _typing.Literal["_workflow_version_id", b"_workflow_version_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__archived_at) -> _WhichOneofReturnType__archived_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__archived_by) -> _WhichOneofReturnType__archived_by | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__deployment_config) -> _WhichOneofReturnType__deployment_config | None: ...
     @_typing.overload
@@ -644,6 +690,28 @@ class App(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__workflow_version_id) -> _WhichOneofReturnType__workflow_version_id | None: ...
 
 Global___App: _TypeAlias = App  # noqa: Y015
+
+@_typing.final
+class Json(_message.Message):
+    """Json is a JSON document."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UTF8_FIELD_NUMBER: _builtins.int
+    utf8: _builtins.bytes
+    """UTF-8."""
+    def __init__(
+        self,
+        *,
+        utf8: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["utf8", b"utf8"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Json: _TypeAlias = Json  # noqa: Y015
 
 @_typing.final
 class DeploymentError(_message.Message):
@@ -699,6 +767,9 @@ class Deployment(_message.Message):
     LIVE_TO_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    SOURCE_DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
+    HEALTH_NOTE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     app_id: _builtins.str
@@ -723,6 +794,12 @@ class Deployment(_message.Message):
     """The user who deployed, UUID."""
     created_by_name: _builtins.str
     """That user's name at the time."""
+    source_deployment_id: _builtins.str
+    """The deployment that this one rolls back to or promotes, UUID."""
+    health: Global___DeploymentHealth.ValueType
+    """How it proved; unset until it is marked."""
+    health_note: _builtins.str
+    """What was said of that."""
     @_builtins.property
     def workflow(self) -> Global___WorkflowRef:
         """As named then."""
@@ -788,31 +865,46 @@ class Deployment(_message.Message):
         live_to: _timestamp_pb2.Timestamp | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         error: Global___DeploymentError | None = ...,
+        source_deployment_id: _builtins.str | None = ...,
+        health: Global___DeploymentHealth.ValueType | None = ...,
+        health_note: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_finished_at", b"_finished_at", "_live_from", b"_live_from", "_live_to", b"_live_to", "_reason", b"_reason", "deployment_config", b"deployment_config", "error", b"error", "finished_at", b"finished_at", "live_from", b"live_from", "live_to", b"live_to", "reason", b"reason", "runtime", b"runtime", "started_at", b"started_at", "workflow", b"workflow", "workflow_version", b"workflow_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_finished_at", b"_finished_at", "_health", b"_health", "_health_note", b"_health_note", "_live_from", b"_live_from", "_live_to", b"_live_to", "_reason", b"_reason", "_source_deployment_id", b"_source_deployment_id", "deployment_config", b"deployment_config", "error", b"error", "finished_at", b"finished_at", "health", b"health", "health_note", b"health_note", "live_from", b"live_from", "live_to", b"live_to", "reason", b"reason", "runtime", b"runtime", "source_deployment_id", b"source_deployment_id", "started_at", b"started_at", "workflow", b"workflow", "workflow_version", b"workflow_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_finished_at", b"_finished_at", "_live_from", b"_live_from", "_live_to", b"_live_to", "_reason", b"_reason", "app_id", b"app_id", "created_by", b"created_by", "created_by_name", b"created_by_name", "deployment_config", b"deployment_config", "environment", b"environment", "error", b"error", "finished_at", b"finished_at", "id", b"id", "kind", b"kind", "live", b"live", "live_from", b"live_from", "live_to", b"live_to", "reason", b"reason", "runtime", b"runtime", "runtime_id", b"runtime_id", "started_at", b"started_at", "status", b"status", "warnings", b"warnings", "workflow", b"workflow", "workflow_id", b"workflow_id", "workflow_version", b"workflow_version", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_finished_at", b"_finished_at", "_health", b"_health", "_health_note", b"_health_note", "_live_from", b"_live_from", "_live_to", b"_live_to", "_reason", b"_reason", "_source_deployment_id", b"_source_deployment_id", "app_id", b"app_id", "created_by", b"created_by", "created_by_name", b"created_by_name", "deployment_config", b"deployment_config", "environment", b"environment", "error", b"error", "finished_at", b"finished_at", "health", b"health", "health_note", b"health_note", "id", b"id", "kind", b"kind", "live", b"live", "live_from", b"live_from", "live_to", b"live_to", "reason", b"reason", "runtime", b"runtime", "runtime_id", b"runtime_id", "source_deployment_id", b"source_deployment_id", "started_at", b"started_at", "status", b"status", "warnings", b"warnings", "workflow", b"workflow", "workflow_id", b"workflow_id", "workflow_version", b"workflow_version", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
     _WhichOneofReturnType__finished_at: _TypeAlias = _typing.Literal["finished_at"]  # noqa: Y015
     _WhichOneofArgType__finished_at: _TypeAlias = _typing.Literal["_finished_at", b"_finished_at"]  # noqa: Y015
+    _WhichOneofReturnType__health: _TypeAlias = _typing.Literal["health"]  # noqa: Y015
+    _WhichOneofArgType__health: _TypeAlias = _typing.Literal["_health", b"_health"]  # noqa: Y015
+    _WhichOneofReturnType__health_note: _TypeAlias = _typing.Literal["health_note"]  # noqa: Y015
+    _WhichOneofArgType__health_note: _TypeAlias = _typing.Literal["_health_note", b"_health_note"]  # noqa: Y015
     _WhichOneofReturnType__live_from: _TypeAlias = _typing.Literal["live_from"]  # noqa: Y015
     _WhichOneofArgType__live_from: _TypeAlias = _typing.Literal["_live_from", b"_live_from"]  # noqa: Y015
     _WhichOneofReturnType__live_to: _TypeAlias = _typing.Literal["live_to"]  # noqa: Y015
     _WhichOneofArgType__live_to: _TypeAlias = _typing.Literal["_live_to", b"_live_to"]  # noqa: Y015
     _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
     _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    _WhichOneofReturnType__source_deployment_id: _TypeAlias = _typing.Literal["source_deployment_id"]  # noqa: Y015
+    _WhichOneofArgType__source_deployment_id: _TypeAlias = _typing.Literal["_source_deployment_id", b"_source_deployment_id"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__finished_at) -> _WhichOneofReturnType__finished_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__health) -> _WhichOneofReturnType__health | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__health_note) -> _WhichOneofReturnType__health_note | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__live_from) -> _WhichOneofReturnType__live_from | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__live_to) -> _WhichOneofReturnType__live_to | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source_deployment_id) -> _WhichOneofReturnType__source_deployment_id | None: ...
 
 Global___Deployment: _TypeAlias = Deployment  # noqa: Y015
 
@@ -938,6 +1030,8 @@ class ListAppsRequest(_message.Message):
     PAGE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     SORT_FIELD_NUMBER: _builtins.int
+    ARCHIVED_FIELD_NUMBER: _builtins.int
+    INCLUDE_ARCHIVED_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The project, UUID."""
     workflow_id: _builtins.str
@@ -948,6 +1042,10 @@ class ListAppsRequest(_message.Message):
     """1 to 500; 25 unless given."""
     sort: _builtins.str
     """Comma-separated fields, `-` before one for descending: name, created_at, updated_at. `name` unless given."""
+    archived: _builtins.bool
+    """Only archived ones, or with false only the others."""
+    include_archived: _builtins.bool
+    """The archived ones as well; they are left out unless given."""
     @_builtins.property
     def created_at(self) -> Global___TimeFilter:
         """Only apps created then."""
@@ -966,13 +1064,19 @@ class ListAppsRequest(_message.Message):
         page: _builtins.int | None = ...,
         page_size: _builtins.int | None = ...,
         sort: _builtins.str | None = ...,
+        archived: _builtins.bool | None = ...,
+        include_archived: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_created_at", b"_created_at", "_page", b"_page", "_page_size", b"_page_size", "_sort", b"_sort", "_updated_at", b"_updated_at", "_workflow_id", b"_workflow_id", "created_at", b"created_at", "page", b"page", "page_size", b"page_size", "sort", b"sort", "updated_at", b"updated_at", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_archived", b"_archived", "_created_at", b"_created_at", "_include_archived", b"_include_archived", "_page", b"_page", "_page_size", b"_page_size", "_sort", b"_sort", "_updated_at", b"_updated_at", "_workflow_id", b"_workflow_id", "archived", b"archived", "created_at", b"created_at", "include_archived", b"include_archived", "page", b"page", "page_size", b"page_size", "sort", b"sort", "updated_at", b"updated_at", "workflow_id", b"workflow_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_created_at", b"_created_at", "_page", b"_page", "_page_size", b"_page_size", "_sort", b"_sort", "_updated_at", b"_updated_at", "_workflow_id", b"_workflow_id", "created_at", b"created_at", "page", b"page", "page_size", b"page_size", "project_id", b"project_id", "sort", b"sort", "updated_at", b"updated_at", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_archived", b"_archived", "_created_at", b"_created_at", "_include_archived", b"_include_archived", "_page", b"_page", "_page_size", b"_page_size", "_sort", b"_sort", "_updated_at", b"_updated_at", "_workflow_id", b"_workflow_id", "archived", b"archived", "created_at", b"created_at", "include_archived", b"include_archived", "page", b"page", "page_size", b"page_size", "project_id", b"project_id", "sort", b"sort", "updated_at", b"updated_at", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__archived: _TypeAlias = _typing.Literal["archived"]  # noqa: Y015
+    _WhichOneofArgType__archived: _TypeAlias = _typing.Literal["_archived", b"_archived"]  # noqa: Y015
     _WhichOneofReturnType__created_at: _TypeAlias = _typing.Literal["created_at"]  # noqa: Y015
     _WhichOneofArgType__created_at: _TypeAlias = _typing.Literal["_created_at", b"_created_at"]  # noqa: Y015
+    _WhichOneofReturnType__include_archived: _TypeAlias = _typing.Literal["include_archived"]  # noqa: Y015
+    _WhichOneofArgType__include_archived: _TypeAlias = _typing.Literal["_include_archived", b"_include_archived"]  # noqa: Y015
     _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
     _WhichOneofArgType__page: _TypeAlias = _typing.Literal["_page", b"_page"]  # noqa: Y015
     _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
@@ -984,7 +1088,11 @@ class ListAppsRequest(_message.Message):
     _WhichOneofReturnType__workflow_id: _TypeAlias = _typing.Literal["workflow_id"]  # noqa: Y015
     _WhichOneofArgType__workflow_id: _TypeAlias = _typing.Literal["_workflow_id", b"_workflow_id"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__archived) -> _WhichOneofReturnType__archived | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__created_at) -> _WhichOneofReturnType__created_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__include_archived) -> _WhichOneofReturnType__include_archived | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__page) -> _WhichOneofReturnType__page | None: ...
     @_typing.overload
@@ -1307,6 +1415,8 @@ class DeployAppRequest(_message.Message):
     DEPLOYMENT_CONFIG_FIELD_NUMBER: _builtins.int
     ENVIRONMENT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    PLAN_TOKEN_FIELD_NUMBER: _builtins.int
     app_id: _builtins.str
     """UUID."""
     workflow_id: _builtins.str
@@ -1319,6 +1429,10 @@ class DeployAppRequest(_message.Message):
     """One of the project's; the last one unless given."""
     reason: _builtins.str
     """For the history, up to 512 characters."""
+    force: _builtins.bool
+    """Deploy even a version that is marked bad."""
+    plan_token: _builtins.str
+    """From PlanDeploy: refuse when anything it saw has moved."""
     @_builtins.property
     def deployment_config(self) -> Global___DeploymentConfig:
         """The live one unless given, serverless when nothing is live."""
@@ -1333,15 +1447,19 @@ class DeployAppRequest(_message.Message):
         deployment_config: Global___DeploymentConfig | None = ...,
         environment: _builtins.str | None = ...,
         reason: _builtins.str | None = ...,
+        force: _builtins.bool = ...,
+        plan_token: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_deployment_config", b"_deployment_config", "_environment", b"_environment", "_reason", b"_reason", "_runtime_id", b"_runtime_id", "_workflow_version_id", b"_workflow_version_id", "deployment_config", b"deployment_config", "environment", b"environment", "reason", b"reason", "runtime_id", b"runtime_id", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_deployment_config", b"_deployment_config", "_environment", b"_environment", "_plan_token", b"_plan_token", "_reason", b"_reason", "_runtime_id", b"_runtime_id", "_workflow_version_id", b"_workflow_version_id", "deployment_config", b"deployment_config", "environment", b"environment", "plan_token", b"plan_token", "reason", b"reason", "runtime_id", b"runtime_id", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deployment_config", b"_deployment_config", "_environment", b"_environment", "_reason", b"_reason", "_runtime_id", b"_runtime_id", "_workflow_version_id", b"_workflow_version_id", "app_id", b"app_id", "deployment_config", b"deployment_config", "environment", b"environment", "reason", b"reason", "runtime_id", b"runtime_id", "workflow_id", b"workflow_id", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deployment_config", b"_deployment_config", "_environment", b"_environment", "_plan_token", b"_plan_token", "_reason", b"_reason", "_runtime_id", b"_runtime_id", "_workflow_version_id", b"_workflow_version_id", "app_id", b"app_id", "deployment_config", b"deployment_config", "environment", b"environment", "force", b"force", "plan_token", b"plan_token", "reason", b"reason", "runtime_id", b"runtime_id", "workflow_id", b"workflow_id", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__deployment_config: _TypeAlias = _typing.Literal["deployment_config"]  # noqa: Y015
     _WhichOneofArgType__deployment_config: _TypeAlias = _typing.Literal["_deployment_config", b"_deployment_config"]  # noqa: Y015
     _WhichOneofReturnType__environment: _TypeAlias = _typing.Literal["environment"]  # noqa: Y015
     _WhichOneofArgType__environment: _TypeAlias = _typing.Literal["_environment", b"_environment"]  # noqa: Y015
+    _WhichOneofReturnType__plan_token: _TypeAlias = _typing.Literal["plan_token"]  # noqa: Y015
+    _WhichOneofArgType__plan_token: _TypeAlias = _typing.Literal["_plan_token", b"_plan_token"]  # noqa: Y015
     _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
     _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
     _WhichOneofReturnType__runtime_id: _TypeAlias = _typing.Literal["runtime_id"]  # noqa: Y015
@@ -1352,6 +1470,8 @@ class DeployAppRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__deployment_config) -> _WhichOneofReturnType__deployment_config | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__environment) -> _WhichOneofReturnType__environment | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__plan_token) -> _WhichOneofReturnType__plan_token | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
     @_typing.overload
@@ -1654,3 +1774,1012 @@ class ListRuntimesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRuntimesResponse: _TypeAlias = ListRuntimesResponse  # noqa: Y015
+
+@_typing.final
+class ArchiveAppRequest(_message.Message):
+    """ArchiveAppRequest names the app."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_ID_FIELD_NUMBER: _builtins.int
+    app_id: _builtins.str
+    """UUID."""
+    def __init__(
+        self,
+        *,
+        app_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_id", b"app_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveAppRequest: _TypeAlias = ArchiveAppRequest  # noqa: Y015
+
+@_typing.final
+class ArchiveAppResponse(_message.Message):
+    """ArchiveAppResponse holds the archived app."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___App:
+        """The app, with what is live."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___App | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveAppResponse: _TypeAlias = ArchiveAppResponse  # noqa: Y015
+
+@_typing.final
+class UnarchiveAppRequest(_message.Message):
+    """UnarchiveAppRequest names the app."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_ID_FIELD_NUMBER: _builtins.int
+    app_id: _builtins.str
+    """UUID."""
+    def __init__(
+        self,
+        *,
+        app_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_id", b"app_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchiveAppRequest: _TypeAlias = UnarchiveAppRequest  # noqa: Y015
+
+@_typing.final
+class UnarchiveAppResponse(_message.Message):
+    """UnarchiveAppResponse holds the app."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___App:
+        """The app, with what is live."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___App | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchiveAppResponse: _TypeAlias = UnarchiveAppResponse  # noqa: Y015
+
+@_typing.final
+class PlanDeployRequest(_message.Message):
+    """PlanDeployRequest is what DeployAppRequest is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_ID_FIELD_NUMBER: _builtins.int
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    WORKFLOW_VERSION_ID_FIELD_NUMBER: _builtins.int
+    RUNTIME_ID_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_CONFIG_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    app_id: _builtins.str
+    """UUID."""
+    workflow_id: _builtins.str
+    """A workflow of the app's project, UUID."""
+    workflow_version_id: _builtins.str
+    """The version, UUID; the latest unless given."""
+    runtime_id: _builtins.str
+    """The runtime, UUID; the live one unless given, the default one when nothing is live."""
+    environment: _builtins.str
+    """One of the project's; the last one unless given."""
+    force: _builtins.bool
+    """Deploy even a version that is marked bad."""
+    @_builtins.property
+    def deployment_config(self) -> Global___DeploymentConfig:
+        """The live one unless given, serverless when nothing is live."""
+
+    def __init__(
+        self,
+        *,
+        app_id: _builtins.str = ...,
+        workflow_id: _builtins.str = ...,
+        workflow_version_id: _builtins.str | None = ...,
+        runtime_id: _builtins.str | None = ...,
+        deployment_config: Global___DeploymentConfig | None = ...,
+        environment: _builtins.str | None = ...,
+        force: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_deployment_config", b"_deployment_config", "_environment", b"_environment", "_runtime_id", b"_runtime_id", "_workflow_version_id", b"_workflow_version_id", "deployment_config", b"deployment_config", "environment", b"environment", "runtime_id", b"runtime_id", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deployment_config", b"_deployment_config", "_environment", b"_environment", "_runtime_id", b"_runtime_id", "_workflow_version_id", b"_workflow_version_id", "app_id", b"app_id", "deployment_config", b"deployment_config", "environment", b"environment", "force", b"force", "runtime_id", b"runtime_id", "workflow_id", b"workflow_id", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__deployment_config: _TypeAlias = _typing.Literal["deployment_config"]  # noqa: Y015
+    _WhichOneofArgType__deployment_config: _TypeAlias = _typing.Literal["_deployment_config", b"_deployment_config"]  # noqa: Y015
+    _WhichOneofReturnType__environment: _TypeAlias = _typing.Literal["environment"]  # noqa: Y015
+    _WhichOneofArgType__environment: _TypeAlias = _typing.Literal["_environment", b"_environment"]  # noqa: Y015
+    _WhichOneofReturnType__runtime_id: _TypeAlias = _typing.Literal["runtime_id"]  # noqa: Y015
+    _WhichOneofArgType__runtime_id: _TypeAlias = _typing.Literal["_runtime_id", b"_runtime_id"]  # noqa: Y015
+    _WhichOneofReturnType__workflow_version_id: _TypeAlias = _typing.Literal["workflow_version_id"]  # noqa: Y015
+    _WhichOneofArgType__workflow_version_id: _TypeAlias = _typing.Literal["_workflow_version_id", b"_workflow_version_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deployment_config) -> _WhichOneofReturnType__deployment_config | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__environment) -> _WhichOneofReturnType__environment | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__runtime_id) -> _WhichOneofReturnType__runtime_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__workflow_version_id) -> _WhichOneofReturnType__workflow_version_id | None: ...
+
+Global___PlanDeployRequest: _TypeAlias = PlanDeployRequest  # noqa: Y015
+
+@_typing.final
+class Change(_message.Message):
+    """Change is a pin that would differ from what is live."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    before: _builtins.str
+    """What is live, for people: "order-total v3"; unset when nothing is."""
+    after: _builtins.str
+    """What would be."""
+    changed: _builtins.bool
+    """Whether they differ."""
+    def __init__(
+        self,
+        *,
+        before: _builtins.str | None = ...,
+        after: _builtins.str = ...,
+        changed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_before", b"_before", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_before", b"_before", "after", b"after", "before", b"before", "changed", b"changed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__before: _TypeAlias = _typing.Literal["before"]  # noqa: Y015
+    _WhichOneofArgType__before: _TypeAlias = _typing.Literal["_before", b"_before"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__before) -> _WhichOneofReturnType__before | None: ...
+
+Global___Change: _TypeAlias = Change  # noqa: Y015
+
+@_typing.final
+class PlannedChanges(_message.Message):
+    """PlannedChanges compares the pins with what is live."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_FIELD_NUMBER: _builtins.int
+    RUNTIME_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def flow(self) -> Global___Change:
+        """Workflow and version; the digest decides whether it changed."""
+
+    @_builtins.property
+    def runtime(self) -> Global___Change:
+        """Runtime."""
+
+    @_builtins.property
+    def config(self) -> Global___Change:
+        """Configuration, as JSON."""
+
+    def __init__(
+        self,
+        *,
+        flow: Global___Change | None = ...,
+        runtime: Global___Change | None = ...,
+        config: Global___Change | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "flow", b"flow", "runtime", b"runtime"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "flow", b"flow", "runtime", b"runtime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedChanges: _TypeAlias = PlannedChanges  # noqa: Y015
+
+@_typing.final
+class Blocker(_message.Message):
+    """Blocker is why the deploy would be refused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """The reason DeployApp would give."""
+    message: _builtins.str
+    """For people."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Blocker: _TypeAlias = Blocker  # noqa: Y015
+
+@_typing.final
+class Plan(_message.Message):
+    """Plan is what a deploy would do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_TOKEN_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    BLOCKERS_FIELD_NUMBER: _builtins.int
+    plan_token: _builtins.str
+    """For DeployApp, which then refuses when anything seen here has moved; empty when there are blockers."""
+    @_builtins.property
+    def changes(self) -> Global___PlannedChanges:
+        """Compared with what is live; unset when the blockers leave nothing to compare."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the deployment would carry."""
+
+    @_builtins.property
+    def blockers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Blocker]:
+        """Why it would be refused."""
+
+    def __init__(
+        self,
+        *,
+        plan_token: _builtins.str = ...,
+        changes: Global___PlannedChanges | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+        blockers: _abc.Iterable[Global___Blocker] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_changes", b"_changes", "changes", b"changes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_changes", b"_changes", "blockers", b"blockers", "changes", b"changes", "plan_token", b"plan_token", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__changes: _TypeAlias = _typing.Literal["changes"]  # noqa: Y015
+    _WhichOneofArgType__changes: _TypeAlias = _typing.Literal["_changes", b"_changes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__changes) -> _WhichOneofReturnType__changes | None: ...
+
+Global___Plan: _TypeAlias = Plan  # noqa: Y015
+
+@_typing.final
+class PlanDeployResponse(_message.Message):
+    """PlanDeployResponse holds the plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___Plan:
+        """The plan."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___Plan | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanDeployResponse: _TypeAlias = PlanDeployResponse  # noqa: Y015
+
+@_typing.final
+class RollbackAppRequest(_message.Message):
+    """RollbackAppRequest says where to go back to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_ID_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    app_id: _builtins.str
+    """UUID."""
+    deployment_id: _builtins.str
+    """An earlier deployment of the environment, UUID."""
+    environment: _builtins.str
+    """One of the project's; the last one unless given."""
+    reason: _builtins.str
+    """For the history, up to 512 characters."""
+    force: _builtins.bool
+    """Go back even to a version that is marked bad."""
+    def __init__(
+        self,
+        *,
+        app_id: _builtins.str = ...,
+        deployment_id: _builtins.str | None = ...,
+        environment: _builtins.str | None = ...,
+        reason: _builtins.str | None = ...,
+        force: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_deployment_id", b"_deployment_id", "_environment", b"_environment", "_reason", b"_reason", "deployment_id", b"deployment_id", "environment", b"environment", "reason", b"reason"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deployment_id", b"_deployment_id", "_environment", b"_environment", "_reason", b"_reason", "app_id", b"app_id", "deployment_id", b"deployment_id", "environment", b"environment", "force", b"force", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__deployment_id: _TypeAlias = _typing.Literal["deployment_id"]  # noqa: Y015
+    _WhichOneofArgType__deployment_id: _TypeAlias = _typing.Literal["_deployment_id", b"_deployment_id"]  # noqa: Y015
+    _WhichOneofReturnType__environment: _TypeAlias = _typing.Literal["environment"]  # noqa: Y015
+    _WhichOneofArgType__environment: _TypeAlias = _typing.Literal["_environment", b"_environment"]  # noqa: Y015
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deployment_id) -> _WhichOneofReturnType__deployment_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__environment) -> _WhichOneofReturnType__environment | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+
+Global___RollbackAppRequest: _TypeAlias = RollbackAppRequest  # noqa: Y015
+
+@_typing.final
+class RollbackAppResponse(_message.Message):
+    """RollbackAppResponse holds the deployment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """Why that one, for people."""
+    @_builtins.property
+    def data(self) -> Global___Deployment:
+        """The newest row of the history; `source_deployment_id` is what it goes back to."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___Deployment | None = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackAppResponse: _TypeAlias = RollbackAppResponse  # noqa: Y015
+
+@_typing.final
+class PromoteAppRequest(_message.Message):
+    """PromoteAppRequest says from where to where."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_ID_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    FROM_ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    app_id: _builtins.str
+    """UUID."""
+    environment: _builtins.str
+    """The target; the project's last environment unless given."""
+    from_environment: _builtins.str
+    """The source; the one before the target unless given."""
+    reason: _builtins.str
+    """For the history, up to 512 characters."""
+    force: _builtins.bool
+    """Promote even a version that is marked bad."""
+    def __init__(
+        self,
+        *,
+        app_id: _builtins.str = ...,
+        environment: _builtins.str | None = ...,
+        from_environment: _builtins.str | None = ...,
+        reason: _builtins.str | None = ...,
+        force: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_environment", b"_environment", "_from_environment", b"_from_environment", "_reason", b"_reason", "environment", b"environment", "from_environment", b"from_environment", "reason", b"reason"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_environment", b"_environment", "_from_environment", b"_from_environment", "_reason", b"_reason", "app_id", b"app_id", "environment", b"environment", "force", b"force", "from_environment", b"from_environment", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__environment: _TypeAlias = _typing.Literal["environment"]  # noqa: Y015
+    _WhichOneofArgType__environment: _TypeAlias = _typing.Literal["_environment", b"_environment"]  # noqa: Y015
+    _WhichOneofReturnType__from_environment: _TypeAlias = _typing.Literal["from_environment"]  # noqa: Y015
+    _WhichOneofArgType__from_environment: _TypeAlias = _typing.Literal["_from_environment", b"_from_environment"]  # noqa: Y015
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__environment) -> _WhichOneofReturnType__environment | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__from_environment) -> _WhichOneofReturnType__from_environment | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+
+Global___PromoteAppRequest: _TypeAlias = PromoteAppRequest  # noqa: Y015
+
+@_typing.final
+class PromoteAppResponse(_message.Message):
+    """PromoteAppResponse holds the deployment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___Deployment:
+        """The newest row of the history; `source_deployment_id` is what it promotes."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___Deployment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromoteAppResponse: _TypeAlias = PromoteAppResponse  # noqa: Y015
+
+@_typing.final
+class MarkDeploymentRequest(_message.Message):
+    """MarkDeploymentRequest says how a deployment proved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    """UUID."""
+    health: Global___DeploymentHealth.ValueType
+    """Good or bad."""
+    note: _builtins.str
+    """Why, up to 512 characters."""
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        health: Global___DeploymentHealth.ValueType = ...,
+        note: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_note", b"_note", "note", b"note"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_note", b"_note", "deployment_id", b"deployment_id", "health", b"health", "note", b"note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__note: _TypeAlias = _typing.Literal["note"]  # noqa: Y015
+    _WhichOneofArgType__note: _TypeAlias = _typing.Literal["_note", b"_note"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__note) -> _WhichOneofReturnType__note | None: ...
+
+Global___MarkDeploymentRequest: _TypeAlias = MarkDeploymentRequest  # noqa: Y015
+
+@_typing.final
+class MarkDeploymentResponse(_message.Message):
+    """MarkDeploymentResponse holds the deployment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___Deployment:
+        """The deployment."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___Deployment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarkDeploymentResponse: _TypeAlias = MarkDeploymentResponse  # noqa: Y015
+
+@_typing.final
+class CreateRuntimeRequest(_message.Message):
+    """CreateRuntimeRequest is a runtime to add."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    DEFAULT_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """As its maker numbers it: letters, digits, . _ - + up to 64 characters."""
+    label: _builtins.str
+    """For people, up to 128 characters."""
+    default: _builtins.bool
+    """Make it the default."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        label: _builtins.str = ...,
+        default: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default", b"default", "label", b"label", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateRuntimeRequest: _TypeAlias = CreateRuntimeRequest  # noqa: Y015
+
+@_typing.final
+class CreateRuntimeResponse(_message.Message):
+    """CreateRuntimeResponse holds the runtime."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___Runtime:
+        """The runtime."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___Runtime | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateRuntimeResponse: _TypeAlias = CreateRuntimeResponse  # noqa: Y015
+
+@_typing.final
+class UpdateRuntimeRequest(_message.Message):
+    """UpdateRuntimeRequest says what to change; what is left out stays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNTIME_ID_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    DEFAULT_FIELD_NUMBER: _builtins.int
+    DEPRECATED_FIELD_NUMBER: _builtins.int
+    runtime_id: _builtins.str
+    """UUID."""
+    label: _builtins.str
+    """For people, up to 128 characters."""
+    default: _builtins.bool
+    """Make it the default."""
+    deprecated: _builtins.bool
+    """Refuse new deployments where it is not live."""
+    def __init__(
+        self,
+        *,
+        runtime_id: _builtins.str = ...,
+        label: _builtins.str | None = ...,
+        default: _builtins.bool | None = ...,
+        deprecated: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_default", b"_default", "_deprecated", b"_deprecated", "_label", b"_label", "default", b"default", "deprecated", b"deprecated", "label", b"label"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_default", b"_default", "_deprecated", b"_deprecated", "_label", b"_label", "default", b"default", "deprecated", b"deprecated", "label", b"label", "runtime_id", b"runtime_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__default: _TypeAlias = _typing.Literal["default"]  # noqa: Y015
+    _WhichOneofArgType__default: _TypeAlias = _typing.Literal["_default", b"_default"]  # noqa: Y015
+    _WhichOneofReturnType__deprecated: _TypeAlias = _typing.Literal["deprecated"]  # noqa: Y015
+    _WhichOneofArgType__deprecated: _TypeAlias = _typing.Literal["_deprecated", b"_deprecated"]  # noqa: Y015
+    _WhichOneofReturnType__label: _TypeAlias = _typing.Literal["label"]  # noqa: Y015
+    _WhichOneofArgType__label: _TypeAlias = _typing.Literal["_label", b"_label"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__default) -> _WhichOneofReturnType__default | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deprecated) -> _WhichOneofReturnType__deprecated | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__label) -> _WhichOneofReturnType__label | None: ...
+
+Global___UpdateRuntimeRequest: _TypeAlias = UpdateRuntimeRequest  # noqa: Y015
+
+@_typing.final
+class UpdateRuntimeResponse(_message.Message):
+    """UpdateRuntimeResponse holds the runtime."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___Runtime:
+        """The runtime."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___Runtime | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateRuntimeResponse: _TypeAlias = UpdateRuntimeResponse  # noqa: Y015
+
+@_typing.final
+class AccessKey(_message.Message):
+    """AccessKey lets callers call a project's apps. The secret is kept as a hash."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    REVOKED_AT_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """UUID."""
+    project_id: _builtins.str
+    """The project, UUID."""
+    name: _builtins.str
+    """For people."""
+    preview: _builtins.str
+    """Its beginning and its end: "dynamiq_acc_Ab…9z"."""
+    created_by: _builtins.str
+    """The user who made it, UUID."""
+    key: _builtins.str
+    """"dynamiq_acc_" and 64 characters. Only in the answer to CreateAccessKey."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was made."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When it stops working; unset when it does not."""
+
+    @_builtins.property
+    def revoked_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was revoked; unset when it was not."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        project_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        preview: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        created_by: _builtins.str = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        revoked_at: _timestamp_pb2.Timestamp | None = ...,
+        key: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_key", b"_key", "_revoked_at", b"_revoked_at", "created_at", b"created_at", "expires_at", b"expires_at", "key", b"key", "revoked_at", b"revoked_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_key", b"_key", "_revoked_at", b"_revoked_at", "created_at", b"created_at", "created_by", b"created_by", "expires_at", b"expires_at", "id", b"id", "key", b"key", "name", b"name", "preview", b"preview", "project_id", b"project_id", "revoked_at", b"revoked_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expires_at: _TypeAlias = _typing.Literal["expires_at"]  # noqa: Y015
+    _WhichOneofArgType__expires_at: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at"]  # noqa: Y015
+    _WhichOneofReturnType__key: _TypeAlias = _typing.Literal["key"]  # noqa: Y015
+    _WhichOneofArgType__key: _TypeAlias = _typing.Literal["_key", b"_key"]  # noqa: Y015
+    _WhichOneofReturnType__revoked_at: _TypeAlias = _typing.Literal["revoked_at"]  # noqa: Y015
+    _WhichOneofArgType__revoked_at: _TypeAlias = _typing.Literal["_revoked_at", b"_revoked_at"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_at) -> _WhichOneofReturnType__expires_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__key) -> _WhichOneofReturnType__key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revoked_at) -> _WhichOneofReturnType__revoked_at | None: ...
+
+Global___AccessKey: _TypeAlias = AccessKey  # noqa: Y015
+
+@_typing.final
+class ListAccessKeysRequest(_message.Message):
+    """ListAccessKeysRequest asks for one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project, UUID."""
+    page: _builtins.int
+    """From 1; 1 unless given."""
+    page_size: _builtins.int
+    """1 to 500; 25 unless given."""
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        page: _builtins.int | None = ...,
+        page_size: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "_page_size", b"_page_size", "page", b"page", "page_size", b"page_size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "_page_size", b"_page_size", "page", b"page", "page_size", b"page_size", "project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
+    _WhichOneofArgType__page: _TypeAlias = _typing.Literal["_page", b"_page"]  # noqa: Y015
+    _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
+    _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page) -> _WhichOneofReturnType__page | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_size) -> _WhichOneofReturnType__page_size | None: ...
+
+Global___ListAccessKeysRequest: _TypeAlias = ListAccessKeysRequest  # noqa: Y015
+
+@_typing.final
+class ListAccessKeysResponse(_message.Message):
+    """ListAccessKeysResponse holds one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    PAGINATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessKey]:
+        """The page, newest first."""
+
+    @_builtins.property
+    def pagination(self) -> Global___Pagination:
+        """Where it stands."""
+
+    def __init__(
+        self,
+        *,
+        data: _abc.Iterable[Global___AccessKey] | None = ...,
+        pagination: Global___Pagination | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pagination", b"pagination"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "pagination", b"pagination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAccessKeysResponse: _TypeAlias = ListAccessKeysResponse  # noqa: Y015
+
+@_typing.final
+class CreateAccessKeyRequest(_message.Message):
+    """CreateAccessKeyRequest is a key to make."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project, UUID."""
+    name: _builtins.str
+    """For people, up to 128 characters."""
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When it is to stop working."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "expires_at", b"expires_at", "name", b"name", "project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expires_at: _TypeAlias = _typing.Literal["expires_at"]  # noqa: Y015
+    _WhichOneofArgType__expires_at: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_at) -> _WhichOneofReturnType__expires_at | None: ...
+
+Global___CreateAccessKeyRequest: _TypeAlias = CreateAccessKeyRequest  # noqa: Y015
+
+@_typing.final
+class CreateAccessKeyResponse(_message.Message):
+    """CreateAccessKeyResponse holds the key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___AccessKey:
+        """With its secret."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___AccessKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateAccessKeyResponse: _TypeAlias = CreateAccessKeyResponse  # noqa: Y015
+
+@_typing.final
+class DeleteAccessKeyRequest(_message.Message):
+    """DeleteAccessKeyRequest names the key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESS_KEY_ID_FIELD_NUMBER: _builtins.int
+    access_key_id: _builtins.str
+    """UUID."""
+    def __init__(
+        self,
+        *,
+        access_key_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_key_id", b"access_key_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteAccessKeyRequest: _TypeAlias = DeleteAccessKeyRequest  # noqa: Y015
+
+@_typing.final
+class DeleteAccessKeyResponse(_message.Message):
+    """DeleteAccessKeyResponse confirms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """"deleted"."""
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteAccessKeyResponse: _TypeAlias = DeleteAccessKeyResponse  # noqa: Y015
+
+@_typing.final
+class AuditEvent(_message.Message):
+    """AuditEvent says who did what, when, in which request. It is written in the transaction of the change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    TARGET_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_NAME_FIELD_NUMBER: _builtins.int
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """UUID."""
+    action: _builtins.str
+    """What was done: the RPC's name, such as DeployApp."""
+    target_id: _builtins.str
+    """The thing it was done to, such as a deployment, UUID."""
+    actor_id: _builtins.str
+    """The user, UUID."""
+    actor_name: _builtins.str
+    """The user's name at the time."""
+    token_id: _builtins.str
+    """Which of the user's tokens."""
+    request_id: _builtins.str
+    """The request, as in the logs."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def details(self) -> Global___Json:
+        """What else is worth knowing, such as the environment: a JSON object of strings."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        action: _builtins.str = ...,
+        target_id: _builtins.str = ...,
+        actor_id: _builtins.str = ...,
+        actor_name: _builtins.str = ...,
+        token_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        details: Global___Json | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "details", b"details"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor_id", b"actor_id", "actor_name", b"actor_name", "created_at", b"created_at", "details", b"details", "id", b"id", "request_id", b"request_id", "target_id", b"target_id", "token_id", b"token_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditEvent: _TypeAlias = AuditEvent  # noqa: Y015
+
+@_typing.final
+class ListAuditEventsRequest(_message.Message):
+    """ListAuditEventsRequest asks for one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_ID_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    app_id: _builtins.str
+    """UUID."""
+    page: _builtins.int
+    """From 1; 1 unless given."""
+    page_size: _builtins.int
+    """1 to 500; 25 unless given."""
+    def __init__(
+        self,
+        *,
+        app_id: _builtins.str = ...,
+        page: _builtins.int | None = ...,
+        page_size: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "_page_size", b"_page_size", "page", b"page", "page_size", b"page_size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "_page_size", b"_page_size", "app_id", b"app_id", "page", b"page", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
+    _WhichOneofArgType__page: _TypeAlias = _typing.Literal["_page", b"_page"]  # noqa: Y015
+    _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
+    _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page) -> _WhichOneofReturnType__page | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_size) -> _WhichOneofReturnType__page_size | None: ...
+
+Global___ListAuditEventsRequest: _TypeAlias = ListAuditEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListAuditEventsResponse(_message.Message):
+    """ListAuditEventsResponse holds one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    PAGINATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditEvent]:
+        """The page, newest first."""
+
+    @_builtins.property
+    def pagination(self) -> Global___Pagination:
+        """Where it stands."""
+
+    def __init__(
+        self,
+        *,
+        data: _abc.Iterable[Global___AuditEvent] | None = ...,
+        pagination: Global___Pagination | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pagination", b"pagination"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "pagination", b"pagination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditEventsResponse: _TypeAlias = ListAuditEventsResponse  # noqa: Y015

@@ -76,6 +76,36 @@ class DeployServiceStub:
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAppRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAppResponse.FromString,
                 _registered_method=True)
+        self.ArchiveApp = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/ArchiveApp',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ArchiveAppRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ArchiveAppResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveApp = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/UnarchiveApp',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.UnarchiveAppRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.UnarchiveAppResponse.FromString,
+                _registered_method=True)
+        self.PlanDeploy = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/PlanDeploy',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PlanDeployRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PlanDeployResponse.FromString,
+                _registered_method=True)
+        self.RollbackApp = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/RollbackApp',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.RollbackAppRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.RollbackAppResponse.FromString,
+                _registered_method=True)
+        self.PromoteApp = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/PromoteApp',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PromoteAppRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PromoteAppResponse.FromString,
+                _registered_method=True)
+        self.MarkDeployment = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/MarkDeployment',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.MarkDeploymentRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.MarkDeploymentResponse.FromString,
+                _registered_method=True)
         self.DeployApp = channel.unary_unary(
                 '/flowpin.deploy.v1.DeployService/DeployApp',
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeployAppRequest.SerializeToString,
@@ -100,6 +130,36 @@ class DeployServiceStub:
                 '/flowpin.deploy.v1.DeployService/ListRuntimes',
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListRuntimesRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListRuntimesResponse.FromString,
+                _registered_method=True)
+        self.CreateRuntime = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/CreateRuntime',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.CreateRuntimeRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.CreateRuntimeResponse.FromString,
+                _registered_method=True)
+        self.UpdateRuntime = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/UpdateRuntime',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.UpdateRuntimeRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.UpdateRuntimeResponse.FromString,
+                _registered_method=True)
+        self.ListAccessKeys = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/ListAccessKeys',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAccessKeysRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAccessKeysResponse.FromString,
+                _registered_method=True)
+        self.CreateAccessKey = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/CreateAccessKey',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.CreateAccessKeyRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.CreateAccessKeyResponse.FromString,
+                _registered_method=True)
+        self.DeleteAccessKey = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/DeleteAccessKey',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyResponse.FromString,
+                _registered_method=True)
+        self.ListAuditEvents = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/ListAuditEvents',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsResponse.FromString,
                 _registered_method=True)
 
 
@@ -184,6 +244,86 @@ class DeployServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ArchiveApp(self, request, context):
+        """ArchiveApp leaves an app out of the lists and refuses deployments to it. What is live stays live. Twice is fine.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveApp(self, request, context):
+        """UnarchiveApp takes an app back. Twice is fine.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanDeploy(self, request, context):
+        """PlanDeploy says what DeployApp with the same body would change, and why it might not work; nothing is changed.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+        - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version has never been live here and cannot be read now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackApp(self, request, context):
+        """RollbackApp deploys again what was live before: version, runtime and configuration of an earlier deployment.
+
+        Without `deployment_id` it is the newest one older than the live one (than its source, if the live one is itself a
+        rollback, so that twice goes back two steps) that was live, succeeded and is not marked bad.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        - INVALID_ARGUMENT, DEPLOYMENT_NOT_FOUND: the app has no such deployment in that environment.
+        - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+        - FAILED_PRECONDITION, NOTHING_TO_ROLL_BACK_TO: there is no older one.
+        - FAILED_PRECONDITION, DEPLOYMENT_NEVER_LIVE: the deployment named was never live.
+        - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
+        - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PromoteApp(self, request, context):
+        """PromoteApp deploys what is live in one environment to the next: version, digest and runtime. The target keeps its
+        own configuration, and takes the source's when it has none.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+        - INVALID_ARGUMENT, SAME_ENVIRONMENT: source and target are the same.
+        - FAILED_PRECONDITION, NO_OTHER_ENVIRONMENT: the project has one environment, or the target is the first.
+        - FAILED_PRECONDITION, NOTHING_LIVE: nothing is live in the source.
+        - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
+        - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MarkDeployment(self, request, context):
+        """MarkDeployment says whether a deployment proved good or bad. A version whose newest mark in this app is bad is not
+        deployed to it again without `force`.
+
+        Errors:
+        - NOT_FOUND, DEPLOYMENT_NOT_FOUND: no deployment of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: health is neither good nor bad; note is too long.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeployApp(self, request, context):
         """DeployApp pins a version, a runtime and a configuration in one environment of an app.
 
@@ -200,6 +340,9 @@ class DeployServiceServicer:
         - FAILED_PRECONDITION, WORKFLOW_NOT_RELEASED: the workflow is a draft and has no version.
         - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow.
         - FAILED_PRECONDITION, RUNTIME_DEPRECATED: the runtime is deprecated and not live here.
+        - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
+        - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
+        - ABORTED, PLAN_OUTDATED: something that the plan saw has moved since.
         - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version has never been live here and cannot be read now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -248,6 +391,76 @@ class DeployServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateRuntime(self, request, context):
+        """CreateRuntime adds a runtime. It takes the role admin in an org.
+
+        Errors:
+        - ALREADY_EXISTS, RUNTIME_EXISTS: there is a runtime of this version.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateRuntime(self, request, context):
+        """UpdateRuntime changes the label, deprecates, or makes it the default. A version never changes. It takes the role
+        admin in an org.
+
+        Errors:
+        - NOT_FOUND, RUNTIME_NOT_FOUND: there is no runtime of this id.
+        - FAILED_PRECONDITION, RUNTIME_IS_DEFAULT: the default can neither be deprecated nor stop being it; make another one
+        the default.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccessKeys(self, request, context):
+        """ListAccessKeys returns the keys for calling a project's apps, newest first; previews only.
+
+        Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateAccessKey(self, request, context):
+        """CreateAccessKey makes a key for calling a project's apps. Its secret is in this answer and nowhere else.
+
+        It takes no idempotency key: a kept answer would keep the secret.
+
+        Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or expires_at has passed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAccessKey(self, request, context):
+        """DeleteAccessKey revokes a key. Its row stays, revoked.
+
+        Errors:
+        - NOT_FOUND, ACCESS_KEY_NOT_FOUND: no key of this id is visible to the caller.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAuditEvents(self, request, context):
+        """ListAuditEvents returns what was done to an app, newest first. It answers for a deleted one, too.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is, or was, visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DeployServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -276,6 +489,36 @@ def add_DeployServiceServicer_to_server(servicer, server):
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAppRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAppResponse.SerializeToString,
             ),
+            'ArchiveApp': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveApp,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ArchiveAppRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ArchiveAppResponse.SerializeToString,
+            ),
+            'UnarchiveApp': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveApp,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.UnarchiveAppRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.UnarchiveAppResponse.SerializeToString,
+            ),
+            'PlanDeploy': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanDeploy,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PlanDeployRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PlanDeployResponse.SerializeToString,
+            ),
+            'RollbackApp': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackApp,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.RollbackAppRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.RollbackAppResponse.SerializeToString,
+            ),
+            'PromoteApp': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteApp,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PromoteAppRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PromoteAppResponse.SerializeToString,
+            ),
+            'MarkDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.MarkDeployment,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.MarkDeploymentRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.MarkDeploymentResponse.SerializeToString,
+            ),
             'DeployApp': grpc.unary_unary_rpc_method_handler(
                     servicer.DeployApp,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeployAppRequest.FromString,
@@ -300,6 +543,36 @@ def add_DeployServiceServicer_to_server(servicer, server):
                     servicer.ListRuntimes,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListRuntimesRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListRuntimesResponse.SerializeToString,
+            ),
+            'CreateRuntime': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRuntime,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.CreateRuntimeRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.CreateRuntimeResponse.SerializeToString,
+            ),
+            'UpdateRuntime': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateRuntime,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.UpdateRuntimeRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.UpdateRuntimeResponse.SerializeToString,
+            ),
+            'ListAccessKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccessKeys,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAccessKeysRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAccessKeysResponse.SerializeToString,
+            ),
+            'CreateAccessKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateAccessKey,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.CreateAccessKeyRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.CreateAccessKeyResponse.SerializeToString,
+            ),
+            'DeleteAccessKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAccessKey,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyResponse.SerializeToString,
+            ),
+            'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEvents,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -465,6 +738,168 @@ class DeployService:
             _registered_method=True)
 
     @staticmethod
+    def ArchiveApp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/ArchiveApp',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ArchiveAppRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ArchiveAppResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveApp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/UnarchiveApp',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.UnarchiveAppRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.UnarchiveAppResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanDeploy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/PlanDeploy',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PlanDeployRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PlanDeployResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackApp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/RollbackApp',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.RollbackAppRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.RollbackAppResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteApp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/PromoteApp',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PromoteAppRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PromoteAppResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MarkDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/MarkDeployment',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.MarkDeploymentRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.MarkDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeployApp(request,
             target,
             options=(),
@@ -589,6 +1024,168 @@ class DeployService:
             '/flowpin.deploy.v1.DeployService/ListRuntimes',
             service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListRuntimesRequest.SerializeToString,
             service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListRuntimesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRuntime(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/CreateRuntime',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.CreateRuntimeRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.CreateRuntimeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateRuntime(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/UpdateRuntime',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.UpdateRuntimeRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.UpdateRuntimeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccessKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/ListAccessKeys',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAccessKeysRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAccessKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateAccessKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/CreateAccessKey',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.CreateAccessKeyRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.CreateAccessKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAccessKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/DeleteAccessKey',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/ListAuditEvents',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

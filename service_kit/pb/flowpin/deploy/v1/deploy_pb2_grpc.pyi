@@ -91,6 +91,62 @@ class DeployServiceStub:
     Errors:
     - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
     """
+    ArchiveApp: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.ArchiveAppRequest, _deploy_pb2.ArchiveAppResponse]
+    """ArchiveApp leaves an app out of the lists and refuses deployments to it. What is live stays live. Twice is fine.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    """
+    UnarchiveApp: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.UnarchiveAppRequest, _deploy_pb2.UnarchiveAppResponse]
+    """UnarchiveApp takes an app back. Twice is fine.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    """
+    PlanDeploy: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.PlanDeployRequest, _deploy_pb2.PlanDeployResponse]
+    """PlanDeploy says what DeployApp with the same body would change, and why it might not work; nothing is changed.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+    - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version has never been live here and cannot be read now.
+    """
+    RollbackApp: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.RollbackAppRequest, _deploy_pb2.RollbackAppResponse]
+    """RollbackApp deploys again what was live before: version, runtime and configuration of an earlier deployment.
+
+    Without `deployment_id` it is the newest one older than the live one (than its source, if the live one is itself a
+    rollback, so that twice goes back two steps) that was live, succeeded and is not marked bad.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    - INVALID_ARGUMENT, DEPLOYMENT_NOT_FOUND: the app has no such deployment in that environment.
+    - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+    - FAILED_PRECONDITION, NOTHING_TO_ROLL_BACK_TO: there is no older one.
+    - FAILED_PRECONDITION, DEPLOYMENT_NEVER_LIVE: the deployment named was never live.
+    - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
+    - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
+    """
+    PromoteApp: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.PromoteAppRequest, _deploy_pb2.PromoteAppResponse]
+    """PromoteApp deploys what is live in one environment to the next: version, digest and runtime. The target keeps its
+    own configuration, and takes the source's when it has none.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+    - INVALID_ARGUMENT, SAME_ENVIRONMENT: source and target are the same.
+    - FAILED_PRECONDITION, NO_OTHER_ENVIRONMENT: the project has one environment, or the target is the first.
+    - FAILED_PRECONDITION, NOTHING_LIVE: nothing is live in the source.
+    - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
+    - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
+    """
+    MarkDeployment: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.MarkDeploymentRequest, _deploy_pb2.MarkDeploymentResponse]
+    """MarkDeployment says whether a deployment proved good or bad. A version whose newest mark in this app is bad is not
+    deployed to it again without `force`.
+
+    Errors:
+    - NOT_FOUND, DEPLOYMENT_NOT_FOUND: no deployment of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: health is neither good nor bad; note is too long.
+    """
     DeployApp: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.DeployAppRequest, _deploy_pb2.DeployAppResponse]
     """DeployApp pins a version, a runtime and a configuration in one environment of an app.
 
@@ -107,6 +163,9 @@ class DeployServiceStub:
     - FAILED_PRECONDITION, WORKFLOW_NOT_RELEASED: the workflow is a draft and has no version.
     - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow.
     - FAILED_PRECONDITION, RUNTIME_DEPRECATED: the runtime is deprecated and not live here.
+    - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
+    - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
+    - ABORTED, PLAN_OUTDATED: something that the plan saw has moved since.
     - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version has never been live here and cannot be read now.
     """
     ListDeployments: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.ListDeploymentsRequest, _deploy_pb2.ListDeploymentsResponse]
@@ -133,6 +192,52 @@ class DeployServiceStub:
     """ListRuntimes returns the runtimes that deployments can pin, the default first.
 
     Errors:
+    - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+    """
+    CreateRuntime: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.CreateRuntimeRequest, _deploy_pb2.CreateRuntimeResponse]
+    """CreateRuntime adds a runtime. It takes the role admin in an org.
+
+    Errors:
+    - ALREADY_EXISTS, RUNTIME_EXISTS: there is a runtime of this version.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+    """
+    UpdateRuntime: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.UpdateRuntimeRequest, _deploy_pb2.UpdateRuntimeResponse]
+    """UpdateRuntime changes the label, deprecates, or makes it the default. A version never changes. It takes the role
+    admin in an org.
+
+    Errors:
+    - NOT_FOUND, RUNTIME_NOT_FOUND: there is no runtime of this id.
+    - FAILED_PRECONDITION, RUNTIME_IS_DEFAULT: the default can neither be deprecated nor stop being it; make another one
+      the default.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+    """
+    ListAccessKeys: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.ListAccessKeysRequest, _deploy_pb2.ListAccessKeysResponse]
+    """ListAccessKeys returns the keys for calling a project's apps, newest first; previews only.
+
+    Errors:
+    - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+    """
+    CreateAccessKey: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.CreateAccessKeyRequest, _deploy_pb2.CreateAccessKeyResponse]
+    """CreateAccessKey makes a key for calling a project's apps. Its secret is in this answer and nowhere else.
+
+    It takes no idempotency key: a kept answer would keep the secret.
+
+    Errors:
+    - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or expires_at has passed.
+    """
+    DeleteAccessKey: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.DeleteAccessKeyRequest, _deploy_pb2.DeleteAccessKeyResponse]
+    """DeleteAccessKey revokes a key. Its row stays, revoked.
+
+    Errors:
+    - NOT_FOUND, ACCESS_KEY_NOT_FOUND: no key of this id is visible to the caller.
+    """
+    ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.ListAuditEventsRequest, _deploy_pb2.ListAuditEventsResponse]
+    """ListAuditEvents returns what was done to an app, newest first. It answers for a deleted one, too.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is, or was, visible to the caller.
     - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
     """
 
@@ -199,6 +304,62 @@ class DeployServiceAsyncStub(DeployServiceStub):
     Errors:
     - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
     """
+    ArchiveApp: _aio.UnaryUnaryMultiCallable[_deploy_pb2.ArchiveAppRequest, _deploy_pb2.ArchiveAppResponse]  # type: ignore[assignment]
+    """ArchiveApp leaves an app out of the lists and refuses deployments to it. What is live stays live. Twice is fine.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    """
+    UnarchiveApp: _aio.UnaryUnaryMultiCallable[_deploy_pb2.UnarchiveAppRequest, _deploy_pb2.UnarchiveAppResponse]  # type: ignore[assignment]
+    """UnarchiveApp takes an app back. Twice is fine.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    """
+    PlanDeploy: _aio.UnaryUnaryMultiCallable[_deploy_pb2.PlanDeployRequest, _deploy_pb2.PlanDeployResponse]  # type: ignore[assignment]
+    """PlanDeploy says what DeployApp with the same body would change, and why it might not work; nothing is changed.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+    - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version has never been live here and cannot be read now.
+    """
+    RollbackApp: _aio.UnaryUnaryMultiCallable[_deploy_pb2.RollbackAppRequest, _deploy_pb2.RollbackAppResponse]  # type: ignore[assignment]
+    """RollbackApp deploys again what was live before: version, runtime and configuration of an earlier deployment.
+
+    Without `deployment_id` it is the newest one older than the live one (than its source, if the live one is itself a
+    rollback, so that twice goes back two steps) that was live, succeeded and is not marked bad.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    - INVALID_ARGUMENT, DEPLOYMENT_NOT_FOUND: the app has no such deployment in that environment.
+    - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+    - FAILED_PRECONDITION, NOTHING_TO_ROLL_BACK_TO: there is no older one.
+    - FAILED_PRECONDITION, DEPLOYMENT_NEVER_LIVE: the deployment named was never live.
+    - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
+    - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
+    """
+    PromoteApp: _aio.UnaryUnaryMultiCallable[_deploy_pb2.PromoteAppRequest, _deploy_pb2.PromoteAppResponse]  # type: ignore[assignment]
+    """PromoteApp deploys what is live in one environment to the next: version, digest and runtime. The target keeps its
+    own configuration, and takes the source's when it has none.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+    - INVALID_ARGUMENT, SAME_ENVIRONMENT: source and target are the same.
+    - FAILED_PRECONDITION, NO_OTHER_ENVIRONMENT: the project has one environment, or the target is the first.
+    - FAILED_PRECONDITION, NOTHING_LIVE: nothing is live in the source.
+    - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
+    - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
+    """
+    MarkDeployment: _aio.UnaryUnaryMultiCallable[_deploy_pb2.MarkDeploymentRequest, _deploy_pb2.MarkDeploymentResponse]  # type: ignore[assignment]
+    """MarkDeployment says whether a deployment proved good or bad. A version whose newest mark in this app is bad is not
+    deployed to it again without `force`.
+
+    Errors:
+    - NOT_FOUND, DEPLOYMENT_NOT_FOUND: no deployment of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: health is neither good nor bad; note is too long.
+    """
     DeployApp: _aio.UnaryUnaryMultiCallable[_deploy_pb2.DeployAppRequest, _deploy_pb2.DeployAppResponse]  # type: ignore[assignment]
     """DeployApp pins a version, a runtime and a configuration in one environment of an app.
 
@@ -215,6 +376,9 @@ class DeployServiceAsyncStub(DeployServiceStub):
     - FAILED_PRECONDITION, WORKFLOW_NOT_RELEASED: the workflow is a draft and has no version.
     - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow.
     - FAILED_PRECONDITION, RUNTIME_DEPRECATED: the runtime is deprecated and not live here.
+    - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
+    - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
+    - ABORTED, PLAN_OUTDATED: something that the plan saw has moved since.
     - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version has never been live here and cannot be read now.
     """
     ListDeployments: _aio.UnaryUnaryMultiCallable[_deploy_pb2.ListDeploymentsRequest, _deploy_pb2.ListDeploymentsResponse]  # type: ignore[assignment]
@@ -241,6 +405,52 @@ class DeployServiceAsyncStub(DeployServiceStub):
     """ListRuntimes returns the runtimes that deployments can pin, the default first.
 
     Errors:
+    - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+    """
+    CreateRuntime: _aio.UnaryUnaryMultiCallable[_deploy_pb2.CreateRuntimeRequest, _deploy_pb2.CreateRuntimeResponse]  # type: ignore[assignment]
+    """CreateRuntime adds a runtime. It takes the role admin in an org.
+
+    Errors:
+    - ALREADY_EXISTS, RUNTIME_EXISTS: there is a runtime of this version.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+    """
+    UpdateRuntime: _aio.UnaryUnaryMultiCallable[_deploy_pb2.UpdateRuntimeRequest, _deploy_pb2.UpdateRuntimeResponse]  # type: ignore[assignment]
+    """UpdateRuntime changes the label, deprecates, or makes it the default. A version never changes. It takes the role
+    admin in an org.
+
+    Errors:
+    - NOT_FOUND, RUNTIME_NOT_FOUND: there is no runtime of this id.
+    - FAILED_PRECONDITION, RUNTIME_IS_DEFAULT: the default can neither be deprecated nor stop being it; make another one
+      the default.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+    """
+    ListAccessKeys: _aio.UnaryUnaryMultiCallable[_deploy_pb2.ListAccessKeysRequest, _deploy_pb2.ListAccessKeysResponse]  # type: ignore[assignment]
+    """ListAccessKeys returns the keys for calling a project's apps, newest first; previews only.
+
+    Errors:
+    - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+    """
+    CreateAccessKey: _aio.UnaryUnaryMultiCallable[_deploy_pb2.CreateAccessKeyRequest, _deploy_pb2.CreateAccessKeyResponse]  # type: ignore[assignment]
+    """CreateAccessKey makes a key for calling a project's apps. Its secret is in this answer and nowhere else.
+
+    It takes no idempotency key: a kept answer would keep the secret.
+
+    Errors:
+    - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or expires_at has passed.
+    """
+    DeleteAccessKey: _aio.UnaryUnaryMultiCallable[_deploy_pb2.DeleteAccessKeyRequest, _deploy_pb2.DeleteAccessKeyResponse]  # type: ignore[assignment]
+    """DeleteAccessKey revokes a key. Its row stays, revoked.
+
+    Errors:
+    - NOT_FOUND, ACCESS_KEY_NOT_FOUND: no key of this id is visible to the caller.
+    """
+    ListAuditEvents: _aio.UnaryUnaryMultiCallable[_deploy_pb2.ListAuditEventsRequest, _deploy_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
+    """ListAuditEvents returns what was done to an app, newest first. It answers for a deleted one, too.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is, or was, visible to the caller.
     - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
     """
 
@@ -336,6 +546,98 @@ class DeployServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ArchiveApp(
+        self,
+        request: _deploy_pb2.ArchiveAppRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.ArchiveAppResponse, _abc.Awaitable[_deploy_pb2.ArchiveAppResponse]]:
+        """ArchiveApp leaves an app out of the lists and refuses deployments to it. What is live stays live. Twice is fine.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveApp(
+        self,
+        request: _deploy_pb2.UnarchiveAppRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.UnarchiveAppResponse, _abc.Awaitable[_deploy_pb2.UnarchiveAppResponse]]:
+        """UnarchiveApp takes an app back. Twice is fine.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        """
+
+    @_abc_1.abstractmethod
+    def PlanDeploy(
+        self,
+        request: _deploy_pb2.PlanDeployRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.PlanDeployResponse, _abc.Awaitable[_deploy_pb2.PlanDeployResponse]]:
+        """PlanDeploy says what DeployApp with the same body would change, and why it might not work; nothing is changed.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+        - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version has never been live here and cannot be read now.
+        """
+
+    @_abc_1.abstractmethod
+    def RollbackApp(
+        self,
+        request: _deploy_pb2.RollbackAppRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.RollbackAppResponse, _abc.Awaitable[_deploy_pb2.RollbackAppResponse]]:
+        """RollbackApp deploys again what was live before: version, runtime and configuration of an earlier deployment.
+
+        Without `deployment_id` it is the newest one older than the live one (than its source, if the live one is itself a
+        rollback, so that twice goes back two steps) that was live, succeeded and is not marked bad.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        - INVALID_ARGUMENT, DEPLOYMENT_NOT_FOUND: the app has no such deployment in that environment.
+        - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+        - FAILED_PRECONDITION, NOTHING_TO_ROLL_BACK_TO: there is no older one.
+        - FAILED_PRECONDITION, DEPLOYMENT_NEVER_LIVE: the deployment named was never live.
+        - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
+        - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
+        """
+
+    @_abc_1.abstractmethod
+    def PromoteApp(
+        self,
+        request: _deploy_pb2.PromoteAppRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.PromoteAppResponse, _abc.Awaitable[_deploy_pb2.PromoteAppResponse]]:
+        """PromoteApp deploys what is live in one environment to the next: version, digest and runtime. The target keeps its
+        own configuration, and takes the source's when it has none.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+        - INVALID_ARGUMENT, SAME_ENVIRONMENT: source and target are the same.
+        - FAILED_PRECONDITION, NO_OTHER_ENVIRONMENT: the project has one environment, or the target is the first.
+        - FAILED_PRECONDITION, NOTHING_LIVE: nothing is live in the source.
+        - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
+        - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
+        """
+
+    @_abc_1.abstractmethod
+    def MarkDeployment(
+        self,
+        request: _deploy_pb2.MarkDeploymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.MarkDeploymentResponse, _abc.Awaitable[_deploy_pb2.MarkDeploymentResponse]]:
+        """MarkDeployment says whether a deployment proved good or bad. A version whose newest mark in this app is bad is not
+        deployed to it again without `force`.
+
+        Errors:
+        - NOT_FOUND, DEPLOYMENT_NOT_FOUND: no deployment of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: health is neither good nor bad; note is too long.
+        """
+
+    @_abc_1.abstractmethod
     def DeployApp(
         self,
         request: _deploy_pb2.DeployAppRequest,
@@ -356,6 +658,9 @@ class DeployServiceServicer(metaclass=_abc_1.ABCMeta):
         - FAILED_PRECONDITION, WORKFLOW_NOT_RELEASED: the workflow is a draft and has no version.
         - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow.
         - FAILED_PRECONDITION, RUNTIME_DEPRECATED: the runtime is deprecated and not live here.
+        - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
+        - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
+        - ABORTED, PLAN_OUTDATED: something that the plan saw has moved since.
         - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version has never been live here and cannot be read now.
         """
 
@@ -406,6 +711,88 @@ class DeployServiceServicer(metaclass=_abc_1.ABCMeta):
         """ListRuntimes returns the runtimes that deployments can pin, the default first.
 
         Errors:
+        - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateRuntime(
+        self,
+        request: _deploy_pb2.CreateRuntimeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.CreateRuntimeResponse, _abc.Awaitable[_deploy_pb2.CreateRuntimeResponse]]:
+        """CreateRuntime adds a runtime. It takes the role admin in an org.
+
+        Errors:
+        - ALREADY_EXISTS, RUNTIME_EXISTS: there is a runtime of this version.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateRuntime(
+        self,
+        request: _deploy_pb2.UpdateRuntimeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.UpdateRuntimeResponse, _abc.Awaitable[_deploy_pb2.UpdateRuntimeResponse]]:
+        """UpdateRuntime changes the label, deprecates, or makes it the default. A version never changes. It takes the role
+        admin in an org.
+
+        Errors:
+        - NOT_FOUND, RUNTIME_NOT_FOUND: there is no runtime of this id.
+        - FAILED_PRECONDITION, RUNTIME_IS_DEFAULT: the default can neither be deprecated nor stop being it; make another one
+          the default.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAccessKeys(
+        self,
+        request: _deploy_pb2.ListAccessKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.ListAccessKeysResponse, _abc.Awaitable[_deploy_pb2.ListAccessKeysResponse]]:
+        """ListAccessKeys returns the keys for calling a project's apps, newest first; previews only.
+
+        Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateAccessKey(
+        self,
+        request: _deploy_pb2.CreateAccessKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.CreateAccessKeyResponse, _abc.Awaitable[_deploy_pb2.CreateAccessKeyResponse]]:
+        """CreateAccessKey makes a key for calling a project's apps. Its secret is in this answer and nowhere else.
+
+        It takes no idempotency key: a kept answer would keep the secret.
+
+        Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or expires_at has passed.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteAccessKey(
+        self,
+        request: _deploy_pb2.DeleteAccessKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.DeleteAccessKeyResponse, _abc.Awaitable[_deploy_pb2.DeleteAccessKeyResponse]]:
+        """DeleteAccessKey revokes a key. Its row stays, revoked.
+
+        Errors:
+        - NOT_FOUND, ACCESS_KEY_NOT_FOUND: no key of this id is visible to the caller.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAuditEvents(
+        self,
+        request: _deploy_pb2.ListAuditEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.ListAuditEventsResponse, _abc.Awaitable[_deploy_pb2.ListAuditEventsResponse]]:
+        """ListAuditEvents returns what was done to an app, newest first. It answers for a deleted one, too.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is, or was, visible to the caller.
         - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
         """
 

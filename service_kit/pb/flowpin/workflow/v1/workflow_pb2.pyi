@@ -45,6 +45,30 @@ WORKFLOW_STATUS_RELEASED: WorkflowStatus.ValueType  # 2
 """At least one version."""
 Global___WorkflowStatus: _TypeAlias = WorkflowStatus  # noqa: Y015
 
+class _Severity:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SeverityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Severity.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SEVERITY_UNSPECIFIED: _Severity.ValueType  # 0
+    """Never sent."""
+    SEVERITY_ERROR: _Severity.ValueType  # 1
+    """The SDK cannot load it."""
+    SEVERITY_WARNING: _Severity.ValueType  # 2
+    """It loads; it may not be what was meant."""
+
+class Severity(_Severity, metaclass=_SeverityEnumTypeWrapper):
+    """Severity says what a problem keeps from working."""
+
+SEVERITY_UNSPECIFIED: Severity.ValueType  # 0
+"""Never sent."""
+SEVERITY_ERROR: Severity.ValueType  # 1
+"""The SDK cannot load it."""
+SEVERITY_WARNING: Severity.ValueType  # 2
+"""It loads; it may not be what was meant."""
+Global___Severity: _TypeAlias = Severity  # noqa: Y015
+
 @_typing.final
 class Json(_message.Message):
     """Json is a JSON document, kept byte for byte."""
@@ -732,12 +756,15 @@ class SaveWorkflowRequest(_message.Message):
     FLOW_UI_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    BASE_VERSION_ID_FIELD_NUMBER: _builtins.int
     workflow_id: _builtins.str
     """UUID."""
     description: _builtins.str
     """Of the version, up to 512 characters."""
     name: _builtins.str
     """Renames a draft; ignored on a released workflow."""
+    base_version_id: _builtins.str
+    """The version this save starts from, UUID; without it the last save wins."""
     @_builtins.property
     def flow(self) -> Global___Json:
         """The graph: an object with a non-empty list `nodes`."""
@@ -754,15 +781,20 @@ class SaveWorkflowRequest(_message.Message):
         flow_ui: Global___Json | None = ...,
         description: _builtins.str | None = ...,
         name: _builtins.str | None = ...,
+        base_version_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_name", b"_name", "description", b"description", "flow", b"flow", "flow_ui", b"flow_ui", "name", b"name"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_base_version_id", b"_base_version_id", "_description", b"_description", "_name", b"_name", "base_version_id", b"base_version_id", "description", b"description", "flow", b"flow", "flow_ui", b"flow_ui", "name", b"name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_name", b"_name", "description", b"description", "flow", b"flow", "flow_ui", b"flow_ui", "name", b"name", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_base_version_id", b"_base_version_id", "_description", b"_description", "_name", b"_name", "base_version_id", b"base_version_id", "description", b"description", "flow", b"flow", "flow_ui", b"flow_ui", "name", b"name", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__base_version_id: _TypeAlias = _typing.Literal["base_version_id"]  # noqa: Y015
+    _WhichOneofArgType__base_version_id: _TypeAlias = _typing.Literal["_base_version_id", b"_base_version_id"]  # noqa: Y015
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__base_version_id) -> _WhichOneofReturnType__base_version_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
     @_typing.overload
@@ -805,12 +837,15 @@ class ReleaseWorkflowRequest(_message.Message):
     FLOW_FIELD_NUMBER: _builtins.int
     FLOW_UI_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    BASE_VERSION_ID_FIELD_NUMBER: _builtins.int
     workflow_id: _builtins.str
     """UUID."""
     name: _builtins.str
     """A slug: ^[a-z0-9]([a-z0-9]|-[a-z0-9])*$, up to 128 characters."""
     description: _builtins.str
     """Of the version, up to 512 characters."""
+    base_version_id: _builtins.str
+    """The version this release starts from, UUID."""
     @_builtins.property
     def flow(self) -> Global___Json:
         """The graph: an object with a non-empty list `nodes`."""
@@ -827,16 +862,374 @@ class ReleaseWorkflowRequest(_message.Message):
         flow: Global___Json | None = ...,
         flow_ui: Global___Json | None = ...,
         description: _builtins.str | None = ...,
+        base_version_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "description", b"description", "flow", b"flow", "flow_ui", b"flow_ui"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_base_version_id", b"_base_version_id", "_description", b"_description", "base_version_id", b"base_version_id", "description", b"description", "flow", b"flow", "flow_ui", b"flow_ui"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "description", b"description", "flow", b"flow", "flow_ui", b"flow_ui", "name", b"name", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_base_version_id", b"_base_version_id", "_description", b"_description", "base_version_id", b"base_version_id", "description", b"description", "flow", b"flow", "flow_ui", b"flow_ui", "name", b"name", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__base_version_id: _TypeAlias = _typing.Literal["base_version_id"]  # noqa: Y015
+    _WhichOneofArgType__base_version_id: _TypeAlias = _typing.Literal["_base_version_id", b"_base_version_id"]  # noqa: Y015
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__base_version_id) -> _WhichOneofReturnType__base_version_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
 
 Global___ReleaseWorkflowRequest: _TypeAlias = ReleaseWorkflowRequest  # noqa: Y015
+
+@_typing.final
+class ForkWorkflowRequest(_message.Message):
+    """ForkWorkflowRequest says what to copy, and into what. A version, or flow and flow_ui, or neither: the latest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    WORKFLOW_VERSION_ID_FIELD_NUMBER: _builtins.int
+    FLOW_FIELD_NUMBER: _builtins.int
+    FLOW_UI_FIELD_NUMBER: _builtins.int
+    workflow_id: _builtins.str
+    """The source, UUID."""
+    name: _builtins.str
+    """A slug: ^[a-z0-9]([a-z0-9]|-[a-z0-9])*$, up to 128 characters."""
+    description: _builtins.str
+    """Up to 512 characters."""
+    project_id: _builtins.str
+    """Where the new workflow goes, UUID; the source's project unless given."""
+    workflow_version_id: _builtins.str
+    """The version to copy, UUID."""
+    @_builtins.property
+    def flow(self) -> Global___Json:
+        """An unsaved canvas: the graph."""
+
+    @_builtins.property
+    def flow_ui(self) -> Global___Json:
+        """An unsaved canvas: the layout."""
+
+    def __init__(
+        self,
+        *,
+        workflow_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        description: _builtins.str | None = ...,
+        project_id: _builtins.str | None = ...,
+        workflow_version_id: _builtins.str | None = ...,
+        flow: Global___Json | None = ...,
+        flow_ui: Global___Json | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_flow", b"_flow", "_flow_ui", b"_flow_ui", "_project_id", b"_project_id", "_workflow_version_id", b"_workflow_version_id", "description", b"description", "flow", b"flow", "flow_ui", b"flow_ui", "project_id", b"project_id", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_flow", b"_flow", "_flow_ui", b"_flow_ui", "_project_id", b"_project_id", "_workflow_version_id", b"_workflow_version_id", "description", b"description", "flow", b"flow", "flow_ui", b"flow_ui", "name", b"name", "project_id", b"project_id", "workflow_id", b"workflow_id", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__flow: _TypeAlias = _typing.Literal["flow"]  # noqa: Y015
+    _WhichOneofArgType__flow: _TypeAlias = _typing.Literal["_flow", b"_flow"]  # noqa: Y015
+    _WhichOneofReturnType__flow_ui: _TypeAlias = _typing.Literal["flow_ui"]  # noqa: Y015
+    _WhichOneofArgType__flow_ui: _TypeAlias = _typing.Literal["_flow_ui", b"_flow_ui"]  # noqa: Y015
+    _WhichOneofReturnType__project_id: _TypeAlias = _typing.Literal["project_id"]  # noqa: Y015
+    _WhichOneofArgType__project_id: _TypeAlias = _typing.Literal["_project_id", b"_project_id"]  # noqa: Y015
+    _WhichOneofReturnType__workflow_version_id: _TypeAlias = _typing.Literal["workflow_version_id"]  # noqa: Y015
+    _WhichOneofArgType__workflow_version_id: _TypeAlias = _typing.Literal["_workflow_version_id", b"_workflow_version_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__flow) -> _WhichOneofReturnType__flow | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__flow_ui) -> _WhichOneofReturnType__flow_ui | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__project_id) -> _WhichOneofReturnType__project_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__workflow_version_id) -> _WhichOneofReturnType__workflow_version_id | None: ...
+
+Global___ForkWorkflowRequest: _TypeAlias = ForkWorkflowRequest  # noqa: Y015
+
+@_typing.final
+class ForkWorkflowResponse(_message.Message):
+    """ForkWorkflowResponse holds the new workflow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___Workflow:
+        """With flow and flow_ui."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___Workflow | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForkWorkflowResponse: _TypeAlias = ForkWorkflowResponse  # noqa: Y015
+
+@_typing.final
+class ImportWorkflowRequest(_message.Message):
+    """ImportWorkflowRequest is a config.yaml to take in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
+    WORKFLOW_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project that will own it, UUID."""
+    name: _builtins.str
+    """A slug: ^[a-z0-9]([a-z0-9]|-[a-z0-9])*$, up to 128 characters."""
+    config: _builtins.str
+    """The text of the file."""
+    workflow: _builtins.str
+    """Which of the file's workflows; required when it holds several."""
+    description: _builtins.str
+    """Up to 512 characters."""
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        config: _builtins.str = ...,
+        workflow: _builtins.str | None = ...,
+        description: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_workflow", b"_workflow", "description", b"description", "workflow", b"workflow"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_workflow", b"_workflow", "config", b"config", "description", b"description", "name", b"name", "project_id", b"project_id", "workflow", b"workflow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__workflow: _TypeAlias = _typing.Literal["workflow"]  # noqa: Y015
+    _WhichOneofArgType__workflow: _TypeAlias = _typing.Literal["_workflow", b"_workflow"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__workflow) -> _WhichOneofReturnType__workflow | None: ...
+
+Global___ImportWorkflowRequest: _TypeAlias = ImportWorkflowRequest  # noqa: Y015
+
+@_typing.final
+class ImportWorkflowResponse(_message.Message):
+    """ImportWorkflowResponse holds the new draft."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___Workflow:
+        """With flow and flow_ui."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What was left out or changed, for people."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___Workflow | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportWorkflowResponse: _TypeAlias = ImportWorkflowResponse  # noqa: Y015
+
+@_typing.final
+class ValidateFlowRequest(_message.Message):
+    """ValidateFlowRequest is a canvas to check; nothing is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def flow(self) -> Global___Json:
+        """The graph."""
+
+    def __init__(
+        self,
+        *,
+        flow: Global___Json | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateFlowRequest: _TypeAlias = ValidateFlowRequest  # noqa: Y015
+
+@_typing.final
+class Problem(_message.Message):
+    """Problem is one thing wrong with a flow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Where, such as flow.nodes[2].depends[0].node."""
+    message: _builtins.str
+    """What, for people."""
+    severity: Global___Severity.ValueType
+    """How bad."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        message: _builtins.str = ...,
+        severity: Global___Severity.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "path", b"path", "severity", b"severity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Problem: _TypeAlias = Problem  # noqa: Y015
+
+@_typing.final
+class Validation(_message.Message):
+    """Validation is what is wrong with a flow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALID_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    valid: _builtins.bool
+    """Whether there are no errors; warnings do not count."""
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___Problem]:
+        """Errors first, each kind in the order of the flow."""
+
+    def __init__(
+        self,
+        *,
+        valid: _builtins.bool = ...,
+        problems: _abc.Iterable[Global___Problem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["problems", b"problems", "valid", b"valid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Validation: _TypeAlias = Validation  # noqa: Y015
+
+@_typing.final
+class ValidateFlowResponse(_message.Message):
+    """ValidateFlowResponse holds the result."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___Validation:
+        """The result."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___Validation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateFlowResponse: _TypeAlias = ValidateFlowResponse  # noqa: Y015
+
+@_typing.final
+class NodeType(_message.Message):
+    """NodeType is a type of node that a flow may hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    type: _builtins.str
+    """The dotted name of the SDK's class, such as dynamiq.nodes.llms.OpenAI."""
+    group: _builtins.str
+    """What it belongs to, such as llms."""
+    name: _builtins.str
+    """The last part of the dotted name."""
+    def __init__(
+        self,
+        *,
+        type: _builtins.str = ...,
+        group: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "name", b"name", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeType: _TypeAlias = NodeType  # noqa: Y015
+
+@_typing.final
+class ListNodeTypesRequest(_message.Message):
+    """ListNodeTypesRequest may ask for one group."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    group: _builtins.str
+    """Only this group."""
+    def __init__(
+        self,
+        *,
+        group: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_group", b"_group", "group", b"group"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_group", b"_group", "group", b"group"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__group: _TypeAlias = _typing.Literal["group"]  # noqa: Y015
+    _WhichOneofArgType__group: _TypeAlias = _typing.Literal["_group", b"_group"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__group) -> _WhichOneofReturnType__group | None: ...
+
+Global___ListNodeTypesRequest: _TypeAlias = ListNodeTypesRequest  # noqa: Y015
+
+@_typing.final
+class ListNodeTypesResponse(_message.Message):
+    """ListNodeTypesResponse holds them all; there are no pages."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeType]:
+        """By group, then by name."""
+
+    def __init__(
+        self,
+        *,
+        data: _abc.Iterable[Global___NodeType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListNodeTypesResponse: _TypeAlias = ListNodeTypesResponse  # noqa: Y015
 
 @_typing.final
 class ReleaseWorkflowResponse(_message.Message):
@@ -924,6 +1317,7 @@ class ListVersionsRequest(_message.Message):
     PAGE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     SORT_FIELD_NUMBER: _builtins.int
+    INCLUDE_ARCHIVED_FIELD_NUMBER: _builtins.int
     workflow_id: _builtins.str
     """UUID."""
     page: _builtins.int
@@ -932,6 +1326,8 @@ class ListVersionsRequest(_message.Message):
     """1 to 500; 25 unless given."""
     sort: _builtins.str
     """`version` or `-version`; `created_at` means the same order. `-version` unless given."""
+    include_archived: _builtins.bool
+    """The archived ones as well."""
     def __init__(
         self,
         *,
@@ -939,17 +1335,22 @@ class ListVersionsRequest(_message.Message):
         page: _builtins.int | None = ...,
         page_size: _builtins.int | None = ...,
         sort: _builtins.str | None = ...,
+        include_archived: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "_page_size", b"_page_size", "_sort", b"_sort", "page", b"page", "page_size", b"page_size", "sort", b"sort"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_include_archived", b"_include_archived", "_page", b"_page", "_page_size", b"_page_size", "_sort", b"_sort", "include_archived", b"include_archived", "page", b"page", "page_size", b"page_size", "sort", b"sort"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "_page_size", b"_page_size", "_sort", b"_sort", "page", b"page", "page_size", b"page_size", "sort", b"sort", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_include_archived", b"_include_archived", "_page", b"_page", "_page_size", b"_page_size", "_sort", b"_sort", "include_archived", b"include_archived", "page", b"page", "page_size", b"page_size", "sort", b"sort", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__include_archived: _TypeAlias = _typing.Literal["include_archived"]  # noqa: Y015
+    _WhichOneofArgType__include_archived: _TypeAlias = _typing.Literal["_include_archived", b"_include_archived"]  # noqa: Y015
     _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
     _WhichOneofArgType__page: _TypeAlias = _typing.Literal["_page", b"_page"]  # noqa: Y015
     _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
     _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
     _WhichOneofReturnType__sort: _TypeAlias = _typing.Literal["sort"]  # noqa: Y015
     _WhichOneofArgType__sort: _TypeAlias = _typing.Literal["_sort", b"_sort"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__include_archived) -> _WhichOneofReturnType__include_archived | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__page) -> _WhichOneofReturnType__page | None: ...
     @_typing.overload
@@ -1138,6 +1539,573 @@ class UnarchiveVersionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UnarchiveVersionResponse: _TypeAlias = UnarchiveVersionResponse  # noqa: Y015
+
+@_typing.final
+class DeleteVersionRequest(_message.Message):
+    """DeleteVersionRequest names the version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    workflow_id: _builtins.str
+    """UUID."""
+    version: _builtins.str
+    """An id (UUID), `latest`, or a number."""
+    def __init__(
+        self,
+        *,
+        workflow_id: _builtins.str = ...,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version", "workflow_id", b"workflow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteVersionRequest: _TypeAlias = DeleteVersionRequest  # noqa: Y015
+
+@_typing.final
+class DeleteVersionResponse(_message.Message):
+    """DeleteVersionResponse confirms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """"deleted"."""
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteVersionResponse: _TypeAlias = DeleteVersionResponse  # noqa: Y015
+
+@_typing.final
+class RestoreVersionRequest(_message.Message):
+    """RestoreVersionRequest names the version to copy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    workflow_id: _builtins.str
+    """UUID."""
+    version: _builtins.str
+    """An id (UUID), `latest`, or a number."""
+    description: _builtins.str
+    """Of the new version, up to 512 characters; "Restored from v<number>." unless given."""
+    def __init__(
+        self,
+        *,
+        workflow_id: _builtins.str = ...,
+        version: _builtins.str = ...,
+        description: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "description", b"description"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "description", b"description", "version", b"version", "workflow_id", b"workflow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+
+Global___RestoreVersionRequest: _TypeAlias = RestoreVersionRequest  # noqa: Y015
+
+@_typing.final
+class RestoreVersionResponse(_message.Message):
+    """RestoreVersionResponse holds the new version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___Version:
+        """Without flow and flow_ui."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___Version | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreVersionResponse: _TypeAlias = RestoreVersionResponse  # noqa: Y015
+
+@_typing.final
+class DiffVersionsRequest(_message.Message):
+    """DiffVersionsRequest names the two versions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    OTHER_FIELD_NUMBER: _builtins.int
+    workflow_id: _builtins.str
+    """UUID."""
+    version: _builtins.str
+    """From this one: an id (UUID), `latest`, or a number."""
+    other: _builtins.str
+    """To this one: an id (UUID), `latest`, or a number."""
+    def __init__(
+        self,
+        *,
+        workflow_id: _builtins.str = ...,
+        version: _builtins.str = ...,
+        other: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["other", b"other", "version", b"version", "workflow_id", b"workflow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffVersionsRequest: _TypeAlias = DiffVersionsRequest  # noqa: Y015
+
+@_typing.final
+class ValueChange(_message.Message):
+    """ValueChange is a value that differs between two states of a node."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Within the node, such as input_transformer.selector.price or expressions[0].key."""
+    @_builtins.property
+    def before(self) -> Global___Json:
+        """Unset when it was not there."""
+
+    @_builtins.property
+    def after(self) -> Global___Json:
+        """Unset when it is no longer there."""
+
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        before: Global___Json | None = ...,
+        after: Global___Json | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_before", b"_before", "after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_before", b"_before", "after", b"after", "before", b"before", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after: _TypeAlias = _typing.Literal["after"]  # noqa: Y015
+    _WhichOneofArgType__after: _TypeAlias = _typing.Literal["_after", b"_after"]  # noqa: Y015
+    _WhichOneofReturnType__before: _TypeAlias = _typing.Literal["before"]  # noqa: Y015
+    _WhichOneofArgType__before: _TypeAlias = _typing.Literal["_before", b"_before"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after) -> _WhichOneofReturnType__after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__before) -> _WhichOneofReturnType__before | None: ...
+
+Global___ValueChange: _TypeAlias = ValueChange  # noqa: Y015
+
+@_typing.final
+class NodeChange(_message.Message):
+    """NodeChange is a node that both versions have, and what differs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its id."""
+    type: _builtins.str
+    """Its type in the newer state."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValueChange]:
+        """In the order of the paths."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        type: _builtins.str = ...,
+        changes: _abc.Iterable[Global___ValueChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "id", b"id", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeChange: _TypeAlias = NodeChange  # noqa: Y015
+
+@_typing.final
+class NodeRef(_message.Message):
+    """NodeRef is a node that only one version has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its id."""
+    type: _builtins.str
+    """Its type."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        type: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeRef: _TypeAlias = NodeRef  # noqa: Y015
+
+@_typing.final
+class NodeDiff(_message.Message):
+    """NodeDiff is what differs in the nodes. Edges are compared apart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDED_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def added(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeRef]:
+        """Only in the second version."""
+
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeRef]:
+        """Only in the first version."""
+
+    @_builtins.property
+    def changed(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeChange]:
+        """In both, and not the same."""
+
+    def __init__(
+        self,
+        *,
+        added: _abc.Iterable[Global___NodeRef] | None = ...,
+        removed: _abc.Iterable[Global___NodeRef] | None = ...,
+        changed: _abc.Iterable[Global___NodeChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "changed", b"changed", "removed", b"removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeDiff: _TypeAlias = NodeDiff  # noqa: Y015
+
+@_typing.final
+class Edge(_message.Message):
+    """Edge says that a node waits for another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    OPTION_FIELD_NUMBER: _builtins.int
+    to: _builtins.str
+    """The node that waits."""
+    option: _builtins.str
+    """The choice it depends on."""
+    def __init__(
+        self,
+        *,
+        to: _builtins.str = ...,
+        option: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_option", b"_option", "option", b"option"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_option", b"_option", "from", b"from", "option", b"option", "to", b"to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__option: _TypeAlias = _typing.Literal["option"]  # noqa: Y015
+    _WhichOneofArgType__option: _TypeAlias = _typing.Literal["_option", b"_option"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__option) -> _WhichOneofReturnType__option | None: ...
+
+Global___Edge: _TypeAlias = Edge  # noqa: Y015
+
+@_typing.final
+class EdgeDiff(_message.Message):
+    """EdgeDiff is what differs in the edges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDED_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def added(self) -> _containers.RepeatedCompositeFieldContainer[Global___Edge]:
+        """Only in the second version."""
+
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedCompositeFieldContainer[Global___Edge]:
+        """Only in the first version."""
+
+    def __init__(
+        self,
+        *,
+        added: _abc.Iterable[Global___Edge] | None = ...,
+        removed: _abc.Iterable[Global___Edge] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "removed", b"removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EdgeDiff: _TypeAlias = EdgeDiff  # noqa: Y015
+
+@_typing.final
+class Diff(_message.Message):
+    """Diff is what differs between two versions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: _builtins.int
+    EDGES_FIELD_NUMBER: _builtins.int
+    FLOW_FIELD_NUMBER: _builtins.int
+    LAYOUT_CHANGED_FIELD_NUMBER: _builtins.int
+    layout_changed: _builtins.bool
+    """Whether flow_ui differs in more than white space and key order."""
+    @_builtins.property
+    def nodes(self) -> Global___NodeDiff:
+        """Node by node."""
+
+    @_builtins.property
+    def edges(self) -> Global___EdgeDiff:
+        """Edge by edge."""
+
+    @_builtins.property
+    def flow(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValueChange]:
+        """Values of the flow itself, outside its nodes."""
+
+    def __init__(
+        self,
+        *,
+        nodes: Global___NodeDiff | None = ...,
+        edges: Global___EdgeDiff | None = ...,
+        flow: _abc.Iterable[Global___ValueChange] | None = ...,
+        layout_changed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["edges", b"edges", "nodes", b"nodes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edges", b"edges", "flow", b"flow", "layout_changed", b"layout_changed", "nodes", b"nodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Diff: _TypeAlias = Diff  # noqa: Y015
+
+@_typing.final
+class DiffVersionsResponse(_message.Message):
+    """DiffVersionsResponse holds the comparison."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___Diff:
+        """The comparison."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___Diff | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffVersionsResponse: _TypeAlias = DiffVersionsResponse  # noqa: Y015
+
+@_typing.final
+class ExportVersionRequest(_message.Message):
+    """ExportVersionRequest names the version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    workflow_id: _builtins.str
+    """UUID."""
+    version: _builtins.str
+    """An id (UUID), `latest`, or a number."""
+    def __init__(
+        self,
+        *,
+        workflow_id: _builtins.str = ...,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version", "workflow_id", b"workflow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportVersionRequest: _TypeAlias = ExportVersionRequest  # noqa: Y015
+
+@_typing.final
+class ExportVersionResponse(_message.Message):
+    """ExportVersionResponse is a download."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> _httpbody_pb2.HttpBody:
+        """A ZIP of config.yaml and main.py, application/octet-stream."""
+
+    def __init__(
+        self,
+        *,
+        data: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportVersionResponse: _TypeAlias = ExportVersionResponse  # noqa: Y015
+
+@_typing.final
+class AuditEvent(_message.Message):
+    """AuditEvent says who did what, when, in which request. It is written in the transaction of the change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    TARGET_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_NAME_FIELD_NUMBER: _builtins.int
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """UUID."""
+    action: _builtins.str
+    """What was done: the RPC's name, such as SaveWorkflow."""
+    target_id: _builtins.str
+    """The thing it was done to, such as a version, UUID."""
+    actor_id: _builtins.str
+    """The user, UUID."""
+    actor_name: _builtins.str
+    """The user's name at the time."""
+    token_id: _builtins.str
+    """Which of the user's tokens."""
+    request_id: _builtins.str
+    """The request, as in the logs."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def details(self) -> Global___Json:
+        """What else is worth knowing, such as a version's number: a JSON object of strings."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        action: _builtins.str = ...,
+        target_id: _builtins.str = ...,
+        actor_id: _builtins.str = ...,
+        actor_name: _builtins.str = ...,
+        token_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        details: Global___Json | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "details", b"details"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor_id", b"actor_id", "actor_name", b"actor_name", "created_at", b"created_at", "details", b"details", "id", b"id", "request_id", b"request_id", "target_id", b"target_id", "token_id", b"token_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditEvent: _TypeAlias = AuditEvent  # noqa: Y015
+
+@_typing.final
+class ListAuditEventsRequest(_message.Message):
+    """ListAuditEventsRequest asks for one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    workflow_id: _builtins.str
+    """UUID."""
+    page: _builtins.int
+    """From 1; 1 unless given."""
+    page_size: _builtins.int
+    """1 to 500; 25 unless given."""
+    def __init__(
+        self,
+        *,
+        workflow_id: _builtins.str = ...,
+        page: _builtins.int | None = ...,
+        page_size: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "_page_size", b"_page_size", "page", b"page", "page_size", b"page_size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "_page_size", b"_page_size", "page", b"page", "page_size", b"page_size", "workflow_id", b"workflow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
+    _WhichOneofArgType__page: _TypeAlias = _typing.Literal["_page", b"_page"]  # noqa: Y015
+    _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
+    _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page) -> _WhichOneofReturnType__page | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_size) -> _WhichOneofReturnType__page_size | None: ...
+
+Global___ListAuditEventsRequest: _TypeAlias = ListAuditEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListAuditEventsResponse(_message.Message):
+    """ListAuditEventsResponse holds one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    PAGINATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditEvent]:
+        """The page, newest first."""
+
+    @_builtins.property
+    def pagination(self) -> Global___Pagination:
+        """Where it stands."""
+
+    def __init__(
+        self,
+        *,
+        data: _abc.Iterable[Global___AuditEvent] | None = ...,
+        pagination: Global___Pagination | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pagination", b"pagination"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "pagination", b"pagination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditEventsResponse: _TypeAlias = ListAuditEventsResponse  # noqa: Y015
 
 @_typing.final
 class ResolveVersionRequest(_message.Message):

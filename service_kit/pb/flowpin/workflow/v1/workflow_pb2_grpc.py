@@ -85,6 +85,26 @@ class WorkflowServiceStub:
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ReleaseWorkflowRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ReleaseWorkflowResponse.FromString,
                 _registered_method=True)
+        self.ForkWorkflow = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/ForkWorkflow',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ForkWorkflowRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ForkWorkflowResponse.FromString,
+                _registered_method=True)
+        self.ImportWorkflow = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/ImportWorkflow',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ImportWorkflowRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ImportWorkflowResponse.FromString,
+                _registered_method=True)
+        self.ValidateFlow = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/ValidateFlow',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ValidateFlowRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ValidateFlowResponse.FromString,
+                _registered_method=True)
+        self.ListNodeTypes = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/ListNodeTypes',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListNodeTypesRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListNodeTypesResponse.FromString,
+                _registered_method=True)
         self.ExportWorkflow = channel.unary_unary(
                 '/flowpin.workflow.v1.WorkflowService/ExportWorkflow',
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportWorkflowRequest.SerializeToString,
@@ -109,6 +129,31 @@ class WorkflowServiceStub:
                 '/flowpin.workflow.v1.WorkflowService/UnarchiveVersion',
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.UnarchiveVersionRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.UnarchiveVersionResponse.FromString,
+                _registered_method=True)
+        self.DeleteVersion = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/DeleteVersion',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DeleteVersionRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DeleteVersionResponse.FromString,
+                _registered_method=True)
+        self.RestoreVersion = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/RestoreVersion',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RestoreVersionRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RestoreVersionResponse.FromString,
+                _registered_method=True)
+        self.DiffVersions = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/DiffVersions',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DiffVersionsRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DiffVersionsResponse.FromString,
+                _registered_method=True)
+        self.ExportVersion = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/ExportVersion',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportVersionRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportVersionResponse.FromString,
+                _registered_method=True)
+        self.ListAuditEvents = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/ListAuditEvents',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListAuditEventsRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListAuditEventsResponse.FromString,
                 _registered_method=True)
         self.ResolveVersion = channel.unary_unary(
                 '/flowpin.workflow.v1.WorkflowService/ResolveVersion',
@@ -196,10 +241,14 @@ class WorkflowServiceServicer:
     def SaveWorkflow(self, request, context):
         """SaveWorkflow appends the next version and makes it the latest.
 
-        Saving a draft also releases it.
+        Saving a draft also releases it. With `base_version_id`, or the metadata `if-match` with a workflow's etag, it
+        appends only when nobody has saved since; content that is the latest already is never in conflict.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - ABORTED, VERSION_CONFLICT: another version was saved since the base. The details name it, its author and time,
+        and in `nodes` the ids of the nodes that both sides changed.
+        - INVALID_ARGUMENT, BASE_NOT_FOUND: the workflow has no version with the id base_version_id.
         - INVALID_ARGUMENT, INVALID_REQUEST: description, or a draft's name, breaks its rule.
         - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
@@ -217,9 +266,60 @@ class WorkflowServiceServicer:
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - FAILED_PRECONDITION, WORKFLOW_NOT_DRAFT: the workflow is released already.
+        - ABORTED, VERSION_CONFLICT: as for SaveWorkflow.
+        - INVALID_ARGUMENT, BASE_NOT_FOUND: as for SaveWorkflow.
         - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
         - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForkWorkflow(self, request, context):
+        """ForkWorkflow makes a workflow of its own, released at version 1, from a version or from an unsaved canvas.
+
+        It remembers nothing of the source's versions, and the source is untouched. The source may be a draft, and the
+        canvas of a draft is what is forked when neither a version nor a flow is given.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, VERSION_NOT_FOUND: the workflow has no such version.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule; a version and a flow are both given.
+        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+        - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportWorkflow(self, request, context):
+        """ImportWorkflow makes a draft, its canvas laid out, from the text of an SDK's config.yaml.
+
+        Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
+        - INVALID_ARGUMENT, INVALID_CONFIG: config is no config.yaml; the problem is named with its path.
+        - INVALID_ARGUMENT, SEVERAL_WORKFLOWS: config holds several workflows and none, or an unknown one, was picked.
+        - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config is over its limits of size, depth or aliases.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ValidateFlow(self, request, context):
+        """ValidateFlow lists what is wrong with a canvas: errors, which the SDK cannot load, and warnings.
+
+        Errors:
+        - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListNodeTypes(self, request, context):
+        """ListNodeTypes returns the node types that the SDK has, all of them in one answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -285,6 +385,67 @@ class WorkflowServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteVersion(self, request, context):
+        """DeleteVersion hides a version for good. Its number is never used again; a deployment that pins it keeps working.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+        - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be deleted.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreVersion(self, request, context):
+        """RestoreVersion appends the next version with the content of an older one; history is never rewritten.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffVersions(self, request, context):
+        """DiffVersions compares two versions of a workflow node by node and edge by edge, from `version` to `other`.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a version is neither a UUID, nor `latest`, nor a number from 1.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportVersion(self, request, context):
+        """ExportVersion packs a version as ExportWorkflow packs a canvas; the config.yaml names the version.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAuditEvents(self, request, context):
+        """ListAuditEvents returns what was done to a workflow, newest first. It answers for a deleted one, too.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is, or was, visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ResolveVersion(self, request, context):
         """ResolveVersion returns all that a deployment pins, in one answer. For other services: it has no REST face.
 
@@ -336,6 +497,26 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ReleaseWorkflowRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ReleaseWorkflowResponse.SerializeToString,
             ),
+            'ForkWorkflow': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForkWorkflow,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ForkWorkflowRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ForkWorkflowResponse.SerializeToString,
+            ),
+            'ImportWorkflow': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportWorkflow,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ImportWorkflowRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ImportWorkflowResponse.SerializeToString,
+            ),
+            'ValidateFlow': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidateFlow,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ValidateFlowRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ValidateFlowResponse.SerializeToString,
+            ),
+            'ListNodeTypes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNodeTypes,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListNodeTypesRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListNodeTypesResponse.SerializeToString,
+            ),
             'ExportWorkflow': grpc.unary_unary_rpc_method_handler(
                     servicer.ExportWorkflow,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportWorkflowRequest.FromString,
@@ -360,6 +541,31 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     servicer.UnarchiveVersion,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.UnarchiveVersionRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.UnarchiveVersionResponse.SerializeToString,
+            ),
+            'DeleteVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteVersion,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DeleteVersionRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DeleteVersionResponse.SerializeToString,
+            ),
+            'RestoreVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreVersion,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RestoreVersionRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RestoreVersionResponse.SerializeToString,
+            ),
+            'DiffVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffVersions,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DiffVersionsRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DiffVersionsResponse.SerializeToString,
+            ),
+            'ExportVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportVersion,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportVersionRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportVersionResponse.SerializeToString,
+            ),
+            'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEvents,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListAuditEventsRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListAuditEventsResponse.SerializeToString,
             ),
             'ResolveVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.ResolveVersion,
@@ -583,6 +789,114 @@ class WorkflowService:
             _registered_method=True)
 
     @staticmethod
+    def ForkWorkflow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/ForkWorkflow',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ForkWorkflowRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ForkWorkflowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportWorkflow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/ImportWorkflow',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ImportWorkflowRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ImportWorkflowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidateFlow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/ValidateFlow',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ValidateFlowRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ValidateFlowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNodeTypes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/ListNodeTypes',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListNodeTypesRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListNodeTypesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ExportWorkflow(request,
             target,
             options=(),
@@ -707,6 +1021,141 @@ class WorkflowService:
             '/flowpin.workflow.v1.WorkflowService/UnarchiveVersion',
             service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.UnarchiveVersionRequest.SerializeToString,
             service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.UnarchiveVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/DeleteVersion',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DeleteVersionRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DeleteVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/RestoreVersion',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RestoreVersionRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RestoreVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/DiffVersions',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DiffVersionsRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DiffVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/ExportVersion',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportVersionRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/ListAuditEvents',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListAuditEventsRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListAuditEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

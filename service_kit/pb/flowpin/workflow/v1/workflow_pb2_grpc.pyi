@@ -89,10 +89,14 @@ class WorkflowServiceStub:
     SaveWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.SaveWorkflowRequest, _workflow_pb2.SaveWorkflowResponse]
     """SaveWorkflow appends the next version and makes it the latest.
 
-    Saving a draft also releases it.
+    Saving a draft also releases it. With `base_version_id`, or the metadata `if-match` with a workflow's etag, it
+    appends only when nobody has saved since; content that is the latest already is never in conflict.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - ABORTED, VERSION_CONFLICT: another version was saved since the base. The details name it, its author and time,
+      and in `nodes` the ids of the nodes that both sides changed.
+    - INVALID_ARGUMENT, BASE_NOT_FOUND: the workflow has no version with the id base_version_id.
     - INVALID_ARGUMENT, INVALID_REQUEST: description, or a draft's name, breaks its rule.
     - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
@@ -106,10 +110,44 @@ class WorkflowServiceStub:
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - FAILED_PRECONDITION, WORKFLOW_NOT_DRAFT: the workflow is released already.
+    - ABORTED, VERSION_CONFLICT: as for SaveWorkflow.
+    - INVALID_ARGUMENT, BASE_NOT_FOUND: as for SaveWorkflow.
     - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
     - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
     """
+    ForkWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ForkWorkflowRequest, _workflow_pb2.ForkWorkflowResponse]
+    """ForkWorkflow makes a workflow of its own, released at version 1, from a version or from an unsaved canvas.
+
+    It remembers nothing of the source's versions, and the source is untouched. The source may be a draft, and the
+    canvas of a draft is what is forked when neither a version nor a flow is given.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+    - INVALID_ARGUMENT, VERSION_NOT_FOUND: the workflow has no such version.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule; a version and a flow are both given.
+    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+    - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+    """
+    ImportWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ImportWorkflowRequest, _workflow_pb2.ImportWorkflowResponse]
+    """ImportWorkflow makes a draft, its canvas laid out, from the text of an SDK's config.yaml.
+
+    Errors:
+    - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
+    - INVALID_ARGUMENT, INVALID_CONFIG: config is no config.yaml; the problem is named with its path.
+    - INVALID_ARGUMENT, SEVERAL_WORKFLOWS: config holds several workflows and none, or an unknown one, was picked.
+    - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config is over its limits of size, depth or aliases.
+    """
+    ValidateFlow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ValidateFlowRequest, _workflow_pb2.ValidateFlowResponse]
+    """ValidateFlow lists what is wrong with a canvas: errors, which the SDK cannot load, and warnings.
+
+    Errors:
+    - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+    """
+    ListNodeTypes: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListNodeTypesRequest, _workflow_pb2.ListNodeTypesResponse]
+    """ListNodeTypes returns the node types that the SDK has, all of them in one answer."""
     ExportWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ExportWorkflowRequest, _workflow_pb2.ExportWorkflowResponse]
     """ExportWorkflow packs a canvas into a ZIP of config.yaml and main.py, which the Dynamiq SDK loads and runs.
 
@@ -149,6 +187,47 @@ class WorkflowServiceStub:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
     - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    """
+    DeleteVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.DeleteVersionRequest, _workflow_pb2.DeleteVersionResponse]
+    """DeleteVersion hides a version for good. Its number is never used again; a deployment that pins it keeps working.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+    - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be deleted.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    """
+    RestoreVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.RestoreVersionRequest, _workflow_pb2.RestoreVersionResponse]
+    """RestoreVersion appends the next version with the content of an older one; history is never rewritten.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    """
+    DiffVersions: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.DiffVersionsRequest, _workflow_pb2.DiffVersionsResponse]
+    """DiffVersions compares two versions of a workflow node by node and edge by edge, from `version` to `other`.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a version is neither a UUID, nor `latest`, nor a number from 1.
+    """
+    ExportVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ExportVersionRequest, _workflow_pb2.ExportVersionResponse]
+    """ExportVersion packs a version as ExportWorkflow packs a canvas; the config.yaml names the version.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    """
+    ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListAuditEventsRequest, _workflow_pb2.ListAuditEventsResponse]
+    """ListAuditEvents returns what was done to a workflow, newest first. It answers for a deleted one, too.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is, or was, visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
     """
     ResolveVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ResolveVersionRequest, _workflow_pb2.ResolveVersionResponse]
     """ResolveVersion returns all that a deployment pins, in one answer. For other services: it has no REST face.
@@ -221,10 +300,14 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     SaveWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.SaveWorkflowRequest, _workflow_pb2.SaveWorkflowResponse]  # type: ignore[assignment]
     """SaveWorkflow appends the next version and makes it the latest.
 
-    Saving a draft also releases it.
+    Saving a draft also releases it. With `base_version_id`, or the metadata `if-match` with a workflow's etag, it
+    appends only when nobody has saved since; content that is the latest already is never in conflict.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - ABORTED, VERSION_CONFLICT: another version was saved since the base. The details name it, its author and time,
+      and in `nodes` the ids of the nodes that both sides changed.
+    - INVALID_ARGUMENT, BASE_NOT_FOUND: the workflow has no version with the id base_version_id.
     - INVALID_ARGUMENT, INVALID_REQUEST: description, or a draft's name, breaks its rule.
     - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
@@ -238,10 +321,44 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - FAILED_PRECONDITION, WORKFLOW_NOT_DRAFT: the workflow is released already.
+    - ABORTED, VERSION_CONFLICT: as for SaveWorkflow.
+    - INVALID_ARGUMENT, BASE_NOT_FOUND: as for SaveWorkflow.
     - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
     - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
     """
+    ForkWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ForkWorkflowRequest, _workflow_pb2.ForkWorkflowResponse]  # type: ignore[assignment]
+    """ForkWorkflow makes a workflow of its own, released at version 1, from a version or from an unsaved canvas.
+
+    It remembers nothing of the source's versions, and the source is untouched. The source may be a draft, and the
+    canvas of a draft is what is forked when neither a version nor a flow is given.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+    - INVALID_ARGUMENT, VERSION_NOT_FOUND: the workflow has no such version.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule; a version and a flow are both given.
+    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+    - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+    """
+    ImportWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ImportWorkflowRequest, _workflow_pb2.ImportWorkflowResponse]  # type: ignore[assignment]
+    """ImportWorkflow makes a draft, its canvas laid out, from the text of an SDK's config.yaml.
+
+    Errors:
+    - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
+    - INVALID_ARGUMENT, INVALID_CONFIG: config is no config.yaml; the problem is named with its path.
+    - INVALID_ARGUMENT, SEVERAL_WORKFLOWS: config holds several workflows and none, or an unknown one, was picked.
+    - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config is over its limits of size, depth or aliases.
+    """
+    ValidateFlow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ValidateFlowRequest, _workflow_pb2.ValidateFlowResponse]  # type: ignore[assignment]
+    """ValidateFlow lists what is wrong with a canvas: errors, which the SDK cannot load, and warnings.
+
+    Errors:
+    - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+    """
+    ListNodeTypes: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListNodeTypesRequest, _workflow_pb2.ListNodeTypesResponse]  # type: ignore[assignment]
+    """ListNodeTypes returns the node types that the SDK has, all of them in one answer."""
     ExportWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ExportWorkflowRequest, _workflow_pb2.ExportWorkflowResponse]  # type: ignore[assignment]
     """ExportWorkflow packs a canvas into a ZIP of config.yaml and main.py, which the Dynamiq SDK loads and runs.
 
@@ -281,6 +398,47 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
     - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    """
+    DeleteVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.DeleteVersionRequest, _workflow_pb2.DeleteVersionResponse]  # type: ignore[assignment]
+    """DeleteVersion hides a version for good. Its number is never used again; a deployment that pins it keeps working.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+    - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be deleted.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    """
+    RestoreVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.RestoreVersionRequest, _workflow_pb2.RestoreVersionResponse]  # type: ignore[assignment]
+    """RestoreVersion appends the next version with the content of an older one; history is never rewritten.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    """
+    DiffVersions: _aio.UnaryUnaryMultiCallable[_workflow_pb2.DiffVersionsRequest, _workflow_pb2.DiffVersionsResponse]  # type: ignore[assignment]
+    """DiffVersions compares two versions of a workflow node by node and edge by edge, from `version` to `other`.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a version is neither a UUID, nor `latest`, nor a number from 1.
+    """
+    ExportVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ExportVersionRequest, _workflow_pb2.ExportVersionResponse]  # type: ignore[assignment]
+    """ExportVersion packs a version as ExportWorkflow packs a canvas; the config.yaml names the version.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    """
+    ListAuditEvents: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListAuditEventsRequest, _workflow_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
+    """ListAuditEvents returns what was done to a workflow, newest first. It answers for a deleted one, too.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is, or was, visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
     """
     ResolveVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ResolveVersionRequest, _workflow_pb2.ResolveVersionResponse]  # type: ignore[assignment]
     """ResolveVersion returns all that a deployment pins, in one answer. For other services: it has no REST face.
@@ -386,10 +544,14 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_workflow_pb2.SaveWorkflowResponse, _abc.Awaitable[_workflow_pb2.SaveWorkflowResponse]]:
         """SaveWorkflow appends the next version and makes it the latest.
 
-        Saving a draft also releases it.
+        Saving a draft also releases it. With `base_version_id`, or the metadata `if-match` with a workflow's etag, it
+        appends only when nobody has saved since; content that is the latest already is never in conflict.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - ABORTED, VERSION_CONFLICT: another version was saved since the base. The details name it, its author and time,
+          and in `nodes` the ids of the nodes that both sides changed.
+        - INVALID_ARGUMENT, BASE_NOT_FOUND: the workflow has no version with the id base_version_id.
         - INVALID_ARGUMENT, INVALID_REQUEST: description, or a draft's name, breaks its rule.
         - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
@@ -409,10 +571,68 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - FAILED_PRECONDITION, WORKFLOW_NOT_DRAFT: the workflow is released already.
+        - ABORTED, VERSION_CONFLICT: as for SaveWorkflow.
+        - INVALID_ARGUMENT, BASE_NOT_FOUND: as for SaveWorkflow.
         - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
         - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
         """
+
+    @_abc_1.abstractmethod
+    def ForkWorkflow(
+        self,
+        request: _workflow_pb2.ForkWorkflowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.ForkWorkflowResponse, _abc.Awaitable[_workflow_pb2.ForkWorkflowResponse]]:
+        """ForkWorkflow makes a workflow of its own, released at version 1, from a version or from an unsaved canvas.
+
+        It remembers nothing of the source's versions, and the source is untouched. The source may be a draft, and the
+        canvas of a draft is what is forked when neither a version nor a flow is given.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, VERSION_NOT_FOUND: the workflow has no such version.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule; a version and a flow are both given.
+        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+        - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+        """
+
+    @_abc_1.abstractmethod
+    def ImportWorkflow(
+        self,
+        request: _workflow_pb2.ImportWorkflowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.ImportWorkflowResponse, _abc.Awaitable[_workflow_pb2.ImportWorkflowResponse]]:
+        """ImportWorkflow makes a draft, its canvas laid out, from the text of an SDK's config.yaml.
+
+        Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
+        - INVALID_ARGUMENT, INVALID_CONFIG: config is no config.yaml; the problem is named with its path.
+        - INVALID_ARGUMENT, SEVERAL_WORKFLOWS: config holds several workflows and none, or an unknown one, was picked.
+        - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config is over its limits of size, depth or aliases.
+        """
+
+    @_abc_1.abstractmethod
+    def ValidateFlow(
+        self,
+        request: _workflow_pb2.ValidateFlowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.ValidateFlowResponse, _abc.Awaitable[_workflow_pb2.ValidateFlowResponse]]:
+        """ValidateFlow lists what is wrong with a canvas: errors, which the SDK cannot load, and warnings.
+
+        Errors:
+        - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+        """
+
+    @_abc_1.abstractmethod
+    def ListNodeTypes(
+        self,
+        request: _workflow_pb2.ListNodeTypesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.ListNodeTypesResponse, _abc.Awaitable[_workflow_pb2.ListNodeTypesResponse]]:
+        """ListNodeTypes returns the node types that the SDK has, all of them in one answer."""
 
     @_abc_1.abstractmethod
     def ExportWorkflow(
@@ -482,6 +702,77 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
         - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteVersion(
+        self,
+        request: _workflow_pb2.DeleteVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.DeleteVersionResponse, _abc.Awaitable[_workflow_pb2.DeleteVersionResponse]]:
+        """DeleteVersion hides a version for good. Its number is never used again; a deployment that pins it keeps working.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+        - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be deleted.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        """
+
+    @_abc_1.abstractmethod
+    def RestoreVersion(
+        self,
+        request: _workflow_pb2.RestoreVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.RestoreVersionResponse, _abc.Awaitable[_workflow_pb2.RestoreVersionResponse]]:
+        """RestoreVersion appends the next version with the content of an older one; history is never rewritten.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        """
+
+    @_abc_1.abstractmethod
+    def DiffVersions(
+        self,
+        request: _workflow_pb2.DiffVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.DiffVersionsResponse, _abc.Awaitable[_workflow_pb2.DiffVersionsResponse]]:
+        """DiffVersions compares two versions of a workflow node by node and edge by edge, from `version` to `other`.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a version is neither a UUID, nor `latest`, nor a number from 1.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportVersion(
+        self,
+        request: _workflow_pb2.ExportVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.ExportVersionResponse, _abc.Awaitable[_workflow_pb2.ExportVersionResponse]]:
+        """ExportVersion packs a version as ExportWorkflow packs a canvas; the config.yaml names the version.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAuditEvents(
+        self,
+        request: _workflow_pb2.ListAuditEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.ListAuditEventsResponse, _abc.Awaitable[_workflow_pb2.ListAuditEventsResponse]]:
+        """ListAuditEvents returns what was done to a workflow, newest first. It answers for a deleted one, too.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is, or was, visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
         """
 
     @_abc_1.abstractmethod

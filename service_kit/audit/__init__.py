@@ -1,0 +1,61 @@
+"""Who did what, when, in which request: an event in the transaction of each change."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from service_kit.audit import repository
+from service_kit.auth import Caller
+from service_kit.db import Connection
+from service_kit.ids import new_id
+from service_kit.paging import Page
+from service_kit.times import timestamp
+
+
+async def record(
+    db: Connection, caller: Caller, project_id: UUID, subject_id: UUID, action: str, target_id: UUID, **details: str
+) -> None:
+    """Note that the caller did `action` (the RPC's name) to `target_id`, in the history of `subject_id`.
+
+    To be called in the transaction of the change. `details` hold no content and no secret.
+    """
+    await repository.insert_event(
+        db,
+        project_id,
+        subject_id,
+        new_id(),
+        action,
+        target_id,
+        caller.id,
+        caller.name,
+        caller.principal.token.id,
+        caller.request_id,
+        details_json(details),
+    )
+
+
+def details_json(details: dict[str, str]) -> bytes:
+    return json.dumps(details, ensure_ascii=False).encode()
+
+
+async def list_events(
+    db: Connection, projects: Sequence[UUID], subject_id: UUID, page: Page, contract: Any
+) -> tuple[list[Any], int]:
+    """A page of a subject's events, newest first, as `contract` (a *_pb2 module) writes them; and how many in all."""
+    rows, total = await repository.list_events(db, projects, subject_id, page)
+    messages = [
+        contract.AuditEvent(
+            id=str(row["id"]),
+            action=row["action"],
+            target_id=str(row["target_id"]),
+            actor_id=str(row["actor_id"]),
+            actor_name=row["actor_name"],
+            token_id=row["token_id"],
+            request_id=row["request_id"],
+            created_at=timestamp(row["created_at"]),
+            details=contract.Json(utf8=row["details"]),
+        )
+        for row in rows
+    ]
+    return messages, total

@@ -1,0 +1,60 @@
+"""The table audit_events, which every service here has in its own schema: appended to, never changed."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from service_kit.db import Connection, Row
+from service_kit.paging import Page
+
+
+async def insert_event(
+    db: Connection,
+    project_id: UUID,
+    subject_id: UUID,
+    event_id: UUID,
+    action: str,
+    target_id: UUID,
+    actor_id: UUID,
+    actor_name: str,
+    token_id: str,
+    request_id: str,
+    details: bytes,
+) -> None:
+    await db.execute(
+        """
+        INSERT INTO audit_events (
+            project_id, subject_id, id, action, target_id, actor_id, actor_name, token_id, request_id, details
+        )
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        """,
+        project_id,
+        subject_id,
+        event_id,
+        action,
+        target_id,
+        actor_id,
+        actor_name,
+        token_id,
+        request_id,
+        details,
+    )
+
+
+async def list_events(db: Connection, projects: Sequence[UUID], subject_id: UUID, page: Page) -> tuple[list[Row], int]:
+    """A page of what was done to a subject, newest first, and how many events there are in all."""
+    rows = await db.fetch(
+        """
+        SELECT id, action, target_id, actor_id, actor_name, token_id, request_id, created_at, details
+        FROM audit_events
+        WHERE project_id = ANY($1) AND subject_id = $2
+        ORDER BY id DESC LIMIT $3 OFFSET $4
+        """,
+        projects,
+        subject_id,
+        page.size,
+        page.offset,
+    )
+    total: int = await db.fetchval(
+        "SELECT count(*) FROM audit_events WHERE project_id = ANY($1) AND subject_id = $2", projects, subject_id
+    )
+    return list(rows), total

@@ -1,0 +1,95 @@
+"""The `connections` of a config.yaml: what nodes name by an id or hold inline, at any depth, each under one id."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workflow_service.sdk.connections import FILE_ID, by_reference, dotted_type, without_secrets
+from workflow_service.sdk.interpolation import escape
+from workflow_service.sdk.problems import Problems, shown
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A connection that a node names by its id; `accepted` are the classes that the node takes."""
+
+    owner: dict[str, Any]
+    path: str
+    name: str
+    accepted: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Inline:
+    """A connection that a node holds; `name` is the id to give it, `raw` tells it from others that export alike."""
+
+    owner: dict[str, Any]
+    path: str
+    name: str
+    body: dict[str, Any]
+    raw: str
+
+
+class Hoisting:
+    """Collects the uses of connections; `fill_in` then gives ids to those held inline, and writes them to the nodes."""
+
+    def __init__(self, defined: Any, problems: Problems) -> None:
+        self._defined = defined if isinstance(defined, dict) else {}
+        self._problems = problems
+        self._uses: list[_Named | _Inline] = []
+        self._counters: dict[str, int] = {}
+        self.connections: dict[str, dict[str, Any]] = {}
+        self.comments: dict[str, str] = {}
+
+    def name(self, owner: dict[str, Any], path: str, name: str, accepted: Sequence[str]) -> None:
+        self._uses.append(_Named(owner, path, name, accepted))
+
+    def hold(self, owner: dict[str, Any], path: str, connection: dict[str, Any]) -> None:
+        body = without_secrets(connection, path, self._problems)
+        name = connection.get(FILE_ID)
+        if not isinstance(name, str) or not name:
+            name = body["type"].rpartition(".")[2].lower()
+        raw = json.dumps({key: value for key, value in connection.items() if key != "id"}, sort_keys=True)
+        self._uses.append(_Inline(owner, path, name, body, raw))
+
+    def fill_in(self) -> None:
+        named: dict[str, list[_Named]] = {}
+        for use in self._uses:
+            if isinstance(use, _Named):
+                named.setdefault(use.name, []).append(use)
+        alike: dict[str, tuple[str, str]] = {}
+        for use in self._uses:
+            if isinstance(use, _Named):
+                name = use.name
+                if name not in self.connections:
+                    self._add_named(name, named[name])
+            else:
+                name, raw = alike.setdefault(json.dumps([use.name, use.body]), (self._free(use.name, named), use.raw))
+                self.connections.setdefault(name, use.body)
+                if raw != use.raw:
+                    self._problems.warn(use.path, "differs from another connection only in what is not exported")
+            use.owner["connection"] = escape(name)
+
+    def _free(self, name: str, taken: dict[str, list[_Named]]) -> str:
+        base = name
+        while name in self.connections or name in taken:
+            self._counters[base] = self._counters.get(base, 1) + 1
+            name = f"{base}-{self._counters[base]}"
+        return name
+
+    def _add_named(self, name: str, uses: list[_Named]) -> None:
+        if dotted_type(defined := self._defined.get(name)):
+            self.connections[name] = without_secrets(defined, f"flow.connections.{name}", self._problems)
+            return
+        if unknown := next((use for use in uses if not use.accepted), None):
+            self._problems.error(unknown.path, "is an id, and which class of connection the node takes is not known")
+            return
+        types = [type_ for type_ in uses[0].accepted if all(type_ in use.accepted for use in uses)]
+        if not types:
+            self._problems.error(uses[0].path, f"{shown(name)} is the connection of nodes that take none in common")
+            return
+        self.connections[name] = by_reference(types[0])
+        if others := ", ".join(types[1:]):
+            self.comments[name] = f"or {others}"
+            self._problems.warn(uses[0].path, f"is exported as {types[0]}; it could be {others}")
