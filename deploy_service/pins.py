@@ -7,6 +7,7 @@ from uuid import UUID
 import grpc
 
 from deploy_service.errors import (
+    VersionDeleted,
     VersionNotFound,
     VersionOfOtherWorkflow,
     WorkflowNotFound,
@@ -27,6 +28,7 @@ REFUSALS: dict[str, Callable[[], ServiceError]] = {
     "WORKFLOW_NOT_FOUND": WorkflowNotFound,
     "WORKFLOW_NOT_RELEASED": WorkflowNotReleased,
     "VERSION_NOT_FOUND": VersionNotFound,
+    "VERSION_DELETED": VersionDeleted,
     "VERSION_OF_OTHER_WORKFLOW": VersionOfOtherWorkflow,
 }
 
@@ -78,7 +80,7 @@ class Workflows:
 
 
 def _warning(failure: ServiceError) -> str:
-    if failure.reason in ("WORKFLOW_NOT_FOUND", "VERSION_NOT_FOUND"):
+    if failure.reason in ("WORKFLOW_NOT_FOUND", "VERSION_NOT_FOUND", "VERSION_DELETED"):
         return "The workflow or this version of it has been deleted; the app keeps what it had live."
     return "The workflow service did not answer, so whether the version is archived is not known."
 

@@ -64,12 +64,11 @@ def _reader(route: Route) -> Callable[[web.Request], Awaitable[Message]]:
 
 
 def _metadata(request: web.Request) -> tuple[tuple[str, str], ...]:
-    metadata = (
+    return (
         ("authorization", headers.authorization(request.headers)),
         ("x-request-id", request[REQUEST_ID]),
+        *headers.passed_on(request.headers),
     )
-    key = headers.idempotency_key(request.headers)
-    return metadata if key is None else (*metadata, ("idempotency-key", key))
 
 
 def _writer(answer: Descriptor) -> Callable[[Value], Body]:

@@ -1,7 +1,7 @@
 """The rules of the request headers that the gateway reads."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import uuid_utils
 
@@ -27,11 +27,18 @@ def authorization(headers: Mapping[str, str]) -> str:
     return given
 
 
-def idempotency_key(headers: Mapping[str, str]) -> str | None:
-    given = headers.get("Idempotency-Key")
-    if given is not None and not IDEMPOTENCY_KEY.fullmatch(given):
-        raise bad_header("Idempotency-Key", "must be 1 to 255 printable ASCII characters and not blank")
-    return given
+def passed_on(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What the services read of the caller's headers, as metadata. Raises InvalidArgument."""
+    key = headers.get("Idempotency-Key")
+    if key is not None:
+        if not IDEMPOTENCY_KEY.fullmatch(key):
+            raise bad_header("Idempotency-Key", "must be 1 to 255 printable ASCII characters and not blank")
+        yield "idempotency-key", key
+    etag = headers.get("If-Match")
+    if etag is not None:
+        if not (etag.isascii() and etag.isprintable()):
+            raise bad_header("If-Match", "must be an ETag")
+        yield "if-match", etag
 
 
 def is_current(headers: Mapping[str, str], etag: str) -> bool:

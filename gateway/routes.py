@@ -1,6 +1,7 @@
 """Reads from the contracts which HTTP request calls which RPC, and what only this table can say about its answer."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -10,8 +11,6 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
 CREATES = ("Create", "Fork", "Import", "Restore", "Deploy", "Rollback", "Promote")
 """RPCs named so answer 201, the others 200."""
-TAKES_KEY = (*CREATES, "Save", "Release")
-"""RPCs named so read Idempotency-Key."""
 DOWNLOAD_NAME = "workflow.zip"
 """What a google.api.HttpBody is saved as."""
 
@@ -26,8 +25,8 @@ class Route:
     template: str
     has_body: bool
     rpc: MethodDescriptor
-    binding: int = 0
-    """Its place among the RPC's bindings."""
+    operation_id: str
+    """The RPC's name, made unique where services share it, or a path is one more of the RPC's."""
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -40,26 +39,18 @@ class Route:
         return f"/{self.rpc.containing_service.full_name}/{self.rpc.name}"
 
     @property
-    def operation_id(self) -> str:
-        """The RPC's name; further bindings of it say in which order they stand."""
-        return self.rpc.name if self.binding == 0 else f"{self.rpc.name}{self.binding + 1}"
-
-    @property
     def status(self) -> int:
         return 201 if self.rpc.name.startswith(CREATES) else 200
-
-    @property
-    def takes_key(self) -> bool:
-        return self.verb == "POST" and self.rpc.name.startswith(TAKES_KEY)
 
 
 def routes_of(contracts: Iterable[FileDescriptor]) -> list[Route]:
     """Every binding in the contracts, literal paths before those with variables. Raises ValueError on one unserved."""
+    services = [service for contract in contracts for service in contract.services_by_name.values()]
+    methods = [method for service in services for method in service.methods]
+    named = Counter(method.name for method in methods)
     found = [
-        _route(method, rule, binding)
-        for contract in contracts
-        for service in contract.services_by_name.values()
-        for method in service.methods
+        _route(method, rule, _operation_id(method, binding, shared=named[method.name] > 1))
+        for method in methods
         for binding, rule in enumerate(_rules(method))
     ]
     return sorted(found, key=lambda route: VARIABLE.sub("~", route.template))
@@ -73,7 +64,12 @@ def _rules(method: MethodDescriptor) -> Iterator[HttpRule]:
         yield from rule.additional_bindings
 
 
-def _route(method: MethodDescriptor, rule: HttpRule, binding: int) -> Route:
+def _operation_id(method: MethodDescriptor, binding: int, *, shared: bool) -> str:
+    service = method.containing_service.name.removesuffix("Service") if shared else ""
+    return f"{service}{method.name}{binding + 1 if binding else ''}"
+
+
+def _route(method: MethodDescriptor, rule: HttpRule, operation_id: str) -> Route:
     verb = rule.WhichOneof("pattern")
     template = getattr(rule, verb) if verb in ("get", "put", "post", "delete", "patch") else ""
     variables = VARIABLE.findall(template)
@@ -88,4 +84,4 @@ def _route(method: MethodDescriptor, rule: HttpRule, binding: int) -> Route:
     )
     if unserved:
         raise ValueError(f"{method.full_name}: the gateway does not serve this binding: {rule}")
-    return Route(verb.upper(), template, rule.body == "*", method, binding)
+    return Route(verb.upper(), template, rule.body == "*", method, operation_id)

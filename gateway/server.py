@@ -12,7 +12,7 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_request import BaseRequest
 
 from gateway import errors, headers, pages
-from gateway.calls import handler
+from gateway.calls import Handler, handler
 from gateway.health import Health
 from gateway.routes import routes_of
 from gateway.settings import Settings
@@ -82,12 +82,24 @@ def application(settings: Settings, channels: Mapping[str, grpc.aio.Channel], tr
     pages.add_to(app.router, ALL_CONTRACTS)
     app.router.add_get("/health/live", health.live)
     app.router.add_get("/health/ready", health.ready)
+    verbs: dict[str, set[str]] = {}
     for name, contracts in CONTRACTS.items():
         for route in routes_of(contracts):
             answer = handler(route, channels[name], settings.timeout_seconds)
             for verb in ("GET", "HEAD") if route.verb == "GET" else (route.verb,):
                 app.router.add_route(verb, route.template, answer)
+                verbs.setdefault(route.template, set()).add(verb)
+    for template, allowed in verbs.items():
+        # Or aiohttp would go on to /v1/workflows/{workflow_id} with what /v1/workflows/export does not take.
+        app.router.add_route("*", template, _refuser(allowed))
     return app
+
+
+def _refuser(allowed: set[str]) -> Handler:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPMethodNotAllowed(request.method, allowed)
+
+    return refuse
 
 
 def _why(error: BaseException | None) -> str:

@@ -35,6 +35,7 @@ class Caller:
     role: Role
     request_id: str
     idempotency_key: str | None
+    if_match: str | None
 
     @property
     def id(self) -> UUID:

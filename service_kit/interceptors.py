@@ -133,7 +133,8 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         key = metadata.get("idempotency-key")
         if key is not None and not (isinstance(key, str) and IDEMPOTENCY_KEY.fullmatch(key)):
             raise InvalidArgument("idempotency-key must be 1 to 255 printable ASCII characters and not blank.")
-        return auth.Caller(principal, role, request_id, key)
+        if_match = metadata.get("if-match")
+        return auth.Caller(principal, role, request_id, key, str(if_match) if if_match is not None else None)
 
     @staticmethod
     def _log(method: str, code: str, failure: ServiceError | None, started: float) -> None:

@@ -28,3 +28,8 @@ def between(field: str, times: Any) -> tuple[datetime | None, datetime | None]:
         moment(f"{field}.gte", times.gte) if times.HasField("gte") else None,
         moment(f"{field}.lte", times.lte) if times.HasField("lte") else None,
     )
+
+
+def rfc3339(value: datetime) -> str:
+    """In UTC, ending in Z, as REST callers see times."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 
-from service_kit.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, sentences
+from service_kit.errors import (
+    Aborted,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    sentences,
+)
 
 
 class WorkflowNotFound(NotFound):
@@ -29,8 +36,8 @@ class WorkflowNotDraft(FailedPrecondition):
 class VersionIsLatest(FailedPrecondition):
     reason = "VERSION_IS_LATEST"
 
-    def __init__(self, workflow_id: object) -> None:
-        super().__init__("Cannot archive the latest version of a workflow.", workflow_id=str(workflow_id))
+    def __init__(self, workflow_id: object, verb: str) -> None:
+        super().__init__(f"Cannot {verb} the latest version of a workflow.", workflow_id=str(workflow_id))
 
 
 class WorkflowNotReleased(FailedPrecondition):
@@ -45,6 +52,48 @@ class VersionOfOtherWorkflow(FailedPrecondition):
 
     def __init__(self, version_id: object) -> None:
         super().__init__("The version belongs to another workflow.", version_id=str(version_id))
+
+
+class VersionDeleted(FailedPrecondition):
+    reason = "VERSION_DELETED"
+
+    def __init__(self, version_id: object) -> None:
+        super().__init__("The version has been deleted.", version_id=str(version_id))
+
+
+class NoSuchVersion(InvalidArgument):
+    """The body names a version that the workflow does not have."""
+
+    reason = "VERSION_NOT_FOUND"
+
+    def __init__(self, field: str) -> None:
+        super().__init__("The workflow has no such version.", fields={field: "names no version of the workflow"})
+
+
+class BaseNotFound(InvalidArgument):
+    reason = "BASE_NOT_FOUND"
+
+    def __init__(self, field: str) -> None:
+        super().__init__("The workflow has no such version.", fields={field: "names no version of the workflow"})
+
+
+class VersionConflict(Aborted):
+    """Someone else saved since; `winner` is what they saved."""
+
+    reason = "VERSION_CONFLICT"
+
+    def __init__(
+        self, *, author: str, author_id: str, label: str, version: str, version_id: str, created_at: str, nodes: str
+    ) -> None:
+        super().__init__(
+            f"{author} saved {label} since the version that this save starts from.",
+            author=author,
+            author_id=author_id,
+            version=version,
+            version_id=version_id,
+            created_at=created_at,
+            nodes=nodes,
+        )
 
 
 class InvalidFlow(InvalidArgument):

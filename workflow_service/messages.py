@@ -1,8 +1,13 @@
 """Workflows and versions as the contract writes them."""
 
+import json
+from typing import Any
+
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from service_kit.times import timestamp
+from workflow_service.diff import MISSING, Edge, FlowDiff, ValueChange
 from workflow_service.model import Version, Workflow
+from workflow_service.sdk.problems import Problem
 
 
 def workflow_message(workflow: Workflow) -> pb.Workflow:
@@ -13,7 +18,7 @@ def workflow_message(workflow: Workflow) -> pb.Workflow:
         description=workflow.description,
         status=pb.WORKFLOW_STATUS_DRAFT if workflow.is_draft else pb.WORKFLOW_STATUS_RELEASED,
         project_id=str(workflow.project_id),
-        version_count=workflow.version_count - workflow.archived_count,
+        version_count=workflow.version_count - workflow.hidden_count,
         next_version=workflow.version_count + 1,
         created_at=timestamp(workflow.created_at),
         created_by=str(workflow.created_by),
@@ -61,3 +66,39 @@ def version_message(version: Version) -> pb.Version:
     if version.flow_ui is not None:
         message.flow_ui.utf8 = version.flow_ui
     return message
+
+
+def diff_message(diff: FlowDiff, *, layout_changed: bool) -> pb.Diff:
+    return pb.Diff(
+        nodes=pb.NodeDiff(
+            added=[pb.NodeRef(id=node_id, type=node_type) for node_id, node_type in diff.added],
+            removed=[pb.NodeRef(id=node_id, type=node_type) for node_id, node_type in diff.removed],
+            changed=[
+                pb.NodeChange(id=node.id, type=node.type, changes=map(change_message, node.changes))
+                for node in diff.changed
+            ],
+        ),
+        edges=pb.EdgeDiff(added=map(edge_message, diff.edges_added), removed=map(edge_message, diff.edges_removed)),
+        flow=map(change_message, diff.flow),
+        layout_changed=layout_changed,
+    )
+
+
+def change_message(change: ValueChange) -> pb.ValueChange:
+    return pb.ValueChange(path=change.path, before=json_message(change.before), after=json_message(change.after))
+
+
+def json_message(value: Any) -> pb.Json | None:
+    return None if value is MISSING else pb.Json(utf8=json.dumps(value, ensure_ascii=False).encode())
+
+
+def edge_message(edge: Edge) -> pb.Edge:
+    return pb.Edge(**{"from": edge.source, "to": edge.target}, option=edge.option or None)
+
+
+def problem_message(problem: Problem) -> pb.Problem:
+    return pb.Problem(
+        path=problem.path,
+        message=problem.message,
+        severity=pb.SEVERITY_ERROR if problem.severity == "error" else pb.SEVERITY_WARNING,
+    )

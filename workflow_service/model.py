@@ -9,6 +9,7 @@ from uuid import UUID
 from service_kit.errors import InvalidFields
 from service_kit.validation import is_uuid
 from workflow_service.errors import VersionIsLatest, WorkflowNotDraft
+from workflow_service.flow import Content
 
 SLUG = re.compile(r"[a-z0-9]([a-z0-9]|-[a-z0-9])*")
 MAX_NAME = 128
@@ -37,13 +38,28 @@ class Version:
     flow_ui: bytes | None = None
 
     @property
+    def label(self) -> str:
+        return f"v{self.number}"
+
+    @property
+    def content(self) -> Content:
+        """What it holds. Raises LookupError when flow and flow_ui were not asked for."""
+        if self.flow is None or self.flow_ui is None:
+            raise LookupError("the version was read without its content")
+        return Content(self.flow, self.flow_ui, self.digest, self.canvas_digest)
+
+    @property
     def etag(self) -> str:
         """Covers all that can change: the archive state by the revision, and whether it is the latest."""
         return f'"{self.id}.{self.revision}{".current" if self.current else ""}"'
 
     def check_archivable(self) -> None:
         if self.current:
-            raise VersionIsLatest(self.workflow_id)
+            raise VersionIsLatest(self.workflow_id, "archive")
+
+    def check_deletable(self) -> None:
+        if self.current:
+            raise VersionIsLatest(self.workflow_id, "delete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +82,8 @@ class Workflow:
     description: str
     project_id: UUID
     version_count: int
-    archived_count: int
+    hidden_count: int
+    """How many of its versions the list leaves out."""
     revision: int
     created_at: datetime
     created_by: UUID
@@ -122,8 +139,8 @@ class VersionRef:
         return str(self.id or self.number or "latest")
 
     @classmethod
-    def parse(cls, text: str) -> "VersionRef":
-        """Raises InvalidFields."""
+    def parse(cls, text: str, field: str = "version") -> "VersionRef":
+        """Raises InvalidFields naming `field`."""
         if text == "latest":
             return cls("latest")
         # Ten digits would pass the range of the column.
@@ -131,7 +148,7 @@ class VersionRef:
             return cls("number", number=int(text))
         if is_uuid(text):
             return cls("id", id=UUID(text))
-        raise InvalidFields({"version": "must be a UUID, latest, or a number from 1"})
+        raise InvalidFields({field: "must be a UUID, latest, or a number from 1"})
 
 
 def check_texts(*, name: str | None = None, description: str | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.codec.encode import download_field
 from gateway.openapi.examples import Examples
-from gateway.openapi.failures import Failure, failures_of
+from gateway.openapi.failures import Failure, failures_of, takes_key
 from gateway.openapi.schemas import Schema, Schemas
 from gateway.openapi.texts import said
 from gateway.routes import Route
@@ -91,7 +91,7 @@ def _succeeded(route: Route, schemas: Schemas) -> Answer:
     output, named = route.rpc.output_type, []
     if route.verb == "GET":
         named.append("ETag")
-    if route.takes_key:
+    if takes_key(route):
         named.append("Idempotent-Replayed")
     downloaded = download_field(output)
     if downloaded is not None:

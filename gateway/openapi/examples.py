@@ -2,14 +2,16 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from gateway.openapi.example_values import TIME, VALUES
 from gateway.openapi.schemas import Schema
 
-SELDOM = ("archived_at", "archived_by", "identical_to", "error", "live_to", "autoscaling")
+SELDOM = ("archived_at", "archived_by", "identical_to", "error", "live_to", "autoscaling", "revoked_at", "archived")
 """Optional fields that an answer most often lacks."""
+UNLISTED = ("flow", "flow_ui", "key")
+"""Fields that lists leave out."""
 TOLD = ("description", "reason")
 """Optional fields that a request is most often sent with."""
 
@@ -34,7 +36,7 @@ class Examples:
         kind = schema.get("type")
         kind = kind[0] if isinstance(kind, list) else kind
         if kind == "array":
-            return [self.of(schema["items"], name, owner)]
+            return [_without(UNLISTED, self.of(schema["items"], name, owner))]
         if kind == "object" and "properties" in schema:
             return self._object(schema, owner)
         if schema.get("format") == "uuid":
@@ -48,19 +50,16 @@ class Examples:
             usual = name in TOLD if self._asked and required else name not in SELDOM
             if name in required or usual:
                 value = self.of(field, name, owner)
-                found[name] = _bare(value) if "ithout flow" in field["description"] else value
+                found[name] = _without(UNLISTED, value) if "ithout flow" in field["description"] else value
         return found
 
 
-def _bare(value: Any) -> Any:
-    """What the contract says comes without flow and flow_ui."""
-    if isinstance(value, list):
-        return [_bare(each) for each in value]
-    return {name: each for name, each in value.items() if name not in VALUES["object"]}
+def _without(names: Collection[str], value: Any) -> Any:
+    return {name: each for name, each in value.items() if name not in names} if isinstance(value, dict) else value
 
 
 def _value(schema: Schema, kind: str | None, name: str, owner: str) -> Any:
-    values = VALUES.get(kind or "", {})
+    values = VALUES.get(kind or "any", {})
     value = schema.get("default", values.get(f"{owner}.{name}", values.get(name)))
     if "enum" in schema:
         return value if value in schema["enum"] else schema["enum"][0]
@@ -81,7 +80,7 @@ def _plain(schema: Schema, kind: str | None, name: str) -> Any:
             return False
         case "object":
             return {}
-    return "any value"
+    return "any"
 
 
 def _id(noun: str) -> str:

@@ -9,7 +9,7 @@ from grpc import StatusCode
 
 from gateway.errors import answer_to
 from gateway.openapi.texts import ERRORS
-from gateway.routes import Route
+from gateway.routes import CREATES, Route
 from service_kit import comments
 
 LISTED = re.compile(r"(?:^- |\banswer )([A-Z_]+), ([A-Z_]+): (.+(?:\n(?!- |\n).+)*)", re.MULTILINE)
@@ -33,6 +33,7 @@ class Failure:
         return answer_to(self.code, self.reason)[1]
 
 
+TAKES_KEY = (*CREATES, "Save", "Release")
 MALFORMED_ID = Failure(StatusCode.NOT_FOUND, "INVALID_REQUEST", "an id in the path is malformed.")
 BODY_TOO_LARGE = Failure(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", "the body is over the size limit.")
 ALWAYS = (
@@ -46,12 +47,17 @@ def failures_of(route: Route) -> list[Failure]:
     """All that a call can fail with, the RPC's own first, each reason once for each status."""
     found = [
         *read(comments.kept()[route.rpc.full_name]),
-        *_of_every_rpc(route.rpc.containing_service, keyed=route.takes_key),
+        *_of_every_rpc(route.rpc.containing_service, keyed=takes_key(route)),
         *([MALFORMED_ID] if route.variables else []),
         *([BODY_TOO_LARGE] if route.has_body else []),
         *ALWAYS,
     ]
     return list({(failure.status, failure.reason): failure for failure in reversed(found)}.values())[::-1]
+
+
+def takes_key(route: Route) -> bool:
+    """Whether the RPC reads Idempotency-Key: it creates, and its comment does not say that it takes none."""
+    return route.rpc.name.startswith(TAKES_KEY) and "no idempotency key" not in comments.kept()[route.rpc.full_name]
 
 
 def read(comment: str) -> list[Failure]:

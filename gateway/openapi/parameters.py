@@ -7,7 +7,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from gateway.codec.query import query_fields
 from gateway.openapi.examples import Examples
-from gateway.openapi.failures import failures_of
+from gateway.openapi.failures import failures_of, takes_key
 from gateway.openapi.schemas import Schema, Schemas
 from gateway.routes import Route
 from service_kit import comments
@@ -31,8 +31,8 @@ HEADERS = {
         '"0199c2f1.3"',
     ),
     "X-Request-Id": (
-        "Named in the logs of every service on the way, and answered; ours unless given.",
-        {"type": "string", "maxLength": 128, "pattern": "^[!-~]+$"},
+        "Named in the logs of every service on the way, and answered: 1 to 128 printable ASCII characters, or ours.",
+        {"type": "string"},
         "checkout-7",
     ),
 }
@@ -55,7 +55,7 @@ def parameters_of(route: Route, schemas: Schemas) -> list[dict[str, Any]]:
 
 
 def _headers(route: Route) -> Iterator[str]:
-    if route.takes_key:
+    if takes_key(route):
         yield "Idempotency-Key"
     if any(failure.reason == "VERSION_CONFLICT" for failure in failures_of(route)):
         yield "If-Match"

@@ -9,6 +9,7 @@ LONGEST = re.compile(r"\b[Uu]p to (\d+) characters")
 PATTERN = re.compile(r"\^\S+\$")
 BETWEEN = re.compile(r"\b(\d+) to (\d+)\b")
 FROM = re.compile(r"\bFrom (\d+)\b")
+OBJECT = re.compile(r"\b(object|graph|canvas)\b")
 DEFAULT_NUMBER = re.compile(r"(?:^|[;.] )(\d+) unless given\b")
 DEFAULT = re.compile(r"(?:^|[;.] )`([^`]+)` unless given\b")
 
@@ -23,6 +24,11 @@ def of_string(comment: str) -> dict[str, Any]:
     if default := DEFAULT.search(comment):
         rules["default"] = default[1]
     return rules
+
+
+def of_json(comment: str) -> dict[str, Any]:
+    """Any value, unless it is called an object, a graph or a canvas."""
+    return {"type": "object"} if OBJECT.search(comment) else {}
 
 
 def of_integer(comment: str) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Schemas:
         if field.message_type is None:
             return _scalar(field, asked=asked)
         if is_json(field):
-            return {} if "value" in comments.kept()[field.full_name] else {"type": "object"}
+            return rules.of_json(comments.kept()[field.full_name])
         if field.message_type.full_name == TIMESTAMP:
             return {"type": "string", "format": "date-time"}
         if asked:

@@ -74,6 +74,15 @@ async def replay(
         return await _kept(db, context, scope, _digest(request), answer)
 
 
+def always(project_id: UUID) -> ProjectOf:
+    """For requests that name their project."""
+
+    async def project_of(db: Connection) -> UUID:
+        return project_id
+
+    return project_of
+
+
 def _digest(request: Message) -> bytes:
     return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
 

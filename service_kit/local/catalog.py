@@ -6,14 +6,19 @@ from datetime import UTC, datetime, timedelta
 from service_kit.db import Connection
 from service_kit.local.databases import MIGRATOR_ROLES, SERVING_ROLES
 
+AUDITED = ("action", "target_id", "actor_id", "details", "created_at")
 FROZEN: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "workflow": {"versions": ("id", "number", "digest", "canvas_digest", "flow", "flow_ui")},
+    "workflow": {
+        "versions": ("id", "number", "digest", "canvas_digest", "flow", "flow_ui"),
+        "audit_events": AUDITED,
+    },
     "deploy": {
+        "audit_events": AUDITED,
         "flows": ("digest", "flow"),
         "deployments": ("id", "number", "version_id", "version_digest", "runtime_id", "config"),
     },
 }
-"""What a serving role must not be able to rewrite, nor to remove: a version's content and a deployment's pins."""
+"""What a serving role must not be able to rewrite, nor to remove: a version's content, a deployment's pins, the audit."""
 
 
 async def tables(db: Connection, schema: str) -> list[str]:

@@ -77,14 +77,14 @@ class PgTools:
                 _check("pg_restore", restored, restore_errors)
 
     def _target(self) -> list[str]:
-        return [f"--dbname={_split_password(self.url)[0]}", "--no-password"]
+        return [f"--dbname={split_password(self.url)[0]}", "--no-password"]
 
     @asynccontextmanager
     async def _running(
         self, program: str, *words: str, stderr: IO[bytes], stdin: int = DEVNULL, stdout: int
     ) -> AsyncIterator[Process]:
         # The password goes into the environment: anybody can read a command line.
-        _, password = _split_password(self.url)
+        _, password = split_password(self.url)
         env = {**self.environ, **({"PGPASSWORD": password} if password else {})}
         process = await asyncio.create_subprocess_exec(
             self.programs / program, *words, env=env, stdin=stdin, stdout=stdout, stderr=stderr, limit=CHUNK
@@ -98,7 +98,7 @@ class PgTools:
                 await process.wait()
 
 
-def _split_password(url: str) -> tuple[str, str | None]:
+def split_password(url: str) -> tuple[str, str | None]:
     """A database URL without its password, and the password."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))

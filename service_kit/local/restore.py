@@ -28,10 +28,8 @@ from service_kit.local.databases import (
 from service_kit.local.errors import CannotRun
 from service_kit.local.pg_tools import PgTools
 from service_kit.local.processes import end_orphans
-from service_kit.local.running import postgres_alone
+from service_kit.local.running import UNFINISHED_RESTORE, postgres_alone
 from service_kit.local.schemas import Schema
-
-UNFINISHED = "restore.unfinished"
 
 
 def restore(options: Options, schemas: Sequence[Schema], environ: Mapping[str, str], console: Console) -> None:
@@ -150,7 +148,7 @@ class Restore:
 @asynccontextmanager
 async def _unfinished(folder: DataFolder) -> AsyncIterator[DataFolder]:
     """A data folder within the folder, gone when the block ends; so is what an earlier one left."""
-    unfinished = DataFolder(folder.path / UNFINISHED)
+    unfinished = DataFolder(folder.path / UNFINISHED_RESTORE)
     if unfinished.path.exists():
         end_orphans(unfinished)
         shutil.rmtree(unfinished.path)

@@ -18,6 +18,8 @@ from service_kit.local.postgres import DATABASE, SOCKET_PORT, START_SECONDS, SUP
 from service_kit.local.processes import exited, last_lines, start
 
 STOP_SECONDS = 30.0
+UNFINISHED_RESTORE = "restore.unfinished"
+"""A data folder within the data folder, to which a restore brings a backup before it is all there."""
 
 
 def holder(path: Path) -> str | None:

@@ -66,11 +66,13 @@ def settings_of(
     rows = []
     for name, field in fields.items():
         variable = prefix + name.upper()
+        meaning = " ".join((field.description or "").split())
         source = "environment" if variable in in_environ else "default"
         if variable in given:
-            source = "flowpin up (not environment)" if variable in in_environ else "flowpin up"
+            source = "flowpin up"
+            meaning += " (Set in the environment too, to no effect.)" if variable in in_environ else ""
         value = _shown(field, values.get(name, given.get(variable, environ.get(variable))))
-        rows.append(Setting(variable, value, source, " ".join((field.description or "").split()), wrong.get(name, "")))
+        rows.append(Setting(variable, value, source, meaning, wrong.get(name, "")))
     return rows
 
 

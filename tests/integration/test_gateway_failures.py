@@ -182,10 +182,10 @@ async def test_an_unknown_path_is_a_404_in_the_envelope(world):
 
 
 async def test_a_wrong_method_is_a_405_that_says_which_are_right(world):
-    answer = await world.call("DELETE", VERSION)
+    answer = await world.call("PATCH", VERSION)
 
     assert (answer.status, answer.error["code"]) == (405, "method_not_allowed")
-    assert answer.headers["Allow"] == "GET,HEAD"
+    assert answer.headers["Allow"] == "DELETE,GET,HEAD"
     assert "X-Request-Id" in answer.headers
 
 

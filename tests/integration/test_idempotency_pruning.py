@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from service_kit.db import open_pool
-from service_kit.ids import new_id
 from service_kit.idempotency import pruning
+from service_kit.ids import new_id
 from tests.integration.waiting import eventually
 from tests.stack import Stack, running_stack
 

@@ -103,7 +103,7 @@ def test_every_service_of_the_contracts_is_served():
 
 
 def test_what_changes_something_takes_more_than_a_viewer():
-    reads = ("Get", "List", "Resolve", "Export")
+    reads = ("Get", "List", "Resolve", "Export", "Validate", "Diff", "Plan")
 
     for rpc, (method, home) in RPCS.items():
         assert (home.roles.ROLES.get(rpc) == Role.VIEWER) is method.name.startswith(reads), rpc

@@ -62,7 +62,7 @@ def test_a_caller_sees_more_than_it_may_change(people):
     people.write(declared)
 
     principal = Directory(people.path).principal_of(people.secret("editor"))
-    caller = Caller(principal, Role.EDITOR, request_id="r", idempotency_key=None)
+    caller = Caller(principal, Role.EDITOR, request_id="r", idempotency_key=None, if_match=None)
 
     assert caller.projects == (people.project,)
     assert set(caller.visible) == {people.project, people.staged}

@@ -10,8 +10,8 @@ import yaml
 
 from tests import stack
 from workflow_service.errors import InvalidFlow
-from workflow_service.sdk.export import MAIN, export_zip
 from workflow_service.flow import MAX_DEPTH, parse_flow
+from workflow_service.sdk.export import MAIN, export_zip
 
 DATA = Path(__file__).parents[1] / "data"
 FLOW = json.loads(stack.FLOW)

@@ -208,10 +208,7 @@ def test_commands_at_once_lose_no_token(access_file):
     """)
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code], env=env)
-        for _ in range(4)
-    ]
+    processes = [subprocess.Popen([sys.executable, "-c", code], env=env) for _ in range(4)]
 
     assert [process.wait() for process in processes] == [0] * 4
     assert len(tokens.read_access_file(access_file).tokens) == 1 + 4 * 5

@@ -6,8 +6,9 @@ from uuid import UUID
 
 import asyncpg
 
+from service_kit.auth import Caller
 from service_kit.db import Connection, Row, only
-from service_kit.paging import Page
+from service_kit.ids import new_id
 from workflow_service.errors import VersionNotFound, WorkflowNotFound
 from workflow_service.flow import Content
 from workflow_service.model import Version, VersionRef, check_texts
@@ -24,6 +25,12 @@ _INSERT = """
     ), draft AS (
         DELETE FROM drafts d USING workflow w
         WHERE w.version_count = 1 AND d.project_id = w.project_id AND d.workflow_id = w.id
+    ), event AS (
+        INSERT INTO audit_events (
+            project_id, subject_id, id, action, target_id, actor_id, actor_name, token_id, request_id, details
+        )
+        SELECT project_id, id, $13, $14, $3, $9, $10, $15, $16,
+            json_build_object('version', concat('v', version_count)) FROM workflow
     )
     INSERT INTO versions AS v (
         project_id, workflow_id, number, id, description, digest, canvas_digest, flow, flow_ui,
@@ -43,36 +50,39 @@ _INSERT = """
 
 async def insert_version(
     db: Connection,
-    projects: Sequence[UUID],
+    caller: Caller,
     workflow_id: UUID,
-    version_id: UUID,
     content: Content,
+    action: str,
     *,
-    name: str | None,
     description: str,
-    released_by_save: bool,
-    by: UUID,
-    by_name: str,
+    name: str | None = None,
+    released_by_save: bool = False,
 ) -> Version:
-    """Append the next version. The counter's row lock makes concurrent saves take turns. Raises WorkflowNotFound.
+    """Append the next version and note `action`, the RPC's name, in one statement. Raises WorkflowNotFound.
 
-    On a draft it is the first release: `name`, when given, is applied and the canvas goes.
+    The counter's row lock makes concurrent saves take turns. On a draft it is the first release: `name`, when given,
+    is applied and the canvas goes.
     """
     try:
         row = await db.fetchrow(
             _INSERT,
-            projects,
+            caller.projects,
             workflow_id,
-            version_id,
+            new_id(),
             content.digest,
             content.canvas_digest,
             name,
             description,
             released_by_save,
-            by,
-            by_name,
+            caller.id,
+            caller.name,
             content.flow,
             content.flow_ui,
+            new_id(),
+            action,
+            caller.principal.token.id,
+            caller.request_id,
         )
     except asyncpg.CheckViolationError as error:
         if error.constraint_name == "workflows_name_is_slug":
@@ -102,7 +112,7 @@ async def find_identical(db: Connection, project_id: UUID, workflow_id: UUID, di
     return number
 
 
-_HEAD = """
+HEAD = """
     v.id, v.number, v.description, v.workflow_id, v.number = w.version_count AS current,
     v.digest, v.canvas_digest, v.created_at, v.created_by, v.created_by_name,
     v.archived_at, v.archived_by, v.revision,
@@ -112,11 +122,14 @@ _HEAD = """
     ) AS identical_to """
 
 # The workflow comes first, so that a missing version can be told from a missing workflow.
-_FROM = " FROM workflows w LEFT JOIN versions v ON v.project_id = w.project_id AND v.workflow_id = w.id "
+_FROM = (
+    " FROM workflows w LEFT JOIN versions v"
+    " ON v.project_id = w.project_id AND v.workflow_id = w.id AND v.deleted_at IS NULL "
+)
 _OF_WORKFLOW = " WHERE w.project_id = ANY($1) AND w.id = $2 AND w.deleted_at IS NULL"
 _IS = {"id": "AND v.id = $3", "number": "AND v.number = $3", "latest": "AND v.number = w.version_count"}
-_GET = {by: "SELECT" + _HEAD + ", v.flow, v.flow_ui" + _FROM + clause + _OF_WORKFLOW for by, clause in _IS.items()}
-_GET_HEAD = {by: "SELECT" + _HEAD + _FROM + clause + _OF_WORKFLOW for by, clause in _IS.items()}
+_GET = {by: "SELECT" + HEAD + ", v.flow, v.flow_ui" + _FROM + clause + _OF_WORKFLOW for by, clause in _IS.items()}
+_GETHEAD = {by: "SELECT" + HEAD + _FROM + clause + _OF_WORKFLOW for by, clause in _IS.items()}
 
 
 async def get_version(db: Connection, projects: Sequence[UUID], workflow_id: UUID, version: VersionRef) -> Version:
@@ -127,7 +140,7 @@ async def get_version(db: Connection, projects: Sequence[UUID], workflow_id: UUI
 
 async def get_version_head(db: Connection, projects: Sequence[UUID], workflow_id: UUID, version: VersionRef) -> Version:
     """Without flow and flow_ui. Raises WorkflowNotFound or VersionNotFound."""
-    row = await db.fetchrow(_GET_HEAD[version.by], projects, workflow_id, *version.values)
+    row = await db.fetchrow(_GETHEAD[version.by], projects, workflow_id, *version.values)
     return version_from(_found(row, workflow_id, version))
 
 
@@ -139,76 +152,18 @@ def _found(row: Row | None, workflow_id: UUID, version: VersionRef) -> Row:
     return row
 
 
-async def version_exists(db: Connection, project_id: UUID, version_id: UUID) -> bool:
-    """Whether any workflow of the project has this version."""
-    return bool(
-        await db.fetchval(
-            """
-            SELECT EXISTS (
-                SELECT FROM versions v JOIN workflows w ON w.project_id = v.project_id AND w.id = v.workflow_id
-                WHERE v.project_id = $1 AND v.id = $2 AND w.deleted_at IS NULL
-            )
-            """,
-            project_id,
-            version_id,
-        )
-    )
-
-
-_LISTED = (
-    "SELECT"
-    + _HEAD
-    + """
-    FROM workflows w, passed, versions v
-    WHERE w.project_id = $1 AND w.id = $2 AND v.project_id = $1 AND v.workflow_id = $2 AND v.archived_at IS NULL """
-)
-
-# A page is a range of numbers, shifted by the archived ones that are passed before it begins.
-_NEWEST_FIRST = (
-    """
-    WITH archived AS (
-        SELECT $5 - number - (row_number() OVER (ORDER BY number DESC) - 1) AS listed_before
-        FROM versions WHERE project_id = $1 AND workflow_id = $2 AND archived_at IS NOT NULL
-    ), passed AS (SELECT count(*) AS n FROM archived WHERE listed_before <= $3)
-    """
-    + _LISTED
-    + "AND v.number <= $5 - $3 - passed.n ORDER BY v.number DESC LIMIT $4"
-)
-_OLDEST_FIRST = (
-    """
-    WITH archived AS (
-        SELECT number - 1 - (row_number() OVER (ORDER BY number) - 1) AS listed_before
-        FROM versions WHERE project_id = $1 AND workflow_id = $2 AND archived_at IS NOT NULL
-    ), passed AS (SELECT count(*) AS n FROM archived WHERE listed_before <= $3)
-    """
-    + _LISTED
-    + "AND v.number > $3 + passed.n ORDER BY v.number LIMIT $4"
-)
-
-
-async def list_versions(
-    db: Connection, projects: Sequence[UUID], workflow_id: UUID, page: Page, *, newest_first: bool
-) -> tuple[list[Version], int]:
-    """A page of what is not archived, without content, and how many that is in all. Raises WorkflowNotFound."""
-    workflow = await db.fetchrow(
+async def find_version(db: Connection, project_id: UUID, version_id: UUID) -> tuple[UUID, bool] | None:
+    """The workflow of a version and whether the version is deleted, in whichever workflow of the project it is."""
+    row = await db.fetchrow(
         """
-        SELECT project_id, version_count, archived_count FROM workflows
-        WHERE project_id = ANY($1) AND id = $2 AND deleted_at IS NULL
+        SELECT v.workflow_id, v.deleted_at IS NOT NULL AS is_deleted
+        FROM versions v JOIN workflows w ON w.project_id = v.project_id AND w.id = v.workflow_id
+        WHERE v.project_id = $1 AND v.id = $2 AND w.deleted_at IS NULL
         """,
-        projects,
-        workflow_id,
+        project_id,
+        version_id,
     )
-    if workflow is None:
-        raise WorkflowNotFound(workflow_id)
-    total = workflow["version_count"] - workflow["archived_count"]
-    if page.offset >= total:
-        return [], total
-    values = (workflow["project_id"], workflow_id, page.offset, page.size)
-    if newest_first:
-        rows = await db.fetch(_NEWEST_FIRST, *values, workflow["version_count"])
-    else:
-        rows = await db.fetch(_OLDEST_FIRST, *values)
-    return [version_from(row) for row in rows], total
+    return (row["workflow_id"], row["is_deleted"]) if row else None
 
 
 async def update_archived(db: Connection, project_id: UUID, version_id: UUID, by: UUID | None) -> Version:
@@ -221,12 +176,24 @@ async def update_archived(db: Connection, project_id: UUID, version_id: UUID, by
         FROM workflows w
         WHERE v.project_id = $1 AND v.id = $2 AND w.project_id = v.project_id AND w.id = v.workflow_id
         RETURNING """
-        + _HEAD,
+        + HEAD,
         project_id,
         version_id,
         by,
     )
     return version_from(only(row))
+
+
+async def hide_version(db: Connection, project_id: UUID, version_id: UUID, by: UUID) -> None:
+    await db.execute(
+        """
+        UPDATE versions SET deleted_at = clock_timestamp(), deleted_by = $3, revision = revision + 1
+        WHERE project_id = $1 AND id = $2
+        """,
+        project_id,
+        version_id,
+        by,
+    )
 
 
 def version_from(row: Row, *, content: bool = False) -> Version:

@@ -37,7 +37,7 @@ async def insert_draft(
         ), draft AS (
             INSERT INTO drafts (project_id, workflow_id, flow, flow_ui) SELECT project_id, id, $6, $7 FROM workflow
         )
-        SELECT id, name, description, project_id, version_count, archived_count, revision,
+        SELECT id, name, description, project_id, version_count, 0 AS hidden_count, revision,
                created_at, created_by, updated_at, updated_by, NULL::uuid AS latest_id, $6 AS flow, $7 AS flow_ui
         FROM workflow
         """,
@@ -53,7 +53,8 @@ async def insert_draft(
 
 
 _HEAD = """
-    w.id, w.name, w.description, w.project_id, w.version_count, w.archived_count, w.revision,
+    w.id, w.name, w.description, w.project_id, w.version_count, w.archived_count + w.deleted_count AS hidden_count,
+    w.revision,
     w.created_at, w.created_by, w.updated_at, w.updated_by,
     v.id AS latest_id, v.description AS latest_description,
     v.created_at AS latest_created_at, v.created_by AS latest_created_by """
@@ -191,16 +192,37 @@ async def accept_release(db: Connection, workflow_id: UUID, project_id: UUID, na
     )
 
 
-async def count_archived(db: Connection, workflow_id: UUID, project_id: UUID, change: int) -> None:
-    """Archiving a version changes what its workflow shows: the count of versions."""
+async def count_hidden(
+    db: Connection, workflow_id: UUID, project_id: UUID, *, archived: int = 0, deleted: int = 0
+) -> None:
+    """Hiding a version changes what its workflow shows: the count of versions. Both numbers are changes."""
     await db.execute(
         """
-        UPDATE workflows SET archived_count = archived_count + $3, revision = revision + 1
+        UPDATE workflows
+        SET archived_count = archived_count + $3, deleted_count = deleted_count + $4, revision = revision + 1
         WHERE project_id = $1 AND id = $2
         """,
         project_id,
         workflow_id,
-        change,
+        archived,
+        deleted,
+    )
+
+
+async def insert_workflow(
+    db: Connection, project_id: UUID, workflow_id: UUID, name: str, description: str, by: UUID
+) -> None:
+    """One without a canvas: its first version follows in the same transaction."""
+    await db.execute(
+        """
+        INSERT INTO workflows (project_id, id, name, description, created_by, updated_by)
+        VALUES ($1, $2, $3, $4, $5, $5)
+        """,
+        project_id,
+        workflow_id,
+        name,
+        description,
+        by,
     )
 
 
@@ -236,7 +258,7 @@ def workflow_from(row: Row, *, content: bool = False) -> Workflow:
         row["description"],
         row["project_id"],
         row["version_count"],
-        row["archived_count"],
+        row["hidden_count"],
         row["revision"],
         row["created_at"],
         row["created_by"],

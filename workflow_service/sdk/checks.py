@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from workflow_service.sdk.config import Config
-from workflow_service.sdk.problems import Problem, Problems, shown
+from workflow_service.sdk.problems import MAX_NODES, MAX_VALUES, Problem, Problems, is_too_large, shown
 
 INPUT = "dynamiq.nodes.utils.Input"
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9]|-[a-z0-9])*")
@@ -18,13 +18,18 @@ _MAX_CIRCLE = 10  # nodes of a circle that a sentence names
 def problems(flow: dict[str, Any]) -> list[Problem]:
     """Errors, then warnings, of a flow that passed the light check; at most MAX_PROBLEMS of each.
 
-    Takes time and memory in proportion to the flow, whatever its shape.
+    Takes time and memory in proportion to the flow, whatever its shape; of a flow above MAX_NODES or MAX_VALUES it
+    says no more than that.
     """
     return checked(flow)[1]
 
 
-def checked(flow: dict[str, Any]) -> tuple[Config, list[Problem]]:
-    """The mappings of its config.yaml as well."""
+def checked(flow: dict[str, Any]) -> tuple[Config | None, list[Problem]]:
+    """The mappings of its config.yaml as well, unless it is too large."""
+    if len(flow["nodes"]) > MAX_NODES:
+        return None, [Problem("flow.nodes", f"are more than {MAX_NODES:,}", "error")]
+    if is_too_large(flow):
+        return None, [Problem("flow", f"holds more than {MAX_VALUES:,} values", "error")]
     config = Config(flow)
     for path, found in config.flows_found:
         _check_dependencies(found["nodes"], path, config.problems)
@@ -33,7 +38,7 @@ def checked(flow: dict[str, Any]) -> tuple[Config, list[Problem]]:
 
 
 def _check_dependencies(nodes: list[dict[str, Any]], path: str, problems: Problems) -> None:
-    by_id = {node["id"]: node for node in nodes}
+    options = {node["id"]: _options(node) for node in nodes}
     edges: dict[str, list[str]] = {}
     for index, node in enumerate(nodes):
         where = f"{path}.nodes[{index}].depends"
@@ -42,9 +47,9 @@ def _check_dependencies(nodes: list[dict[str, Any]], path: str, problems: Proble
             problems.error(where, 'must be a list of {"node", "option"?, "trigger"?}')
             continue
         for position, dependency in enumerate(depends):
-            for key, message in _wrong_with(dependency, by_id):
+            for key, message in _wrong_with(dependency, options):
                 problems.error(f"{where}[{position}]{key}", message)
-            if isinstance(dependency, dict) and isinstance(name := dependency.get("node"), str) and name in by_id:
+            if isinstance(dependency, dict) and isinstance(name := dependency.get("node"), str) and name in options:
                 edges.setdefault(node["id"], []).append(name)
     try:
         TopologicalSorter(edges).prepare()
@@ -55,7 +60,7 @@ def _check_dependencies(nodes: list[dict[str, Any]], path: str, problems: Proble
         problems.error(f"{path}.nodes", f"depend on each other in a circle: {' → '.join(circle)}")
 
 
-def _wrong_with(dependency: Any, nodes: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
+def _wrong_with(dependency: Any, options: dict[str, set[str] | None]) -> Iterator[tuple[str, str]]:
     """The key and the sentence of each problem."""
     name = dependency.get("node") if isinstance(dependency, dict) else None
     if not isinstance(name, str) or dependency.keys() - _DEPENDENCY:
@@ -64,22 +69,21 @@ def _wrong_with(dependency: Any, nodes: dict[str, dict[str, Any]]) -> Iterator[t
     option, trigger = dependency.get("option"), dependency.get("trigger", "success")
     if trigger not in ("success", "failure"):
         yield ".trigger", 'must be "success" or "failure"'
-    if name not in nodes:
+    if name not in options:
         yield ".node", f"names no node: {shown(name)}"
     elif option is not None and not isinstance(option, str):
         yield ".option", "must be the id of an option"
     elif option and trigger == "failure":
         yield ".option", "is taken when its node succeeds, so it cannot go with the trigger failure"
-    elif option and not _has_option(nodes[name], option):
+    elif option and (known := options[name]) is not None and option not in known:
         yield ".option", f"names no option of {shown(name)}: {shown(option)}"
 
 
-def _has_option(node: dict[str, Any], option: str) -> bool:
-    options = node.get("options")
-    if not isinstance(options, list):
-        # A class of someone's own may have options that its node does not write out.
-        return not node["type"].startswith("dynamiq.")
-    return any(isinstance(found, dict) and found.get("id") == option for found in options)
+def _options(node: dict[str, Any]) -> set[str] | None:
+    """The ids of a node's options; None for a class of someone's own, which may have them without writing them out."""
+    if not isinstance(options := node.get("options"), list):
+        return set() if node["type"].startswith("dynamiq.") else None
+    return {option["id"] for option in options if isinstance(option, dict) and isinstance(option.get("id"), str)}
 
 
 def _check_habits(nodes: list[dict[str, Any]], problems: Problems) -> None:

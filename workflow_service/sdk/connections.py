@@ -1,7 +1,7 @@
 """Connections as they are exported: without a value that could be a secret."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workflow_service.sdk import catalogue
@@ -54,6 +54,12 @@ def by_reference(name: str) -> dict[str, Any]:
         if field.required or (field.kind == "string" and field.env and field.default is None and not field.nullable)
     }
     return {"type": name} | {key: _variable(name, key, field).text() for key, field in wanted.items()}
+
+
+def in_common(accepted: Sequence[Sequence[str]]) -> list[str]:
+    """The classes that each of several nodes accepts, in the order of the first."""
+    distinct = list(dict.fromkeys(map(tuple, accepted)))
+    return [name for name in distinct[0] if all(name in others for others in distinct)]
 
 
 def _kept(name: str, key: str, field: Field, value: Any) -> tuple[Any] | None:

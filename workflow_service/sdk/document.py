@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,8 +10,9 @@ import yaml
 
 from workflow_service.errors import ConfigTooLarge, InvalidConfig
 from workflow_service.flow import MAX_DEPTH
+from workflow_service.sdk.problems import MAX_VALUES
 
-MAX_VALUES = 200_000  # keys, scalars, lists and mappings, each as often as an alias repeats it
+_MAX_NUMBER = 1000  # characters
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {f"{_TAG}{name}" for name in ("bool", "float", "int", "null", "str")}
 _ROOT = "config"
@@ -98,7 +100,7 @@ class _Reader:
             elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
                 self._end()
             elif isinstance(event, yaml.AliasEvent):
-                self._alias(event.anchor)
+                self._alias(str(event.anchor))
             elif isinstance(event, yaml.ScalarEvent):
                 found = _Value(self._scalar(event), characters=len(event.value))
                 self._count(found)
@@ -166,19 +168,25 @@ class _Reader:
             parent.has_key = False
 
     def _scalar(self, event: yaml.ScalarEvent) -> Any:
+        resolve: Callable[..., str] = self._loader.resolve
         tag = event.tag
         if tag is None or tag == "!":
-            tag = self._loader.resolve(yaml.ScalarNode, event.value, event.implicit)
+            # A long one is text; the patterns are slow to say so, and of 1:1:1:… they make a number of base 60.
+            is_short = len(event.value) <= _MAX_NUMBER
+            tag = resolve(yaml.ScalarNode, event.value, event.implicit) if is_short else f"{_TAG}str"
         if tag in (f"{_TAG}merge", f"{_TAG}value"):
             parent = self._open[-1] if self._open else None
             is_key = parent is not None and parent.is_mapping and not parent.has_key
             return _Merge() if is_key and tag == f"{_TAG}merge" else event.value
         if tag not in _PLAIN_TAGS:
             raise self._wrong(f"has the tag {tag[:80]}, which no config needs")
+        if tag == f"{_TAG}str":
+            return event.value
         try:
-            value = self._loader.construct_object(yaml.ScalarNode(tag, event.value))
+            fits = len(event.value) <= _MAX_NUMBER
+            value = self._loader.construct_object(yaml.ScalarNode(tag, event.value)) if fits else math.inf
         except (ValueError, KeyError, IndexError):
-            raise self._wrong("is a number out of range") from None
+            raise self._wrong("is not what its tag says") from None
         if isinstance(value, float) and not math.isfinite(value):
             raise self._wrong("is a number out of range")
         return value
@@ -187,7 +195,7 @@ class _Reader:
         self._size += found.size
         self._characters += found.characters
         if self._size > MAX_VALUES:
-            raise ConfigTooLarge(f"holds more than {MAX_VALUES} values, aliases written out")
+            raise ConfigTooLarge(f"holds more than {MAX_VALUES:,} values, aliases written out")
         if self._characters > self._limit:
             raise ConfigTooLarge(f"is larger than {self._limit / (1 << 20):g} MiB with its aliases written out")
 

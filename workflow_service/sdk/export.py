@@ -38,6 +38,7 @@ def export_config(flow: dict[str, Any], version: int | None = None) -> tuple[str
     config, problems = checked(flow)
     if errors := {problem.path: problem.message for problem in problems if problem.severity == "error"}:
         raise InvalidFlow(errors)
+    assert config is not None  # noqa: S101 - what has no config has an error
     return _text(config, version), problems
 
 
@@ -45,11 +46,11 @@ def _text(config: Config, version: int | None) -> str:
     workflow = {"flow": escape(config.flow_id)} | ({} if version is None else {"version": version})
     prompts = {"prompts": config.prompts} if config.prompts else {}
     rest = prompts | {"nodes": config.nodes, "flows": config.flows, "workflows": {WORKFLOW_ID: workflow}}
-    if not config.hoisting.connections:
+    if not config.connections:
         return "connections: {}\n" + _dump(rest)
     entries = []
-    for name, body in config.hoisting.connections.items():
-        if comment := config.hoisting.comments.get(name):
+    for name, body in config.connections.items():
+        if comment := config.comments.get(name):
             entries.append(f"  # {comment}\n")
         _, _, entry = _dump({"connections": {name: body}}).partition("\n")
         entries.append(entry)

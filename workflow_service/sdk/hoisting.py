@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workflow_service.sdk.connections import FILE_ID, by_reference, dotted_type, without_secrets
-from workflow_service.sdk.interpolation import escape
+from workflow_service.sdk.connections import FILE_ID, by_reference, dotted_type, in_common, without_secrets
 from workflow_service.sdk.problems import Problems, shown
 
 
@@ -69,7 +68,7 @@ class Hoisting:
                 self.connections.setdefault(name, use.body)
                 if raw != use.raw:
                     self._problems.warn(use.path, "differs from another connection only in what is not exported")
-            use.owner["connection"] = escape(name)
+            use.owner["connection"] = name
 
     def _free(self, name: str, taken: dict[str, list[_Named]]) -> str:
         base = name
@@ -79,13 +78,14 @@ class Hoisting:
         return name
 
     def _add_named(self, name: str, uses: list[_Named]) -> None:
-        if dotted_type(defined := self._defined.get(name)):
+        defined = self._defined.get(name)
+        if defined and dotted_type(defined):
             self.connections[name] = without_secrets(defined, f"flow.connections.{name}", self._problems)
             return
         if unknown := next((use for use in uses if not use.accepted), None):
             self._problems.error(unknown.path, "is an id, and which class of connection the node takes is not known")
             return
-        types = [type_ for type_ in uses[0].accepted if all(type_ in use.accepted for use in uses)]
+        types = in_common([use.accepted for use in uses])
         if not types:
             self._problems.error(uses[0].path, f"{shown(name)} is the connection of nodes that take none in common")
             return

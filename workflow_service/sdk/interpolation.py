@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+ENV = "$env"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_INNER = 1000  # characters of a number or a reference; the patterns backtrack
 _REFERENCE = re.compile(
@@ -30,15 +31,16 @@ class Variable:
     @classmethod
     def of(cls, value: Any) -> "Variable | None":
         """The variable that `{"$env": "NAME", "default"?}` in a flow stands for."""
-        if not isinstance(value, dict) or not value.keys() <= {"$env", "default"}:
+        if not isinstance(value, dict) or not value.keys() <= {ENV, "default"}:
             return None
-        name, default = value.get("$env"), value.get("default")
-        if not isinstance(name, str) or not NAME.fullmatch(name) or not isinstance(default, str | None):
+        name, default = value.get(ENV), value.get("default")
+        if not isinstance(name, str) or not NAME.fullmatch(name) or isinstance(default, dict | list):
             return None
-        return cls(name, default, "default" in value)
+        # What OmegaConf reads is text, whatever the default was.
+        return cls(name, default if default is None else str(default), "default" in value)
 
     def value(self) -> dict[str, Any]:
-        return {"$env": self.name} | ({"default": self.default} if self.has_default else {})
+        return {ENV: self.name} | ({"default": self.default} if self.has_default else {})
 
     def text(self) -> str:
         if not self.has_default:

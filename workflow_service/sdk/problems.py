@@ -1,8 +1,11 @@
 """What is wrong with a flow, or left out of it, by the path of where it is."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+MAX_NODES = 10_000
+MAX_VALUES = 200_000
+"""Keys, scalars, lists and objects of a flow or a config; what holds more is not checked, exported or imported."""
 MAX_PROBLEMS = 200  # of each severity; a flow of 100,000 broken nodes is told about these
 MAX_SHOWN = 80  # characters of a name in a sentence
 
@@ -38,3 +41,17 @@ class Problems:
 def shown(name: str) -> str:
     """A name as a sentence shows it."""
     return repr(name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…")
+
+
+def is_too_large(value: Any) -> bool:
+    """Whether a value of a flow holds more than MAX_VALUES."""
+    count, left = 0, [value]
+    while left and count <= MAX_VALUES:
+        value = left.pop()
+        if isinstance(value, dict):
+            count += len(value)
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+        count += 1
+    return count > MAX_VALUES

@@ -4,8 +4,9 @@ from typing import Any
 
 from workflow_service.errors import ConfigTooLarge, InvalidConfig
 from workflow_service.flow import MAX_DEPTH
-from workflow_service.sdk.interpolation import Reference, Unreadable, Variable, parse
+from workflow_service.sdk.interpolation import ENV, Reference, Unreadable, Variable, parse
 
+MAX_REFERENCES = 10_000
 MAX_CHAIN = 20  # references that lead one to the next
 _Path = tuple[str | int, ...]
 
@@ -22,7 +23,8 @@ class Resolver:
         self._document = document
         self._left = limit
         self._limit = limit
-        self._known: dict[_Path, tuple[Any, int]] = {}
+        self._count = 0
+        self._known: dict[_Path, tuple[Any, int, int]] = {}
         self._chain: list[_Path] = []
         self.named: set[str | int] = set()
         """The keys at the top of the document that a reference leads to."""
@@ -39,12 +41,15 @@ class Resolver:
         if isinstance(value, list):
             return [self._value(child, (*path, index), depth + 1) for index, child in enumerate(value)]
         if isinstance(value, dict):
-            if Variable.of(value) is not None:
+            if ENV in value:
                 raise InvalidConfig({path_text(path): "holds `$env`, which a config writes as ${oc.env:NAME}"})
             return {key: self._value(child, (*path, key), depth + 1) for key, child in value.items()}
         return value
 
     def _text(self, text: str, path: _Path, depth: int) -> Any:
+        self._count += text.count("${")
+        if self._count > MAX_REFERENCES:
+            raise ConfigTooLarge(f"holds more than {MAX_REFERENCES:,} interpolations")
         try:
             pieces = parse(text)
         except Unreadable as error:
@@ -73,8 +78,10 @@ class Resolver:
             self._chain.append(target)
             found = self._value(value, target, depth)
             self._chain.pop()
-            self._known[target] = found, _characters(found)
-        found, size = self._known[target]
+            self._known[target] = found, *measure(found)
+        found, size, height = self._known[target]
+        if depth + height > MAX_DEPTH:
+            raise InvalidConfig({path_text(path[:10]): f"is nested deeper than {MAX_DEPTH} levels"})
         self._left -= size
         if self._left < 0:
             raise ConfigTooLarge(f"is larger than {self._limit / (1 << 20):g} MiB with its references written out")
@@ -94,10 +101,12 @@ class Resolver:
         return tuple(target), found
 
 
-def _characters(value: Any) -> int:
-    """About as many as its JSON has."""
-    if isinstance(value, dict):
-        return sum(len(key) + 6 + _characters(child) for key, child in value.items())
-    if isinstance(value, list):
-        return sum(2 + _characters(child) for child in value)
-    return len(value) + 2 if isinstance(value, str) else 8
+def measure(value: Any) -> tuple[int, int]:
+    """About as many characters as the value has as JSON, and how many levels."""
+    if isinstance(value, str):
+        return len(value) + 2, 0
+    if not isinstance(value, dict | list):
+        return 8, 0
+    children = [measure(child) for child in (value.values() if isinstance(value, dict) else value)]
+    keys = sum(len(key) + 4 for key in value) if isinstance(value, dict) else 0
+    return 2 + keys + sum(size + 2 for size, _ in children), 1 + max((height for _, height in children), default=0)

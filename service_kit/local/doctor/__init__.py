@@ -63,12 +63,16 @@ def examine(data: Path, database_url: str | None, access_file: Path, schemas: Se
 
 
 def _tried(section: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    findings: list[Finding] = []
     try:
-        return list(section())
+        findings.extend(section())
     except (ImportError, RuntimeError) as error:  # stubs refuse to be imported with a RuntimeError
-        return [problem(f"This could not be looked at: {error}", "mend the installation first: pip install -e .")]
+        do = "mend the installation first: pip install -e ."
+        findings.append(problem(f"This could not be looked at: {error}", do))
     except OSError as error:
-        return [problem(f"This could not be looked at: {error}", "run flowpin doctor as the user that runs flowpin up")]
+        do = "run flowpin doctor as the user that runs flowpin up"
+        findings.append(problem(f"This could not be looked at: {error}", do))
+    return findings
 
 
 def print_findings(sections: Sequence[Section], console: Console) -> None:

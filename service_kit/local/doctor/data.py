@@ -14,11 +14,11 @@ from service_kit.local.errors import CannotRun
 from service_kit.local.identity import DEPLOY_TOKEN_FILE
 from service_kit.local.postgres import SOCKET_PORT, SOCKETS
 from service_kit.local.postgres_install import check_version, client_programs
-from service_kit.local.restore import UNFINISHED
+from service_kit.local.running import UNFINISHED_RESTORE
 
 SECRET_FILES = ("env", DEPLOY_TOKEN_FILE, "database-passwords.json")
 PRIVATE_FILES = ("access.yaml", "logs", "postgres")
-LEFTOVERS = ("postgres.unfinished", UNFINISHED)
+LEFTOVERS = ("postgres.unfinished", UNFINISHED_RESTORE)
 LEAST_BYTES, FEW_BYTES = 256 << 20, 2 << 30
 LEAST_INODES, FEW_INODES = 1_000, 20_000
 MANY_LOG_BYTES = 1 << 30

@@ -69,6 +69,7 @@ class DeployServiceStub:
     - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
     - FAILED_PRECONDITION, WORKFLOW_NOT_RELEASED: the workflow is a draft and has no version.
     - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow.
+    - FAILED_PRECONDITION, VERSION_DELETED: the version has been deleted.
     - FAILED_PRECONDITION, RUNTIME_DEPRECATED: the runtime is deprecated.
     - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version has never been live here and cannot be read now.
     """
@@ -162,6 +163,7 @@ class DeployServiceStub:
     - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
     - FAILED_PRECONDITION, WORKFLOW_NOT_RELEASED: the workflow is a draft and has no version.
     - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow.
+    - FAILED_PRECONDITION, VERSION_DELETED: the version has been deleted.
     - FAILED_PRECONDITION, RUNTIME_DEPRECATED: the runtime is deprecated and not live here.
     - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
     - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
@@ -282,6 +284,7 @@ class DeployServiceAsyncStub(DeployServiceStub):
     - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
     - FAILED_PRECONDITION, WORKFLOW_NOT_RELEASED: the workflow is a draft and has no version.
     - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow.
+    - FAILED_PRECONDITION, VERSION_DELETED: the version has been deleted.
     - FAILED_PRECONDITION, RUNTIME_DEPRECATED: the runtime is deprecated.
     - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version has never been live here and cannot be read now.
     """
@@ -375,6 +378,7 @@ class DeployServiceAsyncStub(DeployServiceStub):
     - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
     - FAILED_PRECONDITION, WORKFLOW_NOT_RELEASED: the workflow is a draft and has no version.
     - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow.
+    - FAILED_PRECONDITION, VERSION_DELETED: the version has been deleted.
     - FAILED_PRECONDITION, RUNTIME_DEPRECATED: the runtime is deprecated and not live here.
     - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
     - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
@@ -504,6 +508,7 @@ class DeployServiceServicer(metaclass=_abc_1.ABCMeta):
         - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
         - FAILED_PRECONDITION, WORKFLOW_NOT_RELEASED: the workflow is a draft and has no version.
         - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow.
+        - FAILED_PRECONDITION, VERSION_DELETED: the version has been deleted.
         - FAILED_PRECONDITION, RUNTIME_DEPRECATED: the runtime is deprecated.
         - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version has never been live here and cannot be read now.
         """
@@ -657,6 +662,7 @@ class DeployServiceServicer(metaclass=_abc_1.ABCMeta):
         - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
         - FAILED_PRECONDITION, WORKFLOW_NOT_RELEASED: the workflow is a draft and has no version.
         - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow.
+        - FAILED_PRECONDITION, VERSION_DELETED: the version has been deleted.
         - FAILED_PRECONDITION, RUNTIME_DEPRECATED: the runtime is deprecated and not live here.
         - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
         - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.

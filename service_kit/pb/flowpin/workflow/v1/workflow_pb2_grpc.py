@@ -450,10 +450,12 @@ class WorkflowServiceServicer:
         """ResolveVersion returns all that a deployment pins, in one answer. For other services: it has no REST face.
 
         Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
         - NOT_FOUND, WORKFLOW_NOT_FOUND: the project has no workflow of this id.
         - FAILED_PRECONDITION, WORKFLOW_NOT_RELEASED: the workflow is a draft and has no version.
         - NOT_FOUND, VERSION_NOT_FOUND: the project has no version of this id.
         - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow of the project.
+        - FAILED_PRECONDITION, VERSION_DELETED: the version has been deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

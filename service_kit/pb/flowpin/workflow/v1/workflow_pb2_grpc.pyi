@@ -233,10 +233,12 @@ class WorkflowServiceStub:
     """ResolveVersion returns all that a deployment pins, in one answer. For other services: it has no REST face.
 
     Errors:
+    - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
     - NOT_FOUND, WORKFLOW_NOT_FOUND: the project has no workflow of this id.
     - FAILED_PRECONDITION, WORKFLOW_NOT_RELEASED: the workflow is a draft and has no version.
     - NOT_FOUND, VERSION_NOT_FOUND: the project has no version of this id.
     - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow of the project.
+    - FAILED_PRECONDITION, VERSION_DELETED: the version has been deleted.
     """
 
 @_typing.type_check_only
@@ -444,10 +446,12 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     """ResolveVersion returns all that a deployment pins, in one answer. For other services: it has no REST face.
 
     Errors:
+    - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
     - NOT_FOUND, WORKFLOW_NOT_FOUND: the project has no workflow of this id.
     - FAILED_PRECONDITION, WORKFLOW_NOT_RELEASED: the workflow is a draft and has no version.
     - NOT_FOUND, VERSION_NOT_FOUND: the project has no version of this id.
     - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow of the project.
+    - FAILED_PRECONDITION, VERSION_DELETED: the version has been deleted.
     """
 
 class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -784,10 +788,12 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         """ResolveVersion returns all that a deployment pins, in one answer. For other services: it has no REST face.
 
         Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
         - NOT_FOUND, WORKFLOW_NOT_FOUND: the project has no workflow of this id.
         - FAILED_PRECONDITION, WORKFLOW_NOT_RELEASED: the workflow is a draft and has no version.
         - NOT_FOUND, VERSION_NOT_FOUND: the project has no version of this id.
         - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow of the project.
+        - FAILED_PRECONDITION, VERSION_DELETED: the version has been deleted.
         """
 
 def add_WorkflowServiceServicer_to_server(servicer: WorkflowServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,382 @@
+"""A backup brings everything back when everything was lost, and nothing that it should not."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+import deploy_service
+import workflow_service
+from service_kit import migrations
+from service_kit.access import Role
+from service_kit.local.data_folder import DataFolder, locked
+from service_kit.local.databases import MIGRATOR_ROLES, SERVING_ROLES
+from service_kit.local.running import embedded_url, postgres_alone
+from service_kit.tokens import mint_token, revoke_token, service_account, write_first_access_file
+from tests.e2e.conftest import TcpPostgres
+from tests.e2e.up_process import ROOT, Up, call, eventually, flowpin
+
+FLOW = b'{ "nodes":[{"type":"x.Y",  "id":"n"}],\n\t"big": 9007199254740993, "nul": "\\u0000", "e": 1E+2, "v": %d }'
+RIGHTS = """
+    SELECT nspname, relname, '' AS attname, relowner::regrole::text, relacl::text
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname IN ('workflow', 'deploy') AND relkind = 'r'
+    UNION ALL
+    SELECT nspname, relname, attname, '', attacl::text
+    FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname IN ('workflow', 'deploy') AND attacl IS NOT NULL
+    UNION ALL
+    SELECT nspname, '', '', nspowner::regrole::text, nspacl::text
+    FROM pg_namespace WHERE nspname IN ('workflow', 'deploy')
+"""
+UNPINNED = """
+    SELECT count(*) FROM deploy.deployments LEFT JOIN workflow.versions
+    ON (versions.project_id, versions.id) = (deployments.project_id, version_id) WHERE versions.id IS NULL
+"""
+MISCOUNTED = """
+    SELECT count(*) FROM workflow.workflows
+    WHERE version_count <> (SELECT count(*) FROM workflow.versions WHERE workflow_id = workflows.id)
+"""
+
+
+@dataclass
+class Life:
+    """A run before its data folder was lost, and after it was restored."""
+
+    up: Up
+    backup: Path
+    workflow_id: str = ""
+    app_id: str = ""
+    tokens: dict[str, str] = field(default_factory=dict)
+    bodies: dict[str, bytes] = field(default_factory=dict)
+    """What the calls answered before, byte for byte."""
+    rights: list[Any] = field(default_factory=list)
+    refusals: dict[str, subprocess.CompletedProcess[str]] = field(default_factory=dict)
+    """What was said to a restore onto what is not empty."""
+
+    def as_(self, name: str) -> dict[str, str]:
+        return self.up.env | {"FLOWPIN_TOKEN": self.tokens[name]}
+
+
+def body(env: dict[str, str], path: str) -> bytes:
+    headers = {"Authorization": f"Bearer {env['FLOWPIN_TOKEN']}"}
+    with urllib.request.urlopen(urllib.request.Request(env["FLOWPIN_URL"] + path, headers=headers)) as response:
+        return response.read()
+
+
+def save(env: dict[str, str], workflow_id: str, number: int) -> Any:
+    content = b'{"flow": %s, "flow_ui": {}}' % (FLOW % number)
+    headers = {"Authorization": f"Bearer {env['FLOWPIN_TOKEN']}"}
+    url = f"{env['FLOWPIN_URL']}/v1/workflows/{workflow_id}/save"
+    with urllib.request.urlopen(urllib.request.Request(url, content, headers)) as response:
+        return json.load(response)["data"]
+
+
+def deploy(env: dict[str, str], app_id: str, workflow_id: str, **fields: str) -> Any:
+    return call(env, "POST", f"/v1/apps/{app_id}/deploy", {"workflow_id": workflow_id, **fields})["data"]
+
+
+def make(env: dict[str, str]) -> tuple[str, str]:
+    """A workflow with a version, and an app that serves it."""
+    flow = {"nodes": [{"id": "n", "type": "x.Y"}]}
+    fields = {"name": "kept", "project_id": env["FLOWPIN_PROJECT_ID"]}
+    workflow_id = call(env, "POST", "/v1/workflows", {**fields, "flow": flow, "flow_ui": {}})["data"]["id"]
+    save(env, workflow_id, 1)
+    return workflow_id, call(env, "POST", "/v1/apps", {**fields, "workflow_id": workflow_id})["data"]["id"]
+
+
+def the_main_job(life: Life) -> None:
+    env = life.up.env
+    life.workflow_id, life.app_id = make(env)
+    first = call(env, "GET", f"/v1/workflows/{life.workflow_id}/versions/1")["data"]["id"]
+    save(env, life.workflow_id, 2)
+    deploy(env, life.app_id, life.workflow_id)
+    deploy(env, life.app_id, life.workflow_id, workflow_version_id=first, reason="v2 miscounts")
+    workflow, app = f"/v1/workflows/{life.workflow_id}", f"/v1/apps/{life.app_id}"
+    paths = [workflow, f"{workflow}/versions", f"{workflow}/versions/1", f"{workflow}/versions/2", app]
+    life.bodies = {path: body(env, path) for path in (*paths, f"{app}/deployments")}
+
+
+def make_tokens(life: Life) -> None:
+    life.tokens["admin"] = life.up.env["FLOWPIN_TOKEN"]
+    access, roles = life.up.data / "access.yaml", {UUID(life.up.env["FLOWPIN_PROJECT_ID"]): Role.VIEWER}
+    for name in ("viewer", "revoked"):
+        token = mint_token(access, service_account(access, name).id, roles)
+        life.tokens[name] = token.secret
+    revoke_token(access, token.id)
+
+
+async def rights(data: Path) -> list[Any]:
+    db = await asyncpg.connect(embedded_url(DataFolder(data)))
+    try:
+        return sorted(tuple(row) for row in await db.fetch(RIGHTS))
+    finally:
+        await db.close()
+
+
+@pytest.fixture(scope="module")
+async def life(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("backup")
+    life = Life(Up(folder / "data").start().ready(), folder / "flowpin.backup")
+    the_main_job(life)
+    make_tokens(life)
+    life.rights = await rights(life.up.data)
+    done = flowpin("backup", str(life.backup), "--data", str(life.up.data))
+    assert done.returncode == 0, done.stderr
+    life.refusals["running"] = flowpin("restore", str(life.backup), "--data", str(life.up.data))
+    life.up.end()
+    life.refusals["stopped"] = flowpin("restore", str(life.backup), "--data", str(life.up.data))
+
+    shutil.rmtree(life.up.data)
+    done = flowpin("restore", str(life.backup), "--data", str(life.up.data))
+    assert done.returncode == 0, done.stderr
+
+    life.up.start().ready()
+    yield life
+    life.up.end()
+
+
+def test_everything_reads_as_before_byte_for_byte(life):
+    found = {path: body(life.as_("admin"), path) for path in life.bodies}
+
+    assert found == life.bodies
+
+
+def test_saves_go_on_with_the_next_number(life):
+    saved = save(life.as_("admin"), life.workflow_id, 3)
+
+    assert saved["version"] == 3
+
+
+def test_an_app_goes_forward_and_back_again(life):
+    ids = [json.loads(life.bodies[f"/v1/workflows/{life.workflow_id}/versions/{n}"])["data"]["id"] for n in (2, 1)]
+
+    done = [deploy(life.as_("admin"), life.app_id, life.workflow_id, workflow_version_id=id_) for id_ in ids]
+
+    assert [(d["kind"], d["workflow_version"]["label"]) for d in done] == [("deploy", "v2"), ("rollback", "v1")]
+
+
+def test_tokens_hold_as_before_and_revoked_ones_stay_revoked(life):
+    read = body(life.as_("viewer"), f"/v1/workflows/{life.workflow_id}/versions/1")
+
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        body(life.as_("revoked"), f"/v1/workflows/{life.workflow_id}")
+    assert read == life.bodies[f"/v1/workflows/{life.workflow_id}/versions/1"]
+    assert refused.value.code == 401
+
+
+async def test_owners_and_grants_are_as_before(life):
+    found = await rights(life.up.data)
+
+    assert found == life.rights
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("flowpin_workflow", "UPDATE workflow.versions SET flow = '{}'"),
+        ("flowpin_workflow", "DELETE FROM workflow.versions"),
+        ("flowpin_workflow", "SELECT FROM deploy.deployments"),
+        ("flowpin_deploy", "UPDATE deploy.deployments SET version_id = project_id"),
+        ("flowpin_deploy", "UPDATE deploy.flows SET flow = '{}'"),
+    ],
+)
+async def test_the_serving_roles_still_cannot_rewrite(life, role, statement):
+    db = await asyncpg.connect(embedded_url(DataFolder(life.up.data), role))
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await db.execute(statement)
+
+    await db.close()
+
+
+def test_the_file_is_its_owners_alone_and_holds_no_token(life):
+    with zipfile.ZipFile(life.backup) as archive:
+        content = b"".join(archive.read(name) for name in archive.namelist())
+
+    assert stat.S_IMODE(life.backup.stat().st_mode) == 0o600
+    assert b"dyn_pat_" not in content
+    assert [path.name for path in life.backup.parent.iterdir() if path != life.up.data] == [life.backup.name]
+
+
+def test_a_backup_is_not_overwritten(life):
+    before = life.backup.read_bytes()
+
+    again = flowpin("backup", str(life.backup), "--data", str(life.up.data))
+
+    assert again.returncode == 1
+    assert f"{life.backup} exists" in again.stderr
+    assert life.backup.read_bytes() == before
+
+
+@pytest.mark.parametrize(("state", "says"), [("running", "is already up on"), ("stopped", "has a Postgres already")])
+def test_a_restore_onto_a_full_system_is_refused(life, state, says):
+    refused = life.refusals[state]
+
+    assert refused.returncode == 1
+    assert says in refused.stderr
+
+
+def test_another_access_file_is_not_overwritten(life, tmp_path):
+    write_first_access_file(tmp_path / "access.yaml", "another")
+    before = (tmp_path / "access.yaml").read_text()
+
+    refused = flowpin("restore", str(life.backup), "--data", str(tmp_path))
+
+    assert refused.returncode == 1
+    assert "access.yaml is there already" in refused.stderr
+    assert (tmp_path / "access.yaml").read_text() == before
+    assert not (tmp_path / "postgres").exists()
+
+
+def damaged(backup: Path, damage: str, target: Path) -> Path:
+    """A copy with something wrong in it."""
+    content = backup.read_bytes()
+    if damage == "a byte":
+        content = content[:2000] + bytes([content[2000] ^ 1]) + content[2001:]
+    elif damage == "an end":
+        content = content[:-100]
+    elif damage == "another file":
+        content = b"PK, or rather not"
+    target.write_bytes(content)
+    if damage in ("a newer migration", "an exchanged dump"):
+        with zipfile.ZipFile(backup) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        files["database.dump"] += b"\n" if damage == "an exchanged dump" else b""
+        newer = json.loads(files["manifest.json"])
+        newer["migrations"]["deploy"] += ["9999"] if damage == "a newer migration" else []
+        files["manifest.json"] = json.dumps(newer).encode()
+        with zipfile.ZipFile(target, "w") as archive:
+            for name, text in files.items():
+                archive.writestr(name, text)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("a byte", "is damaged"),
+        ("an end", "is damaged"),
+        ("another file", "is no backup"),
+        ("an exchanged dump", "database.dump is not what the manifest says"),
+        ("a newer migration", "schema deploy has the migration 9999, which this one does not know"),
+    ],
+)
+def test_what_is_not_whole_or_is_too_new_is_refused_before_anything_is_made(life, tmp_path, damage, says):
+    backup = damaged(life.backup, damage, tmp_path / "damaged")
+
+    refused = flowpin("restore", str(backup), "--data", str(tmp_path / "data"))
+
+    assert refused.returncode == 1
+    assert says in refused.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_restore_cut_short_leaves_nothing_that_looks_like_a_system_and_can_be_repeated(life, tmp_path):
+    data = tmp_path / "data"
+    words = [sys.executable, str(ROOT / "flowpin.py"), "restore", str(life.backup), "--data", str(data)]
+    restore = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    eventually(lambda: (data / "restore.unfinished/postgres/postmaster.pid").exists(), 20)
+    os.kill(restore.pid, signal.SIGKILL)
+    restore.wait()
+    left = sorted(path.name for path in data.iterdir())
+
+    again = flowpin(*words[2:])
+
+    assert left == ["lock", "logs", "restore.unfinished"]
+    assert again.returncode == 0, again.stderr
+    assert sorted(path.name for path in data.iterdir()) == ["access.yaml", "lock", "logs", "postgres"]
+
+
+async def test_schemas_older_than_the_code_are_brought_up_to_date(tmp_path):
+    old = tmp_path / "old"
+    with locked(old) as folder:
+        async with postgres_alone(folder) as databases:
+            for service in (workflow_service, deploy_service):
+                first = tmp_path / service.SCHEMA
+                first.mkdir()
+                shutil.copy(min(service.MIGRATIONS.glob("*.sql")), first)
+                migrator = databases.url_of(MIGRATOR_ROLES[service.SCHEMA])
+                serving = databases.url_of(SERVING_ROLES[service.SCHEMA])
+                await migrations.provision(databases.admin_url, service.SCHEMA, migrator, serving)
+                await migrations.migrate(migrator, service.SCHEMA, first)
+    write_first_access_file(old / "access.yaml", "ada")
+    flowpin("backup", str(tmp_path / "backup"), "--data", str(old))
+
+    restored = flowpin("restore", str(tmp_path / "backup"), "--data", str(tmp_path / "new"))
+
+    assert restored.returncode == 0, restored.stderr
+    with locked(tmp_path / "new") as folder:
+        async with postgres_alone(folder) as databases:
+            db = await asyncpg.connect(databases.admin_url)
+            found = [
+                await db.fetchval(f"SELECT max(version) FROM {service.SCHEMA}.schema_migrations")
+                for service in (workflow_service, deploy_service)
+            ]
+            await db.close()
+    assert found == [migrations.newest(service.MIGRATIONS) for service in (workflow_service, deploy_service)]
+
+
+@contextmanager
+def writing(env: dict[str, str]) -> Iterator[None]:
+    """Saves, each deployed at once, until the block ends."""
+    stop = threading.Event()
+    workflow_id, app_id = make(env)
+
+    def work() -> None:
+        number = 10
+        while not stop.is_set():
+            number += 1
+            version = save(env, workflow_id, number)
+            deploy(env, app_id, workflow_id, workflow_version_id=version["id"])
+
+    writer = threading.Thread(target=work)
+    writer.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        writer.join()
+
+
+async def test_backups_under_load_hold_every_version_that_a_deployment_pins(
+    life: Life, tcp_postgres: TcpPostgres, tmp_path: Path
+):
+    admin = await asyncpg.connect(tcp_postgres.url())
+    with writing(life.as_("admin")):
+        for name in ("one", "two"):
+            words = ("backup", str(tmp_path / name), "--data", str(life.up.data))
+            assert (await asyncio.to_thread(flowpin, *words)).returncode == 0
+
+    deployments = []
+    for name in ("one", "two"):
+        await admin.execute(f"CREATE DATABASE {name}")
+        url = ("--database-url", tcp_postgres.url(name))
+        restored = flowpin("restore", str(tmp_path / name), "--data", str(tmp_path / f"{name}.data"), *url)
+        assert restored.returncode == 0, restored.stderr
+        refused = flowpin("restore", str(tmp_path / name), "--data", str(tmp_path / f"{name}.data"), *url)
+        assert "is not empty: its schema workflow has" in refused.stderr
+        db = await asyncpg.connect(tcp_postgres.url(name))
+        assert await db.fetchval(UNPINNED) == 0
+        assert await db.fetchval(MISCOUNTED) == 0
+        deployments.append(await db.fetchval("SELECT count(*) FROM deploy.deployments"))
+        await db.close()
+    await admin.close()
+    assert deployments[0] < deployments[1]

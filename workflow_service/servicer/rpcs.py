@@ -1,0 +1,37 @@
+"""What all of the workflow contract's RPCs stand on."""
+
+from typing import Any
+from uuid import UUID
+
+from service_kit.auth import Caller
+from service_kit.db import Connection, Pool
+from service_kit.idempotency import Context, ProjectOf
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2_grpc as rpc
+from workflow_service.flow import Content, check_content
+from workflow_service.model import Version, Workflow
+from workflow_service.repository import workflows
+
+
+class Rpcs(rpc.WorkflowServiceServicer):
+    def __init__(self, pool: Pool, max_flow_bytes: int) -> None:
+        self._pool = pool
+        self._max_flow_bytes = max_flow_bytes
+
+    def _content(self, request: Any) -> Content:
+        """The flow and flow_ui of a request, checked. Raises InvalidFlow or FlowTooLarge."""
+        return check_content(request.flow.utf8, request.flow_ui.utf8, self._max_flow_bytes)
+
+
+def tag(context: Context, answered: Workflow | Version) -> None:
+    context.set_trailing_metadata((("etag", answered.etag),))
+
+
+def owner_of(caller: Caller, workflow_id: UUID) -> ProjectOf:
+    """Finds the project that owns a workflow. That raises WorkflowNotFound or RoleTooSmall."""
+
+    async def project_of(db: Connection) -> UUID:
+        project_id = await workflows.find_project(db, caller.visible, workflow_id)
+        caller.require(project_id)
+        return project_id
+
+    return project_of
