@@ -1,29 +1,18 @@
-"""One deploy: pins what was asked for as the app's newest deployment, in one transaction."""
+"""One deploy, rollback or promotion: pins what was ordered as the app's newest deployment, in one transaction."""
 
-from dataclasses import dataclass
 from uuid import UUID
 
-from deploy_service.config import SERVERLESS
 from deploy_service.drivers import Driver
-from deploy_service.model import Deployment, check_runtime, kind_of
-from deploy_service.pins import Resolved
-from deploy_service.repository import apps, deployments, runtimes
+from deploy_service.errors import LiveMoved, PlanOutdated
+from deploy_service.model import Deployment, kind_of
+from deploy_service.planning import Order, Outcome, look_at
+from deploy_service.repository import apps, deployments, history
 from deploy_service.repository.deployments import NewDeployment
 from deploy_service.rollouts import cut_over
+from service_kit import audit
 from service_kit.auth import Caller
 from service_kit.db import Connection
 from service_kit.ids import new_id
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What was asked for. None keeps what is live there: the runtime, the configuration (JSON bytes)."""
-
-    environment: str
-    resolved: Resolved
-    runtime_id: UUID | None
-    config: bytes | None
-    reason: str | None
 
 
 async def deploy(
@@ -31,37 +20,70 @@ async def deploy(
 ) -> Deployment:
     """Write the deployment down and, when there is nothing to wait for, cut over. In the caller's transaction.
 
-    Raises AppNotFound, RuntimeNotFound or RuntimeDeprecated.
+    Raises AppNotFound, LiveMoved, PlanOutdated, AppArchived, RuntimeNotFound, RuntimeDeprecated or VersionMarkedBad.
     """
-    number = await apps.lock_next_number(db, project_id, app_id)
-    live = await deployments.find_live(db, project_id, app_id, order.environment)
-    runtime_id, runtime_version, runtime_label = await _runtime(db, order.runtime_id, live)
+    number, archived = await apps.lock_next_number(db, project_id, app_id)
+    await _check_unmoved(db, project_id, app_id, order)
+    outcome = await look_at(db, project_id, app_id, archived, order)
+    if order.plan_token is not None and order.plan_token != outcome.token:
+        raise PlanOutdated
+    for blocker in outcome.blockers:
+        raise blocker
     resolved = order.resolved
     if resolved.flow is not None:
         await deployments.insert_flow(db, project_id, resolved.pin.version_digest, resolved.flow)
-    new = NewDeployment(
-        id=new_id(),
-        number=number,
-        environment=order.environment,
-        kind=kind_of(resolved.pin, live),
-        reason=order.reason,
-        pin=resolved.pin,
-        runtime_id=runtime_id,
-        runtime_version=runtime_version,
-        runtime_label=runtime_label,
-        config=order.config or (live.config if live else SERVERLESS),
-        warnings=resolved.warnings,
-        created_by=caller.id,
-        created_by_name=caller.name,
-    )
+    new = await _new_deployment(db, caller, project_id, app_id, number, order, outcome)
     deployment = await deployments.insert_deployment(db, project_id, app_id, new)
     return await cut_over(db, deployment, owner=None) if driver.immediate else deployment
 
 
-async def _runtime(db: Connection, asked: UUID | None, live: Deployment | None) -> tuple[UUID, str, str]:
-    """The runtime to pin: the one asked for, or else the live one as it was pinned, or else the default."""
-    if asked is None and live is not None:
-        return live.runtime_id, live.runtime_version, live.runtime_label
-    runtime = await runtimes.get_runtime(db, asked) if asked else await runtimes.get_default_runtime(db)
-    check_runtime(runtime, live)
-    return runtime.id, runtime.version, runtime.label
+async def _check_unmoved(db: Connection, project_id: UUID, app_id: UUID, order: Order) -> None:
+    if order.only_while_live is None:
+        return
+    environment, seen = order.only_while_live
+    live = await deployments.find_live(db, project_id, app_id, environment)
+    if live is None or live.id != seen:
+        raise LiveMoved(environment)
+
+
+async def _new_deployment(
+    db: Connection, caller: Caller, project_id: UUID, app_id: UUID, number: int, order: Order, outcome: Outcome
+) -> NewDeployment:
+    if outcome.runtime is None:
+        raise LookupError("an outcome without blockers has a runtime")
+    kind = order.kind or kind_of(outcome.pin, outcome.live)
+    source = order.source.id if order.source else None
+    if kind == "rollback" and source is None:
+        version_id = outcome.pin.version_id
+        source = await history.find_last_live(db, project_id, app_id, order.environment, version_id)
+    return NewDeployment(
+        id=new_id(),
+        number=number,
+        environment=order.environment,
+        kind=kind,
+        reason=order.reason,
+        pin=outcome.pin,
+        runtime_id=outcome.runtime.id,
+        runtime_version=outcome.runtime.version,
+        runtime_label=outcome.runtime.label,
+        config=outcome.config,
+        warnings=order.resolved.warnings,
+        created_by=caller.id,
+        created_by_name=caller.name,
+        source_deployment_id=source,
+    )
+
+
+async def note(db: Connection, caller: Caller, action: str, deployment: Deployment, **details: str) -> None:
+    """Record what was done to a deployment in its app's history."""
+    await audit.record(
+        db,
+        caller,
+        deployment.project_id,
+        deployment.app_id,
+        action,
+        deployment.id,
+        environment=deployment.environment,
+        version=f"v{deployment.pin.version_number}",
+        **details,
+    )

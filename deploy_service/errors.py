@@ -1,6 +1,6 @@
 """What can go wrong with apps and deployments; the contract lists the reasons per RPC."""
 
-from service_kit.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from service_kit.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 
 
 class AppNotFound(NotFound):
@@ -45,15 +45,6 @@ class VersionOfOtherWorkflow(FailedPrecondition):
         )
 
 
-class VersionDeleted(FailedPrecondition):
-    reason = "VERSION_DELETED"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The version has been deleted.", fields={"workflow_version_id": "names a version that has been deleted"}
-        )
-
-
 class WorkflowNotReleased(FailedPrecondition):
     reason = "WORKFLOW_NOT_RELEASED"
 
@@ -90,9 +81,9 @@ class RuntimeDeprecated(FailedPrecondition):
 class EnvironmentNotFound(InvalidArgument):
     reason = "ENVIRONMENT_NOT_FOUND"
 
-    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+    def __init__(self, name: str, known: tuple[str, ...], field: str = "environment") -> None:
         sentence = f"must be one of {', '.join(known)}"
-        super().__init__(f"The project has no environment {name!r}.", fields={"environment": sentence})
+        super().__init__(f"The project has no environment {name!r}.", fields={field: sentence})
 
 
 class DeploymentFinished(FailedPrecondition):
@@ -100,3 +91,121 @@ class DeploymentFinished(FailedPrecondition):
 
     def __init__(self, status: str) -> None:
         super().__init__(f"The deployment has {status} already and cannot be canceled.", status=status)
+
+
+class AppArchived(FailedPrecondition):
+    reason = "APP_ARCHIVED"
+
+    def __init__(self) -> None:
+        super().__init__("The app is archived: unarchive it first.")
+
+
+class VersionMarkedBad(FailedPrecondition):
+    reason = "VERSION_MARKED_BAD"
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            f"Version v{version} is marked bad for this app. Set `force` to deploy it all the same.",
+            fields={"force": "must be set to deploy a version that is marked bad"},
+        )
+
+
+class PlanOutdated(Aborted):
+    reason = "PLAN_OUTDATED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Something that the plan saw has moved since. Plan again.",
+            fields={"plan_token": "is of a plan that no longer holds"},
+        )
+
+
+class LiveMoved(Aborted):
+    reason = "LIVE_MOVED"
+
+    def __init__(self, environment: str) -> None:
+        super().__init__(f"Another deployment went live in {environment} meanwhile. Look at it and decide again.")
+
+
+class SourceNotFound(InvalidArgument):
+    reason = "DEPLOYMENT_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The app has no such deployment in that environment.",
+            fields={"deployment_id": "names no deployment of the app in that environment"},
+        )
+
+
+class DeploymentNeverLive(FailedPrecondition):
+    reason = "DEPLOYMENT_NEVER_LIVE"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The deployment was never live, so there is nothing to go back to.",
+            fields={"deployment_id": "names a deployment that was never live"},
+        )
+
+
+class NothingToRollBackTo(FailedPrecondition):
+    reason = "NOTHING_TO_ROLL_BACK_TO"
+
+    def __init__(self, environment: str) -> None:
+        super().__init__(f"Nothing older was live in {environment} that is not marked bad.")
+
+
+class NoOtherEnvironment(FailedPrecondition):
+    reason = "NO_OTHER_ENVIRONMENT"
+
+    def __init__(self, target: str) -> None:
+        super().__init__(f"No environment of the project comes before {target}, so there is nothing to promote from.")
+
+
+class SameEnvironment(InvalidArgument):
+    reason = "SAME_ENVIRONMENT"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Source and target are the same environment.", fields={"from_environment": "must differ from environment"}
+        )
+
+
+class NothingLive(FailedPrecondition):
+    reason = "NOTHING_LIVE"
+
+    def __init__(self, environment: str) -> None:
+        super().__init__(f"Nothing is live in {environment}.")
+
+
+class NoSuchRuntime(NotFound):
+    """The path names a runtime that there is not; RuntimeNotFound is a body's."""
+
+    reason = "RUNTIME_NOT_FOUND"
+
+    def __init__(self, runtime_id: object) -> None:
+        super().__init__("There is no such runtime.", runtime_id=str(runtime_id))
+
+
+class RuntimeExists(AlreadyExists):
+    reason = "RUNTIME_EXISTS"
+
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            f"There is a runtime of the version {version} already.", fields={"version": "is another runtime's"}
+        )
+
+
+class RuntimeIsDefault(FailedPrecondition):
+    reason = "RUNTIME_IS_DEFAULT"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The default runtime can neither be deprecated nor stop being it: make another one the default."
+        )
+
+
+class AccessKeyNotFound(NotFound):
+    reason = "ACCESS_KEY_NOT_FOUND"
+
+    def __init__(self, access_key_id: object) -> None:
+        super().__init__("There is no such access key.", access_key_id=str(access_key_id))

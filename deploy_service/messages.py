@@ -1,7 +1,7 @@
 """Apps, deployments and runtimes as the contract writes them."""
 
 from deploy_service.config import config_message
-from deploy_service.model import App, Deployment, Runtime
+from deploy_service.model import AccessKey, App, Deployment, Runtime
 from service_kit.access import Project
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
 from service_kit.times import timestamp
@@ -30,6 +30,11 @@ def deployment_message(deployment: Deployment) -> pb.Deployment:
         live_from=timestamp(deployment.live_from) if deployment.live_from else None,
         live_to=timestamp(deployment.live_to) if deployment.live_to else None,
         warnings=deployment.warnings,
+        source_deployment_id=str(deployment.source_deployment_id) if deployment.source_deployment_id else None,
+        health=pb.DeploymentHealth.Value(f"DEPLOYMENT_HEALTH_{deployment.health.upper()}")
+        if deployment.health
+        else None,
+        health_note=deployment.health_note,
     )
     if deployment.error_code is not None:
         message.error.CopyFrom(pb.DeploymentError(code=deployment.error_code, message=deployment.error_message or ""))
@@ -49,6 +54,8 @@ def app_message(app: App, project: Project, domain: str) -> pb.App:
         created_by=str(app.created_by),
         updated_at=timestamp(app.updated_at),
         updated_by=str(app.updated_by),
+        archived_at=timestamp(app.archived_at) if app.archived_at else None,
+        archived_by=str(app.archived_by) if app.archived_by else None,
     )
     default = project.environments[-1]
     for name in project.environments:
@@ -113,4 +120,19 @@ def runtime_message(runtime: Runtime) -> pb.Runtime:
         label=runtime.label,
         default=runtime.is_default,
         deprecated=runtime.deprecated,
+    )
+
+
+def access_key_message(key: AccessKey, secret: str | None = None) -> pb.AccessKey:
+    """`secret` is there in the answer that makes the key, and never again."""
+    return pb.AccessKey(
+        id=str(key.id),
+        project_id=str(key.project_id),
+        name=key.name,
+        preview=key.preview,
+        created_at=timestamp(key.created_at),
+        created_by=str(key.created_by),
+        expires_at=timestamp(key.expires_at) if key.expires_at else None,
+        revoked_at=timestamp(key.revoked_at) if key.revoked_at else None,
+        key=secret,
     )

@@ -5,11 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from deploy_service.errors import DeploymentFinished, EnvironmentNotFound, RuntimeDeprecated
+from deploy_service.errors import (
+    DeploymentFinished,
+    EnvironmentNotFound,
+    NoOtherEnvironment,
+    RuntimeDeprecated,
+    RuntimeIsDefault,
+    SameEnvironment,
+)
 from service_kit.access import Project
 from service_kit.errors import InvalidFields
 
 APP_NAME = re.compile(r"[A-Za-z0-9 ./_'-]+")
+RUNTIME_VERSION = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 MAX_NAME = 128
 MAX_TEXT = 512
 
@@ -63,6 +71,9 @@ class Deployment:
     error_message: str | None
     live_from: datetime | None
     live_to: datetime | None
+    source_deployment_id: UUID | None
+    health: str | None
+    health_note: str | None
 
     @property
     def is_live(self) -> bool:
@@ -92,17 +103,49 @@ class App:
     created_by: UUID
     updated_at: datetime
     updated_by: UUID
+    archived_at: datetime | None
+    archived_by: UUID | None
     newest_deployment_id: UUID | None
     live: dict[str, Deployment]
 
 
-def environment_of(project: Project, asked: str | None) -> str:
-    """The environment that is asked for, or else the project's last one. Raises EnvironmentNotFound."""
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """What is kept of a key for calling a project's apps."""
+
+    project_id: UUID
+    id: UUID
+    name: str
+    preview: str
+    created_at: datetime
+    created_by: UUID
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+def environment_of(project: Project, asked: str | None, field: str = "environment") -> str:
+    """The environment that is asked for, or else the project's last one. Raises EnvironmentNotFound naming `field`."""
     if asked is None:
         return project.environments[-1]
     if asked not in project.environments:
-        raise EnvironmentNotFound(asked, project.environments)
+        raise EnvironmentNotFound(asked, project.environments, field)
     return asked
+
+
+def promotion_of(project: Project, target: str | None, source: str | None) -> tuple[str, str]:
+    """From where to where a promotion goes: to the last environment, from the one before the target, unless told.
+
+    Raises EnvironmentNotFound, NoOtherEnvironment or SameEnvironment.
+    """
+    to = environment_of(project, target)
+    before = project.environments.index(to) - 1
+    if source is not None:
+        source = environment_of(project, source, "from_environment")
+    if len(project.environments) == 1 or (source is None and before < 0):
+        raise NoOtherEnvironment(to)
+    if source == to:
+        raise SameEnvironment
+    return source or project.environments[before], to
 
 
 def kind_of(pin: Pin, live: Deployment | None) -> str:
@@ -119,15 +162,38 @@ def check_runtime(runtime: Runtime, live: Deployment | None) -> None:
         raise RuntimeDeprecated
 
 
-def check_texts(*, name: str | None = None, description: str | None = None, reason: str | None = None) -> None:
+def check_runtime_change(runtime: Runtime, default: bool | None, deprecated: bool | None) -> None:
+    """The default stays current, and stays the default until another one is made it. Raises RuntimeIsDefault."""
+    stops = runtime.is_default and default is False
+    is_default = runtime.is_default if default is None else default
+    is_deprecated = runtime.deprecated if deprecated is None else deprecated
+    if stops or (is_default and is_deprecated):
+        raise RuntimeIsDefault
+
+
+def check_texts(
+    *, name: str | None = None, description: str | None = None, reason: str | None = None, note: str | None = None
+) -> None:
     """The rules for what people type. Raises InvalidFields naming each that breaks its rule."""
     wrong = {}
     if name is not None and not name.strip():
         wrong["name"] = "cannot be blank"
     elif name is not None and not (APP_NAME.fullmatch(name) and len(name) <= MAX_NAME):
         wrong["name"] = f"can hold letters, digits, spaces and . / _ ' - only, up to {MAX_NAME} characters"
-    for field, text in (("description", description), ("reason", reason)):
+    for field, text in (("description", description), ("reason", reason), ("note", note)):
         if text is not None and len(text) > MAX_TEXT:
             wrong[field] = f"must be at most {MAX_TEXT} characters"
+    if wrong:
+        raise InvalidFields(wrong)
+
+
+def check_labels(*, name: str | None = None, label: str | None = None, version: str | None = None) -> None:
+    """The rules for an access key's name and a runtime's label and version. Raises InvalidFields naming each."""
+    wrong = {}
+    for field, text in (("name", name), ("label", label)):
+        if text is not None and not (text.strip() and len(text) <= MAX_NAME):
+            wrong[field] = f"must be 1 to {MAX_NAME} characters and not blank"
+    if version is not None and not RUNTIME_VERSION.fullmatch(version):
+        wrong["version"] = "can hold letters, digits and . _ - + only, up to 64 characters"
     if wrong:
         raise InvalidFields(wrong)

@@ -7,7 +7,6 @@ from uuid import UUID
 import grpc
 
 from deploy_service.errors import (
-    VersionDeleted,
     VersionNotFound,
     VersionOfOtherWorkflow,
     WorkflowNotFound,
@@ -24,13 +23,9 @@ ASK_SECONDS = 5.0
 # What this app has had live deploys without the workflow service, which is only asked what is worth a warning.
 ASK_ABOUT_KNOWN_SECONDS = 1.0
 
-REFUSALS: dict[str, Callable[[], ServiceError]] = {
-    "WORKFLOW_NOT_FOUND": WorkflowNotFound,
-    "WORKFLOW_NOT_RELEASED": WorkflowNotReleased,
-    "VERSION_NOT_FOUND": VersionNotFound,
-    "VERSION_DELETED": VersionDeleted,
-    "VERSION_OF_OTHER_WORKFLOW": VersionOfOtherWorkflow,
-}
+REFUSED = (WorkflowNotFound, WorkflowNotReleased, VersionNotFound, VersionOfOtherWorkflow)
+"""Why there is nothing to pin."""
+REFUSALS: dict[str, Callable[[], ServiceError]] = {refusal.reason: refusal for refusal in REFUSED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +75,7 @@ class Workflows:
 
 
 def _warning(failure: ServiceError) -> str:
-    if failure.reason in ("WORKFLOW_NOT_FOUND", "VERSION_NOT_FOUND", "VERSION_DELETED"):
+    if failure.reason in ("WORKFLOW_NOT_FOUND", "VERSION_NOT_FOUND"):
         return "The workflow or this version of it has been deleted; the app keeps what it had live."
     return "The workflow service did not answer, so whether the version is archived is not known."
 

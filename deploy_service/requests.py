@@ -3,8 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from deploy_service.repository.apps import AppFilter
-from deploy_service.repository.deployments import HistoryFilter
+from deploy_service.repository.app_pages import AppFilter
+from deploy_service.repository.history import HistoryFilter
 from service_kit.access import Project
 from service_kit.errors import InvalidFields
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
@@ -37,6 +37,16 @@ def access_type_of(request: pb.CreateAppRequest | pb.UpdateAppRequest) -> str | 
     raise InvalidFields({"access_control.access_type": "must be private or public"})
 
 
+def health_of(request: pb.MarkDeploymentRequest) -> str:
+    """Raises InvalidFields."""
+    match request.health:
+        case pb.DEPLOYMENT_HEALTH_GOOD:
+            return "good"
+        case pb.DEPLOYMENT_HEALTH_BAD:
+            return "bad"
+    raise InvalidFields({"health": "must be good or bad"})
+
+
 def app_filter(project: Project, request: pb.ListAppsRequest) -> AppFilter:
     """Raises InvalidFields."""
     created_from, created_to = between("created_at", request.created_at)
@@ -49,6 +59,7 @@ def app_filter(project: Project, request: pb.ListAppsRequest) -> AppFilter:
         created_to=created_to,
         updated_from=updated_from,
         updated_to=updated_to,
+        archived=request.archived if request.HasField("archived") else (None if request.include_archived else False),
     )
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 import structlog
+from prometheus_client import Counter, Histogram
 
 from deploy_service.drivers import Driver, RolloutFailed
 from deploy_service.errors import AppNotFound
@@ -18,6 +19,15 @@ from service_kit.ids import new_id
 POLL_SECONDS = 0.25
 MOST_AT_ONCE = 50
 DATABASE_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+OUTCOMES = Counter(
+    "flowpin_rollouts_total", "Rollouts that ended: live, superseded, canceled or why they failed.", ["outcome"]
+)
+CUT_OVER = Histogram(
+    "flowpin_rollout_seconds",
+    "From a deployment's start until it was live.",
+    buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600),
+)
 
 log = structlog.get_logger()
 
@@ -35,11 +45,14 @@ async def cut_over(db: Connection, deployment: Deployment, owner: UUID | None) -
     if live is not None and live.number > deployment.number:
         message = "A newer deployment went live first."
         await rollouts.cancel(db, deployment.project_id, deployment.app_id, deployment.id, "SUPERSEDED", message)
+        OUTCOMES.labels("superseded").inc()
         return await deployments.get_deployment(db, [deployment.project_id], deployment.app_id, deployment.id)
     moment = await rollouts.end_live(db, deployment.project_id, deployment.app_id, deployment.environment)
     done = await rollouts.go_live(db, deployment, owner, moment)
     if done is None:
         raise LeaseLost
+    OUTCOMES.labels("live").inc()
+    CUT_OVER.observe((moment - done.started_at).total_seconds())
     return done
 
 
@@ -140,4 +153,5 @@ class RolloutWorker:
     async def _fail(self, deployment: Deployment, code: str, message: str) -> None:
         async with self._pool.acquire() as db:
             await rollouts.fail(db, deployment, self._owner, code, message)
+        OUTCOMES.labels(code.lower()).inc()
         log.warning("rollout_failed", code=code, message=message)

@@ -14,13 +14,14 @@ from deploy_service.roles import ROLES, SERVICES
 from deploy_service.rollouts import RolloutWorker
 from deploy_service.servicer import DeployServicer
 from deploy_service.settings import Settings
-from service_kit import db
+from service_kit import db, metrics
 from service_kit.channel import open_channel
 from service_kit.directory import Directory
 from service_kit.idempotency.pruning import pruning
 from service_kit.pb.flowpin.deploy.v1.deploy_pb2_grpc import add_DeployServiceServicer_to_server
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from service_kit.server import running_server, usual_checks
+from service_kit.tracing import client_interceptors, open_spans
 
 WORKFLOW = workflow_pb2.DESCRIPTOR.services_by_name["WorkflowService"]
 
@@ -35,8 +36,10 @@ async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> As
     if settings.rollout_driver == "scripted":
         driver = ScriptedDriver(settings.rollout_script)
     async with (
+        open_spans("deploy_service", settings.otel_exporter_otlp_endpoint) as spans,
+        metrics.exposed(settings.metrics_listen),
         db.open_pool(settings.database_url.get_secret_value(), schema, settings.pool_size) as pool,
-        open_channel(settings.workflow_target, WORKFLOW) as channel,
+        open_channel(settings.workflow_target, WORKFLOW, interceptors=client_interceptors(spans)) as channel,
         working_rollouts(pool, driver, settings),
         pruning(pool),
     ):
@@ -48,7 +51,7 @@ async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> As
 
         checks = usual_checks(pool, MIGRATIONS, directory)
         async with running_server(
-            settings, SERVICES, register, directory=directory, roles=ROLES, checks=checks
+            settings, SERVICES, register, directory=directory, roles=ROLES, checks=checks, spans=spans
         ) as port:
             yield port
 

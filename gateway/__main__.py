@@ -24,6 +24,8 @@ def main() -> None:
     logs.configure("gateway", settings.log_level, settings.log_format)
     try:
         asyncio.run(serve(settings))
+    except RuntimeError as error:
+        command.refuse(f"gateway: {error}")
     except OSError as error:
         command.refuse(f"gateway: cannot listen on {settings.listen}: {error.strerror}")
 

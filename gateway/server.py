@@ -1,14 +1,15 @@
 """The running gateway: channels to the services, an application with a handler per route, a listener."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import grpc
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.typedefs import Middleware
 from aiohttp.web_request import BaseRequest
 
 from gateway import errors, headers, pages
@@ -17,10 +18,15 @@ from gateway.health import Health
 from gateway.routes import routes_of
 from gateway.settings import Settings
 from gateway.traffic import Traffic
-from service_kit.channel import open_channel
+from service_kit import metrics
+from service_kit.channel import Interceptor, open_channel
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.identity.v1 import identity_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
+from service_kit.tracing import client_interceptors, open_spans
+
+if TYPE_CHECKING:
+    from service_kit.tracing.spans import Spans
 
 CONTRACTS = {
     "workflow": [identity_pb2.DESCRIPTOR, workflow_pb2.DESCRIPTOR],
@@ -56,14 +62,18 @@ class Connection(web.RequestHandler):
 
 @asynccontextmanager
 async def running_gateway(settings: Settings) -> AsyncIterator[int]:
-    """Serve until the block ends; yields the port. Raises OSError when the port is taken."""
+    """Serve until the block ends; yields the port. Raises OSError (the metrics': RuntimeError) when it is taken."""
     async with AsyncExitStack() as stack:
+        spans = await stack.enter_async_context(open_spans("gateway", settings.otel_exporter_otlp_endpoint))
+        await stack.enter_async_context(metrics.exposed(settings.metrics_listen))
+        interceptors = client_interceptors(spans)
         channels = {
-            name: await stack.enter_async_context(_channel(name, target))
+            name: await stack.enter_async_context(_channel(name, target, interceptors))
             for name, target in (("workflow", settings.workflow_target), ("deploy", settings.deploy_target))
         }
         traffic = Traffic()
-        runner = web.AppRunner(application(settings, channels, traffic), handler_cancellation=True, shutdown_timeout=1)
+        app = application(settings, channels, traffic, spans)
+        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         listener = await _listen(runner, settings.listen)
@@ -76,8 +86,15 @@ async def running_gateway(settings: Settings) -> AsyncIterator[int]:
             await traffic.drain(settings.drain_seconds)
 
 
-def application(settings: Settings, channels: Mapping[str, grpc.aio.Channel], traffic: Traffic) -> web.Application:
-    app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[traffic.follow])
+def application(
+    settings: Settings, channels: Mapping[str, grpc.aio.Channel], traffic: Traffic, spans: "Spans | None" = None
+) -> web.Application:
+    middlewares: list[Middleware] = [traffic.follow]
+    if spans is not None:
+        from gateway.tracing import tracing
+
+        middlewares.insert(0, tracing(spans))
+    app = web.Application(client_max_size=settings.max_body_bytes, middlewares=middlewares)
     health = Health(channels, traffic)
     pages.add_to(app.router, ALL_CONTRACTS)
     app.router.add_get("/health/live", health.live)
@@ -106,9 +123,9 @@ def _why(error: BaseException | None) -> str:
     return "The URL or a header is too long." if isinstance(error, LineTooLong) else "This is not HTTP."
 
 
-def _channel(name: str, target: str) -> grpc.aio.Channel:
+def _channel(name: str, target: str, interceptors: Sequence[Interceptor]) -> grpc.aio.Channel:
     services = [service for contract in CONTRACTS[name] for service in contract.services_by_name.values()]
-    return open_channel(target, *services)
+    return open_channel(target, *services, interceptors=interceptors)
 
 
 async def _listen(runner: web.AppRunner, address: str) -> asyncio.Server:

@@ -1,14 +1,11 @@
 """The gateway's settings, read from the environment once, in its `__main__`."""
 
-from typing import Literal
-
 from pydantic import Field
-from pydantic_settings import BaseSettings
 
-from service_kit.settings import Address, settings_config
+from service_kit.settings import Address, ProcessSettings, settings_config
 
 
-class Settings(BaseSettings):
+class Settings(ProcessSettings):
     """REST in front of the two services."""
 
     model_config = settings_config("GATEWAY_")
@@ -25,7 +22,3 @@ class Settings(BaseSettings):
     """How long a call to a service may take."""
     drain_seconds: float = Field(default=10, ge=0)
     """How long requests under way may take to finish after SIGTERM."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """What is logged; `info` has one line a request."""
-    log_format: Literal["auto", "json", "console"] = "auto"
-    """`auto` is `console` on a terminal and `json` elsewhere."""

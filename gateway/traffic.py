@@ -8,7 +8,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway import errors, headers
+from gateway import errors, headers, metrics
 
 REQUEST_ID = web.RequestKey("request_id", str)
 
@@ -42,13 +42,16 @@ class Traffic:
             if not self._under_way and self.draining:
                 self._idle.set()
             resource = request.match_info.route.resource
+            route = None if resource is None else resource.canonical
+            seconds = time.perf_counter() - started
+            metrics.count_request(request.method, route, status, seconds)
             log.info(
                 "request",
                 request_id=request_id,
                 method=request.method,
-                route=None if resource is None else resource.canonical,
+                route=route,
                 status=status,
-                duration_ms=round((time.perf_counter() - started) * 1000, 2),
+                duration_ms=round(seconds * 1000, 2),
             )
 
     async def drain(self, seconds: float) -> None:

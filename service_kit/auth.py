@@ -61,6 +61,12 @@ class Caller:
         if self.principal.roles.get(project_id, 0) < role:
             raise RoleTooSmall(role.name.lower())
 
+    def require_in_an_org(self) -> None:
+        """Raises RoleTooSmall unless the caller holds what the RPC takes in an org: for what all projects share."""
+        held = (self.principal.token.roles.get(org, 0) for org in self.principal.orgs)
+        if max(held, default=0) < self.role:
+            raise RoleTooSmall(self.role.name.lower(), "an org")
+
     def project(self, project_id: UUID) -> Project:
         """The project a request names. Raises ProjectNotFound when it is not visible, RoleTooSmall likewise."""
         project = self.principal.projects.get(project_id)

@@ -1,15 +1,24 @@
 """Channels to other services: spread over replicas, quick to come back, retrying what only reads."""
 
 import json
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
+
+Interceptor: TypeAlias = Any  # grpc.aio's stubs leave its client interceptors out
 
 RETRIED = ("Get", "List", "Resolve")
 """RPCs named so only read, and are tried again when a replica is away."""
 
 
-def open_channel(targets: str, *services: ServiceDescriptor, max_message_bytes: int = 64 << 20) -> grpc.aio.Channel:
+def open_channel(
+    targets: str,
+    *services: ServiceDescriptor,
+    max_message_bytes: int = 64 << 20,
+    interceptors: Sequence[Interceptor] = (),
+) -> grpc.aio.Channel:
     """A channel to `targets`, comma-separated host:port, calls going round robin. `services` are those called on it.
 
     A DNS name that stands for several addresses is one target: gRPC spreads over what it resolves to.
@@ -19,6 +28,7 @@ def open_channel(targets: str, *services: ServiceDescriptor, max_message_bytes: 
     target = addresses[0] if len(addresses) == 1 else "ipv4:" + ",".join(addresses)
     return grpc.aio.insecure_channel(
         target,
+        interceptors=interceptors,
         options=[
             ("grpc.service_config", json.dumps(service_config(*services))),
             ("grpc.max_receive_message_length", max_message_bytes),

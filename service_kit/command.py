@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings
 
 from service_kit import logs, migrations
 from service_kit.access import AccessFileError
-from service_kit.settings import ServiceSettings
+from service_kit.settings import ServiceSettings, variable
 
 S = TypeVar("S", bound=BaseSettings)
 Service = TypeVar("Service", bound=ServiceSettings)
@@ -75,7 +75,7 @@ def describe(settings_class: type[BaseSettings]) -> str:
     for name, field in settings_class.model_fields.items():
         default = "required" if field.is_required() else f"default {field.default}"
         description = " ".join((field.description or "").split())
-        lines.append(f"  {prefix}{name.upper()} ({default})\n      {description}")
+        lines.append(f"  {variable(prefix, name, field)} ({default})\n      {description}")
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from service_kit import metrics
 from service_kit.errors import Aborted, DatabaseUnavailable, DeadlineExceeded, InvalidArgument, ServiceError
 
 if TYPE_CHECKING:  # asyncpg's classes take parameters in its type stubs only
@@ -36,7 +37,8 @@ async def open_pool(url: str, schema: str, size: int) -> AsyncIterator[Pool]:
         },
     )
     async with pool:
-        yield pool
+        with metrics.watching_pool(schema, size, pool.get_size, pool.get_idle_size):
+            yield pool
 
 
 async def read_json_as_bytes(connection: Connection) -> None:

@@ -141,6 +141,10 @@ class ProjectNotFound(NotFound):
         super().__init__("There is no such project.", project_id=str(project_id))
 
 
+class AlreadyExists(ServiceError):
+    code = grpc.StatusCode.ALREADY_EXISTS
+
+
 class Aborted(ServiceError):
     code = grpc.StatusCode.ABORTED
 
@@ -152,8 +156,8 @@ class PermissionDenied(ServiceError):
 class RoleTooSmall(PermissionDenied):
     reason = "ROLE_TOO_SMALL"
 
-    def __init__(self, role: str) -> None:
-        super().__init__(f"This takes the role {role} in the project.", role=role)
+    def __init__(self, role: str, scope: str = "the project") -> None:
+        super().__init__(f"This takes the role {role} in {scope}.", role=role)
 
 
 class Unauthenticated(ServiceError):

@@ -5,13 +5,13 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 import structlog
 from google.protobuf.message import Message
 
-from service_kit import auth, db
+from service_kit import auth, db, metrics
 from service_kit.access import Role
 from service_kit.directory import Directory
 from service_kit.errors import (
@@ -24,6 +24,9 @@ from service_kit.errors import (
 )
 from service_kit.ids import new_id
 from service_kit.validation import violations
+
+if TYPE_CHECKING:
+    from service_kit.tracing.spans import Spans
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = Any  # grpc's stubs type only the handlers of its synchronous server
@@ -40,10 +43,11 @@ log = structlog.get_logger()
 class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
     """Lets a call through to its handler once its token, role and request have passed; unary and streaming alike."""
 
-    def __init__(self, directory: Directory, roles: Mapping[str, Role]) -> None:
+    def __init__(self, directory: Directory, roles: Mapping[str, Role], spans: "Spans | None" = None) -> None:
         """`roles` maps the full method name, "/package.Service/Method", to the role it takes."""
         self._directory = directory
         self._roles = roles
+        self._spans = spans
         self._guarded: dict[str, Handler] = {}
 
     async def intercept_service(self, continuation: Continuation, details: grpc.HandlerCallDetails) -> Handler:
@@ -79,7 +83,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
             async with self._call(method, request, context):
                 return await behavior(request, context)
 
-        return guarded
+        return guarded if self._spans is None else self._spans.unary(method, guarded)
 
     def _streaming(self, method: str, behavior: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
         async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
@@ -87,7 +91,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
                 async for response in behavior(request, context):
                     yield response
 
-        return guarded
+        return guarded if self._spans is None else self._spans.streaming(method, guarded)
 
     @asynccontextmanager
     async def _call(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
@@ -115,7 +119,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         finally:
             if failure is not None:
                 code = failure.code.name
-            self._log(method, code, failure, started)
+            self._record(method, code, failure, started)
         if failure is not None:
             await context.abort(failure.code, failure.message, ((STATUS_DETAILS, failure.status),))
 
@@ -137,8 +141,10 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         return auth.Caller(principal, role, request_id, key, str(if_match) if if_match is not None else None)
 
     @staticmethod
-    def _log(method: str, code: str, failure: ServiceError | None, started: float) -> None:
-        milliseconds = round((time.perf_counter() - started) * 1000, 2)
+    def _record(method: str, code: str, failure: ServiceError | None, started: float) -> None:
+        seconds = time.perf_counter() - started
+        metrics.count_rpc(method, code, seconds)
+        milliseconds = round(seconds * 1000, 2)
         if failure is None:
             log.info("rpc", rpc=method, code=code, duration_ms=milliseconds)
         else:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 import structlog
@@ -20,7 +20,12 @@ from service_kit.directory import Directory
 from service_kit.interceptors import Guard
 from service_kit.settings import ServiceSettings
 
+if TYPE_CHECKING:
+    from service_kit.tracing.spans import Spans
+
 CHECK_SECONDS = 0.5
+LIVE = "live"
+"""The name under which health says that the process runs, whatever it cannot do."""
 
 Register: TypeAlias = Callable[[grpc.aio.Server], None]
 Check: TypeAlias = Callable[[], Awaitable[str | None]]
@@ -38,14 +43,16 @@ async def running_server(
     directory: Directory,
     roles: Mapping[str, Role],
     checks: Mapping[str, Check],
+    spans: "Spans | None" = None,
 ) -> AsyncIterator[int]:
     """Serve until the block ends; yields the port.
 
     Health answers for "" and for each of `checks` by name. The whole is SERVING while every check passes but
-    `access`: a file that does not parse leaves the last good one in force. Raises RuntimeError when the port is taken.
+    `access`: a file that does not parse leaves the last good one in force. `live` is SERVING to the end.
+    Raises RuntimeError when the port is taken.
     """
     server = grpc.aio.server(
-        interceptors=[Guard(directory, roles)],
+        interceptors=[Guard(directory, roles, spans)],
         options=[
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", settings.max_message_bytes),
@@ -56,6 +63,7 @@ async def running_server(
         ],
     )
     health_servicer = HealthServicer()
+    await health_servicer.set(LIVE, _status(True))
     for name in ("", *checks):
         await health_servicer.set(name, _status(False))  # until its check has passed
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
@@ -71,12 +79,12 @@ async def running_server(
     finally:
         for task in following:
             task.cancel()
-        log.info("draining")
-        await health_servicer.enter_graceful_shutdown()
-        await server.stop(settings.drain_seconds)
-        for task in following:
             with suppress(asyncio.CancelledError):
                 await task
+        log.info("draining")
+        for name in ("", *checks):
+            await health_servicer.set(name, _status(False))
+        await server.stop(settings.drain_seconds)
 
 
 def usual_checks(pool: Pool, migrations_folder: Path, directory: Directory) -> dict[str, Check]:

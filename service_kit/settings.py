@@ -4,18 +4,39 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 def settings_config(prefix: str) -> SettingsConfigDict:
-    return SettingsConfigDict(env_prefix=prefix, frozen=True, use_attribute_docstrings=True, extra="ignore")
+    return SettingsConfigDict(
+        env_prefix=prefix, frozen=True, use_attribute_docstrings=True, extra="ignore", populate_by_name=True
+    )
+
+
+def variable(prefix: str, name: str, field: FieldInfo) -> str:
+    """What the setting is called in the environment."""
+    return field.validation_alias if isinstance(field.validation_alias, str) else prefix + name.upper()
 
 
 Address = Annotated[str, Field(pattern=r"^.+:\d{1,5}$")]
 """host:port"""
 
 
-class ServiceSettings(BaseSettings):
+class ProcessSettings(BaseSettings):
+    """What every process here can be told."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is logged; `info` has one line a call."""
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """`auto` is `console` on a terminal and `json` elsewhere."""
+    metrics_listen: Address | None = None
+    """Where Prometheus scrapes /metrics, host:port, for no one else to reach; nowhere unless it is given."""
+    otel_exporter_otlp_endpoint: str | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    """The OTLP collector (gRPC) that gets traces, as http://host:4317; nothing is traced unless it is given."""
+
+
+class ServiceSettings(ProcessSettings):
     """A gRPC service with a schema in Postgres."""
 
     model_config = settings_config("")
@@ -36,7 +57,3 @@ class ServiceSettings(BaseSettings):
     """The largest gRPC message that is read or sent."""
     drain_seconds: float = Field(default=10, ge=0)
     """How long calls under way may take to finish after SIGTERM."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """What is logged; `info` has one line a call."""
-    log_format: Literal["auto", "json", "console"] = "auto"
-    """`auto` is `console` on a terminal and `json` elsewhere."""

@@ -207,8 +207,9 @@ class Stack:
         body = {"name": "app", "project_id": str(self.people.project), "workflow_id": workflow_id, **fields}
         return await self.ok("POST", "/v1/apps", body)
 
-    async def deploy(self, app_id: str, workflow_id: str, **fields: Any) -> Any:
-        return await self.ok("POST", f"/v1/apps/{app_id}/deploy", {"workflow_id": workflow_id, **fields})
+    async def deploy(self, app_id: str, workflow_id: str, headers: Any = None, **fields: Any) -> Any:
+        body = {"workflow_id": workflow_id, **fields}
+        return await self.ok("POST", f"/v1/apps/{app_id}/deploy", body, headers=headers)
 
 
 async def migrate(urls: Mapping[str, str], schemas: Mapping[str, str]) -> None:
@@ -251,9 +252,13 @@ async def deploy_service_of(stack: Stack, port: int = 0, **settings: Any) -> Asy
 
 @asynccontextmanager
 async def running_stack(
-    stack: Stack, *, workflow: Mapping[str, Any] | None = None, deploy: Mapping[str, Any] | None = None
+    stack: Stack,
+    *,
+    workflow: Mapping[str, Any] | None = None,
+    deploy: Mapping[str, Any] | None = None,
+    front: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Stack]:
-    """Start all three on `stack`'s schemas; `workflow` and `deploy` are settings of theirs."""
+    """Start all three on `stack`'s schemas; `workflow`, `deploy` and `front` (the gateway's) are settings of theirs."""
     async with AsyncExitStack() as running:
         running.push_async_callback(stack.stop_workflow_service)
         await stack.start_workflow_service(**(workflow or {}))
@@ -263,6 +268,7 @@ async def running_stack(
             workflow_target=f"127.0.0.1:{stack.workflow_port}",
             deploy_target=f"127.0.0.1:{stack.deploy_port}",
             drain_seconds=0,
+            **(front or {}),
         )
         stack.gateway_port = await running.enter_async_context(gateway.server.running_gateway(settings))
         workflow_channel = await running.enter_async_context(open_channel(f"127.0.0.1:{stack.workflow_port}"))

@@ -1,8 +1,10 @@
 """Whether a save would overwrite what someone else saved since."""
 
+import asyncio
 import json
 import re
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +13,7 @@ from service_kit.db import Connection
 from service_kit.errors import InvalidFields
 from service_kit.times import rfc3339
 from workflow_service.diff import diff_flows, same
-from workflow_service.errors import BaseNotFound, VersionConflict, VersionNotFound
+from workflow_service.errors import BaseNotFound, VersionConflict
 from workflow_service.flow import Content
 from workflow_service.model import LockedWorkflow, Version, VersionRef
 from workflow_service.repository import versions
@@ -53,7 +55,8 @@ async def check_base(db: Connection, workflow: LockedWorkflow, base: Base, conte
     if latest.id == base.version_id:
         return
     start = await _start(db, workflow, base)
-    if not _is_saved_already(latest, content):
+    # In threads: large flows take seconds, and other calls are not to wait for them.
+    if not await asyncio.to_thread(_is_saved_already, latest, content):
         raise VersionConflict(
             author=latest.created_by_name,
             label=latest.label,
@@ -61,17 +64,25 @@ async def check_base(db: Connection, workflow: LockedWorkflow, base: Base, conte
             version_id=str(latest.id),
             author_id=str(latest.created_by),
             created_at=rfc3339(latest.created_at),
-            nodes=", ".join(_changed_by_both(start, latest, content))[:MAX_NODES],
+            nodes=_listed(await asyncio.to_thread(_changed_by_both, start, latest, content)),
         )
 
 
-async def _start(db: Connection, workflow: LockedWorkflow, base: Base) -> Version | None:
+async def _start(db: Connection, workflow: LockedWorkflow, base: Base) -> bytes | None:
+    """The flow that the save starts from. It stays a base when it has been deleted since."""
     if base.version_id is None:
         return None
-    try:
-        return await versions.get_version(db, [workflow.project_id], workflow.id, VersionRef("id", id=base.version_id))
-    except VersionNotFound:
-        raise BaseNotFound(base.field) from None
+    flow = await versions.find_flow(db, workflow.project_id, workflow.id, base.version_id)
+    if flow is None:
+        raise BaseNotFound(base.field)
+    return flow
+
+
+def _listed(ids: list[str]) -> str:
+    """As many whole ids as fit; "…" stands for the rest."""
+    lengths = accumulate(len(node_id) + len(", ") for node_id in ids)
+    fitting = sum(length <= MAX_NODES for length in lengths)
+    return ", ".join(ids if fitting == len(ids) else [*ids[:fitting], "…"])
 
 
 def _is_saved_already(latest: Version, content: Content) -> bool:
@@ -80,10 +91,10 @@ def _is_saved_already(latest: Version, content: Content) -> bool:
     return latest.digest == content.digest and same(json.loads(latest.flow_ui or b""), json.loads(content.flow_ui))
 
 
-def _changed_by_both(start: Version | None, latest: Version, content: Content) -> list[str]:
+def _changed_by_both(start: bytes | None, latest: Version, content: Content) -> list[str]:
     """Node ids. A draft's canvas is gone once it is released, so what was changed in it is not known."""
     if start is None:
         return []
-    before = json.loads(start.flow or b"")
+    before = json.loads(start)
     theirs = diff_flows(before, json.loads(latest.flow or b"")).touched
     return sorted(theirs & diff_flows(before, json.loads(content.flow)).touched)

@@ -1,10 +1,15 @@
 """Compares two states of a flow: node by node, edge by edge, value by value."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 Flow = Mapping[str, Any]
+Pair = tuple[str, Any, Any]
+"""A path and the two values that stand there."""
+MAX_CHANGES = 1000
+"""Changes of values that are told one by one. What goes beyond is told by key: each value that differs, as a whole."""
 MISSING = object()
 """Stands for a value that one of the two states does not have."""
 
@@ -56,18 +61,18 @@ def diff_flows(before: Flow, after: Flow) -> FlowDiff:
     """What differs from `before` to `after`, two flows that passed the light check."""
     old, new = _nodes(before), _nodes(after)
     edges_before, edges_after = set(_edges(before)), set(_edges(after))
-    changed = (
-        NodeChange(node_id, str(new[node_id]["type"]), tuple(_node_changes(old[node_id], new[node_id])))
-        for node_id in new
-        if node_id in old
-    )
+    changed, left = [], MAX_CHANGES
+    for node_id in new:
+        if node_id in old and (changes := _node_changes(old[node_id], new[node_id], left)):
+            changed.append(NodeChange(node_id, str(new[node_id]["type"]), changes))
+            left = max(left - len(changes), 0)
     return FlowDiff(
         added=tuple((node_id, str(node["type"])) for node_id, node in new.items() if node_id not in old),
         removed=tuple((node_id, str(node["type"])) for node_id, node in old.items() if node_id not in new),
-        changed=tuple(change for change in changed if change.changes),
+        changed=tuple(changed),
         edges_added=tuple(sorted(edges_after - edges_before)),
         edges_removed=tuple(sorted(edges_before - edges_after)),
-        flow=tuple(_changes("", _without(before, "nodes"), _without(after, "nodes"))),
+        flow=_told(_pairs(before, after, "nodes"), left),
     )
 
 
@@ -84,26 +89,52 @@ def _edges(flow: Flow) -> Iterator[Edge]:
     for node in flow["nodes"]:
         depends = node.get("depends")
         for dependency in depends if isinstance(depends, list) else ():
-            if isinstance(dependency, dict) and isinstance(dependency.get("node"), str):
-                yield Edge(dependency["node"], node["id"], str(dependency.get("option") or ""))
+            if _is_edge(dependency):
+                yield Edge(dependency["node"], node["id"], dependency.get("option") or "")
 
 
-def _node_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[ValueChange]:
+def _is_edge(dependency: Any) -> bool:
+    return (
+        isinstance(dependency, dict)
+        and isinstance(dependency.get("node"), str)
+        and isinstance(dependency.get("option"), str | None)
+    )
+
+
+def _node_changes(before: Mapping[str, Any], after: Mapping[str, Any], left: int) -> tuple[ValueChange, ...]:
     # Edges are compared apart. What else stands in `depends`, such as a trigger, is a value like any other.
-    yield from _changes("", _without(before, "depends"), _without(after, "depends"))
-    yield from _changes("depends", _triggers(before), _triggers(after))
+    return _told([*_pairs(before, after, "depends"), *_dependency_pairs(before, after)], left)
 
 
-def _triggers(node: Mapping[str, Any]) -> Any:
-    depends = node.get("depends")
-    if not isinstance(depends, list) or not all(isinstance(dependency, dict) for dependency in depends):
-        return depends or []
-    more = (_without(dependency, "node", "option") for dependency in depends)
-    return [values for values in more if values]
+def _pairs(before: Mapping[str, Any], after: Mapping[str, Any], without: str) -> list[Pair]:
+    keys = (key for key in {**before, **after} if key != without)
+    return [(key, before.get(key, MISSING), after.get(key, MISSING)) for key in keys]
 
 
-def _without(value: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: child for key, child in value.items() if key not in keys}
+def _dependency_pairs(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Pair]:
+    """What stands in a dependency beside its edge, under its place in the newer state; and what is no list of edges."""
+    (old, old_rest), (new, new_rest) = _dependencies(before), _dependencies(after)
+    for edge in old | new:
+        index, _ = new.get(edge) or old[edge]
+        yield f"depends[{index}]", old.get(edge, (0, {}))[1], new.get(edge, (0, {}))[1]
+    yield "depends", old_rest, new_rest
+
+
+def _dependencies(node: Mapping[str, Any]) -> tuple[dict[tuple[str, str], tuple[int, Any]], Any]:
+    depends = node.get("depends") or []
+    if not isinstance(depends, list) or not all(map(_is_edge, depends)):
+        return {}, depends
+    more = ({key: value for key, value in found.items() if key not in ("node", "option")} for found in depends)
+    edges = ((found["node"], found.get("option") or "") for found in depends)
+    return dict(zip(edges, enumerate(more), strict=True)), []
+
+
+def _told(pairs: Sequence[Pair], left: int) -> tuple[ValueChange, ...]:
+    """Up to `left` changes one by one; or, when there are more, those of whole values."""
+    found = tuple(islice(chain.from_iterable(_changes(*pair) for pair in pairs), left + 1))
+    if len(found) <= left:
+        return found
+    return tuple(ValueChange(*pair) for pair in pairs if not same(*pair[1:]))
 
 
 def _changes(path: str, before: Any, after: Any) -> Iterator[ValueChange]:
@@ -116,5 +147,5 @@ def _changes(path: str, before: Any, after: Any) -> Iterator[ValueChange]:
             old = before[index] if index < len(before) else MISSING
             new = after[index] if index < len(after) else MISSING
             yield from _changes(f"{path}[{index}]", old, new)
-    elif type(before) is not type(after) or before != after:
+    elif type(before) is not type(after) or str(before) != str(after):  # as text, because -0.0 == 0.0
         yield ValueChange(path, before, after)

@@ -89,7 +89,9 @@ def change_message(change: ValueChange) -> pb.ValueChange:
 
 
 def json_message(value: Any) -> pb.Json | None:
-    return None if value is MISSING else pb.Json(utf8=json.dumps(value, ensure_ascii=False).encode())
+    if value is MISSING:
+        return None
+    return pb.Json(utf8=json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def edge_message(edge: Edge) -> pb.Edge:

@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager
 
 import grpc
 
-from service_kit import db
+from service_kit import db, metrics
 from service_kit.directory import Directory
 from service_kit.idempotency.pruning import pruning
 from service_kit.pb.flowpin.identity.v1.identity_pb2_grpc import add_IdentityServiceServicer_to_server
 from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import add_WorkflowServiceServicer_to_server
 from service_kit.server import running_server, usual_checks
+from service_kit.tracing import open_spans
 from workflow_service import MIGRATIONS, SCHEMA
 from workflow_service.identity import IdentityServicer
 from workflow_service.roles import ROLES, SERVICES
@@ -23,6 +24,8 @@ async def running_workflow_service(settings: Settings, schema: str = SCHEMA) -> 
     """Serve until the block ends; yields the port. Raises AccessFileError, or RuntimeError when the port is taken."""
     directory = Directory(settings.access_file)
     async with (
+        open_spans("workflow_service", settings.otel_exporter_otlp_endpoint) as spans,
+        metrics.exposed(settings.metrics_listen),
         db.open_pool(settings.database_url.get_secret_value(), schema, settings.pool_size) as pool,
         pruning(pool),
     ):
@@ -33,6 +36,6 @@ async def running_workflow_service(settings: Settings, schema: str = SCHEMA) -> 
 
         checks = usual_checks(pool, MIGRATIONS, directory)
         async with running_server(
-            settings, SERVICES, register, directory=directory, roles=ROLES, checks=checks
+            settings, SERVICES, register, directory=directory, roles=ROLES, checks=checks, spans=spans
         ) as port:
             yield port

@@ -1,23 +1,19 @@
 """The table apps, and what each app has live."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from deploy_service.errors import AppNotFound
 from deploy_service.model import App
 from deploy_service.repository.deployments import COLUMNS, deployment_from
 from service_kit.db import Connection, Row
-from service_kit.paging import Page
 
-SORTS = {"name": "a.name", "created_at": "a.created_at", "updated_at": "a.updated_at"}
-
-_APP = """
+APP = """
     a.name AS app_name, a.description AS app_description, a.access_type, a.deployment_count,
     a.created_at AS app_created_at, a.created_by AS app_created_by, a.updated_at, a.updated_by,
+    a.archived_at, a.archived_by,
     a.project_id AS app_project_id, a.id AS found_app_id, newest.id AS newest_deployment_id, """
-_LIVE = """
+LIVE = """
     LEFT JOIN deployments newest
         ON newest.project_id = a.project_id AND newest.app_id = a.id AND newest.number = a.deployment_count
     LEFT JOIN deployments d
@@ -45,10 +41,10 @@ async def get_app(db: Connection, projects: Sequence[UUID], app_id: UUID) -> App
     """Raises AppNotFound."""
     rows = await db.fetch(
         "SELECT"
-        + _APP
+        + APP
         + COLUMNS
         + "FROM apps a"
-        + _LIVE
+        + LIVE
         + "WHERE a.project_id = ANY($1) AND a.id = $2 AND a.deleted_at IS NULL",
         projects,
         app_id,
@@ -73,59 +69,14 @@ async def find_project(db: Connection, projects: Sequence[UUID], app_id: UUID) -
     return row["project_id"], row["deployment_count"]
 
 
-@dataclass(frozen=True, slots=True)
-class AppFilter:
-    project_id: UUID
-    environment: str
-    """The project's default one: `workflow_id` is what is live there."""
-    workflow_id: UUID | None
-    created_from: datetime | None
-    created_to: datetime | None
-    updated_from: datetime | None
-    updated_to: datetime | None
-
-
-_MATCHES = """
-    WHERE a.project_id = $1 AND a.deleted_at IS NULL
-      AND ($3::uuid IS NULL OR EXISTS (
-          SELECT FROM deployments l
-          WHERE l.project_id = a.project_id AND l.app_id = a.id AND l.environment = $2 AND l.workflow_id = $3
-            AND l.live_from IS NOT NULL AND l.live_to IS NULL
-      ))
-      AND ($4::timestamptz IS NULL OR a.created_at >= $4) AND ($5::timestamptz IS NULL OR a.created_at <= $5)
-      AND ($6::timestamptz IS NULL OR a.updated_at >= $6) AND ($7::timestamptz IS NULL OR a.updated_at <= $7) """
-
-
-async def list_apps(db: Connection, where: AppFilter, page: Page) -> tuple[list[App], int]:
-    """A page, and how many match in all. The page's order is made of SORTS."""
-    values = (
-        where.project_id,
-        where.environment,
-        where.workflow_id,
-        where.created_from,
-        where.created_to,
-        where.updated_from,
-        where.updated_to,
+async def find_project_ever(db: Connection, projects: Sequence[UUID], app_id: UUID) -> UUID:
+    """The project of an app, deleted or not. Raises AppNotFound."""
+    project_id: UUID | None = await db.fetchval(
+        "SELECT project_id FROM apps WHERE project_id = ANY($1) AND id = $2", projects, app_id
     )
-    rows = await db.fetch(
-        "WITH a AS MATERIALIZED (SELECT * FROM apps a"
-        + _MATCHES
-        + "ORDER BY "
-        + page.order_by
-        + " LIMIT $8 OFFSET $9)"
-        + "SELECT"
-        + _APP
-        + COLUMNS
-        + "FROM a"
-        + _LIVE
-        + "ORDER BY "
-        + page.order_by.replace("id DESC", "a.id DESC"),
-        *values,
-        page.size,
-        page.offset,
-    )
-    total: int = await db.fetchval("SELECT count(*) FROM apps a" + _MATCHES, *values)
-    return list(apps_from(rows)), total
+    if project_id is None:
+        raise AppNotFound(app_id)
+    return project_id
 
 
 async def update_app(
@@ -166,20 +117,58 @@ async def lock_app(db: Connection, projects: Sequence[UUID], app_id: UUID) -> UU
     return project_id
 
 
-async def lock_next_number(db: Connection, project_id: UUID, app_id: UUID) -> int:
-    """The next deployment's number. Deploys and cut-overs wait until the transaction ends. Raises AppNotFound."""
-    number: int | None = await db.fetchval(
+async def lock_next_number(db: Connection, project_id: UUID, app_id: UUID) -> tuple[int, bool]:
+    """The next deployment's number, and whether the app is archived. Raises AppNotFound.
+
+    Deploys and cut-overs wait until the transaction ends.
+    """
+    row = await db.fetchrow(
         """
         UPDATE apps SET deployment_count = deployment_count + 1
         WHERE project_id = $1 AND id = $2 AND deleted_at IS NULL
-        RETURNING deployment_count
+        RETURNING deployment_count, archived_at IS NOT NULL AS archived
         """,
         project_id,
         app_id,
     )
-    if number is None:
+    if row is None:
         raise AppNotFound(app_id)
-    return number
+    return row["deployment_count"], row["archived"]
+
+
+async def is_archived(db: Connection, project_id: UUID, app_id: UUID) -> bool:
+    return bool(
+        await db.fetchval(
+            "SELECT archived_at IS NOT NULL FROM apps WHERE project_id = $1 AND id = $2", project_id, app_id
+        )
+    )
+
+
+async def archive_app(db: Connection, project_id: UUID, app_id: UUID, by: UUID) -> bool:
+    """False when it is archived already."""
+    archived = await db.fetchval(
+        """
+        UPDATE apps SET archived_at = clock_timestamp(), archived_by = $3
+        WHERE project_id = $1 AND id = $2 AND archived_at IS NULL RETURNING true
+        """,
+        project_id,
+        app_id,
+        by,
+    )
+    return bool(archived)
+
+
+async def unarchive_app(db: Connection, project_id: UUID, app_id: UUID) -> bool:
+    """False when it is not archived."""
+    unarchived = await db.fetchval(
+        """
+        UPDATE apps SET archived_at = NULL, archived_by = NULL
+        WHERE project_id = $1 AND id = $2 AND archived_at IS NOT NULL RETURNING true
+        """,
+        project_id,
+        app_id,
+    )
+    return bool(unarchived)
 
 
 async def hide_app(db: Connection, project_id: UUID, app_id: UUID, by: UUID) -> None:
@@ -208,6 +197,8 @@ def apps_from(rows: Iterable[Row]) -> Iterable[App]:
                 row["app_created_by"],
                 row["updated_at"],
                 row["updated_by"],
+                row["archived_at"],
+                row["archived_by"],
                 row["newest_deployment_id"],
                 {},
             )

@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
 from uuid import UUID
 
 from deploy_service.errors import DeploymentNotFound
 from deploy_service.model import Deployment, Pin
 from service_kit.db import Connection, Row, only
-from service_kit.paging import Page
 
 COLUMNS = """
     d.project_id, d.app_id, d.number, d.id, d.environment, d.kind, d.reason,
     d.workflow_id, d.workflow_name, d.workflow_description,
     d.version_id, d.version_number, d.version_description, d.version_digest, d.version_created_at,
     d.runtime_id, d.runtime_version, d.runtime_label, d.config, d.warnings, d.created_by, d.created_by_name,
-    d.status, d.started_at, d.finished_at, d.error_code, d.error_message, d.live_from, d.live_to """
+    d.status, d.started_at, d.finished_at, d.error_code, d.error_message, d.live_from, d.live_to,
+    d.source_deployment_id, d.health, d.health_note """
 
 
 async def insert_flow(db: Connection, project_id: UUID, digest: bytes, flow: bytes) -> None:
@@ -43,6 +42,7 @@ class NewDeployment:
     warnings: Sequence[str]
     created_by: UUID
     created_by_name: str
+    source_deployment_id: UUID | None
 
 
 async def insert_deployment(db: Connection, project_id: UUID, app_id: UUID, new: NewDeployment) -> Deployment:
@@ -54,9 +54,12 @@ async def insert_deployment(db: Connection, project_id: UUID, app_id: UUID, new:
             project_id, app_id, number, id, environment, kind, reason,
             workflow_id, workflow_name, workflow_description,
             version_id, version_number, version_description, version_digest, version_created_at,
-            runtime_id, runtime_version, runtime_label, config, warnings, created_by, created_by_name
+            runtime_id, runtime_version, runtime_label, config, warnings, created_by, created_by_name,
+            source_deployment_id
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+        VALUES (
+            $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23
+        )
         RETURNING """
         + COLUMNS,
         project_id,
@@ -81,6 +84,7 @@ async def insert_deployment(db: Connection, project_id: UUID, app_id: UUID, new:
         new.warnings,
         new.created_by,
         new.created_by_name,
+        new.source_deployment_id,
     )
     return deployment_from(only(row))
 
@@ -151,84 +155,6 @@ async def find_app_of(db: Connection, projects: Sequence[UUID], deployment_id: U
     if row is None:
         raise DeploymentNotFound(deployment_id)
     return row["project_id"], row["app_id"]
-
-
-async def list_history(
-    db: Connection, project_id: UUID, app_id: UUID, count: int, page: Page, *, newest_first: bool
-) -> list[Deployment]:
-    """A page of the whole history: a range of numbers, however long it is."""
-    if newest_first:
-        rows = await db.fetch(
-            "SELECT"
-            + COLUMNS
-            + """
-            FROM deployments d
-            WHERE d.project_id = $1 AND d.app_id = $2 AND d.number <= $3::bigint AND d.number > $3 - $4
-            ORDER BY d.number DESC
-            """,
-            project_id,
-            app_id,
-            count - page.offset,
-            page.size,
-        )
-    else:
-        rows = await db.fetch(
-            "SELECT"
-            + COLUMNS
-            + """
-            FROM deployments d
-            WHERE d.project_id = $1 AND d.app_id = $2 AND d.number > $3::bigint AND d.number <= $3 + $4
-            ORDER BY d.number
-            """,
-            project_id,
-            app_id,
-            page.offset,
-            page.size,
-        )
-    return [deployment_from(row) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryFilter:
-    environment: str | None
-    status: str | None
-    live_at: datetime | None
-    started_from: datetime | None
-    started_to: datetime | None
-
-    @property
-    def is_open(self) -> bool:
-        return self == HistoryFilter(None, None, None, None, None)
-
-
-_MATCHES = """
-    FROM deployments d
-    WHERE d.project_id = $1 AND d.app_id = $2
-      AND ($3::text IS NULL OR d.environment = $3)
-      AND ($4::text IS NULL OR d.status = $4)
-      AND ($5::timestamptz IS NULL OR (d.live_from <= $5 AND (d.live_to IS NULL OR d.live_to > $5)))
-      AND ($6::timestamptz IS NULL OR d.started_at >= $6) AND ($7::timestamptz IS NULL OR d.started_at <= $7) """
-
-
-async def search_history(
-    db: Connection, project_id: UUID, app_id: UUID, where: HistoryFilter, page: Page, *, newest_first: bool
-) -> tuple[list[Deployment], int]:
-    """A page of what matches, and how many that is in all."""
-    values = (
-        project_id,
-        app_id,
-        where.environment,
-        where.status,
-        where.live_at,
-        where.started_from,
-        where.started_to,
-    )
-    order = "ORDER BY d.number DESC" if newest_first else "ORDER BY d.number"
-    rows = await db.fetch(
-        "SELECT" + COLUMNS + _MATCHES + order + " LIMIT $8 OFFSET $9", *values, page.size, page.offset
-    )
-    total: int = await db.fetchval("SELECT count(*)" + _MATCHES, *values)
-    return [deployment_from(row) for row in rows], total
 
 
 _PIN = [field.name for field in fields(Pin)]

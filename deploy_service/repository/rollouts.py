@@ -114,14 +114,14 @@ async def fail(db: Connection, deployment: Deployment, owner: UUID, code: str, m
 
 async def cancel(
     db: Connection, project_id: UUID, app_id: UUID, deployment_id: UUID, code: str | None, message: str | None
-) -> None:
-    """It never goes live, by request or for the reason given. Nothing happens when it is finished already."""
-    await db.execute(
+) -> bool:
+    """It never goes live, by request or for the reason given. False when it is finished already."""
+    canceled = await db.fetchval(
         """
         UPDATE deployments
         SET status = 'canceled', finished_at = clock_timestamp(), error_code = $4, error_message = $5,
             lease_owner = NULL, lease_until = NULL
-        WHERE project_id = $1 AND app_id = $2 AND id = $3 AND finished_at IS NULL
+        WHERE project_id = $1 AND app_id = $2 AND id = $3 AND finished_at IS NULL RETURNING true
         """,
         project_id,
         app_id,
@@ -129,6 +129,7 @@ async def cancel(
         code,
         message,
     )
+    return bool(canceled)
 
 
 async def end_all(db: Connection, project_id: UUID, app_id: UUID) -> None:

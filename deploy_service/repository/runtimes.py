@@ -2,7 +2,9 @@
 
 from uuid import UUID
 
-from deploy_service.errors import RuntimeNotFound
+import asyncpg
+
+from deploy_service.errors import NoSuchRuntime, RuntimeExists, RuntimeNotFound
 from deploy_service.model import Runtime
 from service_kit.db import Connection, only
 from service_kit.paging import Page
@@ -34,3 +36,60 @@ async def list_runtimes(db: Connection, page: Page) -> tuple[list[Runtime], int]
     )
     total: int = await db.fetchval("SELECT count(*) FROM runtimes")
     return [Runtime(**row) for row in rows], total
+
+
+async def lock_runtimes(db: Connection) -> None:
+    """Changes of runtimes take turns until the transaction ends, so that one default follows another."""
+    await db.execute("SELECT pg_advisory_xact_lock(hashtextextended('runtimes', 0))")
+
+
+async def get_named_runtime(db: Connection, runtime_id: UUID) -> Runtime:
+    """The runtime that a path names. Raises NoSuchRuntime."""
+    row = await db.fetchrow("SELECT id, version, label, is_default, deprecated FROM runtimes WHERE id = $1", runtime_id)
+    if row is None:
+        raise NoSuchRuntime(runtime_id)
+    return Runtime(**row)
+
+
+async def clear_default(db: Connection) -> None:
+    """To be followed by another default in the same transaction."""
+    await db.execute("UPDATE runtimes SET is_default = false WHERE is_default")
+
+
+async def insert_runtime(db: Connection, runtime_id: UUID, version: str, label: str, *, default: bool) -> Runtime:
+    """Raises RuntimeExists."""
+    try:
+        row = await db.fetchrow(
+            """
+            INSERT INTO runtimes (id, version, label, is_default) VALUES ($1, $2, $3, $4)
+            RETURNING id, version, label, is_default, deprecated
+            """,
+            runtime_id,
+            version,
+            label,
+            default,
+        )
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "runtimes_version_key":
+            raise
+        raise RuntimeExists(version) from None
+    return Runtime(**only(row))
+
+
+async def update_runtime(
+    db: Connection, runtime_id: UUID, label: str | None, default: bool | None, deprecated: bool | None
+) -> Runtime:
+    """What is None stays."""
+    row = await db.fetchrow(
+        """
+        UPDATE runtimes
+        SET label = coalesce($2, label), is_default = coalesce($3, is_default), deprecated = coalesce($4, deprecated)
+        WHERE id = $1
+        RETURNING id, version, label, is_default, deprecated
+        """,
+        runtime_id,
+        label,
+        default,
+        deprecated,
+    )
+    return Runtime(**only(row))

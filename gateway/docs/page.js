@@ -13,9 +13,10 @@ function make(tag, attributes, ...children) {
 
 const follow = (part) => (part.$ref ? part.$ref.slice(2).split("/").reduce((found, key) => found[key], api) : part);
 
+const inline = (line) => line.split("`").map((part, index) => (index % 2 ? make("code", {}, part) : part));
+
 /** The little Markdown that comments hold: paragraphs, lists, `code`. */
 function prose(text) {
-  const inline = (line) => line.split("`").map((part, index) => (index % 2 ? make("code", {}, part) : part));
   const blocks = text.trim().split(/\n\n+|\n(?=- )/);
   const block = (each) =>
     each.startsWith("- ") ? make("li", {}, ...inline(each.slice(2))) : make("p", {}, ...inline(each));
@@ -126,7 +127,7 @@ function card(verb, path, call) {
   const details = make("details", { class: "call", id: call.operationId },
     make("summary", {},
       make("code", { class: `verb ${verb}` }, verb.toUpperCase()), make("code", {}, path),
-      make("span", { class: "said" }, call.summary)));
+      make("span", { class: "said" }, ...inline(call.summary))));
   details.addEventListener("toggle", () => {
     if (details.open && details.children.length === 1) details.append(inside(verb, path, call));
   });

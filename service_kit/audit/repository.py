@@ -41,13 +41,16 @@ async def insert_event(
 
 
 async def list_events(db: Connection, projects: Sequence[UUID], subject_id: UUID, page: Page) -> tuple[list[Row], int]:
-    """A page of what was done to a subject, newest first, and how many events there are in all."""
+    """A page of what was done to a subject, newest first, and how many events there are in all.
+
+    By time, not by id: an id is made before its change waits for its turn.
+    """
     rows = await db.fetch(
         """
         SELECT id, action, target_id, actor_id, actor_name, token_id, request_id, created_at, details
         FROM audit_events
         WHERE project_id = ANY($1) AND subject_id = $2
-        ORDER BY id DESC LIMIT $3 OFFSET $4
+        ORDER BY created_at DESC, id DESC LIMIT $3 OFFSET $4
         """,
         projects,
         subject_id,

@@ -50,7 +50,10 @@ def backup(options: Options, schemas: Sequence[Schema], environ: Mapping[str, st
 async def _backup(
     options: Options, schemas: Sequence[Schema], environ: Mapping[str, str], announcer: Announcer
 ) -> Manifest:
-    access = _access_file(options.access_file, announcer)
+    if not options.access_file.is_file():
+        raise CannotRun(
+            f"there is no access file {options.access_file}; name it with --access-file, or DIR with --data"
+        )
     with writing(options.file) as backup, announcer.starting():
         async with _database(options, announcer) as url, _snapshot(url) as (connection, snapshot):
             with announcer.step("What is there"):
@@ -67,7 +70,8 @@ async def _backup(
                 async for size in backup.add(DUMP, tools.dump(migrations, snapshot)):
                     announcer.progress(_size(size))
             server = await connection.fetchval("SHOW server_version")
-        backup.add_small(ACCESS, access)
+        # Read last: it declares every project that there are rows of.
+        backup.add_small(ACCESS, _access_file(options.access_file, announcer))
         manifest = Manifest(
             created_at=datetime.now(UTC),
             flowpin=importlib.metadata.version("flowpin"),
@@ -84,8 +88,6 @@ def _access_file(path: Path, announcer: Announcer) -> bytes:
     try:
         tokens.read_access_file(path)
     except AccessFileError as error:
-        if not path.is_file():
-            raise CannotRun(f"{error}; name it with --access-file, or the data folder with --data") from None
         announcer.say(f"  ! The access file is backed up as it is, but nothing can use it: {error}")
     try:
         content = path.read_bytes()

@@ -18,7 +18,7 @@ FROZEN: Mapping[str, Mapping[str, Sequence[str]]] = {
         "deployments": ("id", "number", "version_id", "version_digest", "runtime_id", "config"),
     },
 }
-"""What a serving role must not be able to rewrite, nor to remove: a version's content, a deployment's pins, the audit."""
+"""What no serving role may rewrite, nor remove: a version's content, a deployment's pins, the audit."""
 
 
 async def tables(db: Connection, schema: str) -> list[str]:

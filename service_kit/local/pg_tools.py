@@ -64,17 +64,21 @@ class PgTools:
                 ) as psql,
             ):
                 feeding = asyncio.create_task(_feed(restore, dump))
-                await _write(psql, b"BEGIN;\n")
-                async for chunk in _chunks(restore):
-                    if server_major < 17:
-                        chunk = chunk.replace(UNKNOWN_BEFORE_17, b"", 1)
-                    await _write(psql, chunk)
-                await feeding
-                if (restored := await restore.wait()) == 0:
-                    await _write(psql, b"COMMIT;\n")  # without it, the end of its input is the end of all it did
-                _close(psql)
-                _check("psql", await psql.wait(), psql_errors)
-                _check("pg_restore", restored, restore_errors)
+                try:
+                    await _write(psql, b"BEGIN;\n")
+                    async for chunk in _chunks(restore):
+                        if server_major < 17:
+                            chunk = chunk.replace(UNKNOWN_BEFORE_17, b"", 1)
+                        if not await _write(psql, chunk):
+                            break
+                    else:
+                        await feeding
+                        _check("pg_restore", await restore.wait(), restore_errors)
+                        await _write(psql, b"COMMIT;\n")  # without it, the end of the input is the end of all it did
+                    _close(psql)
+                    _check("psql", await psql.wait(), psql_errors)
+                finally:
+                    feeding.cancel()
 
     def _target(self) -> list[str]:
         return [f"--dbname={split_password(self.url)[0]}", "--no-password"]
@@ -117,15 +121,20 @@ async def _chunks(process: Process) -> AsyncIterator[bytes]:
 
 async def _feed(process: Process, chunks: Iterator[bytes]) -> None:
     for chunk in chunks:
-        await _write(process, chunk)
+        if not await _write(process, chunk):
+            break
     _close(process)
 
 
-async def _write(process: Process, chunk: bytes) -> None:
+async def _write(process: Process, chunk: bytes) -> bool:
+    """False when the process reads no more; its exit code says why."""
     assert process.stdin is not None  # noqa: S101 - it was started with a pipe
-    with suppress(BrokenPipeError, ConnectionResetError):  # it ended early, and its exit code says why
+    try:
         process.stdin.write(chunk)
         await process.stdin.drain()
+    except (BrokenPipeError, ConnectionResetError):
+        return False
+    return True
 
 
 def _close(process: Process) -> None:
@@ -136,5 +145,6 @@ def _close(process: Process) -> None:
 def _check(program: str, code: int, errors: IO[bytes]) -> None:
     if code:
         errors.seek(0)
-        said = errors.read().decode(errors="replace").strip().splitlines()
-        raise CannotRun(f"{program} ended with exit code {code}: " + "\n".join(said[:10]))
+        # The first line alone: those after it may show what is in a row.
+        said = errors.readline().decode(errors="replace").strip()
+        raise CannotRun(f"{program} ended with exit code {code}: {said}")

@@ -151,9 +151,9 @@ async def _unfinished(folder: DataFolder) -> AsyncIterator[DataFolder]:
     unfinished = DataFolder(folder.path / UNFINISHED_RESTORE)
     if unfinished.path.exists():
         end_orphans(unfinished)
-        shutil.rmtree(unfinished.path)
-    (unfinished.path / "logs").mkdir(mode=0o700, parents=True)
-    unfinished.path.chmod(0o700)
+        shutil.rmtree(unfinished.postgres, ignore_errors=True)  # the next Postgres there removes the old one's sockets
+    for path in (unfinished.path, unfinished.path / "logs"):
+        path.mkdir(mode=0o700, exist_ok=True)
     try:
         yield unfinished
     finally:

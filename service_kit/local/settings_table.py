@@ -18,6 +18,7 @@ from service_kit.local.data_folder import DataFolder, Ports
 from service_kit.local.databases import Databases, url_without_password
 from service_kit.local.errors import CannotRun
 from service_kit.local.running import last_ports
+from service_kit.settings import variable as variable_of
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,12 @@ def settings_of(
     prefix = str(settings_class.model_config.get("env_prefix", ""))
     fields = settings_class.model_fields
     in_environ = {name.upper() for name in environ}
-    values, wrong = _read(settings_class, {name: given[v] for name in fields if (v := prefix + name.upper()) in given})
+    values, wrong = _read(
+        settings_class, {n: given[v] for n, f in fields.items() if (v := variable_of(prefix, n, f)) in given}
+    )
     rows = []
     for name, field in fields.items():
-        variable = prefix + name.upper()
+        variable = variable_of(prefix, name, field)
         meaning = " ".join((field.description or "").split())
         source = "environment" if variable in in_environ else "default"
         if variable in given:

@@ -8,16 +8,11 @@ import signal
 import stat
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import pytest
@@ -25,15 +20,14 @@ import pytest
 import deploy_service
 import workflow_service
 from service_kit import migrations
-from service_kit.access import Role
 from service_kit.local.data_folder import DataFolder, locked
 from service_kit.local.databases import MIGRATOR_ROLES, SERVING_ROLES
 from service_kit.local.running import embedded_url, postgres_alone
-from service_kit.tokens import mint_token, revoke_token, service_account, write_first_access_file
+from service_kit.tokens import write_first_access_file
 from tests.e2e.conftest import TcpPostgres
-from tests.e2e.up_process import ROOT, Up, call, eventually, flowpin
+from tests.e2e.life import Life, body, deploy, make_tokens, save, the_main_job, writing
+from tests.e2e.up_process import ROOT, Up, eventually, flowpin
 
-FLOW = b'{ "nodes":[{"type":"x.Y",  "id":"n"}],\n\t"big": 9007199254740993, "nul": "\\u0000", "e": 1E+2, "v": %d }'
 RIGHTS = """
     SELECT nspname, relname, '' AS attname, relowner::regrole::text, relacl::text
     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
@@ -55,72 +49,10 @@ MISCOUNTED = """
     WHERE version_count <> (SELECT count(*) FROM workflow.versions WHERE workflow_id = workflows.id)
 """
 
-
-@dataclass
-class Life:
-    """A run before its data folder was lost, and after it was restored."""
-
-    up: Up
-    backup: Path
-    workflow_id: str = ""
-    app_id: str = ""
-    tokens: dict[str, str] = field(default_factory=dict)
-    bodies: dict[str, bytes] = field(default_factory=dict)
-    """What the calls answered before, byte for byte."""
-    rights: list[Any] = field(default_factory=list)
-    refusals: dict[str, subprocess.CompletedProcess[str]] = field(default_factory=dict)
-    """What was said to a restore onto what is not empty."""
-
-    def as_(self, name: str) -> dict[str, str]:
-        return self.up.env | {"FLOWPIN_TOKEN": self.tokens[name]}
-
-
-def body(env: dict[str, str], path: str) -> bytes:
-    headers = {"Authorization": f"Bearer {env['FLOWPIN_TOKEN']}"}
-    with urllib.request.urlopen(urllib.request.Request(env["FLOWPIN_URL"] + path, headers=headers)) as response:
-        return response.read()
-
-
-def save(env: dict[str, str], workflow_id: str, number: int) -> Any:
-    content = b'{"flow": %s, "flow_ui": {}}' % (FLOW % number)
-    headers = {"Authorization": f"Bearer {env['FLOWPIN_TOKEN']}"}
-    url = f"{env['FLOWPIN_URL']}/v1/workflows/{workflow_id}/save"
-    with urllib.request.urlopen(urllib.request.Request(url, content, headers)) as response:
-        return json.load(response)["data"]
-
-
-def deploy(env: dict[str, str], app_id: str, workflow_id: str, **fields: str) -> Any:
-    return call(env, "POST", f"/v1/apps/{app_id}/deploy", {"workflow_id": workflow_id, **fields})["data"]
-
-
-def make(env: dict[str, str]) -> tuple[str, str]:
-    """A workflow with a version, and an app that serves it."""
-    flow = {"nodes": [{"id": "n", "type": "x.Y"}]}
-    fields = {"name": "kept", "project_id": env["FLOWPIN_PROJECT_ID"]}
-    workflow_id = call(env, "POST", "/v1/workflows", {**fields, "flow": flow, "flow_ui": {}})["data"]["id"]
-    save(env, workflow_id, 1)
-    return workflow_id, call(env, "POST", "/v1/apps", {**fields, "workflow_id": workflow_id})["data"]["id"]
-
-
-def the_main_job(life: Life) -> None:
-    env = life.up.env
-    life.workflow_id, life.app_id = make(env)
-    first = call(env, "GET", f"/v1/workflows/{life.workflow_id}/versions/1")["data"]["id"]
-    save(env, life.workflow_id, 2)
-    deploy(env, life.app_id, life.workflow_id)
-    deploy(env, life.app_id, life.workflow_id, workflow_version_id=first, reason="v2 miscounts")
-    workflow, app = f"/v1/workflows/{life.workflow_id}", f"/v1/apps/{life.app_id}"
-    paths = [workflow, f"{workflow}/versions", f"{workflow}/versions/1", f"{workflow}/versions/2", app]
-    life.bodies = {path: body(env, path) for path in (*paths, f"{app}/deployments")}
-
-
-def make_tokens(life: Life) -> None:
-    life.tokens["admin"] = life.up.env["FLOWPIN_TOKEN"]
-    access, roles = life.up.data / "access.yaml", {UUID(life.up.env["FLOWPIN_PROJECT_ID"]): Role.VIEWER}
-    for name in ("viewer", "revoked"):
-        token = mint_token(access, service_account(access, name).id, roles)
-        life.tokens[name] = token.secret
-    revoke_token(access, token.id)
+REFUSING = """
+    CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no more indexes'; END $$;
+    CREATE EVENT TRIGGER refusing ON ddl_command_start WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION refuse();
+"""
 
 
 async def rights(data: Path) -> list[Any]:
@@ -334,28 +266,6 @@ async def test_schemas_older_than_the_code_are_brought_up_to_date(tmp_path):
     assert found == [migrations.newest(service.MIGRATIONS) for service in (workflow_service, deploy_service)]
 
 
-@contextmanager
-def writing(env: dict[str, str]) -> Iterator[None]:
-    """Saves, each deployed at once, until the block ends."""
-    stop = threading.Event()
-    workflow_id, app_id = make(env)
-
-    def work() -> None:
-        number = 10
-        while not stop.is_set():
-            number += 1
-            version = save(env, workflow_id, number)
-            deploy(env, app_id, workflow_id, workflow_version_id=version["id"])
-
-    writer = threading.Thread(target=work)
-    writer.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        writer.join()
-
-
 async def test_backups_under_load_hold_every_version_that_a_deployment_pins(
     life: Life, tcp_postgres: TcpPostgres, tmp_path: Path
 ):
@@ -380,3 +290,22 @@ async def test_backups_under_load_hold_every_version_that_a_deployment_pins(
         await db.close()
     await admin.close()
     assert deployments[0] < deployments[1]
+
+
+async def test_a_restore_that_the_database_refuses_leaves_it_empty_and_can_be_repeated(
+    life: Life, tcp_postgres: TcpPostgres, tmp_path: Path
+):
+    words = ("restore", str(life.backup), "--data", str(tmp_path), "--database-url", tcp_postgres.url())
+    db = await asyncpg.connect(tcp_postgres.url())
+    await db.execute(REFUSING)
+    refused = flowpin(*words)
+    left = await db.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname IN ('workflow', 'deploy')")
+    await db.execute("DROP EVENT TRIGGER refusing")
+    await db.close()
+
+    again = flowpin(*words)
+
+    assert refused.returncode == 1
+    assert "psql ended with exit code 3: ERROR:  no more indexes" in refused.stderr
+    assert left == 0
+    assert again.returncode == 0, again.stderr

@@ -25,11 +25,14 @@ def logged() -> Iterator[list]:
 
 async def seed(stack: Stack, folder: Path) -> None:
     """Make things for Schemathesis to find, with their ids in files that its configuration names."""
-    workflows = [(await stack.workflow(saves=2))[0]["id"] for _ in range(SEEDED)]
-    apps = [await stack.app(workflow) for workflow in workflows]
+    project = stack.people.staged
+    workflows = [(await stack.workflow(saves=2, project=project))[0]["id"] for _ in range(SEEDED)]
+    apps = [await stack.app(workflow, project_id=str(project)) for workflow in workflows]
+    runtimes = [{"version": str(number), "label": "fuzz"} for number in range(SEEDED)]
     ids = {
-        "project_id": [str(stack.people.project)],
+        "project_id": [str(project)],
         "workflow_id": workflows,
+        "runtime_id": [(await stack.ok("POST", "/v1/runtimes", runtime))["id"] for runtime in runtimes],
         "app_id": [app["id"] for app in apps],
         "deployment_id": [app["latest_deployment_id"] for app in apps],
     }
@@ -41,6 +44,7 @@ async def seed(stack: Stack, folder: Path) -> None:
 @pytest.mark.fuzz
 async def test_schemathesis_finds_no_answer_that_the_document_does_not_have(stack: Stack, tmp_path: Path, logged: list):
     await seed(stack, tmp_path)
+    logged.clear()
 
     process = await asyncio.create_subprocess_exec(
         SCHEMATHESIS, "--config-file", tmp_path / "schemathesis.toml",
@@ -53,3 +57,5 @@ async def test_schemathesis_finds_no_answer_that_the_document_does_not_have(stac
     print(output.decode())  # noqa: T201 - what it found
     assert process.returncode == 0
     assert [line for line in logged if line["log_level"] in ("error", "critical")] == []
+    succeeded = {line["rpc"].rpartition("/")[2] for line in logged if line["event"] == "rpc" and line["code"] == "OK"}
+    assert {"CreateWorkflow", "SaveWorkflow", "CreateApp", "DeployApp", "GetDeployment"} <= succeeded

@@ -9,9 +9,12 @@ from tests.stack import Stack
 ROLE = "flowpin_deploy"
 # All else of a deployment, its pins and its place in the history, is written once.
 MUTABLE = {"status", "finished_at", "error_code", "error_message", "live_from", "live_to", "lease_owner", "lease_until"}
+MUTABLE |= {"health", "health_note", "marked_at"}
 MUTABLE_OF_APPS = {
     "name", "description", "access_type", "deployment_count", "updated_at", "updated_by", "deleted_at", "deleted_by",
+    "archived_at", "archived_by",
 }  # fmt: skip
+MUTABLE_OF_RUNTIMES = {"label", "is_default", "deprecated"}
 
 
 REFUSED = {
@@ -32,6 +35,10 @@ REFUSED = {
         "UPDATE flows SET flow = '{}'",
         "UPDATE apps SET project_id = gen_random_uuid()",
         "UPDATE runtimes SET version = '1'",
+        "UPDATE deployments SET source_deployment_id = id",
+        "UPDATE access_keys SET secret_hash = secret_hash",
+        "UPDATE access_keys SET expires_at = NULL",
+        "UPDATE audit_events SET actor_name = 'nobody'",
     ],
     "to remove anything": [
         "DELETE FROM deployments",
@@ -39,13 +46,14 @@ REFUSED = {
         "DELETE FROM flows",
         "DELETE FROM apps",
         "DELETE FROM runtimes",
+        "DELETE FROM access_keys",
+        "DELETE FROM audit_events",
     ],
     "to change the tables": [
         "DROP INDEX deployments_one_live_idx",
         "ALTER TABLE deployments DROP CONSTRAINT deployments_live_is_a_span",
         "CREATE TABLE mine (id uuid)",
         "UPDATE schema_migrations SET version = version",
-        "INSERT INTO runtimes (id, version, label) VALUES (gen_random_uuid(), '1', 'One')",
         "SET ROLE flowpin_deploy_migrator",
     ],
     "to see the workflow service's schema": [
@@ -65,7 +73,15 @@ async def test_the_serving_role_is_refused(unstarted: Stack, what):
 
 
 @pytest.mark.parametrize(
-    ("table", "columns"), [("deployments", MUTABLE), ("apps", MUTABLE_OF_APPS), ("flows", set()), ("runtimes", set())]
+    ("table", "columns"),
+    [
+        ("deployments", MUTABLE),
+        ("apps", MUTABLE_OF_APPS),
+        ("flows", set()),
+        ("runtimes", MUTABLE_OF_RUNTIMES),
+        ("access_keys", {"revoked_at", "revoked_by"}),
+        ("audit_events", set()),
+    ],
 )
 async def test_the_serving_role_may_update_these_columns_and_no_others(unstarted: Stack, table, columns):
     async with unstarted.database("admin", "deploy") as db:
@@ -96,6 +112,10 @@ IMPOSSIBLE = {
     "UPDATE deployments SET status = 'failed', live_from = NULL, live_to = NULL": "deployments_failed_says_why",
     "UPDATE deployments SET lease_owner = gen_random_uuid()": "deployments_lease",
     "UPDATE deployments SET error_code = 'X'": "deployments_error",
+    "UPDATE deployments SET health = 'fine', marked_at = now()": "deployments_health",
+    "UPDATE deployments SET health = 'bad'": "deployments_marked",
+    "UPDATE deployments SET health_note = 'why'": "deployments_health_note",
+    "UPDATE apps SET archived_at = now()": "apps_archived",
     "UPDATE apps SET name = ''": "apps_name",
     "UPDATE apps SET access_type = 'secret'": "apps_access_type",
 }

@@ -123,10 +123,13 @@ async def test_the_archive_state_is_what_may_change(shared_stack: Stack, content
         ("UPDATE workflows SET name = 'Not A Slug'", "workflows_name_is_slug"),
         ("UPDATE workflows SET name = E'a\\n'", "workflows_name_is_slug"),
         ("UPDATE workflows SET description = repeat('x', 513)", "workflows_description_length"),
-        ("UPDATE workflows SET archived_count = version_count", "workflows_archived_count"),
+        ("UPDATE workflows SET archived_count = version_count", "workflows_hidden_count"),
+        ("UPDATE workflows SET deleted_count = version_count - archived_count", "workflows_hidden_count"),
+        ("UPDATE workflows SET archived_count = -1", "workflows_hidden_count"),
         ("UPDATE workflows SET version_count = -1, archived_count = 0", "workflows_version_count"),
         ("UPDATE workflows SET deleted_at = now()", "workflows_deleted"),
         ("UPDATE versions SET archived_at = now(), archived_by = NULL", "versions_archived"),
+        ("UPDATE versions SET deleted_at = now()", "versions_deleted"),
     ],
 )
 async def test_what_no_row_may_be_is_refused_by_name(

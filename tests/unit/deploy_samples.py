@@ -52,5 +52,8 @@ def deployment(**fields: Any) -> Deployment:
         error_message=None,
         live_from=now,
         live_to=None,
+        source_deployment_id=None,
+        health=None,
+        health_note=None,
     )
     return replace(made, **fields)

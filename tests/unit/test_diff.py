@@ -2,7 +2,7 @@
 
 import pytest
 
-from workflow_service.diff import MISSING, Edge, diff_flows, same
+from workflow_service.diff import MAX_CHANGES, MISSING, Edge, ValueChange, diff_flows, same
 
 
 def node(node_id: str, **values):
@@ -56,13 +56,38 @@ def test_what_else_stands_in_a_dependency_is_a_value():
     assert [value.path for value in change.changes] == ["depends[0].trigger"]
 
 
+def test_a_dependency_is_found_again_wherever_it_stands():
+    a, b, c = {"node": "a"}, {"node": "b", "trigger": "x"}, {"node": "c", "trigger": "y"}
+    other = {"node": "c", "trigger": "z"}
+    nodes = [node(name) for name in "abc"]
+
+    moved = diff_flows(flow(*nodes, node("d", depends=[a, b, c])), flow(*nodes, node("d", depends=[c, b, a])))
+    (changed,) = diff_flows(flow(node("d", depends=[a, b, c])), flow(node("d", depends=[other, b]))).changed
+
+    assert moved.changed == ()
+    assert [(value.path, value.before, value.after) for value in changed.changes] == [("depends[0].trigger", "y", "z")]
+
+
+def test_many_changes_are_told_by_whole_values():
+    before, after = ([node(f"{n}", few=first, many=[first] * 900) for n in range(3)] for first in (1, 2))
+
+    found = diff_flows(flow(*before, x=[1]), flow(*after, x=[2]))
+
+    assert [len(change.changes) for change in found.changed] == [901, 2, 2]
+    assert found.changed[1].changes[1] == ValueChange("many", [1] * 900, [2] * 900)
+    assert sum(len(change.changes) for change in found.changed) <= MAX_CHANGES
+    assert [value.path for value in found.flow] == ["x[0]"]
+
+
 def test_values_of_the_flow_itself_are_compared():
     found = diff_flows(flow(node("a"), id="1", extra={"k": 1}), flow(node("a"), id="1", extra={"k": 2}))
 
     assert [value.path for value in found.flow] == ["extra.k"]
 
 
-@pytest.mark.parametrize(("one", "other"), [(1, 1.0), (1, True), (0, False), (None, MISSING), ("1", 1), ([], {})])
+@pytest.mark.parametrize(
+    ("one", "other"), [(1, 1.0), (1, True), (0, False), (None, MISSING), ("1", 1), ([], {}), (-0.0, 0.0)]
+)
 def test_values_of_different_types_are_different(one, other):
     assert not same({"x": one}, {"x": other})
 

@@ -152,6 +152,17 @@ def _found(row: Row | None, workflow_id: UUID, version: VersionRef) -> Row:
     return row
 
 
+async def find_flow(db: Connection, project_id: UUID, workflow_id: UUID, version_id: UUID) -> bytes | None:
+    """The flow of a version, of a deleted one too."""
+    flow: bytes | None = await db.fetchval(
+        "SELECT flow FROM versions WHERE project_id = $1 AND workflow_id = $2 AND id = $3",
+        project_id,
+        workflow_id,
+        version_id,
+    )
+    return flow
+
+
 async def find_version(db: Connection, project_id: UUID, version_id: UUID) -> tuple[UUID, bool] | None:
     """The workflow of a version and whether the version is deleted, in whichever workflow of the project it is."""
     row = await db.fetchrow(

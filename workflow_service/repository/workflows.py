@@ -195,11 +195,15 @@ async def accept_release(db: Connection, workflow_id: UUID, project_id: UUID, na
 async def count_hidden(
     db: Connection, workflow_id: UUID, project_id: UUID, *, archived: int = 0, deleted: int = 0
 ) -> None:
-    """Hiding a version changes what its workflow shows: the count of versions. Both numbers are changes."""
+    """Hiding a version changes what its workflow shows: the count of versions. Both numbers are changes.
+
+    One that was hidden already changes nothing that shows.
+    """
     await db.execute(
         """
         UPDATE workflows
-        SET archived_count = archived_count + $3, deleted_count = deleted_count + $4, revision = revision + 1
+        SET archived_count = archived_count + $3, deleted_count = deleted_count + $4,
+            revision = revision + ($3 + $4 <> 0)::int
         WHERE project_id = $1 AND id = $2
         """,
         project_id,

@@ -50,7 +50,8 @@ def accepted_connections(type_name: str) -> Sequence[str]:
 
 
 def is_connection(name: str) -> bool:
-    return name in _connections() or name.startswith("dynamiq.connections.")
+    """Whether it is a connection class, or by its name likely one that the catalogue does not know."""
+    return name in _connections() or ".connections." in name
 
 
 def connection_fields(name: str) -> Mapping[str, Field] | None:
@@ -65,9 +66,7 @@ def _data() -> dict[str, Any]:
 
 
 def _names(type_name: str, row: Mapping[str, Any]) -> list[str]:
-    """A class loads by the name of its package and by that of its module."""
-    module = row.get("module")
-    return [type_name, f"{module}.{type_name.rpartition('.')[2]}"] if module else [type_name]
+    return [type_name, *row.get("aliases", ())]
 
 
 @cache

@@ -83,11 +83,11 @@ class Config:
 
     def _connection(self, built: Built, connection: Any) -> None:
         path = f"{built.path}.connection"
+        accepted = catalogue.accepted_connections(built.type or "")
         if isinstance(connection, str):
-            accepted = catalogue.accepted_connections(built.type or "")
             self._hoisting.name(built.value, path, connection, accepted)
         elif dotted_type(connection):
-            self._hoisting.hold(built.value, path, connection)
+            self._hoisting.hold(built.value, path, connection, accepted)
         elif isinstance(connection, dict) and _is_requirement(connection):
             self.problems.error(path, "is a requirement, which only the platform fills in")
         else:

@@ -152,7 +152,7 @@ class _Reader:
             parent.values.append(found.value)
         elif not parent.has_key:
             if not isinstance(found.value, str | _Merge):
-                raise self._wrong("has a key that is not text")
+                raise self._wrong("has a key that is a list or a mapping")
             if isinstance(found.value, str) and found.value in parent.keys:
                 raise self._wrong(f"has the key {found.value[:80]!r} more than once")
             parent.key, parent.has_key = found.value, True
@@ -168,6 +168,8 @@ class _Reader:
             parent.has_key = False
 
     def _scalar(self, event: yaml.ScalarEvent) -> Any:
+        parent = self._open[-1] if self._open else None
+        is_key = parent is not None and parent.is_mapping and not parent.has_key
         resolve: Callable[..., str] = self._loader.resolve
         tag = event.tag
         if tag is None or tag == "!":
@@ -175,12 +177,11 @@ class _Reader:
             is_short = len(event.value) <= _MAX_NUMBER
             tag = resolve(yaml.ScalarNode, event.value, event.implicit) if is_short else f"{_TAG}str"
         if tag in (f"{_TAG}merge", f"{_TAG}value"):
-            parent = self._open[-1] if self._open else None
-            is_key = parent is not None and parent.is_mapping and not parent.has_key
             return _Merge() if is_key and tag == f"{_TAG}merge" else event.value
         if tag not in _PLAIN_TAGS:
             raise self._wrong(f"has the tag {tag[:80]}, which no config needs")
-        if tag == f"{_TAG}str":
+        # A key stands as it is written: `on` and 404 are text in JSON, whatever YAML makes of them.
+        if is_key or tag == f"{_TAG}str":
             return event.value
         try:
             fits = len(event.value) <= _MAX_NUMBER

@@ -10,24 +10,18 @@ from workflow_service.sdk.problems import Problems, shown
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
-    """A connection that a node names by its id; `accepted` are the classes that the node takes."""
+class _Use:
+    """Where a node names a connection or holds one; `accepted` are the classes that the node takes.
+
+    `body` is what a connection that it holds exports as, and `raw` tells it from others that export alike.
+    """
 
     owner: dict[str, Any]
     path: str
     name: str
     accepted: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Inline:
-    """A connection that a node holds; `name` is the id to give it, `raw` tells it from others that export alike."""
-
-    owner: dict[str, Any]
-    path: str
-    name: str
-    body: dict[str, Any]
-    raw: str
+    body: dict[str, Any] | None = None
+    raw: str = ""
 
 
 class Hoisting:
@@ -36,48 +30,57 @@ class Hoisting:
     def __init__(self, defined: Any, problems: Problems) -> None:
         self._defined = defined if isinstance(defined, dict) else {}
         self._problems = problems
-        self._uses: list[_Named | _Inline] = []
+        self._uses: list[_Use] = []
         self._counters: dict[str, int] = {}
         self.connections: dict[str, dict[str, Any]] = {}
         self.comments: dict[str, str] = {}
 
     def name(self, owner: dict[str, Any], path: str, name: str, accepted: Sequence[str]) -> None:
-        self._uses.append(_Named(owner, path, name, accepted))
+        self._uses.append(_Use(owner, path, name, accepted))
 
-    def hold(self, owner: dict[str, Any], path: str, connection: dict[str, Any]) -> None:
+    def hold(self, owner: dict[str, Any], path: str, connection: dict[str, Any], accepted: Sequence[str]) -> None:
         body = without_secrets(connection, path, self._problems)
         name = connection.get(FILE_ID)
         if not isinstance(name, str) or not name:
             name = body["type"].rpartition(".")[2].lower()
         raw = json.dumps({key: value for key, value in connection.items() if key != "id"}, sort_keys=True)
-        self._uses.append(_Inline(owner, path, name, body, raw))
+        self._uses.append(_Use(owner, path, name, accepted, body, raw))
 
     def fill_in(self) -> None:
-        named: dict[str, list[_Named]] = {}
+        named: dict[str, list[_Use]] = {}
         for use in self._uses:
-            if isinstance(use, _Named):
+            if use.body is None:
                 named.setdefault(use.name, []).append(use)
         alike: dict[str, tuple[str, str]] = {}
+        users: dict[str, list[_Use]] = {}
         for use in self._uses:
-            if isinstance(use, _Named):
-                name = use.name
-                if name not in self.connections:
-                    self._add_named(name, named[name])
-            else:
-                name, raw = alike.setdefault(json.dumps([use.name, use.body]), (self._free(use.name, named), use.raw))
-                self.connections.setdefault(name, use.body)
+            name = use.name
+            if use.body is not None:
+                key = json.dumps([use.name, use.body])
+                if key not in alike:
+                    alike[key] = self._free(use.name, named), use.raw
+                    self.connections[alike[key][0]] = use.body
+                name, raw = alike[key]
                 if raw != use.raw:
                     self._problems.warn(use.path, "differs from another connection only in what is not exported")
+            elif name not in self.connections:
+                self._add_named(name, named[name])
             use.owner["connection"] = name
+            users.setdefault(name, []).append(use)
+        for name, body in self.connections.items():
+            first, *others = in_common([use.accepted for use in users[name]]) or [""]
+            # By what it holds alone: an import does not see how the connection was given.
+            if others and body == by_reference(first):
+                self.comments[name] = f"or {', '.join(others)}"
 
-    def _free(self, name: str, taken: dict[str, list[_Named]]) -> str:
+    def _free(self, name: str, taken: dict[str, list[_Use]]) -> str:
         base = name
         while name in self.connections or name in taken:
             self._counters[base] = self._counters.get(base, 1) + 1
             name = f"{base}-{self._counters[base]}"
         return name
 
-    def _add_named(self, name: str, uses: list[_Named]) -> None:
+    def _add_named(self, name: str, uses: list[_Use]) -> None:
         defined = self._defined.get(name)
         if defined and dotted_type(defined):
             self.connections[name] = without_secrets(defined, f"flow.connections.{name}", self._problems)
@@ -90,6 +93,5 @@ class Hoisting:
             self._problems.error(uses[0].path, f"{shown(name)} is the connection of nodes that take none in common")
             return
         self.connections[name] = by_reference(types[0])
-        if others := ", ".join(types[1:]):
-            self.comments[name] = f"or {others}"
-            self._problems.warn(uses[0].path, f"is exported as {types[0]}; it could be {others}")
+        if types[1:]:
+            self._problems.warn(uses[0].path, f"is exported as {types[0]}; it could be {', '.join(types[1:])}")

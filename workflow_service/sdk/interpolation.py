@@ -8,9 +8,8 @@ from typing import Any
 ENV = "$env"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_INNER = 1000  # characters of a number or a reference; the patterns backtrack
-_REFERENCE = re.compile(
-    r"(\.*)((?:[^\\${}()\[\]:.,\s'\"]+|\[[^\\${}()\[\]:.,\s'\"]+\])(?:\.?\[[^\[\]]+\]|\.[^\[\].]+)*)"
-)
+_KEY = r"[^\\${}()\[\]:.,\s'\"]+"
+_REFERENCE = re.compile(rf"(\.*)((?:{_KEY}|\[{_KEY}\])(?:\.{_KEY}|\[{_KEY}\])*)")
 _UNQUOTED_ESCAPE = re.compile(r"\\([\\()\[\]{}:=,\s])")
 _INTEGER = re.compile(r"[+-]?(?:0|[1-9]\d*(?:_\d+)*)")
 _FLOAT = re.compile(r"[+-]?(?:\d+(?:_\d+)*\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|inf|nan)", re.IGNORECASE)

@@ -11,6 +11,7 @@ import sys
 import types
 import typing
 import warnings
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def main() -> None:
         if not module.name.startswith("dynamiq.cli"):
             importlib.import_module(module.name)
     connections = {loads_as(cls): fields_of(cls) for cls in concrete(BaseConnection)}
+    names = other_names()
     nodes, components = {}, {}
     for cls in concrete(BaseModel):
         accepts = (
@@ -41,9 +43,8 @@ def main() -> None:
             else []
         )
         row = {"connections": accepts} if accepts else {}
-        full = f"{cls.__module__}.{cls.__name__}"
-        if full != loads_as(cls):
-            row["module"] = cls.__module__
+        if aliases := sorted(names[cls] - {loads_as(cls)}):
+            row["aliases"] = aliases
         if issubclass(cls, Node) and cls.__module__.startswith("dynamiq.nodes."):
             group = cls.model_fields["group"].default
             nodes[loads_as(cls)] = {"group": group.value, "name": cls.__name__, **row}
@@ -71,6 +72,19 @@ def loads_as(cls: type) -> str:
     package = cls.__module__.rpartition(".")[0]
     exported = getattr(sys.modules.get(package), cls.__name__, None) is cls
     return f"{package if exported else cls.__module__}.{cls.__name__}"
+
+
+def other_names() -> dict[type, set[str]]:
+    """Every dotted name that loads a class: modules import each other's classes, and some rename them."""
+    names = defaultdict(set)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("dynamiq."):
+            late = re.findall(r'"([A-Z]\w+)"', inspect.getsource(module)) if hasattr(module, "__getattr__") else ()
+            for attribute in {*vars(module), *late}:
+                found = getattr(module, attribute, None)
+                if inspect.isclass(found):
+                    names[found].add(f"{name}.{attribute}")
+    return names
 
 
 def connection_classes(annotation: object, base: type) -> list[type]:

@@ -1,5 +1,6 @@
 """The RPCs of versions."""
 
+import asyncio
 import json
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from service_kit.paging import page_of
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from workflow_service.diff import diff_flows, same
 from workflow_service.errors import VersionDeleted, VersionNotFound, VersionOfOtherWorkflow, WorkflowNotReleased
-from workflow_service.flow import parse_flow
+from workflow_service.flow import Content, parse_flow
 from workflow_service.messages import diff_message, version_message, workflow_message
 from workflow_service.model import Version, VersionRef, check_texts
 from workflow_service.repository import version_pages, versions, workflows
@@ -103,7 +104,7 @@ class VersionRpcs(Rpcs):
                 workflow = await workflows.lock_workflow(db, caller.visible, workflow_id)
                 caller.require(workflow.project_id)
                 old = await versions.get_version(db, caller.projects, workflow_id, ref)
-                description = request.description or f"Restored from {old.label}."
+                description = request.description if request.HasField("description") else f"Restored from {old.label}."
                 version = await versions.insert_version(
                     db, caller, workflow_id, old.content, "RestoreVersion", description=description
                 )
@@ -118,9 +119,8 @@ class VersionRpcs(Rpcs):
         refs = VersionRef.parse(request.version), VersionRef.parse(request.other, field="other")
         async with self._pool.acquire() as db:
             before, after = [await versions.get_version(db, projects, workflow_id, ref) for ref in refs]
-        found = diff_flows(json.loads(before.content.flow), json.loads(after.content.flow))
-        layout = not same(json.loads(before.content.flow_ui), json.loads(after.content.flow_ui))
-        return pb.DiffVersionsResponse(data=diff_message(found, layout_changed=layout))
+        # Large flows take seconds; other calls are not to wait for them.
+        return pb.DiffVersionsResponse(data=await asyncio.to_thread(_diff, before.content, after.content))
 
     async def ExportVersion(self, request: pb.ExportVersionRequest, context: Context) -> pb.ExportVersionResponse:
         ref = VersionRef.parse(request.version)
@@ -159,3 +159,8 @@ class VersionRpcs(Rpcs):
         if owner != workflow_id:
             return VersionOfOtherWorkflow(given)
         return VersionDeleted(given) if is_deleted else error
+
+
+def _diff(before: Content, after: Content) -> pb.Diff:
+    found = diff_flows(json.loads(before.flow), json.loads(after.flow))
+    return diff_message(found, layout_changed=not same(json.loads(before.flow_ui), json.loads(after.flow_ui)))

@@ -38,9 +38,10 @@ class DeployServiceStub:
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
     have been made; with an idempotency key, repeating it is safe either way.
 
-    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateApp and
-    DeployApp also read `idempotency-key`, 1 to 255 printable ASCII characters. A repeat within 24 hours answers as the
-    first call did, with the trailing metadata `idempotent-replayed: true`. They can then also answer:
+    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateApp,
+    DeployApp, RollbackApp, PromoteApp and CreateRuntime also read `idempotency-key`, 1 to 255 printable ASCII
+    characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
+    `idempotent-replayed: true`. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
     """
@@ -176,9 +177,10 @@ class DeployServiceServicer:
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
     have been made; with an idempotency key, repeating it is safe either way.
 
-    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateApp and
-    DeployApp also read `idempotency-key`, 1 to 255 printable ASCII characters. A repeat within 24 hours answers as the
-    first call did, with the trailing metadata `idempotent-replayed: true`. They can then also answer:
+    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateApp,
+    DeployApp, RollbackApp, PromoteApp and CreateRuntime also read `idempotency-key`, 1 to 255 printable ASCII
+    characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
+    `idempotent-replayed: true`. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
     """
@@ -281,16 +283,19 @@ class DeployServiceServicer:
         """RollbackApp deploys again what was live before: version, runtime and configuration of an earlier deployment.
 
         Without `deployment_id` it is the newest one older than the live one (than its source, if the live one is itself a
-        rollback, so that twice goes back two steps) that was live, succeeded and is not marked bad.
+        rollback, so that twice goes back two steps) that was live, succeeded and is not marked bad, nor its version;
+        `force` does not change that choice.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
         - INVALID_ARGUMENT, DEPLOYMENT_NOT_FOUND: the app has no such deployment in that environment.
         - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+        - INVALID_ARGUMENT, INVALID_REQUEST: reason is too long.
         - FAILED_PRECONDITION, NOTHING_TO_ROLL_BACK_TO: there is no older one.
         - FAILED_PRECONDITION, DEPLOYMENT_NEVER_LIVE: the deployment named was never live.
         - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
         - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
+        - ABORTED, LIVE_MOVED: without `deployment_id`, and another deployment went live there meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -305,9 +310,11 @@ class DeployServiceServicer:
         - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
         - INVALID_ARGUMENT, SAME_ENVIRONMENT: source and target are the same.
         - FAILED_PRECONDITION, NO_OTHER_ENVIRONMENT: the project has one environment, or the target is the first.
+        - INVALID_ARGUMENT, INVALID_REQUEST: reason is too long.
         - FAILED_PRECONDITION, NOTHING_LIVE: nothing is live in the source.
         - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
         - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
+        - ABORTED, LIVE_MOVED: another deployment went live in the source meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -597,9 +604,10 @@ class DeployService:
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
     have been made; with an idempotency key, repeating it is safe either way.
 
-    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateApp and
-    DeployApp also read `idempotency-key`, 1 to 255 printable ASCII characters. A repeat within 24 hours answers as the
-    first call did, with the trailing metadata `idempotent-replayed: true`. They can then also answer:
+    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateApp,
+    DeployApp, RollbackApp, PromoteApp and CreateRuntime also read `idempotency-key`, 1 to 255 printable ASCII
+    characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
+    `idempotent-replayed: true`. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
     """

@@ -126,19 +126,6 @@ def test_a_flow_at_the_depth_limit_exports():
     assert files_of(flow)
 
 
-@pytest.mark.parametrize(
-    ("fields", "path"),
-    [
-        ({"connection": "c1"}, "flow.nodes[0].connection"),
-        ({"connection": {"type": "x.OpenAI"}}, "flow.nodes[0].connection"),
-        ({"llm": {"connection": "c1"}}, "flow.nodes[0].llm.connection"),
-        ({"tools": [{}, {"llm": {"connection": {"a": 1}}}]}, "flow.nodes[0].tools[1].llm.connection"),
-    ],
-)
-def test_a_connection_at_any_depth_is_named(fields, path):
-    assert problems_of(node(**fields)) == {path: "cannot be exported yet: connections come with the node catalogue"}
-
-
 def test_an_empty_connection_is_none():
     assert config_of(node(connection=None))["nodes"]["a"]["connection"] is None
 
@@ -161,7 +148,7 @@ def test_what_a_node_depends_on_has_one_shape(depends, path):
 
 
 def test_a_dependency_may_have_an_option_and_a_trigger():
-    depends = [{"node": "b", "option": "o", "trigger": "t"}]
+    depends = [{"node": "b", "option": "o"}, {"node": "b", "option": None, "trigger": "failure"}]
 
     assert config_of(node(depends=depends), node("b"))["nodes"]["a"]["depends"] == depends
 
@@ -189,3 +176,79 @@ def test_a_diamond_is_no_circle():
     nodes = [node(name, depends=[{"node": edges[name]}] if name in edges else []) for name in "abc"]
 
     assert config_of(*nodes, node("d", depends=[{"node": "b"}, {"node": "c"}]))["nodes"].keys() == set("abcd")
+
+
+def test_a_version_stands_in_its_workflow():
+    with zipfile.ZipFile(io.BytesIO(export_zip({"nodes": []}, 3)[0])) as archive:
+        config = yaml.safe_load(archive.read("config.yaml"))
+
+    assert config["workflows"] == {"workflow": {"flow": "flow", "version": 3}}
+
+
+def test_warnings_come_with_the_archive():
+    _, warnings = export_zip({"nodes": [node("Not A Slug")]})
+
+    assert {warning.path for warning in warnings} == {"flow.nodes", "flow.nodes[0].id", "flow.nodes[0].depends"}
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ({"$env": "KEY"}, "${oc.env:KEY}"),
+        ({"$env": "KEY", "default": "a b"}, '${oc.env:KEY,"a b"}'),
+        ({"$env": "KEY", "default": None}, "${oc.env:KEY,null}"),
+        ({"$env": "KEY", "default": 8080}, '${oc.env:KEY,"8080"}'),
+        ({"$env": "KEY", "default": 'a"${b}\\'}, r'${oc.env:KEY,"a\"\${b}\\"}'),
+    ],
+)
+def test_a_variable_of_the_environment_is_written_as_one(value, written):
+    assert config_of(node(deep=[{"k": value}]))["nodes"]["a"]["deep"] == [{"k": written}]
+
+
+@pytest.mark.parametrize(
+    "value", [{"$env": "not a name"}, {"$env": 1}, {"$env": "A", "default": []}, {"$env": "A", "b": 1}]
+)
+def test_what_is_almost_a_variable_is_named(value):
+    assert list(problems_of(node(deep=[value]))) == ["flow.nodes[0].deep[0]"]
+
+
+def test_a_requirement_is_named():
+    reference = {"$type": "requirement", "$id": "r1"}
+    llm = {"type": "dynamiq.nodes.llms.OpenAI", "connection": reference}
+
+    assert list(problems_of(node(llm=llm), node("b", user=[reference]))) == [
+        "flow.nodes[0].llm.connection",
+        "flow.nodes[1].user[0]",
+    ]
+
+
+def test_prompts_that_nodes_name_stand_in_a_section():
+    config = config_of(node(prompt="p"), node("b", prompt={"id": "q"}), prompts={"p": {"messages": []}, "unused": {}})
+
+    assert config["prompts"] == {"p": {"messages": []}}
+    assert (config["nodes"]["a"]["prompt"], config["nodes"]["b"]["prompt"]) == ("p", {"id": "q"})
+    assert list(problems_of(node(prompt="nobody"))) == ["flow.nodes[0].prompt"]
+
+
+def test_a_flow_in_a_node_stands_in_the_sections():
+    inner = {"id": "inner", "name": "n", "nodes": [node("x"), node("y", depends=[{"node": "x"}])]}
+
+    config = config_of(node("a", flow=inner), node("b", node={"type": "x.Map", "flow": inner}), id="outer")
+
+    assert config["flows"] == {"outer": {"nodes": ["a", "b"]}, "inner": {"nodes": ["x", "y"], "name": "n"}}
+    assert list(config["nodes"]) == ["a", "x", "y", "b"]
+    assert (config["nodes"]["a"]["flow"], config["nodes"]["b"]["node"]["flow"]) == ("inner", "inner")
+
+
+@pytest.mark.parametrize(
+    ("flow", "path"),
+    [
+        ("name", "flow.nodes[0].flow"),
+        ({"nodes": [{}]}, "flow.nodes[0].flow"),
+        ({"id": "i", "nodes": [node("b")]}, "flow.nodes[1].id"),
+        ({"id": "i", "nodes": [node("x", depends=[{"node": "b"}])]}, "flow.nodes[0].flow.nodes[0].depends[0].node"),
+        ({"nodes": [node("x")]}, "flow.nodes[0].flow.id"),
+    ],
+)
+def test_what_is_wrong_with_a_flow_in_a_node_is_named(flow, path):
+    assert list(problems_of(node("a", flow=flow), node("b", other=1))) == [path]

@@ -1,0 +1,77 @@
+"""The table access_keys: of a key's secret only its hash and a preview."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from deploy_service.errors import AccessKeyNotFound
+from deploy_service.model import AccessKey
+from service_kit.db import Connection, only
+from service_kit.paging import Page
+
+
+async def insert_access_key(
+    db: Connection,
+    project_id: UUID,
+    access_key_id: UUID,
+    name: str,
+    secret_hash: bytes,
+    preview: str,
+    by: UUID,
+    expires_at: datetime | None,
+) -> AccessKey:
+    row = await db.fetchrow(
+        """
+        INSERT INTO access_keys (project_id, id, name, secret_hash, preview, created_by, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        RETURNING project_id, id, name, preview, created_at, created_by, expires_at, revoked_at
+        """,
+        project_id,
+        access_key_id,
+        name,
+        secret_hash,
+        preview,
+        by,
+        expires_at,
+    )
+    return AccessKey(**only(row))
+
+
+async def list_access_keys(db: Connection, project_id: UUID, page: Page) -> tuple[list[AccessKey], int]:
+    """A page, newest first, revoked ones included; and how many there are in all."""
+    rows = await db.fetch(
+        """
+        SELECT project_id, id, name, preview, created_at, created_by, expires_at, revoked_at
+        FROM access_keys WHERE project_id = $1
+        ORDER BY id DESC LIMIT $2 OFFSET $3
+        """,
+        project_id,
+        page.size,
+        page.offset,
+    )
+    total: int = await db.fetchval("SELECT count(*) FROM access_keys WHERE project_id = $1", project_id)
+    return [AccessKey(**row) for row in rows], total
+
+
+async def lock_access_key(db: Connection, projects: Sequence[UUID], access_key_id: UUID) -> UUID:
+    """The key's project. Raises AccessKeyNotFound."""
+    project_id: UUID | None = await db.fetchval(
+        "SELECT project_id FROM access_keys WHERE project_id = ANY($1) AND id = $2 FOR UPDATE", projects, access_key_id
+    )
+    if project_id is None:
+        raise AccessKeyNotFound(access_key_id)
+    return project_id
+
+
+async def revoke_access_key(db: Connection, project_id: UUID, access_key_id: UUID, by: UUID) -> bool:
+    """False when it is revoked already."""
+    revoked = await db.fetchval(
+        """
+        UPDATE access_keys SET revoked_at = clock_timestamp(), revoked_by = $3
+        WHERE project_id = $1 AND id = $2 AND revoked_at IS NULL RETURNING true
+        """,
+        project_id,
+        access_key_id,
+        by,
+    )
+    return bool(revoked)

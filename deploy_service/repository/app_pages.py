@@ -1,0 +1,72 @@
+"""Lists of apps."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from deploy_service.model import App
+from deploy_service.repository.apps import APP, LIVE, apps_from
+from deploy_service.repository.deployments import COLUMNS
+from service_kit.db import Connection
+from service_kit.paging import Page
+
+SORTS = {"name": "a.name", "created_at": "a.created_at", "updated_at": "a.updated_at"}
+
+
+@dataclass(frozen=True, slots=True)
+class AppFilter:
+    project_id: UUID
+    environment: str
+    """The project's default one: `workflow_id` is what is live there."""
+    workflow_id: UUID | None
+    created_from: datetime | None
+    created_to: datetime | None
+    updated_from: datetime | None
+    updated_to: datetime | None
+    archived: bool | None
+    """Only the archived ones, only the others, or all."""
+
+
+_MATCHES = """
+    WHERE a.project_id = $1 AND a.deleted_at IS NULL
+      AND ($3::uuid IS NULL OR EXISTS (
+          SELECT FROM deployments l
+          WHERE l.project_id = a.project_id AND l.app_id = a.id AND l.environment = $2 AND l.workflow_id = $3
+            AND l.live_from IS NOT NULL AND l.live_to IS NULL
+      ))
+      AND ($4::timestamptz IS NULL OR a.created_at >= $4) AND ($5::timestamptz IS NULL OR a.created_at <= $5)
+      AND ($6::timestamptz IS NULL OR a.updated_at >= $6) AND ($7::timestamptz IS NULL OR a.updated_at <= $7)
+      AND ($8::boolean IS NULL OR (a.archived_at IS NOT NULL) = $8) """
+
+
+async def list_apps(db: Connection, where: AppFilter, page: Page) -> tuple[list[App], int]:
+    """A page, and how many match in all. The page's order is made of SORTS."""
+    values = (
+        where.project_id,
+        where.environment,
+        where.workflow_id,
+        where.created_from,
+        where.created_to,
+        where.updated_from,
+        where.updated_to,
+        where.archived,
+    )
+    rows = await db.fetch(
+        "WITH a AS MATERIALIZED (SELECT * FROM apps a"
+        + _MATCHES
+        + "ORDER BY "
+        + page.order_by
+        + " LIMIT $9 OFFSET $10)"
+        + "SELECT"
+        + APP
+        + COLUMNS
+        + "FROM a"
+        + LIVE
+        + "ORDER BY "
+        + page.order_by.replace("id DESC", "a.id DESC"),
+        *values,
+        page.size,
+        page.offset,
+    )
+    total: int = await db.fetchval("SELECT count(*) FROM apps a" + _MATCHES, *values)
+    return list(apps_from(rows)), total

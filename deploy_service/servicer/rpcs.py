@@ -1,0 +1,14 @@
+"""What all of the deploy contract's RPCs stand on."""
+
+from deploy_service.drivers import Driver
+from deploy_service.pins import Workflows
+from service_kit.db import Pool
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2_grpc as rpc
+
+
+class Rpcs(rpc.DeployServiceServicer):
+    def __init__(self, pool: Pool, workflows: Workflows, driver: Driver, apps_domain: str) -> None:
+        self._pool = pool
+        self._workflows = workflows
+        self._driver = driver
+        self._domain = apps_domain

@@ -1,0 +1,27 @@
+"""What Prometheus learns of requests: how many, how long they took, what they were answered, by route."""
+
+from functools import cache
+
+from prometheus_client import Histogram
+
+from service_kit.metrics import SECONDS
+
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+REQUESTS = Histogram(
+    "http_server_request_duration_seconds",
+    "How long requests took.",
+    ["http_request_method", "http_route", "http_response_status_code"],
+    buckets=SECONDS,
+)
+
+
+def count_request(method: str, route: str | None, status: int, seconds: float) -> None:
+    """`route` is the template that matched, None when none did. 499 is a caller that hung up."""
+    # Callers may make up methods, which must not become labels.
+    _requests(method if method in METHODS else "_OTHER", route or "", status).observe(seconds)
+
+
+@cache
+def _requests(method: str, route: str, status: int) -> Histogram:
+    return REQUESTS.labels(method, route, status)

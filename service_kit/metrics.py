@@ -1,0 +1,82 @@
+"""What Prometheus scrapes of a process: its RPCs, its pools, the process itself, on a port of their own.
+
+Names and labels are those of the field (go-grpc-prometheus, OpenTelemetry's conventions), so that dashboards fit.
+No label comes from a caller: methods, routes, codes and schemas are ours and few.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import cache
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics, start_http_server
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+"""The buckets of a call's duration."""
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of no use here
+
+HANDLED = Counter("grpc_server_handled_total", "RPCs answered.", ["grpc_service", "grpc_method", "grpc_code"])
+HANDLING = Histogram(
+    "grpc_server_handling_seconds", "How long RPCs took.", ["grpc_service", "grpc_method"], buckets=SECONDS
+)
+POOL = Gauge("db_client_connection_count", "Connections of the pool to Postgres.", ["pool_name", "state"])
+POOL_MAX = Gauge("db_client_connection_max", "The most connections the pool may have.", ["pool_name"])
+
+log = structlog.get_logger()
+
+
+def count_rpc(method: str, code: str, seconds: float) -> None:
+    """`method` is the full name, "/package.Service/Method", of an RPC that is served."""
+    _handled(method, code).inc()
+    _handling(method).observe(seconds)
+
+
+@cache
+def _handled(method: str, code: str) -> Counter:
+    _, service, name = method.split("/")
+    return HANDLED.labels(service, name, code)
+
+
+@cache
+def _handling(method: str) -> Histogram:
+    _, service, name = method.split("/")
+    return HANDLING.labels(service, name)
+
+
+@contextmanager
+def watching_pool(name: str, limit: int, size: Callable[[], int], idle: Callable[[], int]) -> Iterator[None]:
+    """Show a pool until the block ends; `size` and `idle` are asked at each scrape, from another thread."""
+    POOL_MAX.labels(name).set(limit)
+    POOL.labels(name, "idle").set_function(idle)
+    POOL.labels(name, "used").set_function(lambda: size() - idle())
+    try:
+        yield
+    finally:
+        POOL_MAX.remove(name)
+        POOL.remove(name, "idle")
+        POOL.remove(name, "used")
+
+
+@asynccontextmanager
+async def exposed(listen: str | None) -> AsyncIterator[None]:
+    """Answer scrapes at `listen`, host:port, until the block ends; nowhere when it is None.
+
+    Raises RuntimeError when the port is taken.
+    """
+    if listen is None:
+        yield
+        return
+    host, _, port = listen.rpartition(":")
+    try:
+        server, thread = start_http_server(int(port), host.strip("[]"))
+    except OSError as error:
+        raise RuntimeError(f"metrics cannot be served on {listen}: {error.strerror}") from error
+    log.info("metrics", address=f"{host}:{server.server_port}")
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(server.shutdown)
+        thread.join()
+        server.server_close()

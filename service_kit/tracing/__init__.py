@@ -1,0 +1,39 @@
+"""OpenTelemetry where it is wanted: with the extra `otel` and a collector's address. Else none of it is imported."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+
+from service_kit.channel import Interceptor
+
+if TYPE_CHECKING:
+    from service_kit.tracing.spans import Spans
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def open_spans(process: str, endpoint: str | None) -> AsyncIterator["Spans | None"]:
+    """Send the spans of `process` to the OTLP collector at `endpoint`; None when there is none, or no extra."""
+    if endpoint is None:
+        yield None
+        return
+    try:
+        from service_kit.tracing.spans import Spans
+    except ModuleNotFoundError as error:
+        log.warning("not_traced", why=f"{error}; pip install 'flowpin[otel]'")
+        yield None
+        return
+    spans = Spans(process, endpoint)
+    try:
+        yield spans
+    finally:
+        await asyncio.to_thread(spans.close)
+
+
+def client_interceptors(spans: "Spans | None") -> Sequence[Interceptor]:
+    """What a channel needs for its calls to be part of the trace."""
+    return () if spans is None else (spans.client_interceptor(),)

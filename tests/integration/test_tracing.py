@@ -1,0 +1,114 @@
+"""With a collector to send to, one deploy is one trace through all three processes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import grpc
+import pytest
+
+from tests.stack import Stack, running_stack
+
+trace_service = pytest.importorskip(
+    "opentelemetry.proto.collector.trace.v1.trace_service_pb2",
+    reason="traces need the extra: pip install '.[otel]'",
+)
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc  # noqa: E402 - after the skip
+
+CALLERS_TRACE = "0af7651916cd43dd8448eb211c80319c"
+TRACEPARENT = f"00-{CALLERS_TRACE}-b7ad6b7169203331-01"
+
+
+@dataclass(frozen=True)
+class Received:
+    process: str
+    name: str
+    kind: int
+    trace: str
+    id: bytes
+    parent: bytes
+
+
+@dataclass
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
+    """An OTLP receiver, real but for keeping what it gets."""
+
+    spans: list[Received] = field(default_factory=list)
+    everything: list[str] = field(default_factory=list)
+
+    async def Export(self, request, context):  # noqa: N802
+        self.everything.append(str(request))
+        for sent in request.resource_spans:
+            attributes = {pair.key: pair.value.string_value for pair in sent.resource.attributes}
+            self.spans += [
+                Received(
+                    attributes["service.name"],
+                    span.name,
+                    span.kind,
+                    span.trace_id.hex(),
+                    span.span_id,
+                    span.parent_span_id,
+                )
+                for scope in sent.scope_spans
+                for span in scope.spans
+            ]
+        return trace_service.ExportTraceServiceResponse()
+
+    def trace(self, trace_id: str) -> list[Received]:
+        return [span for span in self.spans if span.trace == trace_id]
+
+
+@asynccontextmanager
+async def collecting() -> AsyncIterator[tuple[Collector, str]]:
+    collector, server = Collector(), grpc.aio.server()
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield collector, f"http://127.0.0.1:{port}"
+    finally:
+        await server.stop(0)
+
+
+async def test_one_deploy_is_one_trace_through_gateway_deploy_and_workflow_service(unstarted: Stack):
+    async with collecting() as (collector, endpoint):
+        traced = {"otel_exporter_otlp_endpoint": endpoint}
+        async with running_stack(unstarted, workflow=traced, deploy=traced, front=traced) as stack:
+            workflow, _ = await stack.workflow()
+            app = await stack.app(workflow["id"])
+            await stack.save(workflow["id"], "second")
+
+            await stack.deploy(app["id"], workflow["id"], headers={"traceparent": TRACEPARENT})
+
+    spans = collector.trace(CALLERS_TRACE)
+    path = [(span.process, span.name) for span in in_order(spans)]
+    assert path == [
+        ("gateway", "POST /v1/apps/{app_id}/deploy"),
+        ("gateway", "flowpin.deploy.v1.DeployService/DeployApp"),
+        ("deploy_service", "flowpin.deploy.v1.DeployService/DeployApp"),
+        ("deploy_service", "flowpin.workflow.v1.WorkflowService/ResolveVersion"),
+        ("workflow_service", "flowpin.workflow.v1.WorkflowService/ResolveVersion"),
+    ]
+    sent = "".join(collector.everything)
+    assert "dyn_pat_" not in sent
+    assert app["id"] not in sent
+
+
+async def test_a_failed_call_says_so_in_its_span(unstarted: Stack):
+    async with collecting() as (collector, endpoint):
+        traced = {"otel_exporter_otlp_endpoint": endpoint}
+        async with running_stack(unstarted, workflow=traced) as stack:
+            await stack.rest("GET", f"/v1/workflows/{stack.people.project}")
+
+    assert [span.name for span in collector.spans] == ["flowpin.workflow.v1.WorkflowService/GetWorkflow"]
+    assert f"int_value: {grpc.StatusCode.NOT_FOUND.value[0]}" in "".join(collector.everything)
+
+
+def in_order(spans: list[Received]) -> list[Received]:
+    """From the outermost inwards: each is the parent of the next."""
+    found, parent = [], bytes.fromhex(TRACEPARENT.split("-")[2])
+    while inner := [span for span in spans if span.parent == parent]:
+        (span,) = inner
+        found.append(span)
+        parent = span.id
+    return found

@@ -1,0 +1,128 @@
+"""What is exported, loaded and run by the SDK itself, in a Python of its own."""
+
+import functools
+import json
+import os
+import random
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workflow_service.sdk import catalogue
+from workflow_service.sdk.export import export_config
+from workflow_service.sdk.importing import import_config
+from workflow_service.sdk.interpolation import Unreadable, Variable, escape, parse
+
+pytestmark = pytest.mark.sdk
+
+DATA = Path(__file__).parents[1] / "data"
+CONFIGS = {path.stem: path.read_text() for path in [*sorted((DATA / "configs").glob("*.yaml")), DATA / "config.yaml"]}
+WORKFLOWS = [(name, workflow) for name, text in CONFIGS.items() for workflow in yaml.safe_load(text)["workflows"]]
+INPUTS = {
+    "decisions": {"orders": [{"amount": 50}, {"amount": 200}], "count": 2},
+    "config": {"price": 2.5, "quantity": 4},
+}
+LIMIT = 1 << 20
+
+
+def sdk(script: str, requests: object) -> list:
+    """What a script of this folder answers, run with the SDK's Python."""
+    python = os.environ.get("SDK_PYTHON")
+    assert python, "SDK_PYTHON must be the Python of an environment with dynamiq in it"
+    ran = subprocess.run(
+        [python, str(Path(__file__).with_name(script))],
+        input=json.dumps(requests), capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    return json.loads(ran.stdout)
+
+
+def exported(text: str, workflow: str | None = None) -> str:
+    return export_config(json.loads(import_config(text, workflow, LIMIT)[0]), 3)[0]
+
+
+def dummies(text: str) -> dict[str, str]:
+    """A value for each variable that a config names; OPENAI_API_KEY is read even where none is named."""
+    return dict.fromkeys([*re.findall(r"oc\.env:\s*(\w+)", text), "OPENAI_API_KEY"], "1")
+
+
+@functools.cache
+def answers() -> dict[tuple[str, str, str], dict]:
+    """Each workflow of each config, before and after export; loaded in one go, for the SDK takes long to import."""
+    asked, requests = [], []
+    for name, workflow in WORKFLOWS:
+        after = exported(CONFIGS[name], workflow)
+        for when, text, picked in (("before", CONFIGS[name], workflow), ("after", after, None)):
+            asked.append((name, workflow, when))
+            requests.append(
+                {"text": text, "workflow": picked, "env": dummies(text), "input_data": INPUTS.get(name)}
+            )  # fmt: skip
+    return dict(zip(asked, sdk("load_configs.py", requests), strict=True))
+
+
+@pytest.mark.parametrize(("name", "workflow"), WORKFLOWS)
+def test_what_is_exported_loads(name, workflow):
+    after = answers()[name, workflow, "after"]
+
+    assert after.get("error") is None
+    assert after["version"] == "3"
+
+
+@pytest.mark.parametrize(("name", "workflow"), [pair for pair in WORKFLOWS if pair[0] != "families"])
+def test_what_is_exported_loads_as_it_did_before(name, workflow):
+    before, after = (answers()[name, workflow, when] for when in ("before", "after"))
+
+    assert before.get("error") is None
+    assert after["nodes"] == before["nodes"]
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_what_needs_no_key_runs_to_the_same_output(name):
+    (workflow,) = yaml.safe_load(CONFIGS[name])["workflows"]
+    before, after = (answers()[name, workflow, when] for when in ("before", "after"))
+
+    assert before["status"] == after["status"] == "success"
+    assert after["output"] == before["output"]
+
+
+def test_a_connection_of_any_class_loads_once_its_variables_are_set():
+    """As exported of an inline one full of secrets, and of an id."""
+    secret = "sk-canary"
+    nodes = []
+    for node_type in catalogue.node_types():
+        for index, kind in enumerate(catalogue.accepted_connections(node_type.type)):
+            fields = dict.fromkeys(catalogue.connection_fields(kind) or (), secret)
+            inline = {"type": kind, **fields, "headers": {"Authorization": secret}}
+            nodes.append({"id": f"{node_type.type}-{index}", "type": "my.Node", "connection": inline})
+        if catalogue.accepted_connections(node_type.type):
+            nodes.append({"id": node_type.type, "type": node_type.type, "connection": f"id of {node_type.type}"})
+    text, _ = export_config({"nodes": nodes})
+
+    assert secret not in text
+    (answer,) = sdk("load_configs.py", [{"text": text, "workflow": None, "env": dummies(text), "connections": True}])
+    assert answer.get("error") is None
+    assert len(answer["connections"]) == len(yaml.safe_load(text)["connections"])
+
+
+def test_interpolations_are_read_and_written_as_omegaconf_has_them():
+    chance = random.Random(3)
+    parts = ['"', "'", "\\", "${", "$", "}", "a", " ", ",", "\n", "é", "${x}", "1", "null", "[", ":", "\t", ".5", "e3"]
+    texts = ["".join(chance.choice(parts) for _ in range(chance.randrange(8))) for _ in range(2000)]
+    expected = [(Variable("NOT_SET", text, has_default=True).text(), text) for text in texts]
+    expected += [(escape(text), text) for text in texts]
+    for text in (f"${{oc.env:NOT_SET,{text}}}" for text in texts):
+        try:
+            (piece,) = parse(text)
+        except (Unreadable, ValueError):
+            continue
+        if isinstance(piece, Variable):
+            expected.append((text, piece.default))
+
+    found = sdk("read_interpolations.py", [text for text, _ in expected])
+
+    # What OmegaConf itself refuses may be read; what it reads is read alike.
+    wrong = [(text, mine, its) for (text, mine), its in zip(expected, found, strict=True) if its not in ([mine], [])]
+    assert not [row for row in wrong if not row[0].endswith(("\\ }", "\\\t}", "\\\n}"))]

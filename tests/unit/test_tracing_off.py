@@ -1,0 +1,25 @@
+"""Traces are off, and nothing of OpenTelemetry is loaded, until there is a collector and the extra."""
+
+import subprocess
+import sys
+
+from service_kit.tracing import client_interceptors, open_spans
+
+
+def test_without_a_collector_nothing_of_opentelemetry_is_loaded():
+    imports = "import sys, gateway.server, deploy_service.service, workflow_service.service"
+    ends = "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
+
+    ran = subprocess.run([sys.executable, "-c", f"{imports}; {ends}"], check=False)
+
+    assert ran.returncode == 0
+
+
+async def test_a_collector_without_the_extra_is_a_warning(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "service_kit.tracing.spans", None)
+
+    async with open_spans("gateway", "http://127.0.0.1:4317") as spans:
+        interceptors = client_interceptors(spans)
+
+    assert (spans, interceptors) == (None, ())
+    assert "pip install 'flowpin[otel]'" in capsys.readouterr().out
