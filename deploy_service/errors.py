@@ -45,6 +45,15 @@ class VersionOfOtherWorkflow(FailedPrecondition):
         )
 
 
+class VersionDeleted(FailedPrecondition):
+    reason = "VERSION_DELETED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The version has been deleted.", fields={"workflow_version_id": "names a version that has been deleted"}
+        )
+
+
 class WorkflowNotReleased(FailedPrecondition):
     reason = "WORKFLOW_NOT_RELEASED"
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import grpc
 
 from deploy_service.errors import (
+    VersionDeleted,
     VersionNotFound,
     VersionOfOtherWorkflow,
     WorkflowNotFound,
@@ -23,7 +24,7 @@ ASK_SECONDS = 5.0
 # What this app has had live deploys without the workflow service, which is only asked what is worth a warning.
 ASK_ABOUT_KNOWN_SECONDS = 1.0
 
-REFUSED = (WorkflowNotFound, WorkflowNotReleased, VersionNotFound, VersionOfOtherWorkflow)
+REFUSED = (WorkflowNotFound, WorkflowNotReleased, VersionNotFound, VersionDeleted, VersionOfOtherWorkflow)
 """Why there is nothing to pin."""
 REFUSALS: dict[str, Callable[[], ServiceError]] = {refusal.reason: refusal for refusal in REFUSED}
 
@@ -75,7 +76,7 @@ class Workflows:
 
 
 def _warning(failure: ServiceError) -> str:
-    if failure.reason in ("WORKFLOW_NOT_FOUND", "VERSION_NOT_FOUND"):
+    if failure.reason in ("WORKFLOW_NOT_FOUND", "VERSION_NOT_FOUND", "VERSION_DELETED"):
         return "The workflow or this version of it has been deleted; the app keeps what it had live."
     return "The workflow service did not answer, so whether the version is archived is not known."
 

@@ -36,7 +36,8 @@ class Order:
     force: bool = False
     plan_token: str | None = None
     source: Deployment | None = None
-    """What is rolled back to or promoted: it brings the runtime, current or not."""
+    """What is rolled back to or promoted. It brings the runtime, current or not, and the configuration where nothing is
+    live."""
     kind: str | None = None
     """Deploy or rollback, by the version's number, unless given."""
     only_while_live: tuple[str, UUID] | None = None
@@ -73,7 +74,8 @@ async def look_at(db: Connection, project_id: UUID, app_id: UUID, archived: bool
         blockers.append(refusal)
     if mark == "bad" and not order.force:
         blockers.append(VersionMarkedBad(pin.version_number))
-    config = order.config or (live.config if live else SERVERLESS)
+    kept = live or order.source
+    config = order.config or (kept.config if kept else SERVERLESS)
     token = "" if blockers else _token(project_id, app_id, order, live, runtime, config, mark)
     return Outcome(live, pin, runtime, config, tuple(blockers), token)
 

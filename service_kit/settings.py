@@ -26,6 +26,8 @@ Address = Annotated[str, Field(pattern=r"^.+:\d{1,5}$")]
 class ProcessSettings(BaseSettings):
     """What every process here can be told."""
 
+    model_config = settings_config("")
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is logged; `info` has one line a call."""
     log_format: Literal["auto", "json", "console"] = "auto"

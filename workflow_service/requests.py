@@ -5,7 +5,7 @@ from uuid import UUID
 from service_kit.errors import InvalidFields
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from service_kit.times import between
-from workflow_service.repository.workflows import WorkflowFilter
+from workflow_service.repository.workflow_pages import WorkflowFilter
 
 
 def workflow_filter(project_id: UUID, request: pb.ListWorkflowsRequest) -> WorkflowFilter:

@@ -15,6 +15,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from service_kit.channel import Interceptor
 
+EXPORT_SECONDS = 3
+"""How long sending may take in all; so long a process may take to stop when the collector is away."""
 CARRIER = TraceContextTextMapPropagator()
 OUR_FAULT = {
     code.value[0]
@@ -39,11 +41,13 @@ class Spans:
         """What the SDK reads of OTEL_… itself (the sampler, the batches, headers) holds as well."""
         resource = Resource.create({"service.name": process, "service.namespace": "flowpin"})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+        self._provider.add_span_processor(
+            BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, timeout=EXPORT_SECONDS))
+        )
         self._tracer = self._provider.get_tracer("flowpin")
 
     def close(self) -> None:
-        """Send what is left. Blocks, some seconds at most when the collector is away."""
+        """Send what is left. Blocks, EXPORT_SECONDS at most."""
         self._provider.shutdown()
 
     def client_interceptor(self) -> Interceptor:

@@ -23,6 +23,7 @@ import gateway.settings
 import workflow_service.settings
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2, deploy_pb2_grpc
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2, workflow_pb2_grpc
+from service_kit.settings import variable
 from tests.e2e.running import Caller
 from tests.e2e.up_process import Up
 
@@ -211,6 +212,6 @@ def test_help_teaches_every_setting(module: str, settings: Any):
     text = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
     for name, setting in settings.model_fields.items():
-        assert re.search(rf"{settings.model_config['env_prefix']}{name.upper()}\b", text), name
+        assert re.search(rf"\b{variable(settings.model_config['env_prefix'], name, setting)} \(", text), name
         assert setting.description
         assert " ".join(setting.description.split()) in text

@@ -26,6 +26,12 @@ APP_CALLS: list[tuple[str, str, Any, str, dict[str, Any]]] = [
     ("DELETE", "/v1/apps/{id}", None, "DeleteApp", {}),
     ("POST", "/v1/apps/{id}/deploy", {"workflow_id": "<workflow>"}, "DeployApp", {"workflow_id": "<workflow>"}),
     ("GET", "/v1/apps/{id}/deployments", None, "ListDeployments", {}),
+    ("POST", "/v1/apps/{id}/archive", None, "ArchiveApp", {}),
+    ("POST", "/v1/apps/{id}/unarchive", None, "UnarchiveApp", {}),
+    ("POST", "/v1/apps/{id}/deploy/plan", {"workflow_id": "<workflow>"}, "PlanDeploy", {"workflow_id": "<workflow>"}),
+    ("POST", "/v1/apps/{id}/rollback", None, "RollbackApp", {}),
+    ("POST", "/v1/apps/{id}/promote", None, "PromoteApp", {}),
+    ("GET", "/v1/apps/{id}/audit-events", None, "ListAuditEvents", {}),
 ]
 
 
@@ -100,6 +106,14 @@ DEPLOYMENTS = [
         for sent in (
             Rest("POST", f"/v1/deployments/{given}/cancel"),
             Rpc("CancelDeployment", {"deployment_id": given}),
+        )
+    ),
+    *(
+        Bad("nothing, or another project's, to mark", sent, "NOT_FOUND", "DEPLOYMENT_NOT_FOUND")
+        for given in ("<nobody>", "<foreign_deployment>")
+        for sent in (
+            Rest("POST", f"/v1/deployments/{given}/health", {"health": "bad"}),
+            Rpc("MarkDeployment", {"deployment_id": given, "health": 2}),
         )
     ),
     malformed_in_path("x", Rest("POST", "/v1/deployments/x/cancel"), "deployment_id"),

@@ -9,10 +9,18 @@ LISTS = {
     "/v1/apps?project_id=<project>": ("ListApps", {"project_id": "<project>"}),
     "/v1/apps/<app>/deployments?": ("ListDeployments", {"app_id": "<app>"}),
     "/v1/runtimes?": ("ListRuntimes", {}),
+    "/v1/access-keys?project_id=<project>": ("ListAccessKeys", {"project_id": "<project>"}),
+    "/v1/apps/<app>/audit-events?": ("ListAuditEvents", {"app_id": "<app>"}),
     "/v1/orgs?": ("ListOrgs", {}),
     "/v1/projects?": ("ListProjects", {}),
 }
-UNSORTED = ("/v1/runtimes?", "/v1/orgs?", "/v1/projects?")
+UNSORTED = (
+    "/v1/access-keys?project_id=<project>",
+    "/v1/apps/<app>/audit-events?",
+    "/v1/runtimes?",
+    "/v1/orgs?",
+    "/v1/projects?",
+)
 
 PAGES = (
     [

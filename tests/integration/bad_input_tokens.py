@@ -83,9 +83,16 @@ EDITS: list[tuple[str, str, Any, str, dict[str, Any]]] = [
     *(
         (method, path.format(id="<app>"), body, name, {"app_id": "<app>", **fields})
         for method, path, body, name, fields in APP_CALLS
-        if method != "GET"
+        if method != "GET" and name != "PlanDeploy"
     ),
     ("POST", "/v1/deployments/<deployment>/cancel", None, "CancelDeployment", {"deployment_id": "<deployment>"}),
+    (
+        "POST",
+        "/v1/deployments/<deployment>/health",
+        {"health": "bad"},
+        "MarkDeployment",
+        {"deployment_id": "<deployment>", "health": 2},
+    ),
 ]
 
 ROLES = (
@@ -99,6 +106,8 @@ ROLES = (
         for sent in (
             Rest("DELETE", "/v1/workflows/<workflow>", token="editor"),
             Rest("DELETE", "/v1/apps/<app>", token="editor"),
+            Rest("POST", "/v1/apps/<app>/archive", token="editor"),
+            Rpc("UnarchiveApp", {"app_id": "<app>"}, token="editor"),
             Rpc("DeleteWorkflow", {"workflow_id": "<workflow>"}, token="editor"),
             Rpc("DeleteApp", {"app_id": "<app>"}, token="editor"),
         )

@@ -21,6 +21,7 @@ from tests.integration import (
     bad_input_flows,
     bad_input_ids,
     bad_input_lists,
+    bad_input_orders,
     bad_input_texts,
     bad_input_tokens,
 )
@@ -36,6 +37,7 @@ TABLES = (
     bad_input_flows,
     bad_input_ids,
     bad_input_lists,
+    bad_input_orders,
     bad_input_texts,
     bad_input_tokens,
 )
@@ -45,6 +47,8 @@ HTTP = {
     "UNAUTHENTICATED": (401, "unauthorized"),
     "PERMISSION_DENIED": (403, "forbidden"),
     "NOT_FOUND": (404, "not_found"),
+    "ALREADY_EXISTS": (409, "conflict"),
+    "ABORTED": (409, "conflict"),
 }
 NEVER_TOLD = ("Traceback", "asyncpg", "SELECT ", "127.0.0.1", "postgres", "dyn_pat_admin", ".py", "/tmp/")
 
@@ -72,7 +76,8 @@ class World:
             (deploy_pb2, self.stack.deploys),
             (identity_pb2, self.stack.identity),
         ):
-            if request := getattr(pb, f"{sent.name}Request", None):
+            request = getattr(pb, f"{sent.name}Request", None)
+            if request and set(sent.fields) <= set(request.DESCRIPTOR.fields_by_name):  # two share a name
                 metadata = self.stack.as_(sent.token) if sent.token else ()
                 call = getattr(stub, sent.name)
                 return await call(

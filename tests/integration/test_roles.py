@@ -38,6 +38,8 @@ READS = ("Get", "List", "Resolve", "Export", "Validate", "Diff", "Plan")
 ADMINS_READ = {"ListAccessKeys"}
 LEFT_OUT = {"ForkWorkflow": {"flow", "flow_ui"}}
 """What a request can hold and does not need, where it would rule another field out."""
+OF_EVERY_PROJECT = {"CreateRuntime", "UpdateRuntime"}
+"""They take a role in an org, and what they name is everybody's; test_runtimes holds who is refused."""
 BAD_TOKENS = {
     "none": (),
     "empty": (("authorization", ""),),
@@ -55,6 +57,7 @@ async def known(shared_stack: Stack) -> dict[str, Any]:
     """What requests name: each exists, in a project that the stranger does not see."""
     workflow, versions = await shared_stack.workflow(saves=2)
     app = await shared_stack.app(workflow["id"])
+    key = {"project_id": str(shared_stack.people.project), "name": "key"}
     return {
         "org_id": str(shared_stack.people.org),
         "project_id": str(shared_stack.people.project),
@@ -64,6 +67,7 @@ async def known(shared_stack: Stack) -> dict[str, Any]:
         "other": "2",
         "app_id": app["id"],
         "deployment_id": app["latest_deployment_id"],
+        "access_key_id": (await shared_stack.ok("POST", "/v1/access-keys", key))["id"],
         "name": "name",
         "flow": {"utf8": FLOW},
         "flow_ui": {"utf8": FLOW_UI},
@@ -156,7 +160,9 @@ async def test_a_role_that_is_too_small_is_told_so(
     assert await shared_stack.row_counts() == before
 
 
-@pytest.mark.parametrize("rpc", [rpc for rpc, (method, _) in RPCS.items() if method.name not in WITHOUT_A_ROLE])
+@pytest.mark.parametrize(
+    "rpc", [rpc for rpc, (method, _) in RPCS.items() if method.name not in WITHOUT_A_ROLE | OF_EVERY_PROJECT]
+)
 async def test_to_a_stranger_nothing_is_there(shared_stack: Stack, call: Call, known: dict[str, Any], rpc: str):
     method = RPCS[rpc][0]
     before = await shared_stack.row_counts()

@@ -1,5 +1,6 @@
 """With a collector to send to, one deploy is one trace through all three processes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 import grpc
 import pytest
 
+from tests.integration.gateway_fixtures import WORKFLOW, running_world
 from tests.stack import Stack, running_stack
 
 trace_service = pytest.importorskip(
@@ -102,6 +104,17 @@ async def test_a_failed_call_says_so_in_its_span(unstarted: Stack):
 
     assert [span.name for span in collector.spans] == ["flowpin.workflow.v1.WorkflowService/GetWorkflow"]
     assert f"int_value: {grpc.StatusCode.NOT_FOUND.value[0]}" in "".join(collector.everything)
+
+
+async def test_a_caller_that_hangs_up_cancels_the_traced_call():
+    async with collecting() as (_, endpoint), running_world(otel_exporter_otlp_endpoint=endpoint) as world:
+        world.observed.hangs = True
+        call = asyncio.create_task(world.post(f"/v1/workflows/{WORKFLOW}/save", {}))
+        await world.observed.arrived.wait()
+
+        call.cancel()
+
+        await asyncio.wait_for(world.observed.canceled.wait(), 5)
 
 
 def in_order(spans: list[Received]) -> list[Received]:

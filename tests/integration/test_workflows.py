@@ -200,7 +200,10 @@ async def test_an_export_is_a_zip_of_two_files(shared_stack: Stack):
 
 
 async def test_an_export_with_errors_lists_them(shared_stack: Stack):
-    nodes = [{"id": "a", "type": "x.Y", "llm": {"connection": "c"}}, {"id": "b", "type": "x.Y", "depends": ["a"]}]
+    nodes = [
+        {"id": "a", "type": "x.Y", "llm": {"type": "x.Z", "connection": 7}},
+        {"id": "b", "type": "x.Y", "depends": ["a"]},
+    ]
     body = {"project_id": str(shared_stack.people.project), "flow": {"nodes": nodes}}
 
     answer = await shared_stack.rest("POST", "/v1/workflows/export", body)

@@ -6,8 +6,22 @@ from datetime import UTC, datetime
 import pytest
 from deploy_samples import OTHER_WORKFLOW, RUNTIME, WORKFLOW, deployment, pin
 
-from deploy_service.errors import DeploymentFinished, EnvironmentNotFound, RuntimeDeprecated
-from deploy_service.model import check_runtime, check_texts, environment_of, kind_of
+from deploy_service.errors import (
+    DeploymentFinished,
+    EnvironmentNotFound,
+    NoOtherEnvironment,
+    RuntimeDeprecated,
+    RuntimeIsDefault,
+    SameEnvironment,
+)
+from deploy_service.model import (
+    check_runtime,
+    check_runtime_change,
+    check_texts,
+    environment_of,
+    kind_of,
+    promotion_of,
+)
 from service_kit.access import Project
 from service_kit.errors import InvalidFields
 from service_kit.ids import new_id
@@ -29,6 +43,59 @@ def test_an_environment_that_the_project_lacks_is_refused_naming_those_it_has(as
         environment_of(PROJECT, asked)
 
     assert refused.value.fields == {"environment": "must be one of staging, production"}
+
+
+THREE = PROJECT.model_copy(update={"environments": ("dev", "staging", "production")})
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "way"),
+    [
+        (None, None, ("staging", "production")),
+        ("staging", None, ("dev", "staging")),
+        (None, "dev", ("dev", "production")),
+        ("dev", "production", ("production", "dev")),
+    ],
+)
+def test_a_promotion_goes_to_the_last_environment_from_the_one_before_unless_told(target, source, way):
+    assert promotion_of(THREE, target, source) == way
+
+
+@pytest.mark.parametrize(
+    ("environments", "target", "source", "refusal"),
+    [
+        (("production",), None, None, NoOtherEnvironment),
+        (("production",), None, "production", NoOtherEnvironment),
+        (("dev", "production"), "dev", None, NoOtherEnvironment),
+        (("dev", "production"), None, "production", SameEnvironment),
+        (("dev", "production"), "moon", None, EnvironmentNotFound),
+        (("dev", "production"), None, "", EnvironmentNotFound),
+    ],
+)
+def test_a_promotion_needs_two_environments_of_the_project(environments, target, source, refusal):
+    with pytest.raises(refusal):
+        promotion_of(THREE.model_copy(update={"environments": environments}), target, source)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "default", "deprecated", "refused"),
+    [
+        (RUNTIME, None, None, False),
+        (RUNTIME, True, False, False),
+        (RUNTIME, False, None, True),
+        (RUNTIME, None, True, True),
+        (DEPRECATED, None, True, False),
+        (DEPRECATED, False, None, False),
+        (DEPRECATED, True, None, True),
+        (DEPRECATED, True, False, False),
+    ],
+)
+def test_the_default_runtime_is_current_and_there_is_always_one(runtime, default, deprecated, refused):
+    if not refused:
+        check_runtime_change(runtime, default, deprecated)
+        return
+    with pytest.raises(RuntimeIsDefault):
+        check_runtime_change(runtime, default, deprecated)
 
 
 @pytest.mark.parametrize(

@@ -1,28 +1,12 @@
 """The tables workflows and drafts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from service_kit.db import Connection, Row, only
-from service_kit.paging import Page
 from workflow_service.errors import WorkflowNotFound
 from workflow_service.flow import Content
 from workflow_service.model import Latest, LockedWorkflow, Workflow
-
-SORTS = {"name": "w.name", "created_at": "w.created_at", "updated_at": "w.updated_at"}
-
-
-@dataclass(frozen=True, slots=True)
-class WorkflowFilter:
-    project_id: UUID
-    draft: bool | None
-    name: str | None
-    created_from: datetime | None
-    created_to: datetime | None
-    updated_from: datetime | None
-    updated_to: datetime | None
 
 
 async def insert_draft(
@@ -52,13 +36,13 @@ async def insert_draft(
     return workflow_from(only(row), content=True)
 
 
-_HEAD = """
+HEAD = """
     w.id, w.name, w.description, w.project_id, w.version_count, w.archived_count + w.deleted_count AS hidden_count,
     w.revision,
     w.created_at, w.created_by, w.updated_at, w.updated_by,
     v.id AS latest_id, v.description AS latest_description,
     v.created_at AS latest_created_at, v.created_by AS latest_created_by """
-_FROM = """
+FROM = """
     FROM workflows w
     LEFT JOIN versions v ON v.project_id = w.project_id AND v.workflow_id = w.id AND v.number = w.version_count """
 
@@ -67,9 +51,9 @@ async def get_workflow(db: Connection, projects: Sequence[UUID], workflow_id: UU
     """With flow and flow_ui. Raises WorkflowNotFound."""
     row = await db.fetchrow(
         "SELECT"
-        + _HEAD
+        + HEAD
         + ", coalesce(v.flow, d.flow) AS flow, coalesce(v.flow_ui, d.flow_ui) AS flow_ui"
-        + _FROM
+        + FROM
         + """
         LEFT JOIN drafts d ON d.project_id = w.project_id AND d.workflow_id = w.id
         WHERE w.project_id = ANY($1) AND w.id = $2 AND w.deleted_at IS NULL
@@ -85,42 +69,13 @@ async def get_workflow(db: Connection, projects: Sequence[UUID], workflow_id: UU
 async def get_workflow_head(db: Connection, projects: Sequence[UUID], workflow_id: UUID) -> Workflow:
     """Without flow and flow_ui. Raises WorkflowNotFound."""
     row = await db.fetchrow(
-        "SELECT" + _HEAD + _FROM + "WHERE w.project_id = ANY($1) AND w.id = $2 AND w.deleted_at IS NULL",
+        "SELECT" + HEAD + FROM + "WHERE w.project_id = ANY($1) AND w.id = $2 AND w.deleted_at IS NULL",
         projects,
         workflow_id,
     )
     if row is None:
         raise WorkflowNotFound(workflow_id)
     return workflow_from(row)
-
-
-_MATCHES = """
-    WHERE w.project_id = $1 AND w.deleted_at IS NULL
-      AND ($2::boolean IS NULL OR (w.version_count = 0) = $2)
-      AND ($3::text IS NULL OR position($3 IN w.name) > 0)
-      AND ($4::timestamptz IS NULL OR w.created_at >= $4) AND ($5::timestamptz IS NULL OR w.created_at <= $5)
-      AND ($6::timestamptz IS NULL OR w.updated_at >= $6) AND ($7::timestamptz IS NULL OR w.updated_at <= $7) """
-
-
-async def list_workflows(db: Connection, where: WorkflowFilter, page: Page) -> tuple[list[Workflow], int]:
-    """A page without flow and flow_ui, and how many match in all. The page's order is made of SORTS."""
-    values = (
-        where.project_id,
-        where.draft,
-        where.name,
-        where.created_from,
-        where.created_to,
-        where.updated_from,
-        where.updated_to,
-    )
-    rows = await db.fetch(
-        "SELECT" + _HEAD + _FROM + _MATCHES + "ORDER BY " + page.order_by + " LIMIT $8 OFFSET $9",
-        *values,
-        page.size,
-        page.offset,
-    )
-    total = await db.fetchval("SELECT count(*) FROM workflows w" + _MATCHES, *values)
-    return [workflow_from(row) for row in rows], total
 
 
 async def find_project(db: Connection, projects: Sequence[UUID], workflow_id: UUID) -> UUID:

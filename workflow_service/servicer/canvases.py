@@ -62,7 +62,7 @@ class CanvasRpcs(Rpcs):
         return pb.ValidateFlowResponse(data=pb.Validation(valid=valid, problems=found))
 
     async def ListNodeTypes(self, request: pb.ListNodeTypesRequest, context: Context) -> pb.ListNodeTypesResponse:
-        found = catalogue.node_types(request.group)
+        found = sorted(catalogue.node_types(request.group), key=lambda node: (node.group, node.name))
         return pb.ListNodeTypesResponse(
             data=[pb.NodeType(type=node.type, group=node.group, name=node.name) for node in found]
         )

@@ -15,7 +15,7 @@ from workflow_service.errors import NoSuchVersion, VersionNotFound, WorkflowNotF
 from workflow_service.flow import Content, check_content
 from workflow_service.messages import version_message, workflow_message
 from workflow_service.model import Version, VersionRef, Workflow, check_texts
-from workflow_service.repository import versions, workflows
+from workflow_service.repository import versions, workflow_pages, workflows
 from workflow_service.requests import workflow_filter
 from workflow_service.servicer.rpcs import Rpcs, owner_of, tag
 
@@ -23,9 +23,9 @@ from workflow_service.servicer.rpcs import Rpcs, owner_of, tag
 class WorkflowRpcs(Rpcs):
     async def ListWorkflows(self, request: pb.ListWorkflowsRequest, context: Context) -> pb.ListWorkflowsResponse:
         project = auth.caller().project(UUID(request.project_id))
-        page = page_of(request, workflows.SORTS, default="-updated_at")
+        page = page_of(request, workflow_pages.SORTS, default="-updated_at")
         async with self._pool.acquire() as db:
-            found, total = await workflows.list_workflows(db, workflow_filter(project.id, request), page)
+            found, total = await workflow_pages.list_workflows(db, workflow_filter(project.id, request), page)
         return pb.ListWorkflowsResponse(data=map(workflow_message, found), pagination=pb.Pagination(**page.of(total)))
 
     async def CreateWorkflow(self, request: pb.CreateWorkflowRequest, context: Context) -> pb.CreateWorkflowResponse:

@@ -1056,7 +1056,7 @@ class ValidateFlowRequest(_message.Message):
     FLOW_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def flow(self) -> Global___Json:
-        """The graph."""
+        """The flow to check: any JSON value."""
 
     def __init__(
         self,

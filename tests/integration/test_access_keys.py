@@ -1,0 +1,105 @@
+"""Access keys: the secret is in one answer, its hash and preview are kept, and a revoked key stays on the list."""
+
+import hashlib
+import re
+from datetime import UTC, datetime, timedelta
+
+from deploy_fixtures import refusal, unknown, uuid
+
+from tests.stack import Stack
+
+
+async def create(stack: Stack, **fields):
+    return await stack.rest("POST", "/v1/access-keys", {"project_id": str(stack.people.project), **fields})
+
+
+async def listed(stack: Stack):
+    return await stack.ok("GET", f"/v1/access-keys?project_id={stack.people.project}")
+
+
+async def test_the_secret_is_shown_once_and_kept_as_a_hash_and_a_preview(stack: Stack):
+    answer = await create(stack, name="the site")
+
+    secret = answer.data.pop("key") if "key" in answer.data else answer.body["data"]["key"]
+    [kept] = await listed(stack)
+    async with stack.database("admin", "deploy") as db:
+        row = await db.fetchrow("SELECT * FROM access_keys")
+        everywhere = [
+            str(found)
+            for (table,) in await db.fetch(
+                "SELECT tablename FROM pg_tables WHERE schemaname = $1", stack.schemas["deploy"]
+            )
+            for found in await db.fetch(f"SELECT t::text FROM {table} t")
+        ]
+    assert answer.status == 201
+    assert re.fullmatch(r"dynamiq_acc_[A-Za-z0-9]{64}", secret)
+    assert kept == {name: value for name, value in answer.body["data"].items() if name != "key"}
+    assert kept["preview"] == f"{secret[:14]}…{secret[-2:]}"
+    assert row["secret_hash"] == hashlib.sha256(secret.encode()).digest()
+    assert not [found for found in everywhere if secret[14:-2] in found]
+
+
+async def test_no_idempotency_record_keeps_a_secret(stack: Stack):
+    key = {"Idempotency-Key": "one"}
+    body = {"project_id": str(stack.people.project), "name": "the site"}
+
+    first, second = [await stack.rest("POST", "/v1/access-keys", body, headers=key) for _ in range(2)]
+
+    assert first.data["key"] != second.data["key"]
+    assert (await stack.row_counts())["deploy.idempotency_keys"] == 0
+
+
+async def test_a_revoked_key_stays_on_the_list_and_twice_is_fine(stack: Stack):
+    older, newer = [(await create(stack, name=name)).data for name in ("older", "newer")]
+
+    answers = [await stack.rest("DELETE", f"/v1/access-keys/{older['id']}") for _ in range(2)]
+
+    assert [(answer.status, answer.body) for answer in answers] == [(200, {"message": "deleted"})] * 2
+    first, second = await listed(stack)
+    assert (first["id"], "revoked_at" in first) == (newer["id"], False)
+    assert (second["id"], "revoked_at" in second) == (older["id"], True)
+    async with stack.database("admin", "deploy") as db:
+        assert (
+            await db.fetchval("SELECT revoked_by FROM access_keys WHERE id = $1", uuid(older["id"]))
+            == stack.people.user
+        )
+
+
+async def test_an_expiry_lies_ahead(stack: Stack):
+    now = datetime.now(UTC)
+    tomorrow, yesterday = [(now + timedelta(days=days)).isoformat().replace("+00:00", "Z") for days in (1, -1)]
+
+    ahead = await create(stack, name="until tomorrow", expires_at=tomorrow)
+    past = await create(stack, name="until yesterday", expires_at=yesterday)
+
+    assert datetime.fromisoformat(ahead.data["expires_at"]) == now + timedelta(days=1)
+    assert refusal(past) == (400, "INVALID_REQUEST", {"expires_at"})
+    assert len(await listed(stack)) == 1
+
+
+async def test_keys_are_the_projects_and_its_admins(stack: Stack):
+    made = (await create(stack, name="ours")).data
+    path = f"/v1/access-keys?project_id={stack.people.project}"
+    one = f"/v1/access-keys/{made['id']}"
+    new = {"project_id": str(stack.people.project), "name": "theirs"}
+
+    for token, status in (("viewer", 403), ("editor", 403), ("stranger", 404)):
+        answers = [
+            await stack.rest("GET", path, token=token),
+            await stack.rest("POST", "/v1/access-keys", new, token=token),
+            await stack.rest("DELETE", one, token=token),
+        ]
+        assert [answer.status for answer in answers] == [status] * 3
+    assert await stack.ok("GET", f"/v1/access-keys?project_id={stack.people.staged}") == []
+    assert await listed(stack) == [{name: value for name, value in made.items() if name != "key"}]
+
+
+async def test_what_breaks_a_rule_is_refused(stack: Stack):
+    for name in ("", " ", "n" * 129, "a\0"):
+        assert refusal(await create(stack, name=name)) == (400, "INVALID_REQUEST", {"name"})
+    nowhere = await stack.rest("DELETE", f"/v1/access-keys/{unknown()}")
+    unseen = await stack.rest("POST", "/v1/access-keys", {"name": "n", "project_id": unknown()})
+
+    assert (nowhere.status, nowhere.error["details"]["reason"]) == (404, "ACCESS_KEY_NOT_FOUND")
+    assert (unseen.status, unseen.error["details"]["reason"]) == (404, "PROJECT_NOT_FOUND")
+    assert await listed(stack) == []

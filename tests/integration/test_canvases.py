@@ -1,0 +1,247 @@
+"""Canvases that are no version: checked, taken in from a file, packed into one, made of known node types."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from workflow_fixtures import body_of, listed, refusal, workflow_now
+
+from service_kit.ids import new_id
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
+from tests.stack import FLOW, FLOW_UI, Answer, Stack, running_stack
+
+DATA = Path(__file__).parents[1] / "data"
+CONFIG = (DATA / "config.yaml").read_text()
+CONFIGS = {path.stem: path.read_text() for path in sorted((DATA / "configs").glob("*.yaml"))}
+INPUT = "dynamiq.nodes.utils.Input"
+SEVERAL = {"nodes": {"in": {"type": INPUT}}, "flows": {"f": {"nodes": ["in"]}}}
+SEVERAL["workflows"] = {"one": {"flow": "f"}, "two": {"flow": "f"}}
+
+
+@pytest.fixture
+def stack(shared_stack: Stack) -> Stack:
+    """One for all tests here: each has workflows of its own."""
+    return shared_stack
+
+
+def node(name: str, node_type: str = "x.Y", *depends: str, **more: Any) -> dict[str, Any]:
+    return {"id": name, "type": node_type, "depends": [{"node": other} for other in depends], **more}
+
+
+async def validate(stack: Stack, flow: bytes, token: str = "viewer") -> Any:
+    return await stack.ok("POST", "/v1/workflows/validate", b'{"flow":' + flow + b"}", token=token)
+
+
+async def problems(stack: Stack, flow: Any) -> tuple[bool, list[tuple[str, str]]]:
+    """Whether it is valid, and the severity and path of each problem."""
+    found = await validate(stack, flow if isinstance(flow, bytes) else json.dumps(flow).encode())
+    assert all(problem["message"] for problem in found["problems"])
+    return found["valid"], [(problem["severity"], problem["path"]) for problem in found["problems"]]
+
+
+async def take_in(stack: Stack, config: str = CONFIG, **fields: Any) -> Answer:
+    body = {"project_id": str(stack.people.project), "name": "taken-in", "config": config}
+    options = {key: fields.pop(key) for key in ("token", "headers") if key in fields}
+    return await stack.rest("POST", "/v1/workflows/import", body | fields, **options)
+
+
+def files(answer: Answer) -> dict[str, str]:
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["Content-Disposition"] == "attachment; filename=workflow.zip"
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+async def export(stack: Stack, flow: Any) -> Answer:
+    body = {"project_id": str(stack.people.project), "flow": flow}
+    return await stack.rest("POST", "/v1/workflows/export", body, token="viewer")
+
+
+async def test_a_flow_without_problems_is_valid(stack: Stack):
+    flow = {"nodes": [node("in", INPUT), node("out", "x.Y", "in")]}
+
+    assert await validate(stack, json.dumps(flow).encode()) == {"valid": True, "problems": []}
+
+
+async def test_errors_come_before_warnings_each_with_its_path(stack: Stack):
+    flow = {"nodes": [node("No Slug"), node("b", "x.Y", "c", "nowhere"), node("c", "x.Y", "b")]}
+
+    assert await problems(stack, flow) == (
+        False,
+        [
+            ("error", "flow.nodes[1].depends[1].node"),
+            ("error", "flow.nodes"),
+            ("warning", "flow.nodes"),
+            ("warning", "flow.nodes[0].id"),
+            ("warning", "flow.nodes[0].depends"),
+        ],
+    )
+
+
+async def test_warnings_leave_it_valid(stack: Stack):
+    assert await problems(stack, {"nodes": []}) == (True, [("warning", "flow.nodes")])
+
+
+@pytest.mark.parametrize(
+    ("flow", "paths"),
+    [
+        (b"[]", ["flow"]),
+        (b"{}", ["flow.nodes"]),
+        (b'{"nodes": [{"id": "a", "type": "x.Y"}, {"id": "a", "type": "y"}, 7]}', None),
+        (b'{"nodes": [], "nodes": []}', ["flow.nodes"]),
+        (rb'{"nodes": [], "x": "\ud800"}', ["flow.x"]),
+        (b'{"nodes": [], "x": 1e999}', ["flow.x"]),
+        (b'{"nodes": [], "x": ' + b"[" * 200 + b"]" * 200 + b"}", ["flow"]),
+    ],
+)
+async def test_what_a_save_would_refuse_is_an_error(stack: Stack, flow: bytes, paths: list[str] | None):
+    valid, found = await problems(stack, flow)
+
+    expected = paths or ["flow.nodes[1].id", "flow.nodes[1].type", "flow.nodes[2]"]
+    assert (valid, found) == (False, [("error", path) for path in expected])
+    saved = await stack.rest("POST", f"/v1/workflows/{(await stack.draft())['id']}/save", body_of(flow))
+    assert (saved.status, saved.error["details"].keys() - {"reason"}) == (400, set(expected))
+
+
+@pytest.mark.parametrize("token", ["viewer", "stranger", "service"])
+async def test_anyone_with_a_token_validates_and_nothing_is_stored(stack: Stack, token: str):
+    before = await stack.row_counts()
+
+    assert (await validate(stack, FLOW, token))["valid"]
+
+    assert await stack.row_counts() == before
+
+
+async def test_what_is_validated_has_the_limit_of_a_flow(unstarted: Stack):
+    async with running_stack(unstarted, workflow={"max_flow_bytes": 2048}) as stack:
+        for path, body in (
+            ("/v1/workflows/validate", {"flow": {"nodes": [], "x": "x" * 2048}}),
+            ("/v1/workflows/export", {"project_id": str(stack.people.project), "flow": {"nodes": [], "x": "x" * 2048}}),
+        ):
+            answer = await stack.rest("POST", path, body)
+            assert answer.error["details"]["reason"] == "FLOW_TOO_LARGE"
+        answer = await take_in(stack, CONFIG + "# " + "x" * 2048)
+        assert answer.error["details"]["reason"] == "CONFIG_TOO_LARGE"
+
+
+@pytest.mark.parametrize("file", CONFIGS)
+async def test_an_imported_file_is_a_draft_with_a_canvas(stack: Stack, file: str):
+    names = list(yaml.safe_load(CONFIGS[file])["workflows"])
+    fields = {"workflow": names[-1]} if len(names) > 1 else {}
+
+    answer = await take_in(stack, CONFIGS[file], **fields, description="from a file", token="editor")
+
+    assert answer.status == 201
+    draft = answer.data
+    assert draft == await workflow_now(stack, draft["id"])
+    assert (draft["status"], draft["name"], draft["description"]) == ("draft", "taken-in", "from a file")
+    assert await listed(stack, draft["id"]) == []
+    assert all(isinstance(warning, str) for warning in answer.body["warnings"])
+    exported = files(await export(stack, draft["flow"]))
+    again = (await take_in(stack, exported["config.yaml"])).data
+    assert files(await export(stack, again["flow"])) == exported
+
+
+async def test_every_imported_node_has_its_place(stack: Stack):
+    draft = (await take_in(stack)).data
+
+    drawn = [node["data"]["metadata"]["name"] for node in draft["flow_ui"]["nodes"]]
+    places = {(node["position"]["x"], node["position"]["y"]) for node in draft["flow_ui"]["nodes"]}
+    assert sorted(drawn) == sorted(node["id"] for node in draft["flow"]["nodes"])
+    assert len(places) == len(drawn)
+
+
+async def test_of_several_workflows_one_is_picked(stack: Stack):
+    config = yaml.safe_dump(SEVERAL)
+
+    refused = [await take_in(stack, config), await take_in(stack, config, workflow="three")]
+    picked = await take_in(stack, config, workflow="two")
+
+    for answer in refused:
+        assert (answer.status, answer.error["details"]["reason"]) == (400, "SEVERAL_WORKFLOWS")
+        assert "one, two" in answer.error["details"]["workflow"]
+    assert picked.status == 201
+
+
+async def test_what_cannot_be_imported_is_named_and_leaves_nothing(stack: Stack):
+    before = await stack.row_counts()
+    theirs = str(stack.people.foreign)
+
+    for fields, status, named in (
+        ({"config": "nodes: ["}, 400, "config"),
+        ({"config": "- a"}, 400, "config"),
+        ({"config": ""}, 400, "config"),
+        ({"config": "a: &a [*a]"}, 400, "config"),
+        ({"name": "No Slug"}, 400, "name"),
+        ({"description": "x" * 513}, 400, "description"),
+        ({"project_id": theirs}, 404, "project_id"),
+        ({"token": "viewer"}, 403, "reason"),
+    ):
+        answer = await take_in(stack, **fields)
+        assert answer.status == status, fields
+        assert any(key.startswith(named) for key in answer.error["details"]), (fields, answer.error)
+
+    assert await stack.row_counts() == before
+
+
+async def test_an_import_that_is_sent_twice_with_one_key_is_made_once(stack: Stack):
+    headers = {"Idempotency-Key": str(new_id())}
+    first = await take_in(stack, headers=headers)
+    before = await stack.row_counts()
+
+    repeat = await take_in(stack, headers=headers)
+
+    assert (repeat.status, repeat.content) == (201, first.content)
+    assert await stack.row_counts() == before
+
+
+async def test_an_exported_version_is_its_flow_and_its_number(stack: Stack):
+    workflow, _ = await stack.workflow(saves=2)
+    path = f"/v1/workflows/{workflow['id']}/versions"
+    await stack.ok("POST", f"{path}/1/archive")
+
+    exported = {ref: files(await stack.rest("GET", f"{path}/{ref}/export", token="viewer")) for ref in ("1", "latest")}
+
+    for number, ref in enumerate(exported, 1):
+        flow = (await stack.ok("GET", f"{path}/{ref}"))["flow"]
+        config = yaml.safe_load(exported[ref]["config.yaml"])
+        (found,) = config["workflows"].values()
+        assert found["version"] == number
+        del found["version"]
+        assert config == yaml.safe_load(files(await export(stack, flow))["config.yaml"])
+
+
+async def test_a_version_that_the_sdk_could_not_load_is_not_exported(stack: Stack):
+    path = f"/v1/workflows/{(await stack.draft())['id']}"
+    flow = json.dumps({"nodes": [node("a", "x.Y", "nowhere")]}).encode()
+    await stack.ok("POST", f"{path}/save", body_of(flow, FLOW_UI))
+
+    answer = await stack.rest("GET", f"{path}/versions/1/export")
+
+    assert (answer.status, answer.error["details"]["reason"]) == (400, "INVALID_FLOW")
+    assert "flow.nodes[0].depends[0].node" in answer.error["details"]
+
+
+async def test_node_types_come_all_at_once_by_group_and_name(stack: Stack):
+    answer = await stack.rest("GET", "/v1/agent-builder/nodes?page_size=1", token="stranger")
+
+    keys = [(row["group"], row["name"]) for row in answer.data]
+    assert keys == sorted(keys)
+    assert len(keys) > 100
+    assert list(answer.body) == ["data"]
+    assert {"type": INPUT, "group": "utils", "name": "Input"} in answer.data
+
+
+async def test_node_types_of_one_group_are_those(stack: Stack):
+    every = await stack.ok("GET", "/v1/agent-builder/nodes")
+
+    for group in sorted({row["group"] for row in every}):
+        found = await stack.ok("GET", f"/v1/agent-builder/nodes?group={group}")
+        assert found == [row for row in every if row["group"] == group]
+    assert await stack.ok("GET", "/v1/agent-builder/nodes?group=nowhere") == []
+    error = await refusal(stack.workflows.ListNodeTypes(pb.ListNodeTypesRequest()))
+    assert error.code.name == "UNAUTHENTICATED"

@@ -1,0 +1,167 @@
+"""Every change of an app is in its audit: who, with which token, what, in which request; and nothing else is."""
+
+import pytest
+from deploy_fixtures import history, unknown
+
+from service_kit import audit
+from tests.stack import Stack, running_stack
+
+
+async def events(stack: Stack, app_id: str, **options):
+    return await stack.ok("GET", f"/v1/apps/{app_id}/audit-events?page_size=500", **options)
+
+
+async def everything(stack: Stack):
+    """One app that each call has changed, deleted at the end; and what each event must speak of."""
+    staged = str(stack.people.staged)
+    workflow, versions = await stack.workflow(saves=2, project=stack.people.staged)
+    app = await stack.app(workflow["id"], project_id=staged, workflow_version_id=versions[0]["id"])
+    path = f"/v1/apps/{app['id']}"
+    deployed = await stack.deploy(app["id"], workflow["id"])
+    back = await stack.ok("POST", f"{path}/rollback", {})
+    staging = await stack.deploy(app["id"], workflow["id"], environment="staging")
+    promoted = await stack.ok("POST", f"{path}/promote", {})
+    await stack.ok("POST", f"/v1/deployments/{promoted['id']}/health", {"health": "bad", "note": "canary"})
+    await stack.ok("PUT", path, {"description": "canary"})
+    for call in ("archive", "archive", "unarchive", "unarchive"):
+        await stack.ok("POST", f"{path}/{call}")
+    await stack.rest("DELETE", path)
+    return app, [
+        ("CreateApp", app, {"environment": "production", "version": "v1"}),
+        ("DeployApp", deployed, {"environment": "production", "version": "v2"}),
+        ("RollbackApp", back, {"environment": "production", "version": "v1"}),
+        ("DeployApp", staging, {"environment": "staging", "version": "v2"}),
+        ("PromoteApp", promoted, {"environment": "production", "version": "v2"}),
+        ("MarkDeployment", promoted, {"environment": "production", "version": "v2", "health": "bad"}),
+        ("UpdateApp", app, {}),
+        ("ArchiveApp", app, {}),
+        ("UnarchiveApp", app, {}),
+        ("DeleteApp", app, {}),
+    ]
+
+
+async def test_the_events_of_an_app_are_all_that_was_done_to_it_newest_first_even_once_it_is_deleted(stack: Stack):
+    app, done = await everything(stack)
+
+    found = await events(stack, app["id"], token="viewer")
+
+    assert [(event["action"], event["target_id"], event["details"]) for event in found] == [
+        (action, target["id"], details) for action, target, details in reversed(done)
+    ]
+    assert {(event["actor_id"], event["actor_name"], event["token_id"]) for event in found} == {
+        (str(stack.people.user), "Ada Lovelace", "tok_admin")
+    }
+    assert all(event["request_id"] and event["created_at"] for event in found)
+
+
+async def test_an_event_names_the_request_and_pages_cover_the_list_once(stack: Stack):
+    workflow, _ = await stack.workflow()
+    app = await stack.app(workflow["id"])
+    body = {"workflow_id": workflow["id"]}
+    await stack.rest("POST", f"/v1/apps/{app['id']}/deploy", body, headers={"X-Request-Id": "my-request"})
+
+    pages = [
+        (await stack.rest("GET", f"/v1/apps/{app['id']}/audit-events?page_size=1&page={page}")).body
+        for page in (1, 2, 3)
+    ]
+
+    assert pages[0]["data"][0]["request_id"] == "my-request"
+    assert [[event["action"] for event in page["data"]] for page in pages] == [["DeployApp"], ["CreateApp"], []]
+    assert [page["pagination"]["total_count"] for page in pages] == [2, 2, 2]
+
+
+async def test_a_cancel_is_recorded_once(unstarted: Stack):
+    script = {"rollout_driver": "scripted", "rollout_script": "hang"}
+    async with running_stack(unstarted, deploy=script) as stack:
+        workflow, _ = await stack.workflow()
+        app = await stack.app(workflow["id"])
+        [deployed] = await history(stack, app["id"])
+
+        for _ in range(2):
+            await stack.ok("POST", f"/v1/deployments/{deployed['id']}/cancel")
+
+        assert [event["action"] for event in await events(stack, app["id"])] == ["CancelDeployment", "CreateApp"]
+
+
+async def test_a_change_that_is_refused_or_replayed_leaves_no_event(stack: Stack):
+    workflow, _ = await stack.workflow()
+    app = await stack.app(workflow["id"])
+    deploy, key = f"/v1/apps/{app['id']}/deploy", {"Idempotency-Key": "one"}
+    body = {"workflow_id": workflow["id"]}
+
+    await stack.rest("POST", deploy, {**body, "runtime_id": unknown()})
+    await stack.rest("POST", f"/v1/apps/{app['id']}/rollback", {})
+    for _ in range(2):
+        await stack.rest("POST", deploy, body, headers=key)
+
+    assert [event["action"] for event in await events(stack, app["id"])] == ["DeployApp", "CreateApp"]
+
+
+CHANGES = [
+    ("PUT", "/v1/apps/{app}", {"name": "renamed"}),
+    ("POST", "/v1/apps/{app}/deploy", {"workflow_id": "{workflow}"}),
+    ("POST", "/v1/apps/{app}/archive", {}),
+    ("POST", "/v1/deployments/{deployment}/health", {"health": "bad"}),
+    ("POST", "/v1/runtimes", {"version": "1", "label": "One"}),
+    ("POST", "/v1/access-keys", {"project_id": "{project}", "name": "key"}),
+    ("POST", "/v1/apps", {"project_id": "{project}", "name": "new", "workflow_id": "{workflow}"}),
+    ("DELETE", "/v1/apps/{app}", None),
+]
+
+
+async def test_no_change_is_kept_without_its_event(stack: Stack, monkeypatch: pytest.MonkeyPatch):
+    workflow, _ = await stack.workflow()
+    app = await stack.app(workflow["id"])
+    known = {
+        "app": app["id"],
+        "workflow": workflow["id"],
+        "deployment": app["latest_deployment_id"],
+        "project": str(stack.people.project),
+    }
+    rows, before = await stack.row_counts(), await stack.ok("GET", f"/v1/apps/{app['id']}")
+
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the audit cannot be written")
+
+    monkeypatch.setattr(audit, "record", broken)
+    for method, path, body in CHANGES:
+        filled = {key: value.format(**known) for key, value in body.items()} if body else None
+        assert (await stack.rest(method, path.format(**known), filled)).status == 500, path
+
+    assert await stack.row_counts() == rows
+    assert await stack.ok("GET", f"/v1/apps/{app['id']}") == before
+
+
+async def test_runtimes_and_keys_have_events_of_their_own(stack: Stack):
+    runtime = await stack.ok("POST", "/v1/runtimes", {"version": "1", "label": "One"})
+    await stack.ok("PUT", f"/v1/runtimes/{runtime['id']}", {"deprecated": True})
+    new = {"project_id": str(stack.people.project), "name": "key"}
+    key = await stack.ok("POST", "/v1/access-keys", new)
+    for _ in range(2):
+        await stack.rest("DELETE", f"/v1/access-keys/{key['id']}")
+
+    async with stack.database("admin", "deploy") as db:
+        found = await db.fetch("SELECT action, subject_id::text, target_id::text FROM audit_events ORDER BY id")
+
+    assert [tuple(row) for row in found] == [
+        (action, subject["id"], subject["id"])
+        for action, subject in (
+            ("CreateRuntime", runtime),
+            ("UpdateRuntime", runtime),
+            ("CreateAccessKey", key),
+            ("DeleteAccessKey", key),
+        )
+    ]
+
+
+async def test_events_are_for_those_who_see_the_app(stack: Stack):
+    workflow, _ = await stack.workflow()
+    app = await stack.app(workflow["id"])
+    path = f"/v1/apps/{app['id']}/audit-events"
+
+    unseen = await stack.rest("GET", path, token="stranger")
+    never = await stack.rest("GET", f"/v1/apps/{unknown()}/audit-events")
+    page = await stack.rest("GET", f"{path}?page=0")
+
+    assert [(a.status, a.error["details"]["reason"]) for a in (unseen, never)] == [(404, "APP_NOT_FOUND")] * 2
+    assert (page.status, page.error["details"]["reason"]) == (400, "INVALID_REQUEST")
