@@ -113,15 +113,17 @@ async def test_bad_deployments_and_bad_versions_are_passed_over(stack: Stack):
 
 
 async def test_a_deployment_marked_bad_is_passed_over_even_when_its_version_proved_good_later(stack: Stack):
-    app, [first, second, _] = await app_with(stack, 3)
+    app, [first, second, third] = await app_with(stack, 3)
     await mark(stack, second, "bad")
     pin = {"workflow_version_id": second["workflow_version_id"], "force": True}
-    again = await stack.deploy(app["id"], second["workflow_id"], environment="production", **pin)
+    again = await stack.deploy(app["id"], second["workflow_id"], **pin)
     await mark(stack, again, "good")
+    await stack.deploy(app["id"], second["workflow_id"])
 
-    answer = await roll_back(stack, app)
+    answers = [await roll_back(stack, app) for _ in range(3)]
 
-    assert answer.data["source_deployment_id"] == first["id"]
+    sources = [answer.data["source_deployment_id"] for answer in answers]
+    assert sources == [again["id"], third["id"], first["id"]]
 
 
 async def test_a_source_that_is_bad_takes_force(stack: Stack):

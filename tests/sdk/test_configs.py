@@ -99,9 +99,9 @@ def test_a_connection_of_any_class_loads_once_its_variables_are_set(sdk_python):
     text, _ = export_config({"nodes": nodes})
 
     assert secret not in text
-    (answer,) = sdk(
-        sdk_python, "load_configs.py", [{"text": text, "workflow": None, "env": dummies(text), "connections": True}]
-    )
+    # This class refuses the one beside the other.
+    env = {**dummies(text), "STEEL_API_KEY": "1", "STEELBROWSER_BASE_URL": ""}
+    (answer,) = sdk(sdk_python, "load_configs.py", [{"text": text, "workflow": None, "env": env, "connections": True}])
     assert answer.get("error") is None
     assert len(answer["connections"]) == len(yaml.safe_load(text)["connections"])
 

@@ -1730,7 +1730,7 @@ class NodeChange(_message.Message):
     """Its type in the newer state."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValueChange]:
-        """In the order of the paths."""
+        """In the order of the document. After 1,000 changes in all, whole values are told instead of what is in them."""
 
     def __init__(
         self,
