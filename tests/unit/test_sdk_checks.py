@@ -141,3 +141,13 @@ def test_a_choice_of_many_branches_takes_no_longer():
 
     assert found("error", *nodes) == []
     assert time.monotonic() - began < 10
+
+
+def test_many_nodes_of_one_impossible_connection_take_no_longer():
+    kinds = ["dynamiq.nodes.llms.OpenAI", "dynamiq.nodes.llms.Groq"]
+    nodes = [node(f"n{index}", kinds[index % 2], connection="c") for index in range(MAX_NODES)]
+
+    began = time.monotonic()
+
+    assert found("error", *nodes) == ["flow.nodes[0].connection"]
+    assert time.monotonic() - began < 10

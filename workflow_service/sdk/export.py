@@ -35,10 +35,11 @@ def export_zip(flow: dict[str, Any], version: int | None = None) -> tuple[bytes,
 
 
 def export_config(flow: dict[str, Any], version: int | None = None) -> tuple[str, list[Problem]]:
+    """Its config.yaml alone."""
     config, problems = checked(flow)
-    if errors := {problem.path: problem.message for problem in problems if problem.severity == "error"}:
+    errors = {problem.path: problem.message for problem in problems if problem.severity == "error"}
+    if config is None or errors:
         raise InvalidFlow(errors)
-    assert config is not None  # noqa: S101 - what has no config has an error
     return _text(config, version), problems
 
 

@@ -51,6 +51,7 @@ class Hoisting:
         for use in self._uses:
             if use.body is None:
                 named.setdefault(use.name, []).append(use)
+        taken = frozenset(named)
         alike: dict[str, tuple[str, str]] = {}
         users: dict[str, list[_Use]] = {}
         for use in self._uses:
@@ -58,13 +59,13 @@ class Hoisting:
             if use.body is not None:
                 key = json.dumps([use.name, use.body])
                 if key not in alike:
-                    alike[key] = self._free(use.name, named), use.raw
+                    alike[key] = self._free(use.name, taken), use.raw
                     self.connections[alike[key][0]] = use.body
                 name, raw = alike[key]
                 if raw != use.raw:
                     self._problems.warn(use.path, "differs from another connection only in what is not exported")
-            elif name not in self.connections:
-                self._add_named(name, named[name])
+            elif uses := named.pop(name, None):
+                self._add_named(name, uses)
             use.owner["connection"] = name
             users.setdefault(name, []).append(use)
         for name, body in self.connections.items():
@@ -73,7 +74,7 @@ class Hoisting:
             if others and body == by_reference(first):
                 self.comments[name] = f"or {', '.join(others)}"
 
-    def _free(self, name: str, taken: dict[str, list[_Use]]) -> str:
+    def _free(self, name: str, taken: frozenset[str]) -> str:
         base = name
         while name in self.connections or name in taken:
             self._counters[base] = self._counters.get(base, 1) + 1

@@ -157,7 +157,7 @@ def write(version: str, nodes: dict, components: dict, connections: dict) -> Non
         return "{\n" + ",\n".join(lines) + f"\n{indent[:-1]}}}"
 
     classes = ",\n".join(f"  {json.dumps(name)}: {rows(found, '   ')}" for name, found in sorted(connections.items()))
-    CATALOGUE.write_text(
+    Path(*sys.argv[1:2] or [CATALOGUE]).write_text(
         f'{{\n "sdk": {json.dumps(version)},\n "nodes": {rows(nodes, "  ")},\n'
         f' "components": {rows(components, "  ")},\n "connections": {{\n{classes}\n }}\n}}\n'
     )
