@@ -1,5 +1,6 @@
 """The RPCs of canvases that are not, or not yet, a version: export, import, checks."""
 
+import asyncio
 from uuid import UUID
 
 from google.api.httpbody_pb2 import HttpBody
@@ -23,7 +24,8 @@ from workflow_service.servicer.rpcs import Rpcs, tag
 class CanvasRpcs(Rpcs):
     async def ExportWorkflow(self, request: pb.ExportWorkflowRequest, context: Context) -> pb.ExportWorkflowResponse:
         auth.caller().project(UUID(request.project_id))
-        archive, _ = export_zip(parse_flow(request.flow.utf8, self._max_flow_bytes))
+        flow = parse_flow(request.flow.utf8, self._max_flow_bytes)
+        archive, _ = await asyncio.to_thread(export_zip, flow)
         return pb.ExportWorkflowResponse(data=HttpBody(content_type="application/octet-stream", data=archive))
 
     async def ImportWorkflow(self, request: pb.ImportWorkflowRequest, context: Context) -> pb.ImportWorkflowResponse:
@@ -31,7 +33,9 @@ class CanvasRpcs(Rpcs):
         project = caller.project(UUID(request.project_id))
         check_texts(name=request.name, description=request.description)
         picked = request.workflow if request.HasField("workflow") else None
-        flow, flow_ui, problems = import_config(request.config, picked, self._max_flow_bytes)
+        flow, flow_ui, problems = await asyncio.to_thread(
+            import_config, request.config, picked, self._max_flow_bytes
+        )
         content = check_content(flow, flow_ui, self._max_flow_bytes)
 
         async def create(db: Connection) -> pb.ImportWorkflowResponse:
@@ -50,7 +54,8 @@ class CanvasRpcs(Rpcs):
 
     async def ValidateFlow(self, request: pb.ValidateFlowRequest, context: Context) -> pb.ValidateFlowResponse:
         try:
-            problems = checks.problems(parse_flow(request.flow.utf8, self._max_flow_bytes))
+            flow = parse_flow(request.flow.utf8, self._max_flow_bytes)
+            problems = await asyncio.to_thread(checks.problems, flow)
         except InvalidFlow as error:
             found = [
                 pb.Problem(path=path, message=sentence, severity=pb.SEVERITY_ERROR)

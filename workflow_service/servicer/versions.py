@@ -126,7 +126,8 @@ class VersionRpcs(Rpcs):
         ref = VersionRef.parse(request.version)
         async with self._pool.acquire() as db:
             version = await versions.get_version(db, auth.caller().projects, UUID(request.workflow_id), ref)
-        archive, _ = export_zip(parse_flow(version.content.flow, self._max_flow_bytes), version.number)
+        flow = parse_flow(version.content.flow, self._max_flow_bytes)
+        archive, _ = await asyncio.to_thread(export_zip, flow, version.number)
         return pb.ExportVersionResponse(data=HttpBody(content_type="application/octet-stream", data=archive))
 
     async def ResolveVersion(self, request: pb.ResolveVersionRequest, context: Context) -> pb.ResolveVersionResponse:
