@@ -33,9 +33,7 @@ class CanvasRpcs(Rpcs):
         project = caller.project(UUID(request.project_id))
         check_texts(name=request.name, description=request.description)
         picked = request.workflow if request.HasField("workflow") else None
-        flow, flow_ui, problems = await asyncio.to_thread(
-            import_config, request.config, picked, self._max_flow_bytes
-        )
+        flow, flow_ui, problems = await asyncio.to_thread(import_config, request.config, picked, self._max_flow_bytes)
         content = check_content(flow, flow_ui, self._max_flow_bytes)
 
         async def create(db: Connection) -> pb.ImportWorkflowResponse:
