@@ -93,5 +93,5 @@ def _resolved(answer: workflow_pb2.ResolveVersionResponse, known: Pin | None) ->
         version_digest=bytes.fromhex(version.digest.removeprefix("sha256:")),
         version_created_at=moment("created_at", version.created_at),
     )
-    warnings = (f"Version {version.label} is archived.",) if version.HasField("archived_at") else ()
-    return Resolved(pin, None if known else version.flow.utf8, warnings)
+    archived = (f"Version {version.label} is archived.",) if version.HasField("archived_at") else ()
+    return Resolved(pin, None if known else version.flow.utf8, (*archived, *answer.warnings))

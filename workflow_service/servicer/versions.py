@@ -18,11 +18,13 @@ from workflow_service.flow import Content, parse_flow
 from workflow_service.messages import diff_message, version_message, workflow_message
 from workflow_service.model import Version, VersionRef, check_texts
 from workflow_service.repository import version_pages, versions, workflows
+from workflow_service.sdk import checks
 from workflow_service.sdk.export import export_zip
 from workflow_service.servicer.rpcs import Rpcs, owner_of, tag
 
 # Numbers grow with time, so both names mean the same order.
 SORTS = {"version": "version", "created_at": "version"}
+MAX_WARNINGS = 20
 
 
 class VersionRpcs(Rpcs):
@@ -135,18 +137,24 @@ class VersionRpcs(Rpcs):
         workflow_id = UUID(request.workflow_id)
         given = UUID(request.workflow_version_id) if request.HasField("workflow_version_id") else None
         ref = VersionRef("id", id=given) if given else VersionRef("latest")
-        get = versions.get_version_head if request.omit_flow else versions.get_version
         async with self._pool.acquire() as db:
             workflow = await workflows.get_workflow_head(db, [project.id], workflow_id)
             if workflow.is_draft:
                 raise WorkflowNotReleased(workflow_id)
             try:
-                version = await get(db, [project.id], workflow_id, ref)
+                version = await versions.get_version(db, [project.id], workflow_id, ref)
             except VersionNotFound as error:
                 raise await self._why_not(db, project.id, workflow_id, given, error) from None
+        problems = await asyncio.to_thread(checks.problems, json.loads(version.content.flow))
         message = version_message(version)
         message.ClearField("flow_ui")
-        return pb.ResolveVersionResponse(workflow=workflow_message(workflow), version=message)
+        if request.omit_flow:
+            message.ClearField("flow")
+        return pb.ResolveVersionResponse(
+            workflow=workflow_message(workflow),
+            version=message,
+            warnings=[f"{problem.path} {problem.message}" for problem in problems[:MAX_WARNINGS]],
+        )
 
     @staticmethod
     async def _why_not(
