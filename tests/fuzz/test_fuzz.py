@@ -48,7 +48,7 @@ async def test_schemathesis_finds_no_answer_that_the_document_does_not_have(stac
 
     process = await asyncio.create_subprocess_exec(
         SCHEMATHESIS, "--config-file", tmp_path / "schemathesis.toml",
-        "run", f"http://127.0.0.1:{stack.gateway_port}/openapi.json",
+        "run", "--seed", "1", f"http://127.0.0.1:{stack.gateway_port}/openapi.json",
         cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "FLOWPIN_TOKEN": stack.people.secret("admin")},
     )  # fmt: skip
