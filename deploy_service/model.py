@@ -79,10 +79,6 @@ class Deployment:
     def is_live(self) -> bool:
         return self.live_from is not None and self.live_to is None
 
-    @property
-    def is_finished(self) -> bool:
-        return self.finished_at is not None
-
     def check_canceled(self) -> None:
         """Raises DeploymentFinished when it had come to another end before the cancel."""
         if self.status != "canceled":

@@ -1,8 +1,7 @@
 """The deploy service put together: pool, workflow channel, rollout worker, servicer, server."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import grpc
@@ -18,6 +17,7 @@ from service_kit import db, metrics
 from service_kit.channel import open_channel
 from service_kit.directory import Directory
 from service_kit.idempotency.pruning import pruning
+from service_kit.lifecycle import in_background
 from service_kit.pb.flowpin.deploy.v1.deploy_pb2_grpc import add_DeployServiceServicer_to_server
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from service_kit.server import running_server, usual_checks
@@ -66,10 +66,5 @@ async def working_rollouts(pool: db.Pool, driver: Driver, settings: Settings) ->
         timeout=timedelta(seconds=settings.rollout_timeout_seconds),
         takeover=timedelta(seconds=settings.rollout_takeover_seconds),
     )
-    working = asyncio.create_task(worker.run())
-    try:
+    async with in_background(worker.run()):
         yield
-    finally:
-        working.cancel()
-        with suppress(asyncio.CancelledError):
-            await working

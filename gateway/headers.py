@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 import uuid_utils
 
 from gateway.errors import TokenMissing, bad_header
+from service_kit.idempotency import KEY
 
 REQUEST_ID = re.compile(r"[!-~]{1,128}")
-IDEMPOTENCY_KEY = re.compile(r"(?=.*[!-~])[ -~]{1,255}")
 ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
@@ -31,7 +31,7 @@ def passed_on(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """What the services read of the caller's headers, as metadata. Raises InvalidArgument."""
     key = headers.get("Idempotency-Key")
     if key is not None:
-        if not IDEMPOTENCY_KEY.fullmatch(key):
+        if not KEY.fullmatch(key):
             raise bad_header("Idempotency-Key", "must be 1 to 255 printable ASCII characters and not blank")
         yield "idempotency-key", key
     etag = headers.get("If-Match")

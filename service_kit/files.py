@@ -5,8 +5,6 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-PRIVATE = 0o600
-
 
 def replace_file(path: Path, text: str) -> None:
     """Write `text` to `path` in one step. A new file is mode 600; an old one keeps its mode and owner."""

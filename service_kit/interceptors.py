@@ -1,7 +1,6 @@
 """What stands before every RPC: authentication, the role table, the contract's own checks, errors, one log line."""
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from service_kit.errors import (
     ServiceError,
     Unauthenticated,
 )
+from service_kit.idempotency import KEY
 from service_kit.ids import new_id
 from service_kit.validation import violations
 
@@ -35,7 +35,6 @@ Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
 OPEN_SERVICES = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 """Health and reflection answer without a token."""
 
-IDEMPOTENCY_KEY = re.compile(r"(?=.*[!-~])[ -~]{1,255}")
 
 log = structlog.get_logger()
 
@@ -135,7 +134,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         if role is None:
             raise PermissionDenied("Nobody may call this.")
         key = metadata.get("idempotency-key")
-        if key is not None and not (isinstance(key, str) and IDEMPOTENCY_KEY.fullmatch(key)):
+        if key is not None and not (isinstance(key, str) and KEY.fullmatch(key)):
             raise InvalidArgument("idempotency-key must be 1 to 255 printable ASCII characters and not blank.")
         if_match = metadata.get("if-match")
         return auth.Caller(principal, role, request_id, key, str(if_match) if if_match is not None else None)

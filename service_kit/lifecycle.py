@@ -1,7 +1,10 @@
-"""When a process stops: SIGTERM or Ctrl-C."""
+"""When a process stops, and what works beside it until then."""
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 
 async def until_stopped() -> None:
@@ -13,3 +16,15 @@ async def until_stopped() -> None:
     await stopped.wait()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `work` until the block ends; then cancel it and wait until it is gone."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

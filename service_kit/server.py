@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,6 +18,7 @@ from service_kit.database_check import DatabaseCheck
 from service_kit.db import Pool
 from service_kit.directory import Directory
 from service_kit.interceptors import Guard
+from service_kit.lifecycle import in_background
 from service_kit.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -73,14 +74,10 @@ async def running_server(
     port = server.add_insecure_port(settings.listen)
     await server.start()
     log.info("listening", address=f"{settings.listen.rpartition(':')[0]}:{port}")
-    following = [asyncio.create_task(directory.follow()), asyncio.create_task(_watch(health_servicer, checks))]
     try:
-        yield port
+        async with in_background(directory.follow()), in_background(_watch(health_servicer, checks)):
+            yield port
     finally:
-        for task in following:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
         log.info("draining")
         for name in ("", *checks):
             await health_servicer.set(name, _status(False))

@@ -1,6 +1,7 @@
 """A create that is sent twice with the same key happens once."""
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from uuid import UUID
@@ -16,6 +17,8 @@ from service_kit.idempotency.repository import Scope
 
 Answer = TypeVar("Answer", bound=Message)
 Context = grpc.aio.ServicerContext[Any, Any]
+KEY = re.compile(r"(?=.*[!-~])[ -~]{1,255}")
+"""What an idempotency key may be: printable ASCII, not blank."""
 ProjectOf = Callable[[Connection], Awaitable[UUID]]
 
 

@@ -3,13 +3,14 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import asyncpg
 import structlog
 
 from service_kit.db import FAILURES, Pool
 from service_kit.idempotency import repository
+from service_kit.lifecycle import in_background
 
 PRUNE_SECONDS = 600.0
 BATCH = 1000  # a few milliseconds of work, so that no save waits for it
@@ -20,13 +21,8 @@ log = structlog.get_logger()
 @asynccontextmanager
 async def pruning(pool: Pool, seconds: float = PRUNE_SECONDS) -> AsyncIterator[None]:
     """Prune at once, and again about every `seconds`, until the block ends."""
-    working = asyncio.create_task(_prune_for_ever(pool, seconds))
-    try:
+    async with in_background(_prune_for_ever(pool, seconds)):
         yield
-    finally:
-        working.cancel()
-        with suppress(asyncio.CancelledError):
-            await working
 
 
 async def prune(pool: Pool, batch: int = BATCH) -> int:

@@ -35,11 +35,6 @@ def node_types(group: str = "") -> Sequence[NodeType]:
     return [node for node in found if not group or node.group == group]
 
 
-def sdk_version() -> str:
-    version: str = _data()["sdk"]
-    return version
-
-
 def is_node_type(name: str) -> bool:
     return name in _node_names()
 

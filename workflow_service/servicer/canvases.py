@@ -5,20 +5,18 @@ from uuid import UUID
 
 from google.api.httpbody_pb2 import HttpBody
 
-from service_kit import audit, auth
+from service_kit import auth
 from service_kit.db import Connection
 from service_kit.idempotency import Context, always, once
-from service_kit.ids import new_id
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from workflow_service.errors import InvalidFlow
 from workflow_service.flow import check_content, parse_flow
 from workflow_service.messages import problem_message, workflow_message
 from workflow_service.model import check_texts
-from workflow_service.repository import workflows
 from workflow_service.sdk import catalogue, checks
 from workflow_service.sdk.export import export_zip
 from workflow_service.sdk.importing import import_config
-from workflow_service.servicer.rpcs import Rpcs, tag
+from workflow_service.servicer.rpcs import Rpcs, new_draft, tag
 
 
 class CanvasRpcs(Rpcs):
@@ -38,12 +36,7 @@ class CanvasRpcs(Rpcs):
 
         async def create(db: Connection) -> pb.ImportWorkflowResponse:
             async with db.transaction():
-                workflow = await workflows.insert_draft(
-                    db, project.id, new_id(), request.name, request.description, content, caller.id
-                )
-                await audit.record(
-                    db, caller, project.id, workflow.id, "ImportWorkflow", workflow.id, name=request.name
-                )
+                workflow = await new_draft(db, caller, project.id, request, content, "ImportWorkflow")
             tag(context, workflow)
             warnings = [f"{problem.path} {problem.message}" for problem in problems]
             return pb.ImportWorkflowResponse(data=workflow_message(workflow), warnings=warnings)

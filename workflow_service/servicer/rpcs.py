@@ -3,9 +3,11 @@
 from typing import Any
 from uuid import UUID
 
+from service_kit import audit
 from service_kit.auth import Caller
 from service_kit.db import Connection, Pool
 from service_kit.idempotency import Context, ProjectOf
+from service_kit.ids import new_id
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2_grpc as rpc
 from workflow_service.flow import Content, check_content
 from workflow_service.model import Version, Workflow
@@ -20,6 +22,17 @@ class Rpcs(rpc.WorkflowServiceServicer):
     def _content(self, request: Any) -> Content:
         """The flow and flow_ui of a request, checked. Raises InvalidFlow or FlowTooLarge."""
         return check_content(request.flow.utf8, request.flow_ui.utf8, self._max_flow_bytes)
+
+
+async def new_draft(
+    db: Connection, caller: Caller, project_id: UUID, request: Any, content: Content, action: str
+) -> Workflow:
+    """A draft with the request's name and description, and its event. In the caller's transaction."""
+    workflow = await workflows.insert_draft(
+        db, project_id, new_id(), request.name, request.description, content, caller.id
+    )
+    await audit.record(db, caller, project_id, workflow.id, action, workflow.id, name=request.name)
+    return workflow
 
 
 def tag(context: Context, answered: Workflow | Version) -> None:

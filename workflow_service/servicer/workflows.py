@@ -17,7 +17,7 @@ from workflow_service.messages import version_message, workflow_message
 from workflow_service.model import Version, VersionRef, Workflow, check_texts
 from workflow_service.repository import versions, workflow_pages, workflows
 from workflow_service.requests import workflow_filter
-from workflow_service.servicer.rpcs import Rpcs, owner_of, tag
+from workflow_service.servicer.rpcs import Rpcs, new_draft, owner_of, tag
 
 
 class WorkflowRpcs(Rpcs):
@@ -36,12 +36,7 @@ class WorkflowRpcs(Rpcs):
 
         async def create(db: Connection) -> pb.CreateWorkflowResponse:
             async with db.transaction():
-                workflow = await workflows.insert_draft(
-                    db, project.id, new_id(), request.name, request.description, content, caller.id
-                )
-                await audit.record(
-                    db, caller, project.id, workflow.id, "CreateWorkflow", workflow.id, name=request.name
-                )
+                workflow = await new_draft(db, caller, project.id, request, content, "CreateWorkflow")
             tag(context, workflow)
             return pb.CreateWorkflowResponse(data=workflow_message(workflow))
 
