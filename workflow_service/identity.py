@@ -74,6 +74,9 @@ class IdentityServicer(rpc.IdentityServiceServicer):
             raise NotAMember("The token has no role in this project.", project_id=request.project_id)
         return pb.GetProjectResponse(data=project_message(project))
 
+    async def Ping(self, request: pb.PingRequest, context: Context) -> pb.PingResponse:
+        return pb.PingResponse()
+
     def _org(self, org_id: UUID) -> Org:
         org = self._directory.orgs.get(org_id)
         if org is None:

@@ -14,6 +14,7 @@ ROLES = {
     f"/{IDENTITY.full_name}/GetOrg": Role.VIEWER,
     f"/{IDENTITY.full_name}/ListProjects": Role.VIEWER,
     f"/{IDENTITY.full_name}/GetProject": Role.VIEWER,
+    f"/{IDENTITY.full_name}/Ping": Role.VIEWER,
     f"/{WORKFLOW.full_name}/ListWorkflows": Role.VIEWER,
     f"/{WORKFLOW.full_name}/CreateWorkflow": Role.EDITOR,
     f"/{WORKFLOW.full_name}/GetWorkflow": Role.VIEWER,

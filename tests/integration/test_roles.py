@@ -31,10 +31,10 @@ RPCS: dict[str, tuple[MethodDescriptor, Any]] = {
     for method in service.methods
 }
 WITHOUT_A_ROLE = {
-    *("GetMe", "ListOrgs", "GetOrg", "ListProjects", "GetProject"),
+    *("GetMe", "ListOrgs", "GetOrg", "ListProjects", "GetProject", "Ping"),
     *("ValidateFlow", "ListNodeTypes", "ListRuntimes"),
 }
-READS = ("Get", "List", "Resolve", "Export", "Validate", "Diff", "Plan")
+READS = ("Get", "List", "Resolve", "Export", "Validate", "Diff", "Plan", "Ping")
 ADMINS_READ = {"ListAccessKeys"}
 LEFT_OUT = {"ForkWorkflow": {"flow", "flow_ui"}}
 """What a request can hold and does not need, where it would rule another field out."""

@@ -19,6 +19,28 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class Json(_message.Message):
+    """Json is a JSON document, kept byte for byte."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UTF8_FIELD_NUMBER: _builtins.int
+    utf8: _builtins.bytes
+    """UTF-8, checked for syntax on the way in."""
+    def __init__(
+        self,
+        *,
+        utf8: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["utf8", b"utf8"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Json: _TypeAlias = Json  # noqa: Y015
+
+@_typing.final
 class Person(_message.Message):
     """Person is a user of Flowpin."""
 
@@ -418,3 +440,57 @@ class GetProjectResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetProjectResponse: _TypeAlias = GetProjectResponse  # noqa: Y015
+
+@_typing.final
+class PingRequest(_message.Message):
+    """PingRequest may carry what a save does, so that the way of a body can be measured. It is not looked at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_FIELD_NUMBER: _builtins.int
+    FLOW_UI_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def flow(self) -> Global___Json:
+        """Any document."""
+
+    @_builtins.property
+    def flow_ui(self) -> Global___Json:
+        """Any document."""
+
+    def __init__(
+        self,
+        *,
+        flow: Global___Json | None = ...,
+        flow_ui: Global___Json | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_flow", b"_flow", "_flow_ui", b"_flow_ui", "flow", b"flow", "flow_ui", b"flow_ui"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_flow", b"_flow", "_flow_ui", b"_flow_ui", "flow", b"flow", "flow_ui", b"flow_ui"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__flow: _TypeAlias = _typing.Literal["flow"]  # noqa: Y015
+    _WhichOneofArgType__flow: _TypeAlias = _typing.Literal["_flow", b"_flow"]  # noqa: Y015
+    _WhichOneofReturnType__flow_ui: _TypeAlias = _typing.Literal["flow_ui"]  # noqa: Y015
+    _WhichOneofArgType__flow_ui: _TypeAlias = _typing.Literal["_flow_ui", b"_flow_ui"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__flow) -> _WhichOneofReturnType__flow | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__flow_ui) -> _WhichOneofReturnType__flow_ui | None: ...
+
+Global___PingRequest: _TypeAlias = PingRequest  # noqa: Y015
+
+@_typing.final
+class PingResponse(_message.Message):
+    """PingResponse is empty: that it comes is the answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PingResponse: _TypeAlias = PingResponse  # noqa: Y015

@@ -62,6 +62,11 @@ class IdentityServiceStub:
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.GetProjectRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.GetProjectResponse.FromString,
                 _registered_method=True)
+        self.Ping = channel.unary_unary(
+                '/flowpin.identity.v1.IdentityService/Ping',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.PingRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.PingResponse.FromString,
+                _registered_method=True)
 
 
 class IdentityServiceServicer:
@@ -126,6 +131,15 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Ping(self, request, context):
+        """Ping answers once the token has passed, and does nothing else.
+
+        It tells a good token from a bad one, and what a call costs before it does any work.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IdentityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -153,6 +167,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.GetProject,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.GetProjectRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.GetProjectResponse.SerializeToString,
+            ),
+            'Ping': grpc.unary_unary_rpc_method_handler(
+                    servicer.Ping,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.PingRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.PingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -293,6 +312,33 @@ class IdentityService:
             '/flowpin.identity.v1.IdentityService/GetProject',
             service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.GetProjectRequest.SerializeToString,
             service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.GetProjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Ping(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.identity.v1.IdentityService/Ping',
+            service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.PingRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.PingResponse.FromString,
             options,
             channel_credentials,
             insecure,

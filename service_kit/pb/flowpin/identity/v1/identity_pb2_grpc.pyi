@@ -72,6 +72,11 @@ class IdentityServiceStub:
     - PERMISSION_DENIED, NOT_A_MEMBER: the token has no role in the project.
     - INVALID_ARGUMENT, INVALID_REQUEST: project_id is no UUID.
     """
+    Ping: _grpc.UnaryUnaryMultiCallable[_identity_pb2.PingRequest, _identity_pb2.PingResponse]
+    """Ping answers once the token has passed, and does nothing else.
+
+    It tells a good token from a bad one, and what a call costs before it does any work.
+    """
 
 @_typing.type_check_only
 class IdentityServiceAsyncStub(IdentityServiceStub):
@@ -116,6 +121,11 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     - NOT_FOUND, PROJECT_NOT_FOUND: no project has this id.
     - PERMISSION_DENIED, NOT_A_MEMBER: the token has no role in the project.
     - INVALID_ARGUMENT, INVALID_REQUEST: project_id is no UUID.
+    """
+    Ping: _aio.UnaryUnaryMultiCallable[_identity_pb2.PingRequest, _identity_pb2.PingResponse]  # type: ignore[assignment]
+    """Ping answers once the token has passed, and does nothing else.
+
+    It tells a good token from a bad one, and what a call costs before it does any work.
     """
 
 class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -188,6 +198,17 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         - NOT_FOUND, PROJECT_NOT_FOUND: no project has this id.
         - PERMISSION_DENIED, NOT_A_MEMBER: the token has no role in the project.
         - INVALID_ARGUMENT, INVALID_REQUEST: project_id is no UUID.
+        """
+
+    @_abc_1.abstractmethod
+    def Ping(
+        self,
+        request: _identity_pb2.PingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.PingResponse, _abc.Awaitable[_identity_pb2.PingResponse]]:
+        """Ping answers once the token has passed, and does nothing else.
+
+        It tells a good token from a bad one, and what a call costs before it does any work.
         """
 
 def add_IdentityServiceServicer_to_server(servicer: IdentityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
