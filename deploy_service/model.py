@@ -94,7 +94,6 @@ class App:
     name: str
     description: str
     access_type: str
-    deployment_count: int
     created_at: datetime
     created_by: UUID
     updated_at: datetime

@@ -13,6 +13,7 @@ from deploy_service.drivers import Driver, RolloutFailed
 from deploy_service.errors import AppNotFound
 from deploy_service.model import Deployment
 from deploy_service.repository import apps, deployments, rollouts
+from service_kit import logs
 from service_kit.db import Connection, Pool
 from service_kit.ids import new_id
 
@@ -112,7 +113,7 @@ class RolloutWorker:
                 await rollouts.release_leases(db, self._owner)
 
     async def _work(self, deployment: Deployment, taken_over: bool) -> None:
-        structlog.contextvars.bind_contextvars(deployment=str(deployment.id), app=str(deployment.app_id))
+        logs.about(deployment=str(deployment.id), app=str(deployment.app_id))
         log.info("rollout_started", taken_over=taken_over)
         try:
             await self._roll_out(deployment, taken_over)

@@ -1,7 +1,8 @@
 """`python -m gateway serve`, and `python -m gateway openapi`."""
 
-import asyncio
 import sys
+
+import uvloop
 
 from gateway.openapi.document import as_text, document
 from gateway.server import ALL_CONTRACTS, running_gateway
@@ -23,7 +24,7 @@ def main() -> None:
     settings = command.read_settings(Settings)
     logs.configure("gateway", settings.log_level, settings.log_format)
     try:
-        asyncio.run(serve(settings))
+        uvloop.run(serve(settings))
     except RuntimeError as error:
         command.refuse(f"gateway: {error}")
     except OSError as error:

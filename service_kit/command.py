@@ -1,13 +1,13 @@
 """The command line of a service: `serve` and `migrate`, and help that lists its settings."""
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import asyncpg
+import uvloop
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
@@ -32,7 +32,7 @@ def run(
     settings = read_settings(settings_class)
     logs.configure(module, settings.log_level, settings.log_format)
     try:
-        asyncio.run(_migrate(settings, schema, folder) if command == "migrate" else _wait_for(serve(settings)))
+        uvloop.run(_migrate(settings, schema, folder) if command == "migrate" else _wait_for(serve(settings)))
     except (AccessFileError, migrations.MigrationError, RuntimeError, ValueError) as error:
         refuse(f"{module}: {error}")
     except (OSError, asyncpg.PostgresError) as error:

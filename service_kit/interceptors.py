@@ -1,16 +1,14 @@
 """What stands before every RPC: authentication, the role table, the contract's own checks, errors, one log line."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import grpc
 import structlog
 from google.protobuf.message import Message
 
-from service_kit import auth, db, metrics
+from service_kit import auth, db, logs, metrics
 from service_kit.access import Role
 from service_kit.directory import Directory
 from service_kit.errors import (
@@ -79,48 +77,38 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
 
     def _unary(self, method: str, behavior: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def guarded(request: Any, context: Context) -> Any:
-            async with self._call(method, request, context):
-                return await behavior(request, context)
+            started = time.perf_counter()
+            try:
+                self._admit(method, request, context)
+                answer = await behavior(request, context)
+            except BaseException as error:
+                await _fail(method, error, started, context)
+            _record(method, "OK", None, started)
+            return answer
 
         return guarded if self._spans is None else self._spans.unary(method, guarded)
 
     def _streaming(self, method: str, behavior: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
         async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with self._call(method, request, context):
+            started = time.perf_counter()
+            try:
+                self._admit(method, request, context)
                 async for response in behavior(request, context):
                     yield response
+            except BaseException as error:
+                await _fail(method, error, started, context)
+            _record(method, "OK", None, started)
 
         return guarded if self._spans is None else self._spans.streaming(method, guarded)
 
-    @asynccontextmanager
-    async def _call(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
-        started = time.perf_counter()
+    def _admit(self, method: str, request: Any, context: Context) -> None:
+        """Raises the ServiceError that the call is refused with. From here on its lines in the log say whose it is."""
         metadata = dict(context.invocation_metadata() or ())
         request_id = str(metadata.get("x-request-id") or new_id().hex)
-        structlog.contextvars.bind_contextvars(request_id=request_id)
-        code, failure = "OK", None
-        try:
-            auth.set_caller(self._caller(method, request_id, metadata))
-            if isinstance(request, Message) and (wrong := violations(request)):
-                raise InvalidFields(wrong)
-            yield
-        except ServiceError as error:
-            failure = error
-        except db.FAILURES as error:
-            failure = db.service_error(error)
-            log.warning("database_failed", rpc=method, error=repr(error))
-        except asyncio.CancelledError:
-            code = "CANCELLED"
-            raise
-        except Exception:
-            failure = ServiceError("Something went wrong on our side.")
-            log.exception("rpc_broke", rpc=method)
-        finally:
-            if failure is not None:
-                code = failure.code.name
-            self._record(method, code, failure, started)
-        if failure is not None:
-            await context.abort(failure.code, failure.message, ((STATUS_DETAILS, failure.status),))
+        logs.about(request_id=request_id)
+        auth.set_caller(self._caller(method, request_id, metadata))
+        if isinstance(request, Message) and (wrong := violations(request)):
+            raise InvalidFields(wrong)
 
     def _caller(self, method: str, request_id: str, metadata: Mapping[str, str | bytes]) -> auth.Caller:
         scheme, _, secret = str(metadata.get("authorization", "")).partition(" ")
@@ -129,7 +117,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         principal = self._directory.principal_of(secret.strip())
         if principal is None:
             raise Unauthenticated("The token is not known, or was revoked, or has expired.")
-        structlog.contextvars.bind_contextvars(principal=str(principal.user.id), token=principal.token.id)
+        logs.about(principal=str(principal.user.id), token=principal.token.id)
         role = self._roles.get(method)
         if role is None:
             raise PermissionDenied("Nobody may call this.")
@@ -139,12 +127,35 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         if_match = metadata.get("if-match")
         return auth.Caller(principal, role, request_id, key, str(if_match) if if_match is not None else None)
 
-    @staticmethod
-    def _record(method: str, code: str, failure: ServiceError | None, started: float) -> None:
-        seconds = time.perf_counter() - started
-        metrics.count_rpc(method, code, seconds)
-        milliseconds = round(seconds * 1000, 2)
-        if failure is None:
-            log.info("rpc", rpc=method, code=code, duration_ms=milliseconds)
-        else:
-            log.info("rpc", rpc=method, code=code, reason=failure.reason, duration_ms=milliseconds)
+
+async def _fail(method: str, error: BaseException, started: float, context: Context) -> NoReturn:
+    """Say what `error` means, in the log and to the caller."""
+    failure = _failure(method, error)
+    if failure is None:
+        _record(method, "CANCELLED", None, started)
+        raise error
+    _record(method, failure.code.name, failure, started)
+    await context.abort(failure.code, failure.message, ((STATUS_DETAILS, failure.status),))
+
+
+def _failure(method: str, error: BaseException) -> ServiceError | None:
+    """None: nobody waits for an answer any more."""
+    if isinstance(error, ServiceError):
+        return error
+    if isinstance(error, db.FAILURES):
+        log.warning("database_failed", rpc=method, error=repr(error))
+        return db.service_error(error)
+    if isinstance(error, Exception):
+        log.error("rpc_broke", rpc=method, exc_info=error)
+        return ServiceError("Something went wrong on our side.")
+    return None
+
+
+def _record(method: str, code: str, failure: ServiceError | None, started: float) -> None:
+    seconds = time.perf_counter() - started
+    metrics.count_rpc(method, code, seconds)
+    milliseconds = round(seconds * 1000, 2)
+    if failure is None:
+        log.info("rpc", rpc=method, code=code, duration_ms=milliseconds)
+    else:
+        log.info("rpc", rpc=method, code=code, reason=failure.reason, duration_ms=milliseconds)

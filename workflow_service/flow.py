@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from workflow_service.canonical import read_plain
 from workflow_service.errors import FlowTooLarge, InvalidFlow
 
 MAX_DEPTH = 200
@@ -51,6 +52,9 @@ def _read(field: str, utf8: bytes, limit: int, problems: dict[str, str]) -> tupl
     """The parsed object and its canonical bytes, which `digest` hashes; or None, and what is wrong in `problems`."""
     if len(utf8) > limit:
         raise FlowTooLarge(field, limit)
+    plain = read_plain(utf8, exactly=field == "flow")
+    if plain is not None and isinstance(plain[0], dict) and not _is_deep(utf8, plain[0]):
+        return plain
     try:
         value = json.loads(utf8.decode("utf-8"), object_pairs_hook=_refuse_repeated, parse_constant=_refuse_constant)
         canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -72,7 +76,7 @@ def _read(field: str, utf8: bytes, limit: int, problems: dict[str, str]) -> tupl
     else:
         if not isinstance(value, dict):
             problems[field] = "must be an object"
-        elif _depth(value) > MAX_DEPTH:
+        elif _is_deep(utf8, value):
             problems[field] = f"is nested deeper than {MAX_DEPTH} levels"
         else:
             return value, encoded
@@ -158,6 +162,11 @@ def _shown(key: str) -> str:
     return key.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def _is_deep(utf8: bytes, value: Any) -> bool:
+    # Most documents have not even as many brackets.
+    return utf8.count(b"{") + utf8.count(b"[") > MAX_DEPTH and _depth(value) > MAX_DEPTH
+
+
 def _depth(value: Any) -> int:
     depth, level = 0, [value]
     while level:
@@ -165,8 +174,8 @@ def _depth(value: Any) -> int:
         level = [
             child
             for container in level
-            for child in (container.values() if isinstance(container, dict) else container)
-            if isinstance(child, dict | list)
+            for child in (container.values() if type(container) is dict else container)
+            if type(child) is dict or type(child) is list
         ]
     return depth
 

@@ -31,7 +31,9 @@ async def running_workflow_service(settings: Settings, schema: str = SCHEMA) -> 
     ):
 
         def register(server: grpc.aio.Server) -> None:
-            add_WorkflowServiceServicer_to_server(WorkflowServicer(pool, settings.max_flow_bytes), server)
+            add_WorkflowServiceServicer_to_server(
+                WorkflowServicer(pool, settings.max_flow_bytes, settings.cache_bytes), server
+            )
             add_IdentityServiceServicer_to_server(IdentityServicer(directory), server)
 
         checks = usual_checks(pool, MIGRATIONS, directory)

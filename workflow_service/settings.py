@@ -12,3 +12,5 @@ class Settings(ServiceSettings):
     """Where to serve, host:port; port 0 picks a free one."""
     max_flow_bytes: int = Field(default=16 << 20, ge=1024)
     """The largest flow, and the largest flow_ui, that is saved."""
+    cache_bytes: int = Field(default=32 << 20, ge=0)
+    """How much of what versions hold is kept in memory, in bytes; 0 is none. Their state is always read anew."""

@@ -9,7 +9,7 @@ from deploy_service.repository.deployments import COLUMNS, deployment_from
 from service_kit.db import Connection, Row
 
 APP = """
-    a.name AS app_name, a.description AS app_description, a.access_type, a.deployment_count,
+    a.name AS app_name, a.description AS app_description, a.access_type,
     a.created_at AS app_created_at, a.created_by AS app_created_by, a.updated_at, a.updated_by,
     a.archived_at, a.archived_by,
     a.project_id AS app_project_id, a.id AS found_app_id, newest.id AS newest_deployment_id, """
@@ -37,21 +37,28 @@ async def insert_app(
     )
 
 
-async def get_app(db: Connection, projects: Sequence[UUID], app_id: UUID) -> App:
-    """Raises AppNotFound."""
+async def find_apps(db: Connection, projects: Sequence[UUID], app_ids: Sequence[UUID]) -> list[App | AppNotFound]:
+    """Each of them, in their order, or AppNotFound."""
     rows = await db.fetch(
         "SELECT"
         + APP
         + COLUMNS
         + "FROM apps a"
         + LIVE
-        + "WHERE a.project_id = ANY($1) AND a.id = $2 AND a.deleted_at IS NULL",
+        + "WHERE a.project_id = ANY($1) AND a.id = ANY($2) AND a.deleted_at IS NULL",
         projects,
-        app_id,
+        list(set(app_ids)),
     )
-    if not rows:
-        raise AppNotFound(app_id)
-    return next(iter(apps_from(rows)))
+    found = {app.id: app for app in apps_from(rows)}
+    return [found.get(app_id) or AppNotFound(app_id) for app_id in app_ids]
+
+
+async def get_app(db: Connection, projects: Sequence[UUID], app_id: UUID) -> App:
+    """Raises AppNotFound."""
+    (found,) = await find_apps(db, projects, [app_id])
+    if isinstance(found, AppNotFound):
+        raise found
+    return found
 
 
 async def find_project(db: Connection, projects: Sequence[UUID], app_id: UUID) -> tuple[UUID, int]:
@@ -192,7 +199,6 @@ def apps_from(rows: Iterable[Row]) -> Iterable[App]:
                 row["app_name"],
                 row["app_description"],
                 row["access_type"],
-                row["deployment_count"],
                 row["app_created_at"],
                 row["app_created_by"],
                 row["updated_at"],

@@ -62,8 +62,7 @@ class AppRpcs(Rpcs):
 
     async def GetApp(self, request: pb.GetAppRequest, context: Context) -> pb.GetAppResponse:
         caller = auth.caller()
-        async with self._pool.acquire() as db:
-            app = await apps.get_app(db, caller.projects, UUID(request.app_id))
+        app = await self._apps.get(caller.projects, UUID(request.app_id))
         return pb.GetAppResponse(data=app_message(app, caller.project(app.project_id), self._domain))
 
     async def UpdateApp(self, request: pb.UpdateAppRequest, context: Context) -> pb.UpdateAppResponse:

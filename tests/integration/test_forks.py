@@ -53,6 +53,7 @@ async def test_a_version_is_forked_byte_for_byte(stack: Stack, archived: bool):
     assert await content(stack, answer.data["id"]) == as_sent(flow_of("1"), OTHER_UI)
     version = await stack.ok("GET", f"/v1/workflows/{answer.data['id']}/versions/1")
     assert (version["digest"], version["canvas_digest"]) == (versions[0]["digest"], versions[0]["canvas_digest"])
+    assert version["description"] == answer.data["description"] == "of its own"
 
 
 async def test_without_a_version_or_a_canvas_the_latest_is_forked(stack: Stack):
@@ -93,7 +94,7 @@ async def test_a_fork_is_released_at_v1_and_remembers_nothing(stack: Stack):
     assert (forked["version_count"], forked["next_version"], forked["latest_version"]["label"]) == (1, 2, "v1")
     assert await listed(stack, forked["id"]) == [1]
     version = await stack.ok("GET", f"/v1/workflows/{forked['id']}/versions/latest")
-    assert "identical_to" not in version
+    assert ("identical_to" in version, version["description"]) == (False, "")
     assert (version["workflow_id"], version["id"] in {row["id"] for row in versions}) == (forked["id"], False)
     for ref in versions:
         answer = await stack.rest("GET", f"/v1/workflows/{forked['id']}/versions/{ref['id']}")

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+from random import Random
+from typing import Any
 
 import pytest
 
+from workflow_service.canonical import read_plain
 from workflow_service.errors import FlowTooLarge, InvalidFlow
 from workflow_service.flow import MAX_DEPTH, check_content, parse_flow
 
@@ -155,3 +158,64 @@ def test_what_is_over_the_limit_is_named(field):
 
 def test_an_export_may_have_no_nodes():
     assert parse_flow(b'{"nodes": []}', LIMIT) == {"nodes": []}
+
+
+def some_document(random: Random, depth: int = 0) -> Any:
+    """Whatever JSON can say, the awkward more often than in life."""
+    kind = random.choice(["text", "number", "word"] + ["list", "object"] * (4 if depth < 2 else depth < 6))
+    if kind == "text":
+        return "".join(random.choices(TEXTS, k=random.randrange(6)))
+    if kind == "number":
+        scale = 10 ** random.uniform(-7, 19)
+        return random.choice(
+            [random.uniform(-scale, scale), int(scale), -(2**63), 2**64, 10**40, 0.0, -0.0, 1e16, 1e-4]
+        )
+    if kind == "word":
+        return random.choice([True, False, None])
+    if kind == "list":
+        return [some_document(random, depth + 1) for _ in range(random.randrange(5))]
+    return {"".join(random.choices(TEXTS, k=2)): some_document(random, depth + 1) for _ in range(random.randrange(5))}
+
+
+TEXTS = [*map(chr, range(0x20)), *'aZ09:"\\/{}[],', "\x7f", "é", "\u2028", "\ud7ff", "\ue000", "\uffff", "\U0001f600"]
+
+
+def test_the_fast_codec_writes_what_cpythons_does_or_leaves_it_to_that():
+    random = Random(20261121)
+    agreed = 0
+
+    for _ in range(3000):
+        document = some_document(random)
+        sent = json.dumps(document, ensure_ascii=random.random() < 0.5, indent=random.choice([None, 1])).encode()
+        plain = read_plain(sent, exactly=True)
+
+        canonical = json.dumps(json.loads(sent), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        assert plain is None or plain == (document, canonical)
+        agreed += plain is not None
+    assert agreed > 1500
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b'{"a":1,"a":1}',
+        b'{"a":{"b":1,"b":[2]}}',
+        b'{"a":1,"\\u0061":"\\u003a"}',
+        b'{"a:":1,"a:":2}',
+        b'{"\\u003A":1,"a":1,"a":1}',
+        b"[1e16]",
+        b"[1e-5]",
+        b"[1e999]",
+        b"[NaN]",
+        b'["\\ud800"]',
+        b'["\xff"]',
+        b'["\x01"]',
+        b"[01]",
+        b"[1,]",
+        b"[1]x",
+        b"[" * 5000 + b"]" * 5000,
+        b"[" + b"1" * 5000 + b"]",
+    ],
+)
+def test_the_fast_codec_takes_nothing_that_only_cpythons_can_judge(sent):
+    assert read_plain(sent, exactly=True) is None

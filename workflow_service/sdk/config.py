@@ -75,7 +75,7 @@ class Config:
             if isinstance(found := self._shared_prompts.get(prompt), dict):
                 self._prompts[prompt] = found
             else:
-                self.problems.error(f"{path}.prompt", f"names no prompt: {shown(prompt)}")
+                self.problems.error(f"{path}.prompt", "names no prompt of the flow")
         if value.get("flow") is not None:
             value["flow"] = self._inner_flow(value["flow"], f"{path}.flow")
         if isinstance(flows := value.get("flows"), list):

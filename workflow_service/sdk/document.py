@@ -110,7 +110,7 @@ class _Reader:
     def _begin(self, event: yaml.CollectionStartEvent) -> None:
         is_mapping = isinstance(event, yaml.MappingStartEvent)
         if event.tag not in (None, "!", f"{_TAG}{'map' if is_mapping else 'seq'}"):
-            raise self._wrong(f"has the tag {event.tag[:80]}, which no config needs")
+            raise self._wrong("has a tag, which no config needs")
         if event.anchor:
             self._anchors[event.anchor] = None
         self._open.append(_Open(is_mapping, event.anchor))
@@ -179,7 +179,7 @@ class _Reader:
         if tag in (f"{_TAG}merge", f"{_TAG}value"):
             return _Merge() if is_key and tag == f"{_TAG}merge" else event.value
         if tag not in _PLAIN_TAGS:
-            raise self._wrong(f"has the tag {tag[:80]}, which no config needs")
+            raise self._wrong("has a tag, which no config needs")
         # A key stands as it is written: `on` and 404 are text in JSON, whatever YAML makes of them.
         if is_key or tag == f"{_TAG}str":
             return event.value

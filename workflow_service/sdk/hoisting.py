@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workflow_service.sdk.connections import FILE_ID, by_reference, dotted_type, in_common, without_secrets
-from workflow_service.sdk.problems import Problems, shown
+from workflow_service.sdk.problems import Problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Hoisting:
             return
         types = in_common([use.accepted for use in uses])
         if not types:
-            self._problems.error(uses[0].path, f"{shown(name)} is the connection of nodes that take none in common")
+            self._problems.error(uses[0].path, "is the connection of nodes that take none in common")
             return
         self.connections[name] = by_reference(types[0])
         if types[1:]:

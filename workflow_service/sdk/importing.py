@@ -117,7 +117,7 @@ class _File:
         """A copy of what stands in a section under an id, counted against the limit."""
         found = self._sections[section].get(name)
         if found is None:
-            raise InvalidConfig({path: f"names no entry of `{section}`: {shown(name)}"})
+            raise InvalidConfig({path: f"names no entry of `{section}`"})
         self._used.add((section, name))
         copied = json.dumps(found, ensure_ascii=False)
         self._left -= len(copied)

@@ -10,7 +10,7 @@ from service_kit.db import Connection
 from service_kit.idempotency import Context, always, once
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from workflow_service.errors import InvalidFlow
-from workflow_service.flow import check_content, parse_flow
+from workflow_service.flow import parse_flow
 from workflow_service.messages import problem_message, workflow_message
 from workflow_service.model import check_texts
 from workflow_service.sdk import catalogue, checks
@@ -22,7 +22,7 @@ from workflow_service.servicer.rpcs import Rpcs, new_draft, tag
 class CanvasRpcs(Rpcs):
     async def ExportWorkflow(self, request: pb.ExportWorkflowRequest, context: Context) -> pb.ExportWorkflowResponse:
         auth.caller().project(UUID(request.project_id))
-        flow = parse_flow(request.flow.utf8, self._max_flow_bytes)
+        flow = await asyncio.to_thread(parse_flow, request.flow.utf8, self._max_flow_bytes)
         archive, _ = await asyncio.to_thread(export_zip, flow)
         return pb.ExportWorkflowResponse(data=HttpBody(content_type="application/octet-stream", data=archive))
 
@@ -32,7 +32,7 @@ class CanvasRpcs(Rpcs):
         check_texts(name=request.name, description=request.description)
         picked = request.workflow if request.HasField("workflow") else None
         flow, flow_ui, problems = await asyncio.to_thread(import_config, request.config, picked, self._max_flow_bytes)
-        content = check_content(flow, flow_ui, self._max_flow_bytes)
+        content = await self._checked(flow, flow_ui)
 
         async def create(db: Connection) -> pb.ImportWorkflowResponse:
             async with db.transaction():
@@ -45,7 +45,7 @@ class CanvasRpcs(Rpcs):
 
     async def ValidateFlow(self, request: pb.ValidateFlowRequest, context: Context) -> pb.ValidateFlowResponse:
         try:
-            flow = parse_flow(request.flow.utf8, self._max_flow_bytes)
+            flow = await asyncio.to_thread(parse_flow, request.flow.utf8, self._max_flow_bytes)
             problems = await asyncio.to_thread(checks.problems, flow)
         except InvalidFlow as error:
             found = [

@@ -1,5 +1,6 @@
 """What all of the workflow contract's RPCs stand on."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -12,16 +13,27 @@ from service_kit.pb.flowpin.workflow.v1 import workflow_pb2_grpc as rpc
 from workflow_service.flow import Content, check_content
 from workflow_service.model import Version, Workflow
 from workflow_service.repository import workflows
+from workflow_service.version_reads import VersionReads
+
+LARGE = 256 << 10
+"""What takes more than a few milliseconds to check, in bytes."""
 
 
 class Rpcs(rpc.WorkflowServiceServicer):
-    def __init__(self, pool: Pool, max_flow_bytes: int) -> None:
+    def __init__(self, pool: Pool, max_flow_bytes: int, cache_bytes: int) -> None:
         self._pool = pool
+        self._reads = VersionReads(pool, cache_bytes)
         self._max_flow_bytes = max_flow_bytes
 
-    def _content(self, request: Any) -> Content:
+    async def _content(self, request: Any) -> Content:
         """The flow and flow_ui of a request, checked. Raises InvalidFlow or FlowTooLarge."""
-        return check_content(request.flow.utf8, request.flow_ui.utf8, self._max_flow_bytes)
+        return await self._checked(request.flow.utf8, request.flow_ui.utf8)
+
+    async def _checked(self, flow: bytes, flow_ui: bytes) -> Content:
+        if len(flow) + len(flow_ui) < LARGE:
+            return check_content(flow, flow_ui, self._max_flow_bytes)
+        # Other calls are not to wait for it.
+        return await asyncio.to_thread(check_content, flow, flow_ui, self._max_flow_bytes)
 
 
 async def new_draft(

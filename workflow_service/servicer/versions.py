@@ -43,10 +43,9 @@ class VersionRpcs(Rpcs):
 
     async def GetVersion(self, request: pb.GetVersionRequest, context: Context) -> pb.GetVersionResponse:
         ref = VersionRef.parse(request.version)
-        async with self._pool.acquire() as db:
-            version = await versions.get_version(db, auth.caller().projects, UUID(request.workflow_id), ref)
-        tag(context, version)
-        return pb.GetVersionResponse(data=version_message(version))
+        answer = await self._reads.get(auth.caller().projects, UUID(request.workflow_id), ref)
+        context.set_trailing_metadata((("etag", answer.etag),))
+        return answer.response
 
     async def ArchiveVersion(self, request: pb.ArchiveVersionRequest, context: Context) -> pb.ArchiveVersionResponse:
         version = await self._set_archived(UUID(request.workflow_id), VersionRef.parse(request.version), archived=True)

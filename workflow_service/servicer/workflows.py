@@ -12,7 +12,7 @@ from service_kit.paging import page_of
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from workflow_service.conflicts import base_of, check_base
 from workflow_service.errors import NoSuchVersion, VersionNotFound, WorkflowNotFound
-from workflow_service.flow import Content, check_content
+from workflow_service.flow import Content
 from workflow_service.messages import version_message, workflow_message
 from workflow_service.model import Version, VersionRef, Workflow, check_texts
 from workflow_service.repository import versions, workflow_pages, workflows
@@ -32,7 +32,7 @@ class WorkflowRpcs(Rpcs):
         caller = auth.caller()
         project = caller.project(UUID(request.project_id))
         check_texts(name=request.name, description=request.description)
-        content = self._content(request)
+        content = await self._content(request)
 
         async def create(db: Connection) -> pb.CreateWorkflowResponse:
             async with db.transaction():
@@ -80,7 +80,7 @@ class WorkflowRpcs(Rpcs):
         workflow_id = UUID(request.workflow_id)
         name = request.name if request.HasField("name") else None
         check_texts(description=request.description)
-        content, base = self._content(request), base_of(request, caller)
+        content, base = await self._content(request), base_of(request, caller)
         project_of = owner_of(caller, workflow_id)
 
         async def append(db: Connection) -> Version:
@@ -116,7 +116,7 @@ class WorkflowRpcs(Rpcs):
         caller = auth.caller()
         workflow_id = UUID(request.workflow_id)
         check_texts(name=request.name, description=request.description)
-        content, base = self._content(request), base_of(request, caller)
+        content, base = await self._content(request), base_of(request, caller)
         project_of = owner_of(caller, workflow_id)
 
         async def release(db: Connection) -> pb.ReleaseWorkflowResponse:
@@ -151,7 +151,7 @@ class WorkflowRpcs(Rpcs):
         caller = auth.caller()
         source_id, fork_id = UUID(request.workflow_id), new_id()
         check_texts(name=request.name, description=request.description)
-        content = self._canvas(request)
+        content = await self._canvas(request)
 
         async def project_of(db: Connection) -> UUID:
             if request.HasField("project_id"):
@@ -165,7 +165,7 @@ class WorkflowRpcs(Rpcs):
                 copied = content or await self._source(db, source, request)
                 await workflows.insert_workflow(db, project_id, fork_id, request.name, request.description, caller.id)
                 await versions.insert_version(
-                    db, caller, fork_id, copied, "ForkWorkflow", description=f"Forked from {source.name}."
+                    db, caller, fork_id, copied, "ForkWorkflow", description=request.description
                 )
                 workflow = await workflows.get_workflow(db, [project_id], fork_id)
             tag(context, workflow)
@@ -173,7 +173,7 @@ class WorkflowRpcs(Rpcs):
 
         return await once(self._pool, context, caller, project_of, request, pb.ForkWorkflowResponse, fork)
 
-    def _canvas(self, request: pb.ForkWorkflowRequest) -> Content | None:
+    async def _canvas(self, request: pb.ForkWorkflowRequest) -> Content | None:
         """The unsaved canvas to fork, if there is one. Raises InvalidFields, InvalidFlow or FlowTooLarge."""
         given = [field for field in ("flow", "flow_ui") if request.HasField(field)]
         if not given:
@@ -182,12 +182,12 @@ class WorkflowRpcs(Rpcs):
             raise InvalidFields(dict.fromkeys(given, "cannot be given together with workflow_version_id"))
         if len(given) == 1:
             raise InvalidFields(dict.fromkeys({"flow", "flow_ui"} - set(given), "is required with the other"))
-        return self._content(request)
+        return await self._content(request)
 
     async def _source(self, db: Connection, source: Workflow, request: pb.ForkWorkflowRequest) -> Content:
         """The version to fork, or else what the workflow shows: its latest version, or a draft's canvas."""
         if not request.HasField("workflow_version_id"):
-            return check_content(source.flow or b"", source.flow_ui or b"", self._max_flow_bytes)
+            return await self._checked(source.flow or b"", source.flow_ui or b"")
         ref = VersionRef("id", id=UUID(request.workflow_version_id))
         try:
             return (await versions.get_version(db, [source.project_id], source.id, ref)).content

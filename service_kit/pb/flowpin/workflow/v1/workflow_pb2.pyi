@@ -897,7 +897,7 @@ class ForkWorkflowRequest(_message.Message):
     name: _builtins.str
     """A slug: ^[a-z0-9]([a-z0-9]|-[a-z0-9])*$, up to 128 characters."""
     description: _builtins.str
-    """Up to 512 characters."""
+    """Of the new workflow and of its version 1, up to 512 characters."""
     project_id: _builtins.str
     """Where the new workflow goes, UUID; the source's project unless given."""
     workflow_version_id: _builtins.str

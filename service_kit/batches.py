@@ -1,0 +1,98 @@
+"""Reads that wait at the same time share one query."""
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeAlias, TypeVar
+from uuid import UUID
+
+from service_kit.db import Connection, Pool
+from service_kit.errors import ServiceError
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+Projects: TypeAlias = Sequence[UUID]
+
+AT_ONCE = 2
+"""Queries under way; what arrives meanwhile waits for the next one. One more than one, so that none waits long."""
+MOST = 200
+"""Keys in one query."""
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[Key, Value]):
+    """Who waits for the next query, all with the same projects."""
+
+    projects: Projects
+    keys: list[Key] = field(default_factory=list)
+    futures: list[asyncio.Future[Value]] = field(default_factory=list)
+
+
+class Batches(Generic[Key, Value]):
+    """Reads of one kind. Each sees what was committed before it came: its query begins afterwards.
+
+    `read` returns a value for each of the keys, in their order, or the ServiceError to raise for it. A query is for
+    callers who see the same projects, so that nobody's row is in anybody else's hand.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        read: Callable[[Connection, Projects, Sequence[Key]], Awaitable[Sequence[Value | ServiceError]]],
+    ) -> None:
+        self._pool = pool
+        self._read = read
+        self._waiting: dict[int, _Waiting[Key, Value]] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._due = False
+
+    async def get(self, projects: Projects, key: Key) -> Value:
+        """Raises what `read` has for the key, or the failure of the database."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Value] = loop.create_future()
+        # By identity: a principal's projects are one tuple, however many there are.
+        waiting = self._waiting.get(id(projects))
+        if waiting is None or len(waiting.keys) >= MOST:
+            if waiting is not None:
+                self._begin(self._waiting.pop(id(projects)))
+            waiting = self._waiting[id(projects)] = _Waiting(projects)
+        waiting.keys.append(key)
+        waiting.futures.append(future)
+        if not self._due and len(self._under_way) < AT_ONCE:
+            # Once the calls that have arrived by now have come here, too.
+            self._due = True
+            loop.call_soon(self._begin_due)
+        return await future
+
+    def _begin_due(self) -> None:
+        self._due = False
+        while self._waiting and len(self._under_way) < AT_ONCE:
+            self._begin(self._waiting.pop(next(iter(self._waiting))))
+
+    def _begin(self, waiting: _Waiting[Key, Value]) -> None:
+        # In no caller's context: what it logs is about all of them.
+        task = asyncio.get_running_loop().create_task(self._query(waiting), context=contextvars.Context())
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._begin_due()
+
+    async def _query(self, waiting: _Waiting[Key, Value]) -> None:
+        try:
+            async with self._pool.acquire() as db:
+                values = await self._read(db, waiting.projects, waiting.keys)
+        except BaseException as error:
+            for future in waiting.futures:
+                if not future.done():  # its caller may be gone
+                    future.set_exception(error)
+            return
+        for future, value in zip(waiting.futures, values, strict=True):
+            if future.done():
+                continue
+            if isinstance(value, ServiceError):
+                future.set_exception(value)
+            else:
+                future.set_result(value)

@@ -1,0 +1,71 @@
+"""Versions that many callers read at once: one statement for all of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias, TypeVar
+from uuid import UUID
+
+from service_kit.db import Connection, Row
+from service_kit.errors import ServiceError
+from workflow_service.errors import VersionNotFound, WorkflowNotFound
+from workflow_service.model import Version, VersionRef
+from workflow_service.repository.versions import HEAD, version_from
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A version, and all of it that can change."""
+
+    id: UUID
+    revision: int
+    current: bool
+
+
+Found = TypeVar("Found")
+Key: TypeAlias = tuple[UUID, VersionRef]
+"""A workflow's id, and which of its versions."""
+
+# LATERAL and LIMIT: index lookups for each key, however few rows there were when the statement was planned. The
+# workflow comes first, so that a missing version can be told from a missing workflow.
+_FROM = """
+    FROM unnest($2::uuid[], $3::uuid[], $4::int[]) WITH ORDINALITY AS k (workflow_id, version_id, number, place)
+    JOIN LATERAL (
+        SELECT id, project_id, version_count FROM workflows
+        WHERE project_id = ANY($1) AND id = k.workflow_id AND deleted_at IS NULL LIMIT 1
+    ) w ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM versions
+        WHERE k.version_id IS NOT NULL AND project_id = w.project_id AND workflow_id = w.id AND id = k.version_id
+        UNION ALL
+        SELECT * FROM versions
+        WHERE k.version_id IS NULL AND project_id = w.project_id AND workflow_id = w.id
+            AND number = coalesce(k.number, w.version_count)
+        LIMIT 1
+    ) v ON v.deleted_at IS NULL """
+_STATES = "SELECT k.place, v.id, v.revision, v.number = w.version_count AS current" + _FROM
+_VERSIONS = "SELECT k.place," + HEAD + ", v.flow, v.flow_ui" + _FROM
+
+
+async def find_states(db: Connection, projects: Sequence[UUID], keys: Sequence[Key]) -> list[State | ServiceError]:
+    """The state of each, or WorkflowNotFound or VersionNotFound."""
+    rows = await db.fetch(_STATES, projects, *_columns(keys))
+    return _in_order(keys, rows, lambda row: State(row["id"], row["revision"], row["current"]))
+
+
+async def find_versions(db: Connection, projects: Sequence[UUID], keys: Sequence[Key]) -> list[Version | ServiceError]:
+    """Each with flow and flow_ui, or WorkflowNotFound or VersionNotFound."""
+    rows = await db.fetch(_VERSIONS, projects, *_columns(keys))
+    return _in_order(keys, rows, partial(version_from, content=True))
+
+
+def _columns(keys: Sequence[Key]) -> tuple[list[UUID], list[UUID | None], list[int | None]]:
+    return [workflow for workflow, _ in keys], [ref.id for _, ref in keys], [ref.number for _, ref in keys]
+
+
+def _in_order(keys: Sequence[Key], rows: Sequence[Row], read: Callable[[Row], Found]) -> list[Found | ServiceError]:
+    found: list[Found | ServiceError] = [WorkflowNotFound(workflow_id) for workflow_id, _ in keys]
+    for row in rows:
+        index = row["place"] - 1
+        found[index] = VersionNotFound(keys[index][1]) if row["id"] is None else read(row)
+    return found
