@@ -20,6 +20,7 @@ BODY_CALLS = [
     ("PUT", "/v1/apps/<app>"),
     ("POST", DEPLOY),
     ("POST", "/v1/deployments/<deployment>/cancel"),
+    ("POST", "/v1/ping"),
 ]
 
 SHAPES = [

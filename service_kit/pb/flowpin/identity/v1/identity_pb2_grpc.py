@@ -135,6 +135,9 @@ class IdentityServiceServicer:
         """Ping answers once the token has passed, and does nothing else.
 
         It tells a good token from a bad one, and what a call costs before it does any work.
+
+        Errors:
+        - INVALID_ARGUMENT, INVALID_REQUEST: the body is not a JSON object.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -76,6 +76,9 @@ class IdentityServiceStub:
     """Ping answers once the token has passed, and does nothing else.
 
     It tells a good token from a bad one, and what a call costs before it does any work.
+
+    Errors:
+    - INVALID_ARGUMENT, INVALID_REQUEST: the body is not a JSON object.
     """
 
 @_typing.type_check_only
@@ -126,6 +129,9 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """Ping answers once the token has passed, and does nothing else.
 
     It tells a good token from a bad one, and what a call costs before it does any work.
+
+    Errors:
+    - INVALID_ARGUMENT, INVALID_REQUEST: the body is not a JSON object.
     """
 
 class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -209,6 +215,9 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         """Ping answers once the token has passed, and does nothing else.
 
         It tells a good token from a bad one, and what a call costs before it does any work.
+
+        Errors:
+        - INVALID_ARGUMENT, INVALID_REQUEST: the body is not a JSON object.
         """
 
 def add_IdentityServiceServicer_to_server(servicer: IdentityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
