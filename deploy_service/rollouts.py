@@ -14,7 +14,7 @@ from deploy_service.errors import AppNotFound
 from deploy_service.model import Deployment
 from deploy_service.repository import apps, deployments, rollouts
 from service_kit import logs
-from service_kit.db import Connection, Pool
+from service_kit.db import Connection, Pool, describe
 from service_kit.ids import new_id
 
 POLL_SECONDS = 0.25
@@ -78,7 +78,7 @@ class RolloutWorker:
                     await self._claim()
                     await self._renew()
                 except DATABASE_FAILURES as error:
-                    log.warning("rollouts_wait_for_database", error=repr(error))
+                    log.warning("rollouts_wait_for_database", error=describe(error))
                 except Exception:
                     log.exception("rollouts_broke")  # and go on: nobody else would
                 await asyncio.sleep(POLL_SECONDS)
@@ -119,7 +119,7 @@ class RolloutWorker:
             await self._roll_out(deployment, taken_over)
         except DATABASE_FAILURES as error:
             # How it went could not be written down: the lease runs out, and the rollout is claimed again.
-            log.warning("rollout_waits_for_database", error=repr(error))
+            log.warning("rollout_waits_for_database", error=describe(error))
 
     async def _roll_out(self, deployment: Deployment, taken_over: bool) -> None:
         left = (deployment.started_at + self._timeout - datetime.now(UTC)).total_seconds()

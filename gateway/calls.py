@@ -15,6 +15,7 @@ from gateway.codec.request import from_body, from_query
 from gateway.codec.scalars import Value
 from gateway.routes import DOWNLOAD_NAME, Route
 from gateway.traffic import REQUEST_ID
+from service_kit.admission import Admission
 from service_kit.errors import ServiceError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -22,7 +23,7 @@ Body = tuple[bytes, dict[str, str]]
 """An answer's bytes, and the headers that describe them."""
 
 
-def handler(route: Route, channel: grpc.aio.Channel, timeout: float) -> Handler:
+def handler(route: Route, channel: grpc.aio.Channel, timeout: float, admission: Admission) -> Handler:
     """Answers requests of `route` by calling its RPC, which may take `timeout` seconds."""
     read, write, status = _reader(route), _writer(route.rpc.output_type), route.status
     rpc = channel.unary_unary(
@@ -32,6 +33,11 @@ def handler(route: Route, channel: grpc.aio.Channel, timeout: float) -> Handler:
     )
 
     async def handle(request: web.Request) -> web.Response:
+        size = request.content_length or 0
+        try:
+            admission.enter(size)
+        except ServiceError as error:
+            return errors.of_service(error)
         try:
             metadata = _metadata(request)
             call = rpc(await read(request), metadata=metadata, timeout=timeout)
@@ -40,6 +46,8 @@ def handler(route: Route, channel: grpc.aio.Channel, timeout: float) -> Handler:
             return errors.of_service(ServiceError.from_rpc_error(error), route.variables)
         except ServiceError as error:
             return errors.of_service(error, route.variables)
+        finally:
+            admission.leave(size)
         body, fields = write(message)
         return _answer(request, status, body, fields, await call.trailing_metadata())
 

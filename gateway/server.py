@@ -19,6 +19,7 @@ from gateway.routes import routes_of
 from gateway.settings import Settings
 from gateway.traffic import Traffic
 from service_kit import metrics
+from service_kit.admission import Admission
 from service_kit.channel import Interceptor, open_channel
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.identity.v1 import identity_pb2
@@ -99,10 +100,11 @@ def application(
     pages.add_to(app.router, ALL_CONTRACTS)
     app.router.add_get("/health/live", health.live)
     app.router.add_get("/health/ready", health.ready)
+    admission = Admission(settings.max_requests, settings.max_bytes_under_way)
     verbs: dict[str, set[str]] = {}
     for name, contracts in CONTRACTS.items():
         for route in routes_of(contracts):
-            answer = handler(route, channels[name], settings.timeout_seconds)
+            answer = handler(route, channels[name], settings.timeout_seconds, admission)
             for verb in ("GET", "HEAD") if route.verb == "GET" else (route.verb,):
                 app.router.add_route(verb, route.template, answer)
                 verbs.setdefault(route.template, set()).add(verb)

@@ -94,6 +94,14 @@ FAILURES = (asyncpg.PostgresError, *AWAY)
 """All that a use of the database can raise."""
 
 
+def describe(error: Exception) -> str:
+    """One of FAILURES for the log: which it is, and never its message, which can quote what a caller sent."""
+    if isinstance(error, OSError):
+        return repr(error)
+    words = (type(error).__name__, getattr(error, "sqlstate", None), getattr(error, "constraint_name", None))
+    return " ".join(word for word in words if word)
+
+
 def service_error(error: Exception) -> ServiceError:
     """What one of FAILURES means to the caller."""
     match error:

@@ -167,7 +167,13 @@ class Unauthenticated(ServiceError):
 
 class ResourceExhausted(ServiceError):
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class TooManyRequests(ResourceExhausted):
     reason = "TOO_MANY_REQUESTS"
+
+    def __init__(self) -> None:
+        super().__init__("Too much is under way here. Nothing was changed; try again shortly.", retry_after=1)
 
 
 class MessageTooLarge(ResourceExhausted):

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from service_kit import auth, db, logs, metrics
 from service_kit.access import Role
+from service_kit.admission import Admission
 from service_kit.directory import Directory
 from service_kit.errors import (
     STATUS_DETAILS,
@@ -17,6 +18,7 @@ from service_kit.errors import (
     InvalidFields,
     PermissionDenied,
     ServiceError,
+    TooManyRequests,
     Unauthenticated,
 )
 from service_kit.idempotency import KEY
@@ -40,10 +42,13 @@ log = structlog.get_logger()
 class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
     """Lets a call through to its handler once its token, role and request have passed; unary and streaming alike."""
 
-    def __init__(self, directory: Directory, roles: Mapping[str, Role], spans: "Spans | None" = None) -> None:
+    def __init__(
+        self, directory: Directory, roles: Mapping[str, Role], admission: Admission, spans: "Spans | None" = None
+    ) -> None:
         """`roles` maps the full method name, "/package.Service/Method", to the role it takes."""
         self._directory = directory
         self._roles = roles
+        self._admission = admission
         self._spans = spans
         self._guarded: dict[str, Handler] = {}
 
@@ -79,10 +84,16 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         async def guarded(request: Any, context: Context) -> Any:
             started = time.perf_counter()
             try:
-                self._admit(method, request, context)
+                self._admission.enter()
+            except TooManyRequests as error:
+                await _fail(method, error, started, context)
+            try:
+                self._check(method, request, context)
                 answer = await behavior(request, context)
             except BaseException as error:
                 await _fail(method, error, started, context)
+            finally:
+                self._admission.leave()
             _record(method, "OK", None, started)
             return answer
 
@@ -92,16 +103,22 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
             started = time.perf_counter()
             try:
-                self._admit(method, request, context)
+                self._admission.enter()
+            except TooManyRequests as error:
+                await _fail(method, error, started, context)
+            try:
+                self._check(method, request, context)
                 async for response in behavior(request, context):
                     yield response
             except BaseException as error:
                 await _fail(method, error, started, context)
+            finally:
+                self._admission.leave()
             _record(method, "OK", None, started)
 
         return guarded if self._spans is None else self._spans.streaming(method, guarded)
 
-    def _admit(self, method: str, request: Any, context: Context) -> None:
+    def _check(self, method: str, request: Any, context: Context) -> None:
         """Raises the ServiceError that the call is refused with. From here on its lines in the log say whose it is."""
         metadata = dict(context.invocation_metadata() or ())
         request_id = str(metadata.get("x-request-id") or new_id().hex)
@@ -143,7 +160,7 @@ def _failure(method: str, error: BaseException) -> ServiceError | None:
     if isinstance(error, ServiceError):
         return error
     if isinstance(error, db.FAILURES):
-        log.warning("database_failed", rpc=method, error=repr(error))
+        log.warning("database_failed", rpc=method, error=db.describe(error))
         return db.service_error(error)
     if isinstance(error, Exception):
         log.error("rpc_broke", rpc=method, exc_info=error)

@@ -28,7 +28,8 @@ def configure(service: str, level: str = "info", format: Format = "auto") -> Non
     """Set up structlog for this process. `auto` is `console` on a terminal and `json` elsewhere."""
     console = format == "console" or (format == "auto" and sys.stderr.isatty())
     render: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        # Plain: the other formatters show local variables, and so tokens and flows.
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
     )

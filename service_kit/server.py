@@ -14,6 +14,7 @@ from grpc_health.v1._async import HealthServicer  # what health.aio is, under th
 from grpc_reflection.v1alpha import reflection
 
 from service_kit.access import Role
+from service_kit.admission import Admission
 from service_kit.database_check import DatabaseCheck
 from service_kit.db import Pool
 from service_kit.directory import Directory
@@ -53,7 +54,7 @@ async def running_server(
     Raises RuntimeError when the port is taken.
     """
     server = grpc.aio.server(
-        interceptors=[Guard(directory, roles, spans)],
+        interceptors=[Guard(directory, roles, Admission(settings.max_calls), spans)],
         options=[
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", settings.max_message_bytes),

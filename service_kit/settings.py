@@ -55,6 +55,8 @@ class ServiceSettings(ProcessSettings):
     """Who may call: orgs, projects, users and the hashes of tokens. `serve` refuses to start without it."""
     pool_size: int = Field(default=10, ge=1)
     """Connections to Postgres at most."""
+    max_calls: int = Field(default=512, ge=1)
+    """Calls at work at a time; what comes on top is RESOURCE_EXHAUSTED at once."""
     max_message_bytes: int = Field(default=36 << 20, ge=1 << 20)
     """The largest gRPC message that is read or sent."""
     drain_seconds: float = Field(default=10, ge=0)

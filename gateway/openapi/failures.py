@@ -37,6 +37,7 @@ TAKES_KEY = (*CREATES, "Save", "Release")
 MALFORMED_ID = Failure(StatusCode.NOT_FOUND, "INVALID_REQUEST", "an id in the path is malformed.")
 BODY_TOO_LARGE = Failure(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", "the body is over the size limit.")
 ALWAYS = (
+    Failure(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS", "too much is under way; try again after Retry-After."),
     Failure(StatusCode.INTERNAL, "INTERNAL", "something went wrong on our side; the logs say what."),
     Failure(StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE", "a service cannot be reached right now."),
     Failure(StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the call took too long and was given up."),

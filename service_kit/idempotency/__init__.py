@@ -1,8 +1,10 @@
 """A create that is sent twice with the same key happens once."""
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -44,16 +46,20 @@ async def once(
     request: Message,
     answer: type[Answer],
     work: Callable[[Connection], Awaitable[Answer]],
+    turn: asyncio.Lock | None = None,
 ) -> Answer:
     """Do `work` and keep its answer with the caller's key, in one transaction; or answer as the first time.
 
-    Without a key this is `work` on a connection of the pool. A failure leaves no trace, so the key is free again.
+    Without a key this is `work` on a connection of the pool, once it has its `turn`. (With one it waits in Postgres: it
+    must not hold a connection while others, who have the turn, wait for one.) A failure leaves no trace, so the key is
+    free again.
     `project_of` finds the project the key belongs to and is asked only when there is a key. Raises
     IdempotencyKeyReused or RequestInProgress.
     """
-    async with pool.acquire() as db:
-        if caller.idempotency_key is None:
+    if caller.idempotency_key is None:
+        async with turn or nullcontext(), pool.acquire() as db:
             return await work(db)
+    async with pool.acquire() as db:
         scope = Scope(await project_of(db), caller.id, request.DESCRIPTOR.full_name, caller.idempotency_key)
         digest = _digest(request)
         async with db.transaction():

@@ -16,6 +16,7 @@ from workflow_fixtures import refusal
 import deploy_service.roles
 import workflow_service.roles
 from service_kit.access import Role
+from service_kit.admission import Admission
 from service_kit.directory import Directory
 from service_kit.interceptors import Guard
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
@@ -205,7 +206,7 @@ async def streaming(people: People) -> AsyncIterator[Callable[..., Any]]:
         "Unlisted": grpc.unary_stream_rpc_method_handler(stream),
     }
     roles = {f"/test.Streams/{name}": Role.VIEWER for name in handlers if name != "Unlisted"}
-    server = grpc.aio.server(interceptors=[Guard(Directory(people.path), roles)])
+    server = grpc.aio.server(interceptors=[Guard(Directory(people.path), roles, Admission(10))])
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Streams", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

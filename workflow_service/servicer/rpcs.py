@@ -10,6 +10,7 @@ from service_kit.db import Connection, Pool
 from service_kit.idempotency import Context, ProjectOf
 from service_kit.ids import new_id
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2_grpc as rpc
+from service_kit.turns import Turns
 from workflow_service.flow import Content, check_content
 from workflow_service.model import Version, Workflow
 from workflow_service.repository import workflows
@@ -24,6 +25,7 @@ class Rpcs(rpc.WorkflowServiceServicer):
         self._pool = pool
         self._reads = VersionReads(pool, cache_bytes)
         self._max_flow_bytes = max_flow_bytes
+        self._turns = Turns()
 
     async def _content(self, request: Any) -> Content:
         """The flow and flow_ui of a request, checked. Raises InvalidFlow or FlowTooLarge."""

@@ -110,7 +110,8 @@ class WorkflowRpcs(Rpcs):
             tag(context, version)
             return pb.SaveWorkflowResponse(data=version_message(version))
 
-        return await once(self._pool, context, caller, project_of, request, pb.SaveWorkflowResponse, save)
+        turn = self._turns.of(workflow_id)
+        return await once(self._pool, context, caller, project_of, request, pb.SaveWorkflowResponse, save, turn)
 
     async def ReleaseWorkflow(self, request: pb.ReleaseWorkflowRequest, context: Context) -> pb.ReleaseWorkflowResponse:
         caller = auth.caller()

@@ -35,6 +35,7 @@ class DeployServiceStub:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
     - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
     have been made; with an idempotency key, repeating it is safe either way.
 
@@ -174,6 +175,7 @@ class DeployServiceServicer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
     - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
     have been made; with an idempotency key, repeating it is safe either way.
 
@@ -601,6 +603,7 @@ class DeployService:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
     - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
     have been made; with an idempotency key, repeating it is safe either way.
 

@@ -36,6 +36,7 @@ class DeployServiceStub:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
     - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
       have been made; with an idempotency key, repeating it is safe either way.
 
@@ -260,6 +261,7 @@ class DeployServiceAsyncStub(DeployServiceStub):
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
     - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
       have been made; with an idempotency key, repeating it is safe either way.
 
@@ -480,6 +482,7 @@ class DeployServiceServicer(metaclass=_abc_1.ABCMeta):
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
     - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
       have been made; with an idempotency key, repeating it is safe either way.
 

@@ -28,7 +28,9 @@ if _version_not_supported:
 class IdentityServiceStub:
     """IdentityService says who is calling and what they can see. The workflow service serves it.
 
-    Every RPC can also answer UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    Every RPC can also answer:
+    - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     """
 
     def __init__(self, channel):
@@ -72,7 +74,9 @@ class IdentityServiceStub:
 class IdentityServiceServicer:
     """IdentityService says who is calling and what they can see. The workflow service serves it.
 
-    Every RPC can also answer UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    Every RPC can also answer:
+    - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     """
 
     def GetMe(self, request, context):
@@ -187,7 +191,9 @@ def add_IdentityServiceServicer_to_server(servicer, server):
 class IdentityService:
     """IdentityService says who is calling and what they can see. The workflow service serves it.
 
-    Every RPC can also answer UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    Every RPC can also answer:
+    - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     """
 
     @staticmethod

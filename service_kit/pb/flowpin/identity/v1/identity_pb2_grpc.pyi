@@ -29,7 +29,9 @@ GRPC_VERSION: str
 class IdentityServiceStub:
     """IdentityService says who is calling and what they can see. The workflow service serves it.
 
-    Every RPC can also answer UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    Every RPC can also answer:
+    - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     """
 
     @_typing.overload
@@ -85,7 +87,9 @@ class IdentityServiceStub:
 class IdentityServiceAsyncStub(IdentityServiceStub):
     """IdentityService says who is calling and what they can see. The workflow service serves it.
 
-    Every RPC can also answer UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    Every RPC can also answer:
+    - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -137,7 +141,9 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
 class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     """IdentityService says who is calling and what they can see. The workflow service serves it.
 
-    Every RPC can also answer UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    Every RPC can also answer:
+    - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     """
 
     @_abc_1.abstractmethod

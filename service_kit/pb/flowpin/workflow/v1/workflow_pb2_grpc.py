@@ -32,6 +32,7 @@ class WorkflowServiceStub:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
     - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
     have been made; with an idempotency key, repeating it is safe either way.
 
@@ -169,6 +170,7 @@ class WorkflowServiceServicer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
     - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
     have been made; with an idempotency key, repeating it is safe either way.
 
@@ -589,6 +591,7 @@ class WorkflowService:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
     - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
     have been made; with an idempotency key, repeating it is safe either way.
 

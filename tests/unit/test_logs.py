@@ -1,0 +1,34 @@
+"""What gets into the logs, and what must not."""
+
+import subprocess
+import sys
+
+import pytest
+
+BREAKS = """
+import sys
+from service_kit import logs
+import structlog
+
+def work(secret):
+    raise RuntimeError("broke")
+
+logs.configure("test", format=sys.argv[1])
+logs.about(request_id="r-1")
+logs.about(principal="p-1")
+try:
+    work("dyn_pat_" + "hidden")
+except RuntimeError as error:
+    structlog.get_logger().error("it_broke", exc_info=error, what={1, 2})
+"""
+
+
+@pytest.mark.parametrize("how", ["json", "console"])
+def test_a_traceback_shows_no_variables(how):
+    done = subprocess.run([sys.executable, "-c", BREAKS, how], capture_output=True, text=True, check=True)
+
+    assert "it_broke" in done.stderr
+    assert "RuntimeError: broke" in done.stderr
+    assert "r-1" in done.stderr
+    assert "p-1" in done.stderr
+    assert "dyn_pat_hidden" not in done.stderr
