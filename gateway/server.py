@@ -18,7 +18,7 @@ from gateway.health import Health
 from gateway.routes import routes_of
 from gateway.settings import Settings
 from gateway.traffic import Traffic
-from service_kit import metrics
+from service_kit import memory, metrics
 from service_kit.admission import Admission
 from service_kit.channel import Interceptor, open_channel
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
@@ -78,6 +78,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[int]:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         listener = await _listen(runner, settings.listen)
+        memory.prepare()
         log.info("listening", address=f"{settings.listen.rpartition(':')[0]}:{_port(listener)}")
         try:
             yield _port(listener)

@@ -13,6 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer  # what health.aio is, under the name its types have
 from grpc_reflection.v1alpha import reflection
 
+from service_kit import memory
 from service_kit.access import Role
 from service_kit.admission import Admission
 from service_kit.database_check import DatabaseCheck
@@ -75,6 +76,7 @@ async def running_server(
     port = server.add_insecure_port(settings.listen)
     await server.start()
     log.info("listening", address=f"{settings.listen.rpartition(':')[0]}:{port}")
+    memory.prepare()
     try:
         async with in_background(directory.follow()), in_background(_watch(health_servicer, checks)):
             yield port
