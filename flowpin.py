@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -154,6 +155,48 @@ def restore(
     with _problems_told():
         options = Options(file, data, database_url, _access_file(data, access_file))
         run(options, _schemas(), os.environ, Console())
+
+
+@app.command()
+def seed(
+    workflows: Annotated[int, typer.Option(min=1, help="How many workflows to make.")] = 10,
+    versions: Annotated[int, typer.Option(min=1, help="How many versions each of them gets.")] = 100,
+    archived_every: Annotated[
+        int, typer.Option(min=0, metavar="K", help="Archive every K-th version, the latest aside; 0: none.")
+    ] = 0,
+    apps: Annotated[int, typer.Option(min=0, help="How many apps to make, each deployed up to three times.")] = 0,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            "--bytes",
+            min=1000,
+            max=1_000_000,
+            help="About how large a version's flow and flow_ui are together; from 2,000 to 30,000 unless given.",
+        ),
+    ] = None,
+    project: Annotated[UUID | None, typer.Option(metavar="ID", help="Whose they are; that of DIR/env.")] = None,
+    data: Data = DEFAULT_DATA,
+    database_url: DatabaseUrl = None,
+    access_file: AccessFileOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: every id, and how long it took.")] = False,
+) -> None:
+    """Fill a running system fast with workflows that have a history: for load tests, and to look around in.
+
+    The graphs are realistic, and differ from version to version as edits do: a prompt reworded, a model tried, a node
+    added, moved or taken out, the same saved again. Everything is as if it had been saved through the API (digests,
+    counters, audit events), so all of it can be read, compared, saved onto and deployed.
+
+    It writes with COPY, whole workflows in one transaction: cut short, it leaves none half done. There is no undo, so
+    seed a DIR of its own. Example: `flowpin up --data /tmp/seeded`, and in another terminal
+    `flowpin seed --data /tmp/seeded --workflows 1 --versions 100000 --bytes 7000 --archived-every 10`
+    """
+    from service_kit.local.seed import Options
+    from service_kit.local.seed import seed as run
+
+    with _problems_told():
+        access = _access_file(data, access_file)
+        options = Options(workflows, versions, archived_every, apps, size, project, data, database_url, access, as_json)
+        run(options, _schemas(), Console())
 
 
 @token_app.command("new")

@@ -9,6 +9,8 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 Interceptor: TypeAlias = Any  # grpc.aio's stubs leave its client interceptors out
 
+ACCEPTING = "accepting"
+"""The name under which a server's health says whether to send calls to it. Channels watch it and leave when told to."""
 RETRIED = ("Get", "List", "Resolve")
 """RPCs named so only read, and are tried again when a replica is away."""
 
@@ -55,9 +57,11 @@ def service_config(*services: ServiceDescriptor) -> dict[str, object]:
         "initialBackoff": "0.05s",
         "maxBackoff": "0.5s",
         "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
     }
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
+        # A replica that is about to drain says so first: what arrives while it stops would come back as CANCELLED.
+        "healthCheckConfig": {"serviceName": ACCEPTING},
         "methodConfig": [{"name": reads, "retryPolicy": retry}] if reads else [],
     }

@@ -86,7 +86,7 @@ class ServiceError(Exception):
     def _from_transport(cls, code: grpc.StatusCode) -> "ServiceError":
         # gRPC's own words name addresses and internals, so none of them are passed on.
         match code:
-            case grpc.StatusCode.UNAVAILABLE:
+            case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:
                 return Unavailable("The service cannot be reached right now. Try again shortly.", retry_after=1)
             case grpc.StatusCode.DEADLINE_EXCEEDED:
                 return DeadlineExceeded("The call took too long and was given up.")

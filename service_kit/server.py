@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from service_kit import memory
 from service_kit.access import Role
 from service_kit.admission import Admission
+from service_kit.channel import ACCEPTING
 from service_kit.database_check import DatabaseCheck
 from service_kit.db import Pool
 from service_kit.directory import Directory
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from service_kit.tracing.spans import Spans
 
 CHECK_SECONDS = 0.5
+LEAVE_SECONDS = 0.5
+"""How long callers get to send their next calls elsewhere before a server drains."""
 LIVE = "live"
 """The name under which health says that the process runs, whatever it cannot do."""
 
@@ -66,7 +69,8 @@ async def running_server(
         ],
     )
     health_servicer = HealthServicer()
-    await health_servicer.set(LIVE, _status(True))
+    for name in (LIVE, ACCEPTING):
+        await health_servicer.set(name, _status(True))
     for name in ("", *checks):
         await health_servicer.set(name, _status(False))  # until its check has passed
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
@@ -82,8 +86,9 @@ async def running_server(
             yield port
     finally:
         log.info("draining")
-        for name in ("", *checks):
+        for name in ("", ACCEPTING, *checks):
             await health_servicer.set(name, _status(False))
+        await asyncio.sleep(min(LEAVE_SECONDS, settings.drain_seconds))
         await server.stop(settings.drain_seconds)
 
 

@@ -161,7 +161,8 @@ class Backend:
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self._server.start()
-        await self.health.set("", health_pb2.HealthCheckResponse.SERVING)
+        for name in ("", "accepting"):
+            await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self) -> None:
         if self._server is not None:

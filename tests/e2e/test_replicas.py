@@ -1,0 +1,163 @@
+"""Three replicas of each service: one killed, one drained, and nobody who calls the gateway loses anything by it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+
+from tests.e2e.replicas import Load, Replicas, running_replicas
+from tests.stack import People, migrate
+
+WARM_UP, AFTER_KILL, RECONNECT, AFTER_RESTART, AFTER_DRAIN = 1.5, 2.0, 1.5, 1.5, 1.5
+"""Seconds of each phase."""
+
+
+@dataclass
+class Story:
+    """What three replicas of each went through, under load."""
+
+    load: Load
+    spread: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    """Calls that each replica answered, by phase and service."""
+    hot: Counter[str] = field(default_factory=Counter)
+    """How the calls of a hot loop went while one was drained, by gRPC code."""
+    exit_codes: list[int] = field(default_factory=list)
+    versions: list[dict[str, Any]] = field(default_factory=list)
+    """Oldest first; and so the deployments."""
+    deployments: list[dict[str, Any]] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+async def story(database_urls: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Story]:
+    folder = tmp_path_factory.mktemp("replicas")
+    people = People(folder / "access.yaml")
+    people.write()
+    async with (
+        running_replicas(3, await fresh_database(database_urls), people, folder) as replicas,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+    ):
+        load = Load(replicas.url, people, session)
+        await load.prepare()
+        story = Story(load)
+        async with load.working():
+            await go_through(story, replicas)
+        story.versions = await load.every(f"/v1/workflows/{load.workflow['id']}/versions?sort=version&")
+        story.deployments = await load.every(f"/v1/apps/{load.app['id']}/deployments?sort=started_at&")
+        yield story
+
+
+async def fresh_database(urls: Mapping[str, str]) -> dict[str, str]:
+    """One whose schemas have the names that processes know."""
+    db = await asyncpg.connect(urls["admin"])
+    await db.execute("CREATE DATABASE replicas")
+    await db.close()
+    ours = {role: url.replace("/flowpin?", "/replicas?") for role, url in urls.items()}
+    await migrate(ours, {"workflow": "workflow", "deploy": "deploy"})
+    return ours
+
+
+async def go_through(story: Story, replicas: Replicas) -> None:
+    async def phase(name: str, seconds: float) -> None:
+        story.load.phase = name
+        before = replicas.calls()
+        await asyncio.sleep(seconds)
+        after = replicas.calls()
+        story.spread[name] = {
+            service: [now - then for now, then in zip(after[service], before[service], strict=True)]
+            for service in after
+        }
+
+    await phase("whole", WARM_UP)
+    story.load.phase = "killed"
+    await asyncio.gather(replicas.workflow[0].kill(), replicas.deploy[0].kill())
+    await phase("killed", AFTER_KILL)
+    story.load.phase = "restarting"
+    await asyncio.gather(replicas.workflow[0].start(), replicas.deploy[0].start())
+    await asyncio.sleep(RECONNECT)
+    await phase("restarted", AFTER_RESTART)
+    story.load.phase = "draining"
+    async with story.load.hot_loop(replicas.gateway.env["GATEWAY_WORKFLOW_TARGET"]) as story.hot:
+        await asyncio.sleep(0.3)
+        story.exit_codes = await asyncio.gather(replicas.workflow[1].drain(), replicas.deploy[1].drain())
+    await phase("draining", AFTER_DRAIN)
+
+
+def test_no_read_fails_whatever_happens_to_a_replica(story: Story):
+    reads = [call for call in story.load.calls if call.what.startswith("GET")]
+
+    assert len(reads) > 300
+    assert story.load.failed("GET") == Counter()
+
+
+def test_every_write_succeeds_when_it_is_sent_again_with_its_key(story: Story):
+    writes = [call for call in story.load.calls if call.what.startswith("POST")]
+
+    assert len(writes) > 50
+    assert story.load.failed("POST") == Counter()
+
+
+def test_writes_are_refused_with_nothing_worse_than_unavailable(story: Story):
+    statuses = Counter(status for call in story.load.calls for status in call.statuses)
+
+    assert set(statuses) <= {200, 201, 409, 503}
+
+
+def test_every_save_that_was_answered_is_there_once_under_its_number(story: Story):
+    kept = Counter(version["description"] for version in story.versions)
+    numbers = {version["description"]: version["version"] for version in story.versions}
+
+    assert max(kept.values()) == 1
+    assert {save.key: save.data["version"] for save in story.load.saves} == numbers
+
+
+def test_numbers_have_no_gap_and_no_repeat(story: Story):
+    assert [version["version"] for version in story.versions] == list(range(1, len(story.versions) + 1))
+
+
+def test_every_deploy_that_was_answered_is_in_the_history_once(story: Story):
+    reasons = Counter(row["reason"] for row in story.deployments[1:])
+
+    assert reasons == Counter(deploy.key for deploy in story.load.deploys)
+    assert {deploy.data["id"] for deploy in story.load.deploys} == {row["id"] for row in story.deployments[1:]}
+
+
+def test_one_deployment_is_live_at_any_moment(story: Story):
+    spans = sorted((row["live_from"], row["live_to"]) for row in story.deployments if "live_to" in row)
+    live = [row for row in story.deployments if row["live"]]
+
+    assert {row["status"] for row in story.deployments} == {"succeeded"}
+    assert len(live) == 1
+    assert all(before[1] == after[0] for before, after in pairwise(spans))
+    assert spans[-1][1] == live[0]["live_from"]
+
+
+@pytest.mark.parametrize("service", ["workflow", "deploy"])
+def test_calls_are_spread_over_all_three(story: Story, service: str):
+    calls = story.spread["whole"][service]
+
+    assert min(calls) > sum(calls) * 0.2, calls
+
+
+@pytest.mark.parametrize("service", ["workflow", "deploy"])
+def test_one_that_was_killed_is_called_again_after_its_restart(story: Story, service: str):
+    assert story.spread["killed"][service][0] == 0
+    assert story.spread["restarted"][service][0] > sum(story.spread["restarted"][service]) * 0.2
+
+
+def test_draining_one_fails_no_call_at_all(story: Story):
+    answers = story.load.first_answers("GET", "draining") + story.load.first_answers("POST", "draining")
+
+    assert story.exit_codes == [0, 0]
+    assert set(answers) <= {200, 201}, story.load.failed("", "draining")
+    assert sum(answers.values()) > 100
+
+
+def test_draining_one_fails_no_call_of_a_hot_loop(story: Story):
+    assert set(story.hot) == {"OK"}, story.hot
+    assert story.hot["OK"] > 100
