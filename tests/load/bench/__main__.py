@@ -1,0 +1,70 @@
+"""The command line: parses, measures, reports."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tests.load.bench import tools
+from tests.load.bench.report.table import print_table
+from tests.load.bench.result import Unmeasurable
+from tests.load.bench.rows import AFTER_RESTART, GROUPS
+from tests.load.bench.run import Plan, run
+
+RESULTS = Path(__file__).parents[1] / "results"
+NAMES = ", ".join([*GROUPS, *AFTER_RESTART])
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.command()
+def bench(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Under two minutes: shorter and fewer drives, no million versions.")
+    ] = False,
+    rows: Annotated[str, typer.Option(metavar="NAME,…", help=f"Only these, for development: {NAMES}.")] = "",
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Also what one would pick instead: MLflow, Prefect; and Envoy.")
+    ] = False,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where bench.json, bench.md and bench.svg go.")] = RESULTS,
+) -> None:
+    """Measure Flowpin on this machine, each figure next to its ceiling of the same run.
+
+    Starts `flowpin up` in a folder of its own, fills it, drives it with h2load (gRPC), wrk (REST) and pgbench (the
+    floor), ends it, prints one table, and writes it as JSON, Markdown and a picture. Nothing else should be running.
+
+    Needs h2load and wrk: apt install nghttp2-client wrk. Whole, it takes about half an hour and 12 GB of disk.
+
+    Exits with 0 when everything was measured, missed targets or not, and with 1 when something could not be.
+
+    Examples: `python -m tests.load.bench --quick`, `python -m tests.load.bench --rows grpc-read,rest-read --quick`
+    """
+    signal.signal(signal.SIGTERM, _stop)  # so that what was started is ended then, too
+    progress, answer = Console(stderr=True), Console(width=None if sys.stdout.isatty() else 150)
+    if advice := tools.missing():
+        for line in advice:
+            progress.print(f"[red]{line}[/]")
+        raise typer.Exit(1)
+    wanted = [name.strip() for name in rows.split(",") if name.strip()]
+    if unknown := set(wanted) - {*GROUPS, *AFTER_RESTART}:
+        raise typer.BadParameter(f"no rows {', '.join(sorted(unknown))}; there are {NAMES}", param_hint="--rows")
+    try:
+        found = run(Plan(quick, wanted, peers, out), progress)
+    except Unmeasurable as problem:
+        progress.print(f"[red]{problem}[/]")
+        raise typer.Exit(1) from None
+    print_table(found.rows, answer)
+    answer.print(found.summary, highlight=False)
+    raise typer.Exit(1 if found.unmeasured else 0)
+
+
+def _stop(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m tests.load.bench")

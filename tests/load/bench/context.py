@@ -1,0 +1,151 @@
+"""What every row is given: the running stack, the generators bound to it, and what has been measured so far."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import Message
+
+from tests.load.bench import h2load, metrics, pgbench, wrk
+from tests.load.bench.caller import Caller
+from tests.load.bench.graphs import Graph, graph
+from tests.load.bench.h2load import Clients
+from tests.load.bench.percentile import median
+from tests.load.bench.request import Request
+from tests.load.bench.result import Load, Row, Unmeasurable
+from tests.load.bench.stack import Stack
+
+Drive = Callable[[], Load]
+WORKFLOW = "flowpin.workflow.v1.WorkflowService"
+IDENTITY = "flowpin.identity.v1.IdentityService"
+CLOSED_LOOP = Clients()
+CUT_OFF = ("OK", "CANCELLED")
+"""How RPCs may end: those under way when a generator stops are cancelled by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Ours next to its ceiling. `ours` and `ceiling` are those of the pair with the median ratio."""
+
+    ours: Load
+    ceiling: Load
+    ratio: float
+    raw: Mapping[str, Any]
+
+    @property
+    def percent(self) -> float:
+        return 100 * self.ratio
+
+
+@dataclass
+class Bench:
+    stack: Stack
+    scratch: Path
+    quick: bool
+    say: Callable[[str], None]
+    rows: list[Row] = field(default_factory=list)
+    """Those measured so far."""
+    content: Graph = field(default_factory=graph)
+    """The 7 KB that are saved and read."""
+
+    def seconds(self, normal: float, quick: float) -> float:
+        return quick if self.quick else normal
+
+    def rate(self, name: str) -> float | None:
+        """What our row of this name did, calls a second; None when it was not measured in this run."""
+        return next((row.load.rate for row in self.rows if row.name == name and row.load), None)
+
+    def caller(self) -> Caller:
+        """One connection to the gateway, one request at a time."""
+        return Caller(self.stack.url, self.stack.headers)
+
+    def rest(self, requests: Request | Sequence[Request], seconds: float, connections: int = wrk.CONNECTIONS) -> Load:
+        """Our gateway under wrk. Raises Unmeasurable when an answer is not a success."""
+        return self.wrk(self.stack.url, requests, seconds, connections, self.stack.headers)
+
+    def wrk(
+        self,
+        url: str,
+        requests: Request | Sequence[Request],
+        seconds: float,
+        connections: int = wrk.CONNECTIONS,
+        headers: Mapping[str, str] | None = None,
+    ) -> Load:
+        """Anybody's server under wrk, the requests in turn; wrk knows whole seconds only."""
+        each = [requests] if isinstance(requests, Request) else requests
+        return self.metered(lambda: wrk.drive(url, each, headers or {}, seconds, self.scratch, connections))
+
+    def grpc(
+        self,
+        method: str,
+        message: Message,
+        seconds: float,
+        clients: Clients = CLOSED_LOOP,
+    ) -> Load:
+        """An RPC of the workflow service, "package.Service/Method", under h2load.
+
+        Raises Unmeasurable when the service counted an answer that is not OK.
+        """
+        port = self.stack.metrics_ports["workflow"]
+        name = method.rpartition("/")[2]
+        before = metrics.handled(port, name)
+        url = f"http://{self.stack.workflow_grpc}/{method}"
+        headers = {**h2load.GRPC_HEADERS, **self.stack.headers}
+        body = h2load.grpc_frame(message.SerializeToString())
+        load = self.metered(lambda: h2load.drive([url], headers, seconds, self.scratch, body=body, clients=clients)[0])
+        codes = metrics.handled(port, name) - before
+        if set(codes) - set(CUT_OFF) or codes["OK"] < load.count - load.errors:
+            raise Unmeasurable(f"{name} was answered with {dict(codes)}, {load.count} as h2load counts")
+        return load
+
+    def pgbench(self, script: pgbench.Script, role: str, clients: int, seconds: float) -> Load:
+        """As a serving role, on its schema. Raises Unmeasurable when a transaction fails."""
+        url = f"{self.stack.role_url(role)}&options=-csearch_path%3D{role.removeprefix('flowpin_')}"
+        return self.metered(lambda: pgbench.drive(script, url, clients, seconds, self.scratch))
+
+    def on(self, stack: Stack) -> "Bench":
+        """The same bench, driving another stack."""
+        return replace(self, stack=stack)
+
+    def metered(self, drive: Drive) -> Load:
+        """With the CPU that each of our processes used for a call."""
+        before = self.stack.cpu_seconds()
+        load = drive()
+        after = self.stack.cpu_seconds()
+        if not load.count:
+            return load
+        return replace(load, cpu_us={name: 1e6 * (after[name] - before[name]) / load.count for name in after})
+
+    def compare(self, ceiling: Drive, ours: Drive, pairs: int) -> Comparison:
+        """Ceiling, ours, ceiling, ours, …, ceiling: each of ours over the mean of its two neighbours; the median."""
+        return self.compare_all(ceiling, {"": ours}, pairs)[""]
+
+    def compare_all(self, ceiling: Drive, ours: Mapping[str, Drive], rounds: int) -> dict[str, Comparison]:
+        """Likewise, with several between two ceilings. Unless in a hurry, each is driven once before it counts."""
+        if not self.quick:
+            for drive in (ceiling, *ours.values()):
+                drive()
+        ceilings = [ceiling()]
+        loads: dict[str, list[Load]] = {name: [] for name in ours}
+        for _ in range(rounds):
+            for name, drive in ours.items():
+                loads[name].append(drive())
+            ceilings.append(ceiling())
+        return {name: comparison(found, ceilings) for name, found in loads.items()}
+
+    def settle(self) -> None:
+        """Let what the last row left behind come to an end."""
+        time.sleep(0.2 if self.quick else 1)
+
+
+def comparison(ours: Sequence[Load], ceilings: Sequence[Load]) -> Comparison:
+    """The median of ours over what is around it; there is one ceiling more than there are of ours."""
+    around = [(before.rate + after.rate) / 2 for before, after in pairwise(ceilings)]
+    ratios = [load.rate / rate for load, rate in zip(ours, around, strict=True)]
+    middle = median(ratios)
+    nearest = min(range(len(ours)), key=lambda pair: abs(ratios[pair] - middle))
+    raw = {"ratios": ratios, "ours": [load.rate for load in ours], "ceilings": [load.rate for load in ceilings]}
+    return Comparison(ours[nearest], replace(ceilings[nearest], rate=around[nearest]), middle, raw)

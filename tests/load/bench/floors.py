@@ -1,0 +1,82 @@
+"""pgbench scripts of the very statements that a save and a deploy send."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import cast
+from uuid import UUID
+
+from deploy_service import deploying
+from deploy_service.drivers import InstantDriver
+from deploy_service.pins import Resolved
+from deploy_service.planning import Order
+from deploy_service.repository import deployments
+from service_kit.access import Project, Role, Token, User
+from service_kit.auth import Caller, Principal
+from service_kit.db import Connection, open_pool
+from tests.load.bench import recording
+from tests.load.bench.context import Bench
+from tests.load.bench.pgbench import Script
+from tests.load.bench.recording import Recorder, Statement
+from tests.load.bench.seeds import History
+from workflow_service.flow import check_content
+from workflow_service.repository import versions
+
+WORKFLOW, DEPLOY = "flowpin_workflow", "flowpin_deploy"
+PERSON = UUID("01900000-0000-7000-8000-000000000001")
+LIMIT = 16 << 20
+
+
+def save_script(bench: Bench, history: History) -> Script:
+    """A save of the bench's content on this workflow."""
+    caller = _caller(bench)
+    content = check_content(bench.content.flow, bench.content.flow_ui, LIMIT)
+    workflow_id = UUID(history.workflow_id)
+
+    async def save(db: Connection) -> None:
+        await versions.insert_version(
+            db, caller, workflow_id, content, "SaveWorkflow", description="", released_by_save=True
+        )
+
+    sent = asyncio.run(_recorded(bench, WORKFLOW, "workflow", save))
+    return recording.script(sent, {PERSON, workflow_id, UUID(bench.stack.project_id)})
+
+
+def deploy_script(bench: Bench, app_id: str) -> Script:
+    """A deploy of what is live on this app, again: the whole transaction."""
+    caller, project_id, app = _caller(bench), UUID(bench.stack.project_id), UUID(app_id)
+    known = {PERSON, project_id, app}
+
+    async def deploy(db: Connection) -> None:
+        live = await deployments.find_live(cast("Recorder", db).db, project_id, app, "production")
+        if live is None:
+            raise LookupError("the app has nothing live")
+        known.update((live.pin.workflow_id, live.pin.version_id, live.runtime_id))
+        order = Order("production", Resolved(live.pin, bench.content.flow, ()))
+        async with db.transaction():
+            made = await deploying.deploy(db, InstantDriver(), caller, project_id, app, order)
+            await deploying.note(db, caller, "DeployApp", made)
+
+    sent = asyncio.run(_recorded(bench, DEPLOY, "deploy", deploy))
+    return recording.script(sent, known)
+
+
+async def _recorded(
+    bench: Bench, role: str, schema: str, work: Callable[[Connection], Awaitable[None]]
+) -> list[Statement]:
+    """What the work sends, done once and for good."""
+    async with open_pool(bench.stack.role_url(role), schema, 1) as pool, pool.acquire() as db:
+        recorder = Recorder(db)
+        await work(cast("Connection", recorder))
+    return recorder.sent
+
+
+def _caller(bench: Bench) -> Caller:
+    project = Project(id=UUID(bench.stack.project_id), name="bench", org_id=PERSON)
+    principal = Principal(
+        user=User(id=PERSON, name="bench"),
+        token=Token(id="bench", user=PERSON, sha256="0" * 64, roles={}),
+        roles={project.id: Role.ADMIN},
+        projects={project.id: project},
+        orgs=frozenset(),
+    )
+    return Caller(principal, Role.EDITOR, "bench", None, None)

@@ -1,0 +1,1 @@
+"""The findings as a person, a program and a README read them."""

@@ -1,0 +1,29 @@
+"""The table for the README, with how it was made."""
+
+from collections.abc import Sequence
+
+from tests.load.bench.report.table import HEADINGS, cells
+from tests.load.bench.result import Row
+
+METHOD = """\
+Everything runs on one machine: `flowpin up` (embedded Postgres, fsync on; both services and the gateway, one process
+each; authentication and a log line a call on), and on the same cores what drives it: `h2load` for gRPC (32 calls under
+way), `wrk` for REST (32 connections, answers checked), `pgbench` with the statements that the service itself sends,
+recorded from it, as the floor. A ceiling is driven before and after each drive of ours, and the ratio is the median
+over the pairs; an answer that is not a success makes a row invalid. `wrk` corrects its percentiles for coordinated
+omission.
+CPU is user and system time of each process over the drive, by call (g gateway, w workflow service, d deploy service,
+p Postgres with its backends). A missed row stays in the table."""
+
+
+def markdown(rows: Sequence[Row], where: str, *, quick: bool) -> str:
+    lines = [f"Measured {where}{', `--quick`' if quick else ''}.", "", METHOD, ""]
+    lines += [_line(HEADINGS), _line(["---"] + ["---:"] * (len(HEADINGS) - 2) + ["---"])]
+    lines += [_line(cells(row)) for row in rows]
+    lines += ["", "What each row is:", ""]
+    lines += [f"- **{row.name}**: {row.problem or row.note}" for row in rows if row.problem or row.note]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,17 @@
+"""One HTTP request that a generator sends again and again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    path: str
+    method: str = "GET"
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Beyond authorization, which every request of a drive has."""
+
+
+def post(path: str, body: bytes) -> Request:
+    return Request(path, "POST", body, {"content-type": "application/json"})

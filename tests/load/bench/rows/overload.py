@@ -1,0 +1,144 @@
+"""More than there is room for, in an open loop: what is accepted, what is refused, and how soon it is over."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
+from tests.load.bench import h2load, metrics
+from tests.load.bench.caller import Caller
+from tests.load.bench.context import WORKFLOW, Bench
+from tests.load.bench.h2load import Answer, Clients
+from tests.load.bench.percentile import median, percentiles
+from tests.load.bench.request import Request, post
+from tests.load.bench.result import Load, Row, Target, Unmeasurable
+from tests.load.bench.seeds import Seeds
+
+SAVES_TIMES, READS_TIMES = 4.0, 1.5
+REFUSALS = (429, 503)
+NORMAL_TIMES = 3.0
+CALM_CALLS = 5
+HANDLED = 90.0
+"""Percent of what is offered that must have been answered: the generator takes a moment to get up to its rate."""
+GRPC_REFUSALS = ("RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
+
+
+def saves(bench: Bench, seeds: Seeds) -> list[Row]:
+    requests = [post(f"{history.path}/save", bench.content.body) for history in seeds.spread]
+    return _flooded(bench, "Overload, saves", requests, SAVES_TIMES)
+
+
+def reads(bench: Bench, seeds: Seeds) -> list[Row]:
+    return _flooded(bench, "Overload, reads", [Request(path) for path in seeds.read.version_paths], READS_TIMES)
+
+
+def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
+    """Counted by what the service says of its RPCs: to HTTP every answer is a 200."""
+    read = workflow_pb2.GetVersionRequest(workflow_id=seeds.read.workflow_id, version=seeds.read.version_ids[0])
+    method = f"{WORKFLOW}/GetVersion"
+    peak = bench.grpc(method, read, bench.seconds(5, 1), clients=Clients(64)).rate
+    port, seconds = bench.stack.metrics_ports["workflow"], bench.seconds(60, 3)
+    before = metrics.handled(port, "GetVersion")
+    load, answers = h2load.drive(
+        [f"http://{bench.stack.workflow_grpc}/{method}"],
+        {**h2load.GRPC_HEADERS, **bench.stack.headers},
+        seconds,
+        bench.scratch,
+        body=h2load.grpc_frame(read.SerializeToString()),
+        clients=Clients(64, streams=100, rps=READS_TIMES * peak / 64),
+    )
+    codes = metrics.handled(port, "GetVersion") - before
+    failed = {code: count for code, count in codes.items() if code not in ("OK", "CANCELLED", *GRPC_REFUSALS)}
+    accepted = codes["OK"] / seconds
+    note = f"open loop at {READS_TIMES:g} times {peak:,.0f}/s for {seconds:.0f} s, by grpc-status: {dict(codes)}"
+    raw = {"codes": dict(codes), "http_errors": load.errors, "peak": peak}
+    if failed:
+        note += "; other failures than refusals count as nothing accepted"
+        accepted = 0.0
+    return [
+        _accepted("Overload, gRPC reads", replace(load, rate=accepted), peak, note, raw),
+        Row(
+            "Overload, gRPC reads: p99",
+            value=percentiles((answer.took_us / 1000 for answer in answers), 99)[0],
+            target=Target.at_most(1000, "ms"),
+            note="of all answers, refusals too: h2load does not tell them apart",
+        ),
+    ]
+
+
+def _flooded(bench: Bench, name: str, requests: Sequence[Request], times: float) -> list[Row]:
+    peak = max(bench.rest(requests, bench.seconds(5, 1)).rate for _ in range(2 if bench.quick else 3))
+    seconds, offered = bench.seconds(60, 6), times * peak
+    first = requests[0]
+    with bench.caller() as caller:
+        usual = median(caller.timed(first) for _ in range(20))
+        urls = [bench.stack.url + one.path for one in requests]
+        headers = {**bench.stack.headers, **first.headers}
+        answers = h2load.open_loop(urls, headers, seconds, bench.scratch, rate=offered, body=first.body)
+        calm_after = _calm_after(caller, first, NORMAL_TIMES * usual)
+    return _judged(name, answers, peak, offered, seconds, calm_after)
+
+
+def _judged(
+    name: str, answers: Sequence[Answer], peak: float, offered: float, seconds: float, calm_after: float
+) -> list[Row]:
+    accepted = [answer.took_us / 1000 for answer in answers if 200 <= answer.status < 300]
+    refused = [answer.took_us / 1000 for answer in answers if answer.status in REFUSALS]
+    broken = len(answers) - len(accepted) - len(refused)
+    # Those too that the generator could not send, as all of its connections waited.
+    rest = max(0.0, offered * seconds - len(accepted))
+    handled = 100 * (1 - max(0.0, rest - len(refused)) / (offered * seconds)) if not broken else 0.0
+    p50, p99 = percentiles(accepted, 50, 99)
+    (refused_p99,) = percentiles(refused, 99)
+    note = (
+        f"open loop, {offered:,.0f}/s offered ({offered / peak:.1f} times what it keeps up) for {seconds:.0f} s: "
+        f"{len(accepted):,} accepted, {len(refused):,} refused, {broken:,} answered in other ways"
+    )
+    raw = {"statuses": dict(Counter(answer.status for answer in answers)), "peak": peak, "offered": offered}
+    found = Load(len(accepted) / seconds, p50, p99, len(answers), broken)
+    return [
+        _accepted(name, found, peak, note, raw),
+        Row(f"{name}: p99", value=p99, target=Target.at_most(1000, "ms"), note="of what was accepted"),
+        Row(
+            f"{name}: answered",
+            value=handled,
+            target=Target.at_least(HANDLED, "%"),
+            note="of what was offered, accepted or refused with 429 or 503; 0 when something was answered otherwise",
+        ),
+        Row(
+            f"{name}: refusals",
+            value=refused_p99 if refused else None,
+            target=Target.at_most(100, "ms"),
+            note="p99 of the 429s and 503s" if refused else "nothing was refused with 429 or 503",
+        ),
+        Row(
+            f"{name}: normal after",
+            value=calm_after,
+            target=Target.at_most(2, "s"),
+            note="until five calls in a row take less than 3 times the usual",
+        ),
+    ]
+
+
+def _accepted(name: str, found: Load, peak: float, note: str, raw: Mapping[str, object]) -> Row:
+    percent = 100 * found.rate / peak
+    return Row(f"{name}: accepted", found, peak, percent, target=Target.at_least(80, "%"), note=note, raw=raw)
+
+
+def _calm_after(caller: Caller, request: Request, limit_ms: float) -> float:
+    """Seconds until calls take the usual time again; where the last of five in a row began to."""
+    began, calm, since = time.monotonic(), 0, 0.0
+    while calm < CALM_CALLS and time.monotonic() - began < 15:
+        sent = time.monotonic()
+        try:
+            took = caller.timed(request)
+        except Unmeasurable:  # refused, still
+            took = limit_ms + 1
+            time.sleep(0.02)
+        if took > limit_ms:
+            calm = 0
+        else:
+            since = since if calm else sent - began
+            calm += 1
+    return since if calm else time.monotonic() - began

@@ -1,0 +1,81 @@
+"""Reads, over gRPC and over REST, next to calls that do nothing."""
+
+from service_kit.pb.flowpin.identity.v1 import identity_pb2
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
+from tests.load.bench.context import IDENTITY, WORKFLOW, Bench, Comparison, Drive
+from tests.load.bench.request import Request
+from tests.load.bench.result import Row, Target
+from tests.load.bench.seeds import Seeds
+from tests.load.bench.stack import second_workflow_service
+from workflow_service.settings import Settings
+
+PING = Request("/v1/ping")
+CACHE_SETTING = "cache_bytes"
+
+
+def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
+    """GetVersion by id, from memory."""
+    note = f"GetVersion by id, {bench.content.size:,} bytes, against an RPC that only authenticates"
+    return [_row("gRPC read", _grpc(bench, seeds), 75, note + _cache_note())]
+
+
+def grpc_uncached(bench: Bench, seeds: Seeds) -> list[Row]:
+    """The same from the database, of a replica whose cache is off."""
+    with second_workflow_service(bench.stack, WORKFLOW_CACHE_BYTES="0") as replica:
+        compared = _grpc(bench.on(replica), seeds)
+    return [_row("gRPC read, cache off", compared, 40, "as above, with WORKFLOW_CACHE_BYTES=0" + _cache_note())]
+
+
+def rest(bench: Bench, seeds: Seeds) -> list[Row]:
+    """A version by id, the latest version and a live app through the gateway; and what the gateway does by itself."""
+    app_id = seeds.app(seeds.read)
+    by_id = [Request(path) for path in seeds.read.version_paths]
+    drives: dict[str, Drive] = {
+        "REST read": lambda: bench.rest(by_id, seconds),
+        "REST latest": lambda: bench.rest(Request(f"{seeds.read.path}/versions/latest"), seconds),
+        "Live app": lambda: bench.rest(Request(f"/v1/apps/{app_id}"), seconds),
+        "constant": lambda: bench.rest(Request("/health/live"), seconds),
+    }
+    seconds = bench.seconds(5, 1)
+    found = bench.compare_all(lambda: bench.rest(PING, seconds), drives, rounds=3 if not bench.quick else 2)
+    read, constant = found["REST read"], found["constant"]
+    return [
+        _row("REST read", read, 65, "GET …/versions/{id} over a hundred ids, against GET /v1/ping"),
+        _row("REST latest", found["REST latest"], 50, "GET …/versions/latest, against GET /v1/ping"),
+        _row("Live app", found["Live app"], 50, "GET /v1/apps/{id}, against GET /v1/ping"),
+        Row(
+            "REST read of constant",
+            load=read.ours,
+            ceiling=constant.ours.rate,
+            value=100 * read.ours.rate / constant.ours.rate,
+            unit="%",
+            note="the REST read against the gateway's own constant answer, GET /health/live",
+            raw=constant.raw,
+        ),
+    ]
+
+
+def _grpc(bench: Bench, seeds: Seeds) -> Comparison:
+    read = workflow_pb2.GetVersionRequest(workflow_id=seeds.read.workflow_id, version=seeds.read.version_ids[0])
+    seconds = bench.seconds(3, 0.5)
+    return bench.compare(
+        lambda: bench.grpc(f"{IDENTITY}/Ping", identity_pb2.PingRequest(), seconds),
+        lambda: bench.grpc(f"{WORKFLOW}/GetVersion", read, seconds),
+        pairs=5 if not bench.quick else 3,
+    )
+
+
+def _row(name: str, compared: Comparison, bound: float, note: str) -> Row:
+    return Row(
+        name,
+        load=compared.ours,
+        ceiling=compared.ceiling.rate,
+        value=compared.percent,
+        target=Target.at_least(bound, "%"),
+        note=note,
+        raw=compared.raw,
+    )
+
+
+def _cache_note() -> str:
+    return "" if CACHE_SETTING in Settings.model_fields else "; the service has no cache yet"

@@ -1,0 +1,53 @@
+"""Saves: over many workflows next to the same body through an empty RPC, on one workflow next to pgbench."""
+
+from tests.load.bench import floors
+from tests.load.bench.context import Bench
+from tests.load.bench.request import post
+from tests.load.bench.result import Row, Target
+from tests.load.bench.seeds import SPREAD, Seeds
+from tests.load.bench.wrk import CONNECTIONS
+
+
+def spread(bench: Bench, seeds: Seeds) -> list[Row]:
+    """REST saves over a hundred workflows."""
+    body, seconds = bench.content.body, bench.seconds(5, 1)
+    saves = [post(f"{history.path}/save", body) for history in seeds.spread]
+    compared = bench.compare(
+        lambda: bench.rest(post("/v1/ping", body), seconds),
+        lambda: bench.rest(saves, seconds),
+        pairs=3 if not bench.quick else 2,
+    )
+    return [
+        Row(
+            "Save, spread",
+            load=compared.ours,
+            ceiling=compared.ceiling.rate,
+            value=compared.percent,
+            target=Target.at_least(50, "%"),
+            note=f"POST …/save of {len(body):,} bytes over {SPREAD} workflows, against POST /v1/ping of the same body",
+            raw=compared.raw,
+        )
+    ]
+
+
+def one_workflow(bench: Bench, seeds: Seeds) -> list[Row]:
+    """REST saves that take turns on one workflow."""
+    body, seconds = bench.content.body, bench.seconds(5, 1)
+    history = seeds.spread[0]
+    script = floors.save_script(bench, seeds.spread[1])
+    compared = bench.compare(
+        lambda: bench.pgbench(script, floors.WORKFLOW, CONNECTIONS, seconds),
+        lambda: bench.rest(post(f"{history.path}/save", body), seconds),
+        pairs=3 if not bench.quick else 2,
+    )
+    return [
+        Row(
+            "Save, one workflow",
+            load=compared.ours,
+            ceiling=compared.ceiling.rate,
+            value=compared.percent,
+            target=Target.at_least(60, "%"),
+            note=f"POST …/save on one workflow, against pgbench with its statement on one row, {CONNECTIONS} callers",
+            raw=compared.raw,
+        )
+    ]

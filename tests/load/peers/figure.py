@@ -1,0 +1,56 @@
+"""Two drives, a pair at a time, as one Row; what could not be measured says so."""
+
+from collections.abc import Sequence
+
+from tests.load.bench.context import Bench, Drive
+from tests.load.bench.result import TIMES, Load, Row, Target, Unmeasurable
+from tests.load.peers.server import Server
+
+CALLERS = 16
+LEAST_ANSWERS = CALLERS
+"""In one drive; what was answered less often has no rate."""
+TWENTY_TIMES = Target.at_least(20, TIMES)
+PROBLEMS = (Unmeasurable, OSError, LookupError, ValueError)
+"""What a peer's server, disk or answers can lead to; one that cannot be measured takes no other row with it."""
+
+
+def seconds(bench: Bench) -> float:
+    return bench.seconds(8, 4)
+
+
+def times(bench: Bench, name: str, server: Server, theirs: Drive, ours: Drive, doing: str) -> Row:
+    """How many times their rate ours is. `doing` says what is compared with what."""
+    bench.say(f"  {name}")
+    try:
+        found = bench.compare(lambda: _enough(server.metered(theirs)), ours, pairs=1 if bench.quick else 3)
+    except PROBLEMS as problem:
+        return unmeasured([name], TWENTY_TIMES, problem)[0]
+    note = f"{doing}; {CALLERS} callers; {both(found.ours, found.ceiling)}"
+    raw = {**found.raw, **of_theirs(found.ceiling)}
+    return Row(name, found.ours, found.ceiling.rate, found.ratio, target=TWENTY_TIMES, note=note, raw=raw)
+
+
+def unmeasured(names: Sequence[str], target: Target, problem: BaseException) -> list[Row]:
+    said = str(problem) if isinstance(problem, Unmeasurable) else repr(problem)
+    return [Row(name, target=target, problem=said) for name in names]
+
+
+def both(ours: Load, theirs: Load) -> str:
+    """What the table's columns do not have. CPU is of servers and Postgres, and hardly moves when others are at work on
+    the machine."""
+    their_times = f"theirs p50 {theirs.p50_ms:.0f} ms, p99 {theirs.p99_ms:.0f} ms"
+    return f"{their_times}; CPU a call, Postgres included: ours {_cpu_ms(ours):.2f} ms, theirs {_cpu_ms(theirs):.2f} ms"
+
+
+def of_theirs(load: Load) -> dict[str, object]:
+    return {"theirs": {"p50_ms": load.p50_ms, "p99_ms": load.p99_ms, "cpu_us": dict(load.cpu_us)}}
+
+
+def _cpu_ms(load: Load) -> float:
+    return sum(load.cpu_us.values()) / 1000
+
+
+def _enough(load: Load) -> Load:
+    if load.count < LEAST_ANSWERS:
+        raise Unmeasurable(f"{load.count} answers in one drive are too few for a rate")
+    return load

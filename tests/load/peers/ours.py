@@ -1,0 +1,50 @@
+"""What of ours is compared: the same requests for every peer, through our gateway, as many callers."""
+
+from functools import cached_property
+
+from tests.load.bench.context import Bench
+from tests.load.bench.request import Request, post
+from tests.load.bench.result import Load
+from tests.load.bench.seeds import Seeds
+from tests.load.peers.figure import CALLERS, seconds
+from tests.load.peers.posting import post_json
+
+APPS = 50
+
+
+class Ours:
+    def __init__(self, bench: Bench) -> None:
+        self._bench, self._seeds = bench, Seeds(bench)
+
+    def save(self) -> Load:
+        """Create a version, over a hundred workflows."""
+        body = self._bench.content.body
+        return self._drive([post(f"{workflow.path}/save", body) for workflow in self._seeds.spread])
+
+    def get_version(self) -> Load:
+        return self._drive([Request(path) for path in self.version_paths])
+
+    def deploy(self) -> Load:
+        """Another version than the live one, over fifty apps."""
+        history = self._seeds.read
+        return self._drive(
+            [
+                post_json(f"/v1/apps/{app}/deploy", workflow_id=history.workflow_id, workflow_version_id=version)
+                for version in history.version_ids[:2]
+                for app in self._apps
+            ]
+        )
+
+    def get_app(self) -> Load:
+        return self._drive([Request(f"/v1/apps/{app}") for app in self._apps])
+
+    @property
+    def version_paths(self) -> list[str]:
+        return self._seeds.read.version_paths
+
+    @cached_property
+    def _apps(self) -> list[str]:
+        return [self._seeds.app(self._seeds.read) for _ in range(APPS)]
+
+    def _drive(self, requests: list[Request]) -> Load:
+        return self._bench.rest(requests, seconds(self._bench), CALLERS)

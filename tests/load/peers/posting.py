@@ -1,0 +1,9 @@
+"""A POST of a few fields as JSON."""
+
+import json
+
+from tests.load.bench.request import Request, post
+
+
+def post_json(path: str, **fields: str) -> Request:
+    return post(path, json.dumps(fields).encode())

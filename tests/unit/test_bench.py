@@ -1,0 +1,175 @@
+"""What the bench reads from its generators, and what it writes for people and programs."""
+
+import json
+import math
+import xml.etree.ElementTree as ElementTree
+from uuid import UUID
+
+import pytest
+
+from tests.load.bench import h2load, metrics, pgbench, recording, wrk
+from tests.load.bench.context import comparison
+from tests.load.bench.percentile import median, percentiles
+from tests.load.bench.recording import Statement
+from tests.load.bench.report.files import as_json
+from tests.load.bench.report.markdown import markdown
+from tests.load.bench.report.picture import svg
+from tests.load.bench.request import post
+from tests.load.bench.result import TIMES, Load, Row, Target, Unmeasurable, shown
+
+H2LOAD = """\
+finished in 501.68ms, 46.00 req/s, 18.75KB/s
+requests: 23 total, 25 started, 23 done, 22 succeeded, 1 failed, 0 errored, 0 timeout
+status codes: 22 2xx, 0 3xx, 0 4xx, 1 5xx
+"""
+H2LOAD_LOG = ["1795306172845582\t200\t3499", "1795306172845576\t200\t6829\tmore", "1795306172849115\t503\t44045"]
+WRK = """\
+Running 1s test @ http://127.0.0.1:8080
+  1 threads and 32 connections
+Requests/sec:   1508.12
+
+{"requests": 1520, "seconds": 1.007913, "p50_us": 20120, "p99_us": 44010, "refused": 20, "broken": 1, "bytes": 99}
+"""
+PGBENCH = """\
+transaction type: /tmp/script.sql
+number of transactions actually processed: 3000
+number of failed transactions: 0 (0.000%)
+latency average = 0.999 ms
+tps = 1001.500000 (without initial connection time)
+"""
+METRICS = """\
+# TYPE grpc_server_handled_total counter
+grpc_server_handled_total{grpc_code="OK",grpc_method="Ping",grpc_service="flowpin.identity.v1.IdentityService"} 12345.0
+grpc_server_handled_total{grpc_code="OK",grpc_method="GetMe",grpc_service="flowpin.identity.v1.IdentityService"} 2.0
+grpc_server_handled_total{grpc_code="CANCELLED",grpc_method="Ping",grpc_service="flowpin.identity.v1.IdentityService"} 1e+06
+"""  # noqa: E501 - as it is served
+MET = Row("Met", Load(1000, 1, 2, 500, cpu_us={"gateway": 100, "deploy": 0}), 1200, 80, "", Target.at_least(75, "%"))
+MISSED = Row("Missed <&|", value=20, target=Target.at_most(15, "ms"), note="why")
+PROBLEM = Row("Problem", problem="wrk is missing: apt install wrk")
+ROWS = [MET, MISSED, PROBLEM, Row("Without a target", value=17, unit="%")]
+MACHINE = {"date": "2026-11-21", "load_before": 0.1} | dict.fromkeys(
+    ("commit", "cores", "cpu", "memory_gb", "kernel", "python"), "x"
+)
+
+
+def test_a_percentile_is_a_value_that_was_measured():
+    assert percentiles(range(1, 101), 50, 99, 100) == (50, 99, 100)
+    assert percentiles([7.0], 50, 99) == (7.0, 7.0)
+    assert math.isnan(percentiles([], 99)[0])
+    assert (median([3, 1, 2]), median([4, 1, 2, 3])) == (2, 2.5)
+
+
+def test_h2load_rates_are_of_successes_and_its_percentiles_of_its_log():
+    answers = list(h2load.read_log(H2LOAD_LOG))
+
+    load = h2load.parse(H2LOAD, answers)
+
+    assert [answer.status for answer in answers] == [200, 200, 503]
+    assert load.rate == pytest.approx(22 / 0.50168)
+    assert (load.p50_ms, load.p99_ms, load.count, load.errors) == (3.499, 6.829, 23, 1)
+
+
+def test_a_grpc_frame_is_a_flag_a_length_and_the_message():
+    assert h2load.grpc_frame(b"abc") == b"\0\0\0\0\x03abc"
+
+
+def test_wrk_rates_are_of_successes():
+    load = wrk.parse(WRK)
+
+    assert load.rate == pytest.approx(1500 / 1.007913)
+    assert (load.p50_ms, load.p99_ms, load.count, load.errors) == (20.12, 44.01, 1520, 21)
+
+
+def test_a_body_is_any_bytes_to_lua():
+    script = wrk._script([post("/v1/x", b'{"a": "\\n"}\n')], {"authorization": "Bearer t"})
+
+    assert b'body = "{\\"a\\": \\"\\\\n\\"}\\n"' in script
+    assert b'["authorization"] = "Bearer t"' in script
+
+
+def test_pgbench_percentiles_are_of_its_log():
+    load = pgbench.parse(PGBENCH, [900, 1000, 5000])
+
+    assert load == Load(1001.5, 1.0, 5.0, 3000)
+
+
+@pytest.mark.parametrize(
+    "parse", [lambda text: h2load.parse(text, []), wrk.parse, lambda text: pgbench.parse(text, [])]
+)
+def test_a_generator_that_reports_nothing_is_no_measurement(parse):
+    with pytest.raises(Unmeasurable):
+        parse("Segmentation fault")
+
+
+def test_a_failed_transaction_is_no_measurement():
+    with pytest.raises(Unmeasurable):
+        pgbench.parse(PGBENCH.replace("transactions: 0", "transactions: 3"), [])
+
+
+def test_rpcs_are_counted_by_code():
+    assert metrics.parse(METRICS, "Ping") == {"OK": 12345, "CANCELLED": 1_000_000}
+
+
+def test_each_drive_is_compared_with_the_ceilings_around_it():
+    ceilings = [Load(rate, 1, 1, 1) for rate in (100, 200, 100, 300)]
+
+    found = comparison([Load(rate, 1, 1, 1) for rate in (75, 90, 20)], ceilings)
+
+    assert found.raw["ratios"] == [0.5, 0.6, 0.1]
+    assert (found.percent, found.ours.rate, found.ceiling.rate) == (50, 75, 150)
+
+
+def test_recorded_statements_make_their_ids_anew_and_pass_on_what_was_returned():
+    known, shared, once = (UUID(int=number) for number in (1, 2, 3))
+    sent = [
+        Statement("BEGIN", ()),
+        Statement("UPDATE apps SET n = n + 1 WHERE id = $1 RETURNING n", (known,), [{"n": 7}]),
+        Statement("INSERT INTO a VALUES ($1, $2, $3, $4)", (shared, 7, None, b'{"a": 1}')),
+        Statement("INSERT INTO b VALUES ($1, $2, $3)", (once, shared, b"\xff")),
+        Statement("COMMIT", ()),
+    ]
+
+    script = recording.script(sent, {known})
+
+    assert script.sql.splitlines() == [
+        "SELECT uuidv7() AS new_0 \\gset",
+        "BEGIN;",
+        "UPDATE apps SET n = n + 1 WHERE id = :p0 RETURNING n \\gset s1_",
+        "INSERT INTO a VALUES (:new_0, :s1_n, NULL, :p1);",
+        "INSERT INTO b VALUES (uuidv7(), :new_0, :p2);",
+        "COMMIT;",
+    ]
+    assert script.variables == {"p0": str(known), "p1": '{"a": 1}', "p2": "\\xff"}
+
+
+def test_a_row_is_judged_by_its_target():
+    assert [row.verdict for row in ROWS] == ["passed", "missed", "not measured", ""]
+    assert str(Target.at_least(20, TIMES)) == f"≥ 20{TIMES}"
+    assert [shown(value, "ms") for value in (12345.6, 12.34, 1.234, 3.0)] == ["12,346 ms", "12.3 ms", "1.23 ms", "3 ms"]
+
+
+def test_markdown_has_a_line_a_row_and_says_what_was_not_measured():
+    text = markdown(ROWS, "here", quick=True)
+
+    assert "| Met | 1,000 | 1 | 2 | g 100 | 1,200 | 80% | ≥ 75% | passed |" in text.splitlines()
+    assert "| Missed <&\\| |  |  |  |  |  | 20 ms | ≤ 15 ms | missed |" in text.splitlines()
+    assert "- **Problem**: wrk is missing: apt install wrk" in text.splitlines()
+
+
+def test_the_picture_is_well_formed_and_has_a_bar_for_each_row_with_a_target():
+    picture = ElementTree.fromstring(svg(ROWS))
+
+    texts = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert "Met" in texts
+    assert "Missed <&|" in texts
+    assert "Problem" not in texts
+
+
+def test_json_has_the_raw_figures_and_no_nan():
+    rows = [*ROWS, Row("Nothing", Load(0, math.nan, math.nan, 0))]
+
+    document = json.loads(as_json(rows, MACHINE, quick=True, seconds=1.23), parse_constant=pytest.fail)
+
+    assert [row["verdict"] for row in document["rows"]] == ["passed", "missed", "not measured", "", ""]
+    assert document["rows"][0]["load"]["cpu_us"] == {"gateway": 100, "deploy": 0}
+    assert document["rows"][-1]["load"]["p50_ms"] is None
