@@ -6,9 +6,9 @@ from deploy_service.drivers import Driver
 from deploy_service.errors import LiveMoved, PlanOutdated
 from deploy_service.model import Deployment, kind_of
 from deploy_service.planning import Order, Outcome, look_at
-from deploy_service.repository import apps, deployments, history
+from deploy_service.repository import apps, deployments
 from deploy_service.repository.deployments import NewDeployment
-from deploy_service.rollouts import cut_over
+from deploy_service.rollouts import count_live
 from service_kit import audit
 from service_kit.auth import Caller
 from service_kit.db import Connection
@@ -16,11 +16,12 @@ from service_kit.ids import new_id
 
 
 async def deploy(
-    db: Connection, driver: Driver, caller: Caller, project_id: UUID, app_id: UUID, order: Order
+    db: Connection, driver: Driver, caller: Caller, project_id: UUID, app_id: UUID, order: Order, action: str | None
 ) -> Deployment:
     """Write the deployment down and, when there is nothing to wait for, cut over. In the caller's transaction.
 
-    Raises AppNotFound, LiveMoved, PlanOutdated, AppArchived, RuntimeNotFound, RuntimeDeprecated or VersionMarkedBad.
+    `action` is noted in the app's history, unless it is None. Raises AppNotFound, LiveMoved, PlanOutdated, AppArchived,
+    RuntimeNotFound, RuntimeDeprecated or VersionMarkedBad.
     """
     number, archived = await apps.lock_next_number(db, project_id, app_id)
     await _check_unmoved(db, project_id, app_id, order)
@@ -29,12 +30,11 @@ async def deploy(
         raise PlanOutdated
     for blocker in outcome.blockers:
         raise blocker
-    resolved = order.resolved
-    if resolved.flow is not None:
-        await deployments.insert_flow(db, project_id, resolved.pin.version_digest, resolved.flow)
-    new = await _new_deployment(db, caller, project_id, app_id, number, order, outcome)
-    deployment = await deployments.insert_deployment(db, project_id, app_id, new)
-    return await cut_over(db, deployment, owner=None) if driver.immediate else deployment
+    new = _new_deployment(project_id, number, order, outcome)
+    deployment = await deployments.insert_deployment(db, caller, app_id, new, action, live=driver.immediate)
+    if deployment.live_from is not None:
+        count_live(deployment, deployment.live_from)
+    return deployment
 
 
 async def _check_unmoved(db: Connection, project_id: UUID, app_id: UUID, order: Order) -> None:
@@ -46,17 +46,13 @@ async def _check_unmoved(db: Connection, project_id: UUID, app_id: UUID, order: 
         raise LiveMoved(environment)
 
 
-async def _new_deployment(
-    db: Connection, caller: Caller, project_id: UUID, app_id: UUID, number: int, order: Order, outcome: Outcome
-) -> NewDeployment:
+def _new_deployment(project_id: UUID, number: int, order: Order, outcome: Outcome) -> NewDeployment:
     if outcome.runtime is None:
         raise LookupError("an outcome without blockers has a runtime")
     kind = order.kind or kind_of(outcome.pin, outcome.live)
     source = order.source.id if order.source else None
-    if kind == "rollback" and source is None:
-        version_id = outcome.pin.version_id
-        source = await history.find_last_live(db, project_id, app_id, order.environment, version_id)
     return NewDeployment(
+        project_id=project_id,
         id=new_id(),
         number=number,
         environment=order.environment,
@@ -68,9 +64,8 @@ async def _new_deployment(
         runtime_label=outcome.runtime.label,
         config=outcome.config,
         warnings=order.resolved.warnings,
-        created_by=caller.id,
-        created_by_name=caller.name,
-        source_deployment_id=source,
+        source_deployment_id=source or (outcome.last_live if kind == "rollback" else None),
+        flow=order.resolved.flow,
     )
 
 

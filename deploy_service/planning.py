@@ -9,7 +9,7 @@ from deploy_service.config import SERVERLESS
 from deploy_service.errors import AppArchived, RuntimeDeprecated, RuntimeNotFound, VersionMarkedBad
 from deploy_service.model import Deployment, Pin, check_runtime
 from deploy_service.pins import Resolved
-from deploy_service.repository import deployments, marks, runtimes
+from deploy_service.repository import deployments, runtimes
 from service_kit.db import Connection
 from service_kit.errors import ServiceError
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
@@ -51,6 +51,8 @@ class Outcome:
     """What an order comes to, next to what is live."""
 
     live: Deployment | None
+    last_live: UUID | None
+    """The newest deployment that had this version live there."""
     pin: Pin
     runtime: PinnedRuntime | None
     config: bytes
@@ -62,8 +64,8 @@ class Outcome:
 async def look_at(db: Connection, project_id: UUID, app_id: UUID, archived: bool, order: Order) -> Outcome:
     """Under the app's lock the outcome is what a deploy writes down."""
     pin = order.resolved.pin
-    live = await deployments.find_live(db, project_id, app_id, order.environment)
-    mark = await marks.find_mark(db, project_id, app_id, pin.version_id)
+    standing = await deployments.find_standing(db, project_id, app_id, order.environment, pin.version_id)
+    live, mark = standing.live, standing.mark
     blockers: list[ServiceError] = []
     runtime: PinnedRuntime | None = None
     if archived:
@@ -77,7 +79,7 @@ async def look_at(db: Connection, project_id: UUID, app_id: UUID, archived: bool
     kept = live or order.source
     config = order.config or (kept.config if kept else SERVERLESS)
     token = "" if blockers else _token(project_id, app_id, order, live, runtime, config, mark)
-    return Outcome(live, pin, runtime, config, tuple(blockers), token)
+    return Outcome(live, standing.last_live, pin, runtime, config, tuple(blockers), token)
 
 
 async def _runtime(db: Connection, order: Order, live: Deployment | None) -> PinnedRuntime:

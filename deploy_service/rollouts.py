@@ -52,9 +52,13 @@ async def cut_over(db: Connection, deployment: Deployment, owner: UUID | None) -
     done = await rollouts.go_live(db, deployment, owner, moment)
     if done is None:
         raise LeaseLost
-    OUTCOMES.labels("live").inc()
-    CUT_OVER.observe((moment - done.started_at).total_seconds())
+    count_live(done, moment)
     return done
+
+
+def count_live(deployment: Deployment, moment: datetime) -> None:
+    OUTCOMES.labels("live").inc()
+    CUT_OVER.observe((moment - deployment.started_at).total_seconds())
 
 
 class RolloutWorker:

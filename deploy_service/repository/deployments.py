@@ -6,7 +6,10 @@ from uuid import UUID
 
 from deploy_service.errors import DeploymentNotFound
 from deploy_service.model import Deployment, Pin
+from service_kit import audit
+from service_kit.auth import Caller
 from service_kit.db import Connection, Row, only
+from service_kit.ids import new_id
 
 COLUMNS = """
     d.project_id, d.app_id, d.number, d.id, d.environment, d.kind, d.reason,
@@ -17,18 +20,9 @@ COLUMNS = """
     d.source_deployment_id, d.health, d.health_note """
 
 
-async def insert_flow(db: Connection, project_id: UUID, digest: bytes, flow: bytes) -> None:
-    """Keep a pinned flow; the same digest once."""
-    await db.execute(
-        "INSERT INTO flows (project_id, digest, flow) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        project_id,
-        digest,
-        flow,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class NewDeployment:
+    project_id: UUID
     id: UUID
     number: int
     environment: str
@@ -40,29 +34,57 @@ class NewDeployment:
     runtime_label: str
     config: bytes
     warnings: Sequence[str]
-    created_by: UUID
-    created_by_name: str
     source_deployment_id: UUID | None
+    flow: bytes | None
+    """None when it has been kept already."""
 
 
-async def insert_deployment(db: Connection, project_id: UUID, app_id: UUID, new: NewDeployment) -> Deployment:
-    """Write down what is to be rolled out; it is pending."""
+_INSERT = (
+    """
+    WITH pinned AS (
+        INSERT INTO flows (project_id, digest, flow) SELECT $1::uuid, $14::bytea, $24::json WHERE $24 IS NOT NULL
+        ON CONFLICT DO NOTHING
+    ), ended AS (
+        UPDATE deployments SET live_to = greatest(clock_timestamp(), live_from + interval '1 microsecond')
+        WHERE $25::bool AND project_id = $1 AND app_id = $2 AND environment = $5::text
+            AND live_from IS NOT NULL AND live_to IS NULL
+        RETURNING live_to
+    ), cut_over AS (
+        SELECT CASE WHEN $25 THEN coalesce((SELECT live_to FROM ended), clock_timestamp()) END AS moment
+    ), event AS (
+        INSERT INTO audit_events (
+            project_id, subject_id, id, action, target_id, actor_id, actor_name, token_id, request_id, details
+        )
+        SELECT $1, $2::uuid, $26::uuid, $27::text, $4::uuid, $21::uuid, $22::text, $28::text, $29::text, $30::json
+        WHERE $27 IS NOT NULL
+    )
+    INSERT INTO deployments AS d (
+        project_id, app_id, number, id, environment, kind, reason,
+        workflow_id, workflow_name, workflow_description,
+        version_id, version_number, version_description, version_digest, version_created_at,
+        runtime_id, runtime_version, runtime_label, config, warnings, created_by, created_by_name,
+        source_deployment_id, status, started_at, finished_at, live_from
+    )
+    SELECT $1, $2, $3::int, $4, $5::text, $6::text, $7::text, $8::uuid, $9::text, $10::text, $11::uuid, $12::int,
+        $13::text, $14, $15::timestamptz, $16::uuid, $17::text, $18::text, $19::json, $20::text[], $21, $22, $23::uuid,
+        CASE WHEN $25 THEN 'succeeded' ELSE 'pending' END, coalesce(moment, clock_timestamp()), moment, moment
+    FROM cut_over
+    RETURNING """
+    + COLUMNS
+)
+
+
+async def insert_deployment(
+    db: Connection, caller: Caller, app_id: UUID, new: NewDeployment, action: str | None, *, live: bool
+) -> Deployment:
+    """Write a deployment down, keep its flow, and note `action` unless it is None, in one statement.
+
+    With `live` it is live from then on, and what was live there until then. Otherwise it is pending.
+    """
     pin = new.pin
     row = await db.fetchrow(
-        """
-        INSERT INTO deployments AS d (
-            project_id, app_id, number, id, environment, kind, reason,
-            workflow_id, workflow_name, workflow_description,
-            version_id, version_number, version_description, version_digest, version_created_at,
-            runtime_id, runtime_version, runtime_label, config, warnings, created_by, created_by_name,
-            source_deployment_id
-        )
-        VALUES (
-            $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23
-        )
-        RETURNING """
-        + COLUMNS,
-        project_id,
+        _INSERT,
+        new.project_id,
         app_id,
         new.number,
         new.id,
@@ -82,11 +104,57 @@ async def insert_deployment(db: Connection, project_id: UUID, app_id: UUID, new:
         new.runtime_label,
         new.config,
         new.warnings,
-        new.created_by,
-        new.created_by_name,
+        caller.id,
+        caller.name,
         new.source_deployment_id,
+        new.flow,
+        live,
+        new_id(),
+        action,
+        caller.principal.token.id,
+        caller.request_id,
+        audit.details_json({"environment": new.environment, "version": f"v{pin.version_number}"}),
     )
     return deployment_from(only(row))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a deploy of a version to an environment finds there."""
+
+    live: Deployment | None
+    mark: str | None
+    """The version's newest mark in this app: good, bad, or None."""
+    last_live: UUID | None
+    """The newest deployment that had the version live there."""
+
+
+async def find_standing(db: Connection, project_id: UUID, app_id: UUID, environment: str, version_id: UUID) -> Standing:
+    row = only(
+        await db.fetchrow(
+            "SELECT"
+            + COLUMNS
+            + """,
+                (SELECT m.health FROM deployments m
+                 WHERE m.project_id = $1 AND m.app_id = $2 AND m.version_id = $4 AND m.health IS NOT NULL
+                 ORDER BY m.marked_at DESC LIMIT 1
+                ) AS mark,
+                (SELECT l.id FROM deployments l
+                 WHERE l.project_id = $1 AND l.app_id = $2 AND l.environment = $3 AND l.version_id = $4
+                   AND l.live_from IS NOT NULL
+                 ORDER BY l.number DESC LIMIT 1
+                ) AS last_live
+            FROM (SELECT) AS anyway
+            LEFT JOIN deployments d ON d.project_id = $1 AND d.app_id = $2 AND d.environment = $3
+                AND d.live_from IS NOT NULL AND d.live_to IS NULL
+            """,
+            project_id,
+            app_id,
+            environment,
+            version_id,
+        )
+    )
+    return Standing(deployment_from(row) if row["id"] else None, row["mark"], row["last_live"])
 
 
 async def find_live(db: Connection, project_id: UUID, app_id: UUID, environment: str) -> Deployment | None:

@@ -132,21 +132,3 @@ async def find_in(
         deployment_id,
     )
     return deployment_from(row) if row else None
-
-
-async def find_last_live(
-    db: Connection, project_id: UUID, app_id: UUID, environment: str, version_id: UUID
-) -> UUID | None:
-    """The newest deployment that had this version live there."""
-    found: UUID | None = await db.fetchval(
-        """
-        SELECT id FROM deployments
-        WHERE project_id = $1 AND app_id = $2 AND environment = $3 AND version_id = $4 AND live_from IS NOT NULL
-        ORDER BY number DESC LIMIT 1
-        """,
-        project_id,
-        app_id,
-        environment,
-        version_id,
-    )
-    return found

@@ -20,18 +20,3 @@ async def mark(
         health,
         note,
     )
-
-
-async def find_mark(db: Connection, project_id: UUID, app_id: UUID, version_id: UUID) -> str | None:
-    """The version's newest mark in this app: good, bad, or None."""
-    health: str | None = await db.fetchval(
-        """
-        SELECT health FROM deployments
-        WHERE project_id = $1 AND app_id = $2 AND version_id = $3 AND health IS NOT NULL
-        ORDER BY marked_at DESC LIMIT 1
-        """,
-        project_id,
-        app_id,
-        version_id,
-    )
-    return health

@@ -50,7 +50,7 @@ class AppRpcs(Rpcs):
             app_id = new_id()
             async with db.transaction():
                 await apps.insert_app(db, project.id, app_id, request.name, request.description, access_type, caller.id)
-                await deploying.deploy(db, self._driver, caller, project.id, app_id, order)
+                await deploying.deploy(db, self._driver, caller, project.id, app_id, order, None)
                 version = f"v{resolved.pin.version_number}"
                 await audit.record(
                     db, caller, project.id, app_id, "CreateApp", app_id, environment=environment, version=version

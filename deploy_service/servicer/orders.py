@@ -130,8 +130,7 @@ class OrderRpcs(Rpcs):
 
         async def deploy(db: Connection) -> Answer:
             async with db.transaction():
-                deployment = await deploying.deploy(db, self._driver, caller, project.id, app_id, order)
-                await deploying.note(db, caller, action, deployment)
+                deployment = await deploying.deploy(db, self._driver, caller, project.id, app_id, order, action)
             return answer_of(deployment_message(deployment), order)
 
         return await once(*arguments, deploy)
