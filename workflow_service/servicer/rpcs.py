@@ -4,6 +4,8 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
+from cachetools import LRUCache
+
 from service_kit import audit
 from service_kit.auth import Caller
 from service_kit.db import Connection, Pool
@@ -16,6 +18,8 @@ from workflow_service.model import Version, Workflow
 from workflow_service.repository import workflows
 from workflow_service.version_reads import VersionReads
 
+WARNINGS_KEPT = 1000
+"""Of how many flows it is known what validate says."""
 LARGE = 256 << 10
 """What takes more than a few milliseconds to check, in bytes."""
 
@@ -26,6 +30,7 @@ class Rpcs(rpc.WorkflowServiceServicer):
         self._reads = VersionReads(pool, cache_bytes)
         self._max_flow_bytes = max_flow_bytes
         self._turns = Turns()
+        self._warnings: LRUCache[str, list[str]] = LRUCache(WARNINGS_KEPT)
 
     async def _content(self, request: Any) -> Content:
         """The flow and flow_ui of a request, checked. Raises InvalidFlow or FlowTooLarge."""

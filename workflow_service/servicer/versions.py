@@ -138,22 +138,29 @@ class VersionRpcs(Rpcs):
         ref = VersionRef("id", id=given) if given else VersionRef("latest")
         async with self._pool.acquire() as db:
             workflow = await workflows.get_workflow_head(db, [project.id], workflow_id)
-            if workflow.is_draft:
-                raise WorkflowNotReleased(workflow_id)
-            try:
-                version = await versions.get_version(db, [project.id], workflow_id, ref)
-            except VersionNotFound as error:
+        if workflow.is_draft:
+            raise WorkflowNotReleased(workflow_id)
+        try:
+            found = (await self._reads.get((project.id,), workflow_id, ref)).response.data
+        except VersionNotFound as error:
+            async with self._pool.acquire() as db:
                 raise await self._why_not(db, project.id, workflow_id, given, error) from None
-        problems = await asyncio.to_thread(checks.problems, json.loads(version.content.flow))
-        message = version_message(version)
-        message.ClearField("flow_ui")
+        version = pb.Version()
+        version.CopyFrom(found)
+        version.ClearField("flow_ui")
         if request.omit_flow:
-            message.ClearField("flow")
-        return pb.ResolveVersionResponse(
-            workflow=workflow_message(workflow),
-            version=message,
-            warnings=[f"{problem.path} {problem.message}" for problem in problems[:MAX_WARNINGS]],
-        )
+            version.ClearField("flow")
+        warnings = await self._warnings_of(found)
+        return pb.ResolveVersionResponse(workflow=workflow_message(workflow), version=version, warnings=warnings)
+
+    async def _warnings_of(self, version: pb.Version) -> list[str]:
+        """What validate says of a flow. A flow's meaning never changes, so that is found out once."""
+        warnings = self._warnings.get(version.digest)
+        if warnings is None:
+            problems = await asyncio.to_thread(checks.problems, json.loads(version.flow.utf8))
+            warnings = [f"{problem.path} {problem.message}" for problem in problems[:MAX_WARNINGS]]
+            self._warnings[version.digest] = warnings
+        return warnings
 
     @staticmethod
     async def _why_not(
