@@ -3,8 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-
-import grpc
+from typing import Any
 
 from deploy_service import MIGRATIONS, SCHEMA
 from deploy_service.drivers import Driver, InstantDriver, ScriptedDriver
@@ -45,7 +44,7 @@ async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> As
     ):
         workflows = Workflows(channel, settings.workflow_token.get_secret_value())
 
-        def register(server: grpc.aio.Server) -> None:
+        def register(server: Any) -> None:
             servicer = DeployServicer(pool, workflows, driver, settings.apps_domain)
             add_DeployServiceServicer_to_server(servicer, server)
 

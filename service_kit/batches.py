@@ -14,8 +14,10 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 Projects: TypeAlias = Sequence[UUID]
 
-AT_ONCE = 2
-"""Queries under way; what arrives meanwhile waits for the next one. One more than one, so that none waits long."""
+GATHER_SECONDS = 0.001
+"""How long a query waits for company while there is some: another under way, or the one before for several callers."""
+AT_ONCE = 4
+"""Queries under way, so that a slow one does not keep all others waiting."""
 MOST = 200
 """Keys in one query."""
 
@@ -45,32 +47,41 @@ class Batches(Generic[Key, Value]):
         self._read = read
         self._waiting: dict[int, _Waiting[Key, Value]] = {}
         self._under_way: set[asyncio.Task[None]] = set()
-        self._due = False
+        self._due: asyncio.Handle | None = None
+        self._has_company = False
 
     async def get(self, projects: Projects, key: Key) -> Value:
         """Raises what `read` has for the key, or the failure of the database."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Value] = loop.create_future()
+        future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
         # By identity: a principal's projects are one tuple, however many there are.
         waiting = self._waiting.get(id(projects))
-        if waiting is None or len(waiting.keys) >= MOST:
-            if waiting is not None:
-                self._begin(self._waiting.pop(id(projects)))
+        if waiting is None:
             waiting = self._waiting[id(projects)] = _Waiting(projects)
         waiting.keys.append(key)
         waiting.futures.append(future)
-        if not self._due and len(self._under_way) < AT_ONCE:
-            # Once the calls that have arrived by now have come here, too.
-            self._due = True
-            loop.call_soon(self._begin_due)
+        if len(waiting.keys) == MOST:
+            self._begin(id(projects))
+        elif self._due is None and len(self._under_way) < AT_ONCE:
+            self._begin_soon()
         return await future
 
-    def _begin_due(self) -> None:
-        self._due = False
-        while self._waiting and len(self._under_way) < AT_ONCE:
-            self._begin(self._waiting.pop(next(iter(self._waiting))))
+    def _begin_soon(self) -> None:
+        """Once the calls that have arrived by now have come here, too."""
+        loop = asyncio.get_running_loop()
+        if self._under_way or self._has_company:
+            self._due = loop.call_later(GATHER_SECONDS, self._begin_all)
+        else:
+            self._due = loop.call_soon(self._begin_all)
 
-    def _begin(self, waiting: _Waiting[Key, Value]) -> None:
+    def _begin_all(self) -> None:
+        self._due = None
+        self._has_company = len(self._waiting) > 1
+        for projects in list(self._waiting):
+            self._begin(projects)
+
+    def _begin(self, projects: int) -> None:
+        waiting = self._waiting.pop(projects)
+        self._has_company |= len(waiting.keys) > 1
         # In no caller's context: what it logs is about all of them.
         task = asyncio.get_running_loop().create_task(self._query(waiting), context=contextvars.Context())
         self._under_way.add(task)
@@ -78,7 +89,8 @@ class Batches(Generic[Key, Value]):
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        self._begin_due()
+        if self._waiting and self._due is None:
+            self._begin_soon()
 
     async def _query(self, waiting: _Waiting[Key, Value]) -> None:
         try:

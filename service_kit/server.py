@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 import structlog
@@ -20,7 +20,7 @@ from service_kit.channel import ACCEPTING
 from service_kit.database_check import DatabaseCheck
 from service_kit.db import Pool
 from service_kit.directory import Directory
-from service_kit.interceptors import Guard
+from service_kit.guard import Guard, Handlers
 from service_kit.lifecycle import in_background
 from service_kit.settings import ServiceSettings
 
@@ -33,7 +33,8 @@ LEAVE_SECONDS = 0.5
 LIVE = "live"
 """The name under which health says that the process runs, whatever it cannot do."""
 
-Register: TypeAlias = Callable[[grpc.aio.Server], None]
+Register: TypeAlias = Callable[[Any], None]
+"""Adds servicers to what stands for the server (the generated code wants a server)."""
 Check: TypeAlias = Callable[[], Awaitable[str | None]]
 """Says what keeps a part of the service from working; None when nothing does."""
 
@@ -58,7 +59,6 @@ async def running_server(
     Raises RuntimeError when the port is taken.
     """
     server = grpc.aio.server(
-        interceptors=[Guard(directory, roles, Admission(settings.max_calls), spans)],
         options=[
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", settings.max_message_bytes),
@@ -73,10 +73,12 @@ async def running_server(
         await health_servicer.set(name, _status(True))
     for name in ("", *checks):
         await health_servicer.set(name, _status(False))  # until its check has passed
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    register(server)
+    register(Guard(directory, roles, Admission(settings.max_calls), spans).before(server))
+    # Health and reflection answer without a token.
+    open_to_all: Any = Handlers(server)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, open_to_all)
     names = [service.full_name for service in services]
-    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], open_to_all)
     port = server.add_insecure_port(settings.listen)
     await server.start()
     log.info("listening", address=f"{settings.listen.rpartition(':')[0]}:{port}")

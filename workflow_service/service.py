@@ -2,8 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-
-import grpc
+from typing import Any
 
 from service_kit import db, metrics
 from service_kit.directory import Directory
@@ -30,7 +29,7 @@ async def running_workflow_service(settings: Settings, schema: str = SCHEMA) -> 
         pruning(pool),
     ):
 
-        def register(server: grpc.aio.Server) -> None:
+        def register(server: Any) -> None:
             add_WorkflowServiceServicer_to_server(
                 WorkflowServicer(pool, settings.max_flow_bytes, settings.cache_bytes), server
             )

@@ -18,7 +18,7 @@ import workflow_service.roles
 from service_kit.access import Role
 from service_kit.admission import Admission
 from service_kit.directory import Directory
-from service_kit.interceptors import Guard
+from service_kit.guard import Guard
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.identity.v1 import identity_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
@@ -206,8 +206,9 @@ async def streaming(people: People) -> AsyncIterator[Callable[..., Any]]:
         "Unlisted": grpc.unary_stream_rpc_method_handler(stream),
     }
     roles = {f"/test.Streams/{name}": Role.VIEWER for name in handlers if name != "Unlisted"}
-    server = grpc.aio.server(interceptors=[Guard(Directory(people.path), roles, Admission(10))])
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Streams", handlers),))
+    server = grpc.aio.server()
+    guarded = Guard(Directory(people.path), roles, Admission(10)).before(server)
+    guarded.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Streams", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

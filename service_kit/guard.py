@@ -1,7 +1,7 @@
 """What stands before every RPC: authentication, the role table, the contract's own checks, errors, one log line."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import grpc
@@ -30,16 +30,12 @@ if TYPE_CHECKING:
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = Any  # grpc's stubs type only the handlers of its synchronous server
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
-
-OPEN_SERVICES = ("/grpc.health.v1.Health/", "/grpc.reflection.")
-"""Health and reflection answer without a token."""
-
+Wrap: TypeAlias = Callable[[str, Handler], Handler]
 
 log = structlog.get_logger()
 
 
-class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
+class Guard:
     """Lets a call through to its handler once its token, role and request have passed; unary and streaming alike."""
 
     def __init__(
@@ -50,16 +46,10 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         self._roles = roles
         self._admission = admission
         self._spans = spans
-        self._guarded: dict[str, Handler] = {}
 
-    async def intercept_service(self, continuation: Continuation, details: grpc.HandlerCallDetails) -> Handler:
-        handler = self._guarded.get(details.method)
-        if handler is None:
-            handler = await continuation(details)
-            if handler is None or details.method.startswith(OPEN_SERVICES):
-                return handler
-            handler = self._guarded[details.method] = self._guard(details.method, handler)
-        return handler
+    def before(self, server: grpc.aio.Server) -> "Handlers":
+        """Where servicers are added whose calls are to be guarded."""
+        return Handlers(server, self._guard)
 
     def _guard(self, method: str, handler: Handler) -> Handler:
         if handler.request_streaming and handler.response_streaming:
@@ -176,3 +166,37 @@ def _record(method: str, code: str, failure: ServiceError | None, started: float
         log.info("rpc", rpc=method, code=code, duration_ms=milliseconds)
     else:
         log.info("rpc", rpc=method, code=code, reason=failure.reason, duration_ms=milliseconds)
+
+
+class Handlers:
+    """A server's handlers, each wrapped, and found by name alone: what generated code adds servicers to.
+
+    grpc.aio also keeps a call pending for each method that is registered singly, and waits for all of them on every
+    call. With the 40 methods here that took as long as all the rest of an empty call; interceptors take 20 µs of 150.
+    """
+
+    def __init__(self, server: grpc.aio.Server, wrap: Wrap = lambda method, handler: handler) -> None:
+        self._server = server
+        self._wrap = wrap
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[Handler]) -> None:
+        self._server.add_generic_rpc_handlers([_Wrapped(handler, self._wrap) for handler in handlers])
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        """The same handlers once more."""
+
+
+class _Wrapped(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in its stubs only
+    def __init__(self, inner: Handler, wrap: Wrap) -> None:
+        self._inner = inner
+        self._wrap = wrap
+        self._known: dict[str, Handler] = {}
+
+    def service(self, details: grpc.HandlerCallDetails) -> Handler | None:
+        handler = self._known.get(details.method)
+        if handler is None:
+            found = self._inner.service(details)
+            if found is None:
+                return None
+            handler = self._known[details.method] = self._wrap(details.method, found)
+        return handler
