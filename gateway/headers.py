@@ -15,7 +15,11 @@ ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 def request_id(headers: Mapping[str, str]) -> str:
     """The caller's, when it is fit for logs, or a new one."""
     given = headers.get("X-Request-Id")
-    return given if given is not None and REQUEST_ID.fullmatch(given) else uuid_utils.uuid7().hex
+    return given if given is not None and REQUEST_ID.fullmatch(given) else new_request_id()
+
+
+def new_request_id() -> str:
+    return uuid_utils.uuid7().hex
 
 
 def authorization(headers: Mapping[str, str]) -> str:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, cast
 import grpc
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
 from aiohttp.typedefs import Middleware
-from aiohttp.web_request import BaseRequest
 
-from gateway import errors, headers, pages
+from gateway import pages
 from gateway.calls import Handler, handler
+from gateway.connection import Connection
+from gateway.door import Door
 from gateway.health import Health
 from gateway.routes import routes_of
 from gateway.settings import Settings
@@ -39,28 +39,6 @@ ALL_CONTRACTS = [contract for contracts in CONTRACTS.values() for contract in co
 log = structlog.get_logger()
 
 
-class Connection(web.RequestHandler):
-    """One caller's connection; what is not HTTP is refused in the envelope as well."""
-
-    __slots__ = ()
-
-    def handle_error(
-        self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
-    ) -> web.StreamResponse:
-        if request.writer.output_size > 0:
-            raise ConnectionError("The answer has begun already.")
-        request_id = headers.request_id(request.headers)
-        if status >= 500:
-            log.error("connection_broke", request_id=request_id, exc_info=exc)
-            response = errors.internal()
-        else:
-            log.info("request", request_id=request_id, status=status, why=type(exc).__name__)
-            response = errors.envelope(status, "bad_request", _why(exc))
-        response.headers["X-Request-Id"] = request_id
-        response.force_close()
-        return response
-
-
 @asynccontextmanager
 async def running_gateway(settings: Settings) -> AsyncIterator[int]:
     """Serve until the block ends; yields the port. Raises OSError (the metrics': RuntimeError) when it is taken."""
@@ -73,11 +51,12 @@ async def running_gateway(settings: Settings) -> AsyncIterator[int]:
             for name, target in (("workflow", settings.workflow_target), ("deploy", settings.deploy_target))
         }
         traffic = Traffic()
-        app = application(settings, channels, traffic, spans)
+        admission = Admission(settings.max_requests, settings.max_bytes_under_way)
+        app = application(settings, channels, traffic, admission, spans)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        listener = await _listen(runner, settings.listen)
+        listener = await _listen(runner, Door(admission), settings.listen)
         memory.prepare()
         log.info("listening", address=f"{settings.listen.rpartition(':')[0]}:{_port(listener)}")
         try:
@@ -89,7 +68,11 @@ async def running_gateway(settings: Settings) -> AsyncIterator[int]:
 
 
 def application(
-    settings: Settings, channels: Mapping[str, grpc.aio.Channel], traffic: Traffic, spans: "Spans | None" = None
+    settings: Settings,
+    channels: Mapping[str, grpc.aio.Channel],
+    traffic: Traffic,
+    admission: Admission,
+    spans: "Spans | None" = None,
 ) -> web.Application:
     middlewares: list[Middleware] = [traffic.follow]
     if spans is not None:
@@ -101,7 +84,6 @@ def application(
     pages.add_to(app.router, ALL_CONTRACTS)
     app.router.add_get("/health/live", health.live)
     app.router.add_get("/health/ready", health.ready)
-    admission = Admission(settings.max_requests, settings.max_bytes_under_way)
     verbs: dict[str, set[str]] = {}
     for name, contracts in CONTRACTS.items():
         for route in routes_of(contracts):
@@ -122,19 +104,15 @@ def _refuser(allowed: set[str]) -> Handler:
     return refuse
 
 
-def _why(error: BaseException | None) -> str:
-    return "The URL or a header is too long." if isinstance(error, LineTooLong) else "This is not HTTP."
-
-
 def _channel(name: str, target: str, interceptors: Sequence[Interceptor]) -> grpc.aio.Channel:
     services = [service for contract in CONTRACTS[name] for service in contract.services_by_name.values()]
     return open_channel(target, *services, interceptors=interceptors)
 
 
-async def _listen(runner: web.AppRunner, address: str) -> asyncio.Server:
+async def _listen(runner: web.AppRunner, door: Door, address: str) -> asyncio.Server:
     host, _, port = address.rpartition(":")
     loop, server = asyncio.get_running_loop(), cast("web.Server", runner.server)
-    return await loop.create_server(lambda: Connection(server, loop=loop), host.strip("[]"), int(port), backlog=1024)
+    return await loop.create_server(lambda: Connection(server, door, loop), host.strip("[]"), int(port), backlog=1024)
 
 
 def _port(listener: asyncio.Server) -> int:

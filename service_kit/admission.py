@@ -13,10 +13,14 @@ class Admission:
         self.calls_under_way = 0
         self.size_under_way = 0
 
+    @property
+    def is_full(self) -> bool:
+        return self.calls_under_way >= self._calls
+
     def enter(self, size: int = 0) -> None:
         """Raises TooManyRequests. Who enters must leave, with the same size."""
         too_large = size and self.size_under_way and self.size_under_way + size > self._size
-        if self.calls_under_way >= self._calls or too_large:
+        if self.is_full or too_large:
             raise TooManyRequests
         self.calls_under_way += 1
         self.size_under_way += size

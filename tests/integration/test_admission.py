@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -100,3 +100,68 @@ async def test_a_service_refuses_what_is_too_many(unstarted: Stack):
         assert refused.retry_after == 1
         assert sorted(saved) == [2, 3]
         assert (await call(stack.workflows.GetVersion, get)).data.version == 3
+
+
+class Caller:
+    """One connection, spoken to byte by byte."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    def send(self, text: str) -> None:
+        self._writer.write(text.replace("\n", "\r\n").encode())
+
+    async def answer(self) -> str:
+        """The next answer's head."""
+        head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 5)).decode()
+        (length,) = [line.split(":")[1] for line in head.split("\r\n") if line.lower().startswith("content-length")]
+        await self._reader.readexactly(int(length))
+        return head
+
+
+@asynccontextmanager
+async def full_gateway() -> AsyncIterator[tuple[World, Caller]]:
+    """A gateway with a connection that has been used, and then as much under way as it takes on."""
+    async with running_world(max_requests=1) as world:
+        host, _, port = world.url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        caller = Caller(reader, writer)
+        caller.send(f"GET {VERSION} HTTP/1.1\nHost: x\nAuthorization: Bearer a\n\n")
+        assert "200 OK" in await caller.answer()
+        world.observed.hangs = True
+        taken_on = asyncio.create_task(world.post(SAVE, DOCUMENTS))
+        await eventually(arrived(world, 2), seconds=5)
+        yield world, caller
+        world.observed.go_on.set()
+        assert (await taken_on).status == 200
+        writer.close()
+
+
+async def test_a_refusal_at_the_door_leaves_the_connection_as_it_was():
+    async with full_gateway() as (world, caller):
+        for _ in range(3):
+            caller.send(f"GET {VERSION} HTTP/1.1\nHost: x\nX-Request-Id: mine\n\n")
+            head = await caller.answer()
+            assert " 429 " in head
+            assert "X-Request-Id: mine" in head
+            assert "Server:" not in head  # the door's answer, not aiohttp's
+        world.observed.hangs = False
+        world.observed.go_on.set()
+        await asyncio.sleep(0.1)
+        caller.send(f"GET {VERSION} HTTP/1.1\nHost: x\nAuthorization: Bearer a\n\n")
+
+        assert "200 OK" in await caller.answer()
+
+
+async def test_the_rest_of_a_request_is_not_taken_for_another():
+    async with full_gateway() as (_world, caller):
+        caller.send(f"GET {VERSION} HTTP/1.1\nHost: x\nX-Other: ")
+        await asyncio.sleep(0.1)
+        caller.send(f"GET {VERSION} HTTP/1.1\nAuthorization: Bearer a\n\n")
+        first = await caller.answer()
+        caller.send(f"GET {VERSION} HTTP/1.1\nHost: x\nX-Request-Id: second\n\n")
+        second = await caller.answer()
+
+        assert "429" in first
+        assert "Server:" in first
+        assert "X-Request-Id: second" in second
