@@ -27,13 +27,18 @@ class Door:
         self._admission = admission
         self._answer = _answer()
         self._refused = 0
+        self._let_in = 0
+        """Since the event loop last ran handlers: these are not under way yet."""
 
     def refusal(self, data: bytes) -> bytes | None:
         """The answer to `data` when it is one whole request to refuse. None: to be read as usual.
 
         What is not plainly one request, to its last byte, is left to the parser: where it ends is not for us to guess.
         """
-        if not self._admission.is_full:
+        if self._admission.has_room_for(self._let_in + 1):
+            if not self._let_in:
+                asyncio.get_running_loop().call_soon(self._forget_let_in)
+            self._let_in += 1
             return None
         head, ended, body = data.partition(b"\r\n\r\n")
         usual = USUAL.match(head)
@@ -47,6 +52,9 @@ class Door:
         metrics.count_request(usual[1].decode(), None, 429, 0.0)
         self._note()
         return self._answer.replace(b"{id}", given[1] if given else headers.new_request_id().encode())
+
+    def _forget_let_in(self) -> None:
+        self._let_in = 0
 
     def _note(self) -> None:
         """One line a second: a line for each would cost as much as the rest."""

@@ -13,14 +13,13 @@ class Admission:
         self.calls_under_way = 0
         self.size_under_way = 0
 
-    @property
-    def is_full(self) -> bool:
-        return self.calls_under_way >= self._calls
+    def has_room_for(self, calls: int) -> bool:
+        return self.calls_under_way + calls <= self._calls
 
     def enter(self, size: int = 0) -> None:
         """Raises TooManyRequests. Who enters must leave, with the same size."""
         too_large = size and self.size_under_way and self.size_under_way + size > self._size
-        if self.is_full or too_large:
+        if not self.has_room_for(1) or too_large:
             raise TooManyRequests
         self.calls_under_way += 1
         self.size_under_way += size

@@ -1,5 +1,6 @@
 """What the door refuses from its bytes alone, and what it leaves to the parser."""
 
+import asyncio
 import json
 
 import pytest
@@ -19,8 +20,14 @@ def full_door(monkeypatch: pytest.MonkeyPatch) -> Door:
     return Door(admission)
 
 
-def test_a_door_with_room_behind_it_refuses_nothing():
-    assert Door(Admission(1)).refusal(GET) is None
+async def test_a_door_lets_in_as_many_as_there_is_room_for_and_no_more_at_one_moment():
+    door = Door(Admission(2))
+
+    at_once = [door.refusal(GET) for _ in range(3)]
+    await asyncio.sleep(0)
+
+    assert [refusal is None for refusal in at_once] == [True, True, False]
+    assert door.refusal(GET) is None
 
 
 @pytest.mark.parametrize("request_", [GET, POST], ids=["get", "post"])
