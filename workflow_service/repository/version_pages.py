@@ -1,4 +1,8 @@
-"""Pages of a workflow's versions: ranges of numbers, so that any page costs the same, however long the history is."""
+"""Pages of a workflow's versions: any page costs the same, however long the history and however much of it is hidden.
+
+Hidden are the deleted versions and, unless they are asked for, the archived ones. First the numbers on a page are
+found, then exactly these are read.
+"""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -8,34 +12,6 @@ from service_kit.paging import Page
 from workflow_service.errors import WorkflowNotFound
 from workflow_service.model import Version
 from workflow_service.repository.versions import HEAD, version_from
-
-# Hidden are the deleted versions and, unless $5 is true, the archived ones. A page begins where as many listed versions
-# as $3 have been passed: its number is shifted by the hidden ones among them.
-_HIDDEN = """
-    FROM versions WHERE project_id = $1 AND workflow_id = $2
-        AND (archived_at IS NOT NULL OR deleted_at IS NOT NULL) AND (deleted_at IS NOT NULL OR NOT $5) """
-_LISTED = (
-    "SELECT"
-    + HEAD
-    + """
-    FROM workflows w, passed, versions v
-    WHERE w.project_id = $1 AND w.id = $2 AND v.project_id = $1 AND v.workflow_id = $2
-        AND v.deleted_at IS NULL AND (v.archived_at IS NULL OR $5) """
-)
-_NEWEST_FIRST = (
-    "WITH hidden AS (SELECT $6 - number - (row_number() OVER (ORDER BY number DESC) - 1) AS listed_before"
-    + _HIDDEN
-    + "), passed AS (SELECT count(*) AS n FROM hidden WHERE listed_before <= $3) "
-    + _LISTED
-    + "AND v.number <= $6 - $3 - passed.n ORDER BY v.number DESC LIMIT $4"
-)
-_OLDEST_FIRST = (
-    "WITH hidden AS (SELECT number - 1 - (row_number() OVER (ORDER BY number) - 1) AS listed_before"
-    + _HIDDEN
-    + "), passed AS (SELECT count(*) AS n FROM hidden WHERE listed_before <= $3) "
-    + _LISTED
-    + "AND v.number > $3 + passed.n ORDER BY v.number LIMIT $4"
-)
 
 
 async def list_versions(
@@ -52,13 +28,62 @@ async def list_versions(
     )
     if workflow is None:
         raise WorkflowNotFound(workflow_id)
+    project_id, count = workflow["project_id"], workflow["version_count"]
     hidden = workflow["deleted_count"] + (0 if with_archived else workflow["archived_count"])
-    total = workflow["version_count"] - hidden
+    total = count - hidden
     if page.offset >= total:
         return [], total
-    values = (workflow["project_id"], workflow_id, page.offset, page.size, with_archived)
-    if newest_first:
-        rows = await db.fetch(_NEWEST_FIRST, *values, workflow["version_count"])
-    else:
-        rows = await db.fetch(_OLDEST_FIRST, *values)
-    return [version_from(row) for row in rows], total
+    size = min(page.size, total - page.offset)
+    older = total - page.offset - size if newest_first else page.offset
+    numbers: Sequence[int] = range(older + 1, older + size + 1)
+    if hidden:
+        numbers = await _listed_numbers(db, project_id, workflow_id, count, older, size, with_archived=with_archived)
+    rows = await db.fetch(
+        "SELECT"
+        + HEAD
+        + """
+        FROM workflows w, versions v
+        WHERE w.project_id = $1 AND w.id = $2 AND v.project_id = $1 AND v.workflow_id = $2 AND v.number = ANY($3)
+            AND v.deleted_at IS NULL AND (v.archived_at IS NULL OR $4)
+        """,
+        project_id,
+        workflow_id,
+        numbers,
+        with_archived,
+    )
+    found = sorted(map(version_from, rows), key=lambda version: version.number, reverse=newest_first)
+    return found, total
+
+
+async def _listed_numbers(
+    db: Connection, project_id: UUID, workflow_id: UUID, count: int, older: int, size: int, *, with_archived: bool
+) -> list[int]:
+    """Of `size` versions of the list, which has `older` ones before them; `count` is the latest number.
+
+    Blocks of a thousand numbers are passed by how many each lists, and only those with a part of the page looked into.
+    """
+    rows = await db.fetch(
+        """
+        WITH blocks AS (
+            SELECT b.block, CASE WHEN $6 THEN h.deleted ELSE h.archived | h.deleted END AS hidden
+            FROM generate_series(0, ($3::integer - 1) / 1000) AS b (block)
+            LEFT JOIN hidden_versions h ON h.project_id = $1 AND h.workflow_id = $2 AND h.block = b.block
+        ), counted AS (
+            SELECT block, hidden, 1000 - coalesce(bit_count(hidden), 0) AS listed FROM blocks
+        ), passed AS (
+            SELECT block, hidden, listed, sum(listed) OVER (ORDER BY block)::integer - listed AS before FROM counted
+        ), chosen AS (
+            SELECT block, hidden, before FROM passed WHERE before < $4::integer + $5::integer AND before + listed > $4
+        )
+        SELECT block * 1000 + place AS number FROM chosen, generate_series(1, 1000) AS place
+        WHERE hidden IS NULL OR get_bit(hidden, place - 1) = 0
+        ORDER BY number LIMIT $5 OFFSET $4 - (SELECT min(before) FROM chosen)
+        """,
+        project_id,
+        workflow_id,
+        count,
+        older,
+        size,
+        with_archived,
+    )
+    return [row["number"] for row in rows]

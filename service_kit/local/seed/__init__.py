@@ -166,6 +166,8 @@ class Seeding:
 
     async def _write(self, db: Connection, histories: Sequence[WorkflowHistory]) -> None:
         await repository.append(db, "workflow", "workflows", [history.row for history in histories])
+        hidden = [row for history in histories for row in history.hidden_rows]
+        await repository.append(db, "workflow", "hidden_versions", hidden)
         rows = (row for history in histories for row in history.rows())
         while chunk := list(islice(rows, CHUNK)):
             await self._append_with_events(db, "workflow", "versions", chunk)

@@ -2,11 +2,14 @@
 
 import hashlib
 import random
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+from asyncpg import BitString
 
 from service_kit.local.seed.graphs import Graph
 from service_kit.local.seed.texts import TOPICS
@@ -18,6 +21,8 @@ LONGEST = timedelta(days=180)
 USUAL_STEP = timedelta(minutes=10)
 SIZES = (7_000, 2_000, 4_000, 12_000, 30_000)
 """Of workflows when no size is asked for, in turn."""
+BLOCK = 1_000
+"""Numbers whose marks, of which is archived, are one row."""
 TOKEN = "seed"  # noqa: S105 - what the audit calls the token
 SERVERLESS = b'{"deployment_type": "serverless", "config": {}}'
 
@@ -69,7 +74,11 @@ class WorkflowHistory:
 
     @property
     def archived_count(self) -> int:
-        return (self.count - 1) // self._archived_every if self._archived_every else 0
+        return len(self._archived_numbers)
+
+    @property
+    def _archived_numbers(self) -> range:
+        return range(self._archived_every, self.count, self._archived_every) if self._archived_every else range(0)
 
     @property
     def row(self) -> Record:
@@ -80,6 +89,17 @@ class WorkflowHistory:
             self.author.project_id, self.id, self.name, self.description, self.count, self.archived_count, True,
             revision, self._began, by, latest_at, by,
         )  # fmt: skip
+
+    @property
+    def hidden_rows(self) -> list[Record]:
+        """For the table hidden_versions."""
+        blocks: dict[int, int] = defaultdict(int)
+        for number in self._archived_numbers:
+            block, place = divmod(number - 1, BLOCK)
+            blocks[block] |= 1 << BLOCK - 1 - place  # the first bit is the highest
+        return [
+            (self.author.project_id, self.id, block, BitString.from_int(bits, BLOCK)) for block, bits in blocks.items()
+        ]
 
     def rows(self) -> Iterator[tuple[Record, list[Record]]]:
         """Each version for the table versions, with its events for the table audit_events; oldest first."""
@@ -100,7 +120,7 @@ class WorkflowHistory:
         if number == 1:
             details = b'{"name": "%s"}' % self.name.encode()
             events.insert(0, event(self.author, self.id, "CreateWorkflow", self.id, details, self._began))
-        is_archived = bool(self._archived_every) and number % self._archived_every == 0 and number < self.count
+        is_archived = number in self._archived_numbers
         archived_at = moment + self._step / 2 if is_archived else None
         if archived_at:
             events.append(event(self.author, self.id, "ArchiveVersion", id_, label, archived_at))

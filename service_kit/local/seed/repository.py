@@ -22,6 +22,7 @@ COLUMNS: Mapping[tuple[str, str], Sequence[str]] = {
         "project_id", "workflow_id", "number", "id", "description", "digest", "canvas_digest", "flow", "flow_ui",
         "created_at", "created_by", "created_by_name", "archived_at", "archived_by", "revision",
     ),
+    ("workflow", "hidden_versions"): ("project_id", "workflow_id", "block", "archived"),
     ("workflow", "audit_events"): _EVENT,
     ("deploy", "apps"): (
         "project_id", "id", "name", "description", "access_type", "deployment_count", "created_at", "created_by",
