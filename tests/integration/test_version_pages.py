@@ -185,6 +185,22 @@ async def test_a_long_run_of_hidden_versions_is_not_read(
     assert max(read) < USUAL
 
 
+async def test_plans_made_while_there_was_nothing_read_no_more(stack: Stack):
+    url, schema = stack.urls["flowpin_workflow"], stack.schemas["workflow"]
+    workflow, _ = await stack.workflow(saves=2)
+    await stack.ok("POST", f"/v1/workflows/{workflow['id']}/versions/1/archive")
+    async with open_pool(url, schema, 1) as pool, pool.acquire() as serving:
+        of = History(stack, UUID(workflow["id"]), serving)
+        await of.page(0, 25)
+        async with stack.database("admin", "workflow") as admin:
+            await admin.execute("DELETE FROM versions WHERE number = 2")
+            await admin.execute(GROW, of.workflow_id, 20_000)
+
+        read = [await of.read(number) for number in (0, 1, 400, 799)]
+
+    assert max(read) < USUAL
+
+
 async def test_the_migration_counts_what_is_hidden_already_and_what_older_replicas_hide_then(
     shared_stack: Stack, tmp_path: Path
 ):

@@ -7,7 +7,7 @@ from uuid import UUID
 from service_kit.db import Connection
 from service_kit.paging import Page
 from workflow_service.model import Workflow
-from workflow_service.repository.workflows import FROM, HEAD, workflow_from
+from workflow_service.repository.workflows import HEAD, LATEST, workflow_from
 
 SORTS = {"name": "w.name", "created_at": "w.created_at", "updated_at": "w.updated_at"}
 
@@ -43,7 +43,17 @@ async def list_workflows(db: Connection, where: WorkflowFilter, page: Page) -> t
         where.updated_to,
     )
     rows = await db.fetch(
-        "SELECT" + HEAD + FROM + _MATCHES + "ORDER BY " + page.order_by + " LIMIT $8 OFFSET $9",
+        # Only those on the page are looked up in versions.
+        "WITH w AS MATERIALIZED (SELECT * FROM workflows w"
+        + _MATCHES
+        + "ORDER BY "
+        + page.order_by
+        + " LIMIT $8 OFFSET $9) SELECT"
+        + HEAD
+        + "FROM w"
+        + LATEST
+        + "ORDER BY "
+        + page.order_by.replace("id DESC", "w.id DESC"),
         *values,
         page.size,
         page.offset,

@@ -42,9 +42,9 @@ HEAD = """
     w.created_at, w.created_by, w.updated_at, w.updated_by,
     v.id AS latest_id, v.description AS latest_description,
     v.created_at AS latest_created_at, v.created_by AS latest_created_by """
-FROM = """
-    FROM workflows w
+LATEST = """
     LEFT JOIN versions v ON v.project_id = w.project_id AND v.workflow_id = w.id AND v.number = w.version_count """
+FROM = " FROM workflows w" + LATEST
 
 
 async def get_workflow(db: Connection, projects: Sequence[UUID], workflow_id: UUID) -> Workflow:
