@@ -13,7 +13,10 @@ from tests.e2e.up_process import ROOT, Up
 LOCUST = os.environ.get("LOCUST") or shutil.which("locust")
 SCENARIO = ROOT / "tests" / "load" / "locustfile.py"
 
-pytestmark = pytest.mark.skipif(LOCUST is None, reason="no locust here: pip install locust, in a venv of its own")
+pytestmark = [
+    pytest.mark.load,
+    pytest.mark.skipif(LOCUST is None, reason="no locust here: pip install locust, in a venv of its own"),
+]
 
 
 def locust(env: dict[str, str], folder: Path, *words: str) -> tuple[int, list[dict[str, str]], list[dict[str, str]]]:

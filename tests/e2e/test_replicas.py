@@ -14,6 +14,7 @@ import pytest
 from tests.e2e.replicas import Load, Replicas, running_replicas
 from tests.stack import People, migrate
 
+pytestmark = pytest.mark.load
 WARM_UP, AFTER_KILL, RECONNECT, AFTER_RESTART, AFTER_DRAIN = 1.5, 2.0, 1.5, 1.5, 1.5
 """Seconds of each phase."""
 

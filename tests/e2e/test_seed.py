@@ -14,6 +14,8 @@ import pytest
 
 from tests.e2e.up_process import ROOT, Up, call, eventually, flowpin, workflow_names
 
+pytestmark = pytest.mark.load
+
 VERSIONS = 25
 ARCHIVED = [4, 8, 12, 16, 20, 24]
 
