@@ -1,13 +1,15 @@
 """`python -m deploy_service serve|migrate`."""
 
 from deploy_service import MIGRATIONS, SCHEMA
-from deploy_service.service import running_deploy_service
 from deploy_service.settings import Settings
 from service_kit import command
 from service_kit.lifecycle import until_stopped
 
 
 async def serve(settings: Settings) -> None:
+    # Here, as `migrate` has no use for all that it imports, and `flowpin up` waits for both.
+    from deploy_service.service import running_deploy_service
+
     async with running_deploy_service(settings):
         await until_stopped()
 

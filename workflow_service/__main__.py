@@ -3,11 +3,13 @@
 from service_kit import command
 from service_kit.lifecycle import until_stopped
 from workflow_service import MIGRATIONS, SCHEMA
-from workflow_service.service import running_workflow_service
 from workflow_service.settings import Settings
 
 
 async def serve(settings: Settings) -> None:
+    # Here, as `migrate` has no use for all that it imports, and `flowpin up` waits for both.
+    from workflow_service.service import running_workflow_service
+
     async with running_workflow_service(settings):
         await until_stopped()
 
