@@ -1,7 +1,7 @@
 """Refuses requests while too many are under way, as cheaply as can be: from their bytes, before anything is parsed.
 
-A request that is refused by the usual way costs a fifth of one that is answered, so that at four times what can be
-done most of the work would be refusals. Here it costs a twentieth.
+A request that is refused by the usual way costs a quarter of one that is answered, so that at four times what can be
+done most of the work would be refusals. Here it costs a tenth.
 """
 
 import asyncio

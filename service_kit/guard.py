@@ -171,8 +171,8 @@ def _record(method: str, code: str, failure: ServiceError | None, started: float
 class Handlers:
     """A server's handlers, each wrapped, and found by name alone: what generated code adds servicers to.
 
-    grpc.aio also keeps a call pending for each method that is registered singly, and waits for all of them on every
-    call. With the 40 methods here that took as long as all the rest of an empty call; interceptors take 20 µs of 150.
+    grpc.aio (1.85) also keeps a call pending for each method that is registered singly, and waits for all of them on
+    every call: with the 40 methods here some 20 µs of an empty call's 250, and an interceptor takes as much again.
     """
 
     def __init__(self, server: grpc.aio.Server, wrap: Wrap = lambda method, handler: handler) -> None:

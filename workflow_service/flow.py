@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from workflow_service.canonical import read_plain
+from workflow_service.canonical import read_in_pieces, read_plain
 from workflow_service.errors import FlowTooLarge, InvalidFlow
 
 MAX_DEPTH = 200
+LARGE = 256 << 10
+"""What takes more than a few milliseconds to check, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,8 @@ class Content:
 def check_content(flow: bytes, flow_ui: bytes, limit: int) -> Content:
     """The light check of create, save and release. Raises FlowTooLarge, or InvalidFlow naming each problem."""
     problems: dict[str, str] = {}
-    value, canonical = _read("flow", flow, limit, problems)
-    _read("flow_ui", flow_ui, limit, problems)
+    value, canonical = _read("flow", flow, limit, problems, _outline)
+    _read("flow_ui", flow_ui, limit, problems, _outline)
     if value is not None:
         problems.update(_light_problems(value))
     if problems:
@@ -48,11 +50,19 @@ def parse_flow(flow: bytes, limit: int) -> dict[str, Any]:
     return value
 
 
-def _read(field: str, utf8: bytes, limit: int, problems: dict[str, str]) -> tuple[dict[str, Any] | None, bytes]:
-    """The parsed object and its canonical bytes, which `digest` hashes; or None, and what is wrong in `problems`."""
+def _read(
+    field: str, utf8: bytes, limit: int, problems: dict[str, str], outline: Callable[[Any], Any] | None = None
+) -> tuple[dict[str, Any] | None, bytes]:
+    """The parsed object and its canonical bytes, which `digest` hashes; or None, and what is wrong in `problems`.
+
+    Of a large one, and with an `outline`, only what that makes of its pieces.
+    """
     if len(utf8) > limit:
         raise FlowTooLarge(field, limit)
-    plain = read_plain(utf8, exactly=field == "flow")
+    if outline is not None and len(utf8) >= LARGE:
+        plain = read_in_pieces(utf8, outline, exactly=field == "flow")
+    else:
+        plain = read_plain(utf8, exactly=field == "flow")
     if plain is not None and isinstance(plain[0], dict) and not _is_deep(utf8, plain[0]):
         return plain
     try:
@@ -160,6 +170,13 @@ def _walk(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 def _shown(key: str) -> str:
     # Half a surrogate pair fits into no message.
     return key.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _outline(value: Any) -> Any:
+    """What the light check looks at."""
+    if _depth([value]) > MAX_DEPTH - 2:
+        raise ValueError("is, or may be, nested too deep")
+    return {key: value[key] for key in ("id", "type") if key in value} if type(value) is dict else value
 
 
 def _is_deep(utf8: bytes, value: Any) -> bool:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from workflow_service.canonical import read_plain
+from workflow_service.canonical import read_in_pieces, read_plain
 from workflow_service.errors import FlowTooLarge, InvalidFlow
-from workflow_service.flow import MAX_DEPTH, check_content, parse_flow
+from workflow_service.flow import LARGE, MAX_DEPTH, check_content, parse_flow
 
 LIMIT = 1 << 20
 NODES = b'"nodes":[{"id":"a","type":"x.Y"}]'
@@ -193,6 +193,50 @@ def test_the_fast_codec_writes_what_cpythons_does_or_leaves_it_to_that():
         assert plain is None or plain == (document, canonical)
         agreed += plain is not None
     assert agreed > 1500
+
+
+def test_a_document_in_pieces_has_the_same_canonical_bytes():
+    random = Random(20261122)
+    agreed = 0
+
+    for _ in range(1000):
+        document = {key: some_document(random, depth=1) for key in random.choices(TEXTS, k=3)}
+        document["nodes"] = [some_document(random, depth=2) for _ in range(random.randrange(4))]
+        sent = json.dumps(document, ensure_ascii=random.random() < 0.5, indent=random.choice([None, 1])).encode()
+        plain = read_in_pieces(sent, lambda value: value, exactly=True)
+
+        canonical = json.dumps(json.loads(sent), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        assert plain is None or plain == (document, canonical)
+        agreed += plain is not None
+    assert agreed > 400
+
+
+@pytest.mark.parametrize(
+    ("member", "path"),
+    [
+        (b'"nodes":[{"id":"a","type":"x.Y"},{"id":"a","type":"x.Y"}]', "flow.nodes[1].id"),
+        (b'"nodes":[{"id":"a","type":"xY"}]', "flow.nodes[0].type"),
+        (b'"nodes":[7]', "flow.nodes[0]"),
+        (b'"nodes":{}', "flow.nodes"),
+        (NODES + b',"a":1,"a":2', "flow.a"),
+        (NODES + b',"a":{"b":1,"b":2}', "flow.a.b"),
+        (NODES + b',"a":[{"b":1,"b":2}]', "flow.a[0].b"),
+        (NODES + b',"a":[1e999]', "flow.a[0]"),
+        (NODES + b',"a":' + b"[" * 200 + b"]" * 200, "flow"),
+    ],
+)
+def test_a_large_flow_is_checked_like_any_other(member, path):
+    padding = b',"padding":"' + b"x" * LARGE + b'"'
+
+    assert list(problems_of(b"{" + member + padding + b"}")) == [path]
+
+
+def test_a_large_flow_may_be_as_deep_as_any_other():
+    deep = b',"a":' + b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1)
+    flow = b"{" + NODES + deep + b',"padding":"' + b"x" * LARGE + b'"}'
+
+    expected = json.dumps(json.loads(flow), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert check_content(flow, b"{}", LIMIT).digest == hashlib.sha256(expected.encode()).digest()
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,13 @@ from service_kit.idempotency import Context, ProjectOf
 from service_kit.ids import new_id
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2_grpc as rpc
 from service_kit.turns import Turns
-from workflow_service.flow import Content, check_content
+from workflow_service.flow import LARGE, Content, check_content
 from workflow_service.model import Version, Workflow
 from workflow_service.repository import workflows
 from workflow_service.version_reads import VersionReads
 
 WARNINGS_KEPT = 1000
 """Of how many flows it is known what validate says."""
-LARGE = 256 << 10
-"""What takes more than a few milliseconds to check, in bytes."""
 
 
 class Rpcs(rpc.WorkflowServiceServicer):

@@ -53,8 +53,7 @@ def deploy_script(bench: Bench, app_id: str) -> Script:
         known.update((live.pin.workflow_id, live.pin.version_id, live.runtime_id))
         order = Order("production", Resolved(live.pin, bench.content.flow, ()))
         async with db.transaction():
-            made = await deploying.deploy(db, InstantDriver(), caller, project_id, app, order)
-            await deploying.note(db, caller, "DeployApp", made)
+            await deploying.deploy(db, InstantDriver(), caller, project_id, app, order, "DeployApp")
 
     sent = asyncio.run(_recorded(bench, DEPLOY, "deploy", deploy))
     return recording.script(sent, known)
