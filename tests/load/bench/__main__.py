@@ -26,7 +26,9 @@ def bench(
     quick: Annotated[
         bool, typer.Option("--quick", help="Under two minutes: shorter and fewer drives, no million versions.")
     ] = False,
-    rows: Annotated[str, typer.Option(metavar="NAME,…", help=f"Only these, for development: {NAMES}.")] = "",
+    rows: Annotated[
+        str, typer.Option(metavar="NAME,…", help=f"Only these; they take the place of the same ones in DIR: {NAMES}.")
+    ] = "",
     peers: Annotated[
         bool, typer.Option("--peers", help="Also what one would pick instead: MLflow, Prefect; and Envoy.")
     ] = False,

@@ -82,7 +82,9 @@ def run(plan: Plan, console: Console) -> Found:
                     _measure(again, name, partial(measure, again, seeds))
         say("Stopped")
     found = Found(rows, time.monotonic() - began, plan.out)
-    files.write(plan.out, rows, where, quick=plan.quick, seconds=found.seconds)
+    files.write(
+        plan.out, files.among_earlier(plan.out, rows, plan.names), where, quick=plan.quick, seconds=found.seconds
+    )
     return found
 
 

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import isnan
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from tests.load.bench.machine import Machine, sentence
 from tests.load.bench.report.markdown import markdown
@@ -18,6 +20,23 @@ def write(folder: Path, rows: Sequence[Row], machine: Machine, *, quick: bool, s
     (folder / "bench.json").write_text(as_json(rows, machine, quick=quick, seconds=seconds))
     (folder / "bench.md").write_text(markdown(rows, sentence(machine), quick=quick))
     (folder / "bench.svg").write_text(svg(rows))
+
+
+def among_earlier(folder: Path, rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """A run of some rows only (`names` of groups) takes the place of these among what the folder has already."""
+    earlier = folder / "bench.json"
+    if not names or not earlier.exists():
+        return list(rows)
+    found = json.loads(earlier.read_text())["rows"]
+    for row in found:
+        del row["verdict"]
+    kept = TypeAdapter(list[Row]).validate_python(found)
+    again = {row.name: replace(row, note=f"{row.note}; measured again, by itself".lstrip("; ")) for row in rows}
+    known = {row.name for row in kept}
+    return [
+        *(again.get(row.name, row) for row in kept if not row.problem),
+        *(row for name, row in again.items() if name not in known),
+    ]
 
 
 def as_json(rows: Sequence[Row], machine: Machine, *, quick: bool, seconds: float) -> str:
