@@ -1,5 +1,6 @@
 """Compiles each route into a handler: read the request, call the RPC, write the answer."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 
@@ -17,6 +18,9 @@ from gateway.routes import DOWNLOAD_NAME, Route
 from gateway.traffic import REQUEST_ID
 from service_kit.admission import Admission
 from service_kit.errors import ServiceError
+
+LARGE = 256 << 10
+"""What takes more than a few milliseconds to read, in bytes."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Body = tuple[bytes, dict[str, str]]
@@ -60,7 +64,10 @@ def _reader(route: Route) -> Callable[[web.Request], Awaitable[Message]]:
         read_body = from_body(request_type, route.variables)
 
         async def read(request: web.Request) -> Message:
-            return read_body(request.match_info, await request.read())
+            body = await request.read()
+            if len(body) < LARGE:
+                return read_body(request.match_info, body)
+            return await asyncio.to_thread(read_body, request.match_info, body)  # others are not to wait for it
 
     else:
         read_query = from_query(request_type, route.variables)

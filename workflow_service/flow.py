@@ -29,14 +29,16 @@ class Content:
 def check_content(flow: bytes, flow_ui: bytes, limit: int) -> Content:
     """The light check of create, save and release. Raises FlowTooLarge, or InvalidFlow naming each problem."""
     problems: dict[str, str] = {}
-    value, canonical = _read("flow", flow, limit, problems, _outline)
+    value, digest = _read("flow", flow, limit, problems, _outline)
     _read("flow_ui", flow_ui, limit, problems, _outline)
     if value is not None:
         problems.update(_light_problems(value))
     if problems:
         raise InvalidFlow(problems)
-    digest = hashlib.sha256(canonical).digest()
-    return Content(flow, flow_ui, digest, hashlib.sha256(b"\0".join((flow, flow_ui))).digest())
+    canvas = hashlib.sha256(flow)
+    canvas.update(b"\0")
+    canvas.update(flow_ui)
+    return Content(flow, flow_ui, digest, canvas.digest())
 
 
 def parse_flow(flow: bytes, limit: int) -> dict[str, Any]:
@@ -53,18 +55,20 @@ def parse_flow(flow: bytes, limit: int) -> dict[str, Any]:
 def _read(
     field: str, utf8: bytes, limit: int, problems: dict[str, str], outline: Callable[[Any], Any] | None = None
 ) -> tuple[dict[str, Any] | None, bytes]:
-    """The parsed object and its canonical bytes, which `digest` hashes; or None, and what is wrong in `problems`.
+    """The parsed object and the digest of its canonical bytes; or None, and what is wrong in `problems`.
 
     Of a large one, and with an `outline`, only what that makes of its pieces.
     """
     if len(utf8) > limit:
         raise FlowTooLarge(field, limit)
     if outline is not None and len(utf8) >= LARGE:
-        plain = read_in_pieces(utf8, outline, exactly=field == "flow")
-    else:
-        plain = read_plain(utf8, exactly=field == "flow")
-    if plain is not None and isinstance(plain[0], dict) and not _is_deep(utf8, plain[0]):
-        return plain
+        in_pieces = read_in_pieces(utf8, outline, exactly=field == "flow")
+        if in_pieces is not None:
+            return in_pieces
+    elif (plain := read_plain(utf8, exactly=field == "flow")) is not None:
+        value, encoded = plain
+        if isinstance(value, dict) and not _is_deep(utf8, value):
+            return value, hashlib.sha256(encoded).digest()
     try:
         value = json.loads(utf8.decode("utf-8"), object_pairs_hook=_refuse_repeated, parse_constant=_refuse_constant)
         canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -89,7 +93,7 @@ def _read(
         elif _is_deep(utf8, value):
             problems[field] = f"is nested deeper than {MAX_DEPTH} levels"
         else:
-            return value, encoded
+            return value, hashlib.sha256(encoded).digest()
     return None, b""
 
 

@@ -42,7 +42,7 @@ class NewDeployment:
 _INSERT = (
     """
     WITH pinned AS (
-        INSERT INTO flows (project_id, digest, flow) SELECT $1::uuid, $14::bytea, $24::json WHERE $24 IS NOT NULL
+        INSERT INTO flows (project_id, digest, flow) SELECT $1::uuid, $14::bytea, $24::json WHERE $24::json IS NOT NULL
         ON CONFLICT DO NOTHING
     ), ended AS (
         UPDATE deployments SET live_to = greatest(clock_timestamp(), live_from + interval '1 microsecond')
@@ -50,13 +50,13 @@ _INSERT = (
             AND live_from IS NOT NULL AND live_to IS NULL
         RETURNING live_to
     ), cut_over AS (
-        SELECT CASE WHEN $25 THEN coalesce((SELECT live_to FROM ended), clock_timestamp()) END AS moment
+        SELECT CASE WHEN $25::bool THEN coalesce((SELECT live_to FROM ended), clock_timestamp()) END AS moment
     ), event AS (
         INSERT INTO audit_events (
             project_id, subject_id, id, action, target_id, actor_id, actor_name, token_id, request_id, details
         )
-        SELECT $1, $2::uuid, $26::uuid, $27::text, $4::uuid, $21::uuid, $22::text, $28::text, $29::text, $30::json
-        WHERE $27 IS NOT NULL
+        SELECT $1::uuid, $2::uuid, $26::uuid, $27::text, $4::uuid, $21::uuid, $22::text, $28::text, $29::text, $30::json
+        WHERE $27::text IS NOT NULL
     )
     INSERT INTO deployments AS d (
         project_id, app_id, number, id, environment, kind, reason,
@@ -65,9 +65,11 @@ _INSERT = (
         runtime_id, runtime_version, runtime_label, config, warnings, created_by, created_by_name,
         source_deployment_id, status, started_at, finished_at, live_from
     )
-    SELECT $1, $2, $3::int, $4, $5::text, $6::text, $7::text, $8::uuid, $9::text, $10::text, $11::uuid, $12::int,
-        $13::text, $14, $15::timestamptz, $16::uuid, $17::text, $18::text, $19::json, $20::text[], $21, $22, $23::uuid,
-        CASE WHEN $25 THEN 'succeeded' ELSE 'pending' END, coalesce(moment, clock_timestamp()), moment, moment
+    SELECT $1::uuid, $2::uuid, $3::int, $4::uuid, $5::text, $6::text, $7::text,
+        $8::uuid, $9::text, $10::text,
+        $11::uuid, $12::int, $13::text, $14::bytea, $15::timestamptz,
+        $16::uuid, $17::text, $18::text, $19::json, $20::text[], $21::uuid, $22::text, $23::uuid,
+        CASE WHEN $25::bool THEN 'succeeded' ELSE 'pending' END, coalesce(moment, clock_timestamp()), moment, moment
     FROM cut_over
     RETURNING """
     + COLUMNS

@@ -206,7 +206,7 @@ def test_a_document_in_pieces_has_the_same_canonical_bytes():
         plain = read_in_pieces(sent, lambda value: value, exactly=True)
 
         canonical = json.dumps(json.loads(sent), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-        assert plain is None or plain == (document, canonical)
+        assert plain is None or plain == (document, hashlib.sha256(canonical).digest())
         agreed += plain is not None
     assert agreed > 400
 
