@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -208,7 +209,13 @@ def test_an_unknown_project_is_refused_with_those_there_are(seeded: Seeded):
 def test_cut_short_it_leaves_no_half_of_a_workflow(seeded: Seeded, number: signal.Signals):
     before = workflow_names(seeded.env)
     words = ("seed", "--data", str(seeded.up.data), "--workflows", "1", "--versions", "100000")
-    process = subprocess.Popen([sys.executable, str(ROOT / "flowpin.py"), *words], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "flowpin.py"), *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where these tests run in the background, SIGINT is ignored, and by what they start, too.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     size = database_size(seeded)
     eventually(lambda: database_size(seeded) > size + 10_000_000, 20)
 
