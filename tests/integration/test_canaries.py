@@ -17,6 +17,8 @@ from canary_flows import BAD_CONFIGS, BAD_FLOWS, CANARY, CLASSES, LIMIT, SHAPES,
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from tests.stack import FLOW_UI, Answer, Stack, running_stack
 
+pytestmark = pytest.mark.load
+
 KEPT = ("flow", "flow_ui")
 """Where a caller reads back his own flow."""
 

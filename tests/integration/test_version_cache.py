@@ -16,7 +16,7 @@ from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import WorkflowServiceStub
 from tests.stack import FLOW_UI, Stack, workflow_service_of
 
-ROUNDS = 100
+ROUNDS = 40
 
 
 @dataclass

@@ -19,6 +19,8 @@ from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from tests.stack import Stack
 from workflow_service.repository import version_pages
 
+pytestmark = pytest.mark.load
+
 SEED = 20261122
 PAGES = {"first": 0, "second": 1, "middle": 360, "last but one": 718, "last": 719}
 USUAL = 150
