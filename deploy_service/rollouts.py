@@ -37,7 +37,7 @@ class LeaseLost(Exception):
     """The rollout was canceled, or another replica has taken it over."""
 
 
-async def cut_over(db: Connection, deployment: Deployment, owner: UUID | None) -> Deployment:
+async def cut_over(db: Connection, deployment: Deployment, owner: UUID) -> Deployment:
     """End what is live in the deployment's environment and make it live, at one moment, under the app's lock.
 
     One that comes after a newer one is canceled instead. Raises LeaseLost, and the transaction has to be given up.

@@ -75,14 +75,14 @@ async def end_live(db: Connection, project_id: UUID, app_id: UUID, environment: 
     return moment or await db.fetchval("SELECT clock_timestamp()")
 
 
-async def go_live(db: Connection, deployment: Deployment, owner: UUID | None, moment: datetime) -> Deployment | None:
+async def go_live(db: Connection, deployment: Deployment, owner: UUID, moment: datetime) -> Deployment | None:
     """None when it is finished already, or someone else works on it."""
     row = await db.fetchrow(
         """
         UPDATE deployments d
         SET status = 'succeeded', live_from = $5, finished_at = $5, lease_owner = NULL, lease_until = NULL
         WHERE d.project_id = $1 AND d.app_id = $2 AND d.number = $3
-          AND d.finished_at IS NULL AND d.lease_owner IS NOT DISTINCT FROM $4
+          AND d.finished_at IS NULL AND d.lease_owner = $4
         RETURNING """
         + COLUMNS,
         deployment.project_id,
