@@ -25,6 +25,10 @@ class Content:
     digest: bytes
     canvas_digest: bytes
 
+    @property
+    def is_large(self) -> bool:
+        return len(self.flow) + len(self.flow_ui) >= LARGE
+
 
 def check_content(flow: bytes, flow_ui: bytes, limit: int) -> Content:
     """The light check of create, save and release. Raises FlowTooLarge, or InvalidFlow naming each problem."""

@@ -46,11 +46,11 @@ class VersionReads:
     async def get(self, projects: Projects, workflow_id: UUID, ref: VersionRef) -> Answer:
         """Raises WorkflowNotFound or VersionNotFound."""
         if self._kept.maxsize:
-            state = await self._states.get(projects, (workflow_id, ref))
+            state = await self._states.get((projects, workflow_id, ref))
             answer = self._kept.get(state.id)
             if answer is not None and answer.is_of(state):
                 return answer
-        version = await self._versions.get(projects, (workflow_id, ref))
+        version = await self._versions.get((projects, workflow_id, ref))
         answer = _answer(version)
         if answer.size * LARGEST <= self._kept.maxsize:
             self._kept[version.id] = answer

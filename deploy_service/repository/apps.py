@@ -1,11 +1,13 @@
 """The table apps, and what each app has live."""
 
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 from uuid import UUID
 
 from deploy_service.errors import AppNotFound
 from deploy_service.model import App
 from deploy_service.repository.deployments import COLUMNS, deployment_from
+from service_kit.batches import Projects, by_caller
 from service_kit.db import Connection, Row
 
 APP = """
@@ -37,25 +39,32 @@ async def insert_app(
     )
 
 
-async def find_apps(db: Connection, projects: Sequence[UUID], app_ids: Sequence[UUID]) -> list[App | AppNotFound]:
+Key: TypeAlias = tuple[Projects, UUID]
+"""The projects that the caller sees, and an app's id."""
+_FIND = (
+    "SELECT k.caller, "
+    + APP
+    + COLUMNS
+    + """
+    FROM unnest($2::int[], $3::uuid[]) AS k (caller, app_id)
+    JOIN apps a ON a.project_id = ANY(($1::text[])[k.caller]::uuid[]) AND a.id = k.app_id AND a.deleted_at IS NULL """
+    + LIVE
+)
+
+
+async def find_apps(db: Connection, keys: Sequence[Key]) -> list[App | AppNotFound]:
     """Each of them, in their order, or AppNotFound."""
-    rows = await db.fetch(
-        "SELECT"
-        + APP
-        + COLUMNS
-        + "FROM apps a"
-        + LIVE
-        + "WHERE a.project_id = ANY($1) AND a.id = ANY($2) AND a.deleted_at IS NULL",
-        projects,
-        list(set(app_ids)),
-    )
+    sets, callers = by_caller(projects for projects, _ in keys)
+    asked = [(caller, app_id) for caller, (_, app_id) in zip(callers, keys, strict=True)]
+    rows = await db.fetch(_FIND, sets, *map(list, zip(*set(asked), strict=True)))
+    seen = {(row["caller"], row["found_app_id"]) for row in rows}
     found = {app.id: app for app in apps_from(rows)}
-    return [found.get(app_id) or AppNotFound(app_id) for app_id in app_ids]
+    return [found[key[1]] if key in seen else AppNotFound(key[1]) for key in asked]
 
 
 async def get_app(db: Connection, projects: Sequence[UUID], app_id: UUID) -> App:
     """Raises AppNotFound."""
-    (found,) = await find_apps(db, projects, [app_id])
+    (found,) = await find_apps(db, [(projects, app_id)])
     if isinstance(found, AppNotFound):
         raise found
     return found

@@ -62,7 +62,7 @@ class AppRpcs(Rpcs):
 
     async def GetApp(self, request: pb.GetAppRequest, context: Context) -> pb.GetAppResponse:
         caller = auth.caller()
-        app = await self._apps.get(caller.projects, UUID(request.app_id))
+        app = await self._apps.get((caller.projects, UUID(request.app_id)))
         return pb.GetAppResponse(data=app_message(app, caller.project(app.project_id), self._domain))
 
     async def UpdateApp(self, request: pb.UpdateAppRequest, context: Context) -> pb.UpdateAppResponse:

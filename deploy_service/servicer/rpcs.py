@@ -1,7 +1,5 @@
 """What all of the deploy contract's RPCs stand on."""
 
-from uuid import UUID
-
 from deploy_service.drivers import Driver
 from deploy_service.model import App
 from deploy_service.pins import Workflows
@@ -14,7 +12,7 @@ from service_kit.pb.flowpin.deploy.v1 import deploy_pb2_grpc as rpc
 class Rpcs(rpc.DeployServiceServicer):
     def __init__(self, pool: Pool, workflows: Workflows, driver: Driver, apps_domain: str) -> None:
         self._pool = pool
-        self._apps: Batches[UUID, App] = Batches(pool, apps.find_apps)
+        self._apps: Batches[apps.Key, App] = Batches(pool, apps.find_apps)
         self._workflows = workflows
         self._driver = driver
         self._domain = apps_domain

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TypeAlias, TypeVar
 from uuid import UUID
 
+from service_kit.batches import Projects, by_caller
 from service_kit.db import Connection, Row
 from service_kit.errors import ServiceError
 from workflow_service.errors import VersionNotFound, WorkflowNotFound
@@ -23,16 +24,17 @@ class State:
 
 
 Found = TypeVar("Found")
-Key: TypeAlias = tuple[UUID, VersionRef]
-"""A workflow's id, and which of its versions."""
+Key: TypeAlias = tuple[Projects, UUID, VersionRef]
+"""The projects that the caller sees, a workflow's id, and which of its versions."""
 
 # LATERAL and LIMIT: index lookups for each key, however few rows there were when the statement was planned. The
 # workflow comes first, so that a missing version can be told from a missing workflow.
 _FROM = """
-    FROM unnest($2::uuid[], $3::uuid[], $4::int[]) WITH ORDINALITY AS k (workflow_id, version_id, number, place)
+    FROM unnest($2::int[], $3::uuid[], $4::uuid[], $5::int[])
+        WITH ORDINALITY AS k (caller, workflow_id, version_id, number, place)
     JOIN LATERAL (
         SELECT id, project_id, version_count FROM workflows
-        WHERE project_id = ANY($1) AND id = k.workflow_id AND deleted_at IS NULL LIMIT 1
+        WHERE project_id = ANY(($1::text[])[k.caller]::uuid[]) AND id = k.workflow_id AND deleted_at IS NULL LIMIT 1
     ) w ON true
     LEFT JOIN LATERAL (
         SELECT * FROM versions
@@ -47,25 +49,26 @@ _STATES = "SELECT k.place, v.id, v.revision, v.number = w.version_count AS curre
 _VERSIONS = "SELECT k.place," + HEAD + ", v.flow, v.flow_ui" + _FROM
 
 
-async def find_states(db: Connection, projects: Sequence[UUID], keys: Sequence[Key]) -> list[State | ServiceError]:
+async def find_states(db: Connection, keys: Sequence[Key]) -> list[State | ServiceError]:
     """The state of each, or WorkflowNotFound or VersionNotFound."""
-    rows = await db.fetch(_STATES, projects, *_columns(keys))
+    rows = await db.fetch(_STATES, *_columns(keys))
     return _in_order(keys, rows, lambda row: State(row["id"], row["revision"], row["current"]))
 
 
-async def find_versions(db: Connection, projects: Sequence[UUID], keys: Sequence[Key]) -> list[Version | ServiceError]:
+async def find_versions(db: Connection, keys: Sequence[Key]) -> list[Version | ServiceError]:
     """Each with flow and flow_ui, or WorkflowNotFound or VersionNotFound."""
-    rows = await db.fetch(_VERSIONS, projects, *_columns(keys))
+    rows = await db.fetch(_VERSIONS, *_columns(keys))
     return _in_order(keys, rows, partial(version_from, content=True))
 
 
-def _columns(keys: Sequence[Key]) -> tuple[list[UUID], list[UUID | None], list[int | None]]:
-    return [workflow for workflow, _ in keys], [ref.id for _, ref in keys], [ref.number for _, ref in keys]
+def _columns(keys: Sequence[Key]) -> tuple[list[str], list[int], list[UUID], list[UUID | None], list[int | None]]:
+    projects, workflows, refs = zip(*keys, strict=True)
+    return *by_caller(projects), list(workflows), [ref.id for ref in refs], [ref.number for ref in refs]
 
 
 def _in_order(keys: Sequence[Key], rows: Sequence[Row], read: Callable[[Row], Found]) -> list[Found | ServiceError]:
-    found: list[Found | ServiceError] = [WorkflowNotFound(workflow_id) for workflow_id, _ in keys]
+    found: list[Found | ServiceError] = [WorkflowNotFound(workflow_id) for _, workflow_id, _ in keys]
     for row in rows:
         index = row["place"] - 1
-        found[index] = VersionNotFound(keys[index][1]) if row["id"] is None else read(row)
+        found[index] = VersionNotFound(keys[index][2]) if row["id"] is None else read(row)
     return found

@@ -8,6 +8,7 @@ from cachetools import LRUCache
 
 from service_kit import audit
 from service_kit.auth import Caller
+from service_kit.batches import Batches
 from service_kit.db import Connection, Pool
 from service_kit.idempotency import Context, ProjectOf
 from service_kit.ids import new_id
@@ -15,9 +16,11 @@ from service_kit.pb.flowpin.workflow.v1 import workflow_pb2_grpc as rpc
 from service_kit.turns import Turns
 from workflow_service.flow import LARGE, Content, check_content
 from workflow_service.model import Version, Workflow
-from workflow_service.repository import workflows
+from workflow_service.repository import versions, workflows
 from workflow_service.version_reads import VersionReads
 
+MOST_SAVES = 32
+"""In one statement."""
 WARNINGS_KEPT = 1000
 """Of how many flows it is known what validate says."""
 
@@ -28,6 +31,7 @@ class Rpcs(rpc.WorkflowServiceServicer):
         self._reads = VersionReads(pool, cache_bytes)
         self._max_flow_bytes = max_flow_bytes
         self._turns = Turns()
+        self._saves = Batches(pool, versions.insert_versions, most=MOST_SAVES)
         self._warnings: LRUCache[str, list[str]] = LRUCache(WARNINGS_KEPT)
 
     async def _content(self, request: Any) -> Content:

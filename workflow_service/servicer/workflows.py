@@ -14,8 +14,9 @@ from workflow_service.conflicts import base_of, check_base
 from workflow_service.errors import NoSuchVersion, VersionNotFound, WorkflowNotFound
 from workflow_service.flow import Content
 from workflow_service.messages import version_message, workflow_message
-from workflow_service.model import Version, VersionRef, Workflow, check_texts
+from workflow_service.model import VersionRef, Workflow, check_texts
 from workflow_service.repository import versions, workflow_pages, workflows
+from workflow_service.repository.versions import NewVersion
 from workflow_service.requests import workflow_filter
 from workflow_service.servicer.rpcs import Rpcs, new_draft, owner_of, tag
 
@@ -83,34 +84,30 @@ class WorkflowRpcs(Rpcs):
         content, base = await self._content(request), base_of(request, caller)
         project_of = owner_of(caller, workflow_id)
 
-        async def append(db: Connection) -> Version:
-            return await versions.insert_version(
-                db,
-                caller,
-                workflow_id,
-                content,
-                "SaveWorkflow",
-                description=request.description,
-                name=name,
-                released_by_save=True,
-            )
+        new = NewVersion(caller, workflow_id, content, "SaveWorkflow", request.description, name, released_by_save=True)
+        turn = self._turns.of(workflow_id)
+        if base is None and caller.idempotency_key is None and not content.is_large:
+            async with turn:
+                version = await self._saves.get(new)
+            if version is not None:
+                tag(context, version)
+                return pb.SaveWorkflowResponse(data=version_message(version))
 
         async def save(db: Connection) -> pb.SaveWorkflowResponse:
             try:
                 if base is None:
-                    version = await append(db)
+                    version = await versions.insert_version(db, new)
                 else:
                     async with db.transaction():
                         locked = await workflows.lock_workflow(db, caller.projects, workflow_id)
                         await check_base(db, locked, base, content)
-                        version = await append(db)
+                        version = await versions.insert_version(db, new)
             except WorkflowNotFound:
                 await project_of(db)  # raises RoleTooSmall when it is there to see, but not to save
                 raise
             tag(context, version)
             return pb.SaveWorkflowResponse(data=version_message(version))
 
-        turn = self._turns.of(workflow_id)
         return await once(self._pool, context, caller, project_of, request, pb.SaveWorkflowResponse, save, turn)
 
     async def ReleaseWorkflow(self, request: pb.ReleaseWorkflowRequest, context: Context) -> pb.ReleaseWorkflowResponse:
@@ -128,15 +125,8 @@ class WorkflowRpcs(Rpcs):
                     await check_base(db, workflow, base, content)
                 workflow.check_releasable(content.digest)
                 if workflow.is_draft:
-                    await versions.insert_version(
-                        db,
-                        caller,
-                        workflow_id,
-                        content,
-                        "ReleaseWorkflow",
-                        description=request.description,
-                        name=request.name,
-                    )
+                    new = NewVersion(caller, workflow_id, content, "ReleaseWorkflow", request.description, request.name)
+                    await versions.insert_version(db, new)
                 else:
                     await workflows.accept_release(db, workflow_id, workflow.project_id, request.name, caller.id)
                     await audit.record(
@@ -165,9 +155,8 @@ class WorkflowRpcs(Rpcs):
                 project_id = await project_of(db)
                 copied = content or await self._source(db, source, request)
                 await workflows.insert_workflow(db, project_id, fork_id, request.name, request.description, caller.id)
-                await versions.insert_version(
-                    db, caller, fork_id, copied, "ForkWorkflow", description=request.description
-                )
+                new = NewVersion(caller, fork_id, copied, "ForkWorkflow", request.description)
+                await versions.insert_version(db, new)
                 workflow = await workflows.get_workflow(db, [project_id], fork_id)
             tag(context, workflow)
             return pb.ForkWorkflowResponse(data=workflow_message(workflow))

@@ -20,6 +20,7 @@ from tests.load.bench.recording import Recorder, Statement
 from tests.load.bench.seeds import History
 from workflow_service.flow import check_content
 from workflow_service.repository import versions
+from workflow_service.repository.versions import NewVersion
 
 WORKFLOW, DEPLOY = "flowpin_workflow", "flowpin_deploy"
 PERSON = UUID("01900000-0000-7000-8000-000000000001")
@@ -33,9 +34,8 @@ def save_script(bench: Bench, history: History) -> Script:
     workflow_id = UUID(history.workflow_id)
 
     async def save(db: Connection) -> None:
-        await versions.insert_version(
-            db, caller, workflow_id, content, "SaveWorkflow", description="", released_by_save=True
-        )
+        new = NewVersion(caller, workflow_id, content, "SaveWorkflow", "", released_by_save=True)
+        await versions.insert_versions(db, [new])
 
     sent = asyncio.run(_recorded(bench, WORKFLOW, "workflow", save))
     return recording.script(sent, {PERSON, workflow_id, UUID(bench.stack.project_id)})

@@ -1,0 +1,128 @@
+"""Saves that wait at the same time are one statement, and each of them is as if it had been alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from waiting import eventually
+from workflow_fixtures import body_of, flow_of, listed, refusal, save_request, workflow_now
+
+from service_kit.ids import new_id
+from tests.stack import Stack
+
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'versions'::regclass"
+NOTED = "SELECT token_id FROM audit_events WHERE action = 'SaveWorkflow' AND subject_id = ANY($1)"
+STATEMENTS = "SELECT count(DISTINCT xmin::text) FROM versions WHERE workflow_id = ANY($1)"
+"""A row's xmin is the transaction that inserted it, and these are statements by themselves."""
+
+
+@pytest.fixture
+def stack(shared_stack: Stack) -> Stack:
+    """One for all tests here: each has workflows of its own."""
+    return shared_stack
+
+
+@asynccontextmanager
+async def held_up(stack: Stack) -> AsyncIterator[None]:
+    """Until the block ends a save is under way, so that those which begin in it wait for the next statement."""
+    first = await stack.draft()
+    async with stack.database("admin", "workflow") as db:
+        async with db.transaction():
+            await db.execute("LOCK TABLE versions IN SHARE MODE")
+            held = asyncio.ensure_future(save(stack, first["id"]))
+
+            async def waits() -> bool:
+                return bool(await db.fetchval(WAITING))
+
+            await eventually(waits, 5)
+            yield
+        await held
+
+
+async def arrived(*calls: Awaitable[Any]) -> list[asyncio.Future[Any]]:
+    futures = [asyncio.ensure_future(call) for call in calls]
+    await asyncio.sleep(0.5)
+    return futures
+
+
+async def save(stack: Stack, workflow_id: str, token: str = "editor", **fields: str) -> Any:
+    return (await stack.workflows.SaveWorkflow(save_request(workflow_id, **fields), metadata=stack.as_(token))).data
+
+
+async def test_each_is_held_against_its_own_callers_projects(stack: Stack):
+    ours, others = await stack.draft("ours"), await stack.draft("others")
+    theirs = await stack.draft("theirs", project=stack.people.foreign, token="stranger")
+    ids = [ours["id"], others["id"], theirs["id"]]
+
+    async with held_up(stack):
+        saved = await arrived(
+            save(stack, ours["id"], "editor"), save(stack, others["id"], "admin"), save(stack, theirs["id"], "stranger")
+        )
+        refused = await arrived(
+            refusal(save(stack, theirs["id"], "editor")),
+            refusal(save(stack, ours["id"], "stranger")),
+            refusal(save(stack, ours["id"], "viewer")),
+            refusal(save(stack, str(new_id()), "editor")),
+        )
+
+    assert [version.workflow_id for version in await asyncio.gather(*saved)] == ids
+    reasons = [error.reason for error in await asyncio.gather(*refused)]
+    assert reasons == ["WORKFLOW_NOT_FOUND", "WORKFLOW_NOT_FOUND", "ROLE_TOO_SMALL", "WORKFLOW_NOT_FOUND"]
+    async with stack.database("admin", "workflow") as db:
+        assert await db.fetchval(STATEMENTS, ids) == 1
+        noted = await db.fetch(
+            "SELECT token_id FROM audit_events WHERE action = 'SaveWorkflow' AND subject_id = ANY($1)", ids
+        )
+    assert sorted(row["token_id"] for row in noted) == ["tok_admin", "tok_editor", "tok_stranger"]
+
+
+async def test_those_of_one_workflow_are_numbered_as_they_came(stack: Stack):
+    workflow = await stack.draft()
+
+    async with held_up(stack):
+        saved = await arrived(*(save(stack, workflow["id"], flow=flow_of(note)) for note in "aabb"))
+
+    versions = await asyncio.gather(*saved)
+    assert sorted(version.version for version in versions) == [1, 2, 3, 4]
+    assert await listed(stack, workflow["id"]) == [4, 3, 2, 1]
+
+
+async def test_one_that_cannot_be_stored_takes_none_with_it(stack: Stack):
+    drafts = [await stack.draft() for _ in range(3)]
+
+    async with held_up(stack):
+        saved = await arrived(*(save(stack, draft["id"]) for draft in drafts[:2]))
+        (refused,) = await arrived(refusal(save(stack, drafts[2]["id"], name="Not A Slug")))
+
+    assert [version.version for version in await asyncio.gather(*saved)] == [1, 1]
+    assert list((await refused).fields) == ["name"]
+    assert (await workflow_now(stack, drafts[2]["id"]))["status"] == "draft"
+
+
+async def test_a_workflow_that_something_else_holds_holds_up_no_other(stack: Stack):
+    held, *others = [(await stack.workflow())[0]["id"] for _ in range(3)]
+    async with stack.database("admin", "workflow") as db, db.transaction():
+        await db.execute("SELECT FROM workflows WHERE id = $1 FOR UPDATE", held)
+        waiting = asyncio.ensure_future(save(stack, held))
+
+        async with asyncio.timeout(5):
+            for _ in range(5):
+                await asyncio.gather(*(save(stack, other) for other in others))
+        assert not waiting.done()
+
+    assert (await waiting).version == 2
+    assert [await listed(stack, other) for other in others] == [[6, 5, 4, 3, 2, 1]] * 2
+
+
+async def test_one_whose_caller_went_away_is_not_saved(stack: Stack):
+    left, stays = await stack.draft(), await stack.draft()
+
+    async with held_up(stack):
+        (gone,) = await arrived(stack.rest("POST", f"/v1/workflows/{left['id']}/save", body_of(), token="editor"))
+        gone.cancel()
+        (saved,) = await arrived(save(stack, stays["id"]))
+
+    assert (await saved).version == 1
+    assert (await workflow_now(stack, left["id"]))["status"] == "draft"
