@@ -1,6 +1,7 @@
 """A caller's connection."""
 
 import asyncio
+from typing import cast
 
 import structlog
 from aiohttp import web
@@ -11,6 +12,34 @@ from gateway import errors, headers
 from gateway.door import Door
 
 log = structlog.get_logger()
+
+
+class Arrival(asyncio.Protocol):
+    """A connection until its first request is let in. Only then it gets aiohttp's parser, buffers and task, so that
+    thousands which come at once and are refused cost little."""
+
+    __slots__ = ("_door", "_loop", "_server", "_transport")
+
+    def __init__(self, server: web.Server, door: Door, loop: asyncio.AbstractEventLoop) -> None:
+        self._server = server
+        self._door = door
+        self._loop = loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        refusal = self._door.refusal(data)
+        if refusal is not None:
+            self._transport.write(refusal)
+            return
+        connection = Connection(self._server, self._door, self._loop)
+        self._transport.set_protocol(connection)
+        connection.connection_made(self._transport)
+        connection.data_received(data)
+
+    def pause_writing(self) -> None:
+        self._transport.abort()  # who does not read what is answered needs no more of it
 
 
 class Connection(web.RequestHandler):

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Middleware
 
 from gateway import pages
 from gateway.calls import Handler, handler
-from gateway.connection import Connection
+from gateway.connection import Arrival
 from gateway.door import Door
 from gateway.health import Health
 from gateway.routes import routes_of
@@ -35,6 +35,10 @@ CONTRACTS = {
 }
 """Which contracts each service speaks."""
 ALL_CONTRACTS = [contract for contracts in CONTRACTS.values() for contract in contracts]
+
+BACKLOG = 8192
+"""Connections that may wait to be accepted. On top of it (or of the system's own limit, net.core.somaxconn) they are
+dropped, and callers try again only after a second."""
 
 log = structlog.get_logger()
 
@@ -112,7 +116,7 @@ def _channel(name: str, target: str, interceptors: Sequence[Interceptor]) -> grp
 async def _listen(runner: web.AppRunner, door: Door, address: str) -> asyncio.Server:
     host, _, port = address.rpartition(":")
     loop, server = asyncio.get_running_loop(), cast("web.Server", runner.server)
-    return await loop.create_server(lambda: Connection(server, door, loop), host.strip("[]"), int(port), backlog=1024)
+    return await loop.create_server(lambda: Arrival(server, door, loop), host.strip("[]"), int(port), backlog=BACKLOG)
 
 
 def _port(listener: asyncio.Server) -> int:

@@ -43,11 +43,11 @@ async def held_up(stack: Stack) -> AsyncIterator[None]:
 
 async def arrived(*calls: Awaitable[Any]) -> list[asyncio.Future[Any]]:
     futures = [asyncio.ensure_future(call) for call in calls]
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.2)
     return futures
 
 
-async def save(stack: Stack, workflow_id: str, token: str = "editor", **fields: str) -> Any:
+async def save(stack: Stack, workflow_id: str, token: str = "editor", **fields: Any) -> Any:
     return (await stack.workflows.SaveWorkflow(save_request(workflow_id, **fields), metadata=stack.as_(token))).data
 
 
@@ -82,11 +82,23 @@ async def test_those_of_one_workflow_are_numbered_as_they_came(stack: Stack):
     workflow = await stack.draft()
 
     async with held_up(stack):
-        saved = await arrived(*(save(stack, workflow["id"], flow=flow_of(note)) for note in "aabb"))
+        saved = await arrived(save(stack, workflow["id"], flow=flow_of("a"), name="first"))
+        refused = await arrived(refusal(save(stack, workflow["id"], "stranger", flow=flow_of("b"))))
+        for token, note in (("admin", "b"), ("editor", "a"), ("admin", "a"), ("editor", "c")):
+            saved += await arrived(save(stack, workflow["id"], token, flow=flow_of(note), name="later"))
 
     versions = await asyncio.gather(*saved)
-    assert sorted(version.version for version in versions) == [1, 2, 3, 4]
-    assert await listed(stack, workflow["id"]) == [4, 3, 2, 1]
+    assert [version.version for version in versions] == [1, 2, 3, 4, 5]
+    assert [version.identical_to for version in versions] == [0, 0, 1, 3, 0]
+    assert [version.current for version in versions] == [False] * 4 + [True]
+    assert [error.reason for error in await asyncio.gather(*refused)] == ["WORKFLOW_NOT_FOUND"]
+    read = await stack.ok("GET", f"/v1/workflows/{workflow['id']}/versions?sort=version")
+    assert [(row["id"], row.get("identical_to", 0)) for row in read] == [(v.id, v.identical_to) for v in versions]
+    assert [row["created_at"] for row in read] == sorted(row["created_at"] for row in read)
+    now = await workflow_now(stack, workflow["id"])
+    assert (now["name"], now["version_count"], now["status"]) == ("first", 5, "released")
+    async with stack.database("admin", "workflow") as db:
+        assert await db.fetchval(STATEMENTS, [workflow["id"]]) == 1
 
 
 async def test_one_that_cannot_be_stored_takes_none_with_it(stack: Stack):

@@ -16,10 +16,11 @@ from service_kit.pb.flowpin.workflow.v1 import workflow_pb2_grpc as rpc
 from service_kit.turns import Turns
 from workflow_service.flow import LARGE, Content, check_content
 from workflow_service.model import Version, Workflow
-from workflow_service.repository import versions, workflows
+from workflow_service.repository import workflows
+from workflow_service.repository.new_versions import insert_versions
 from workflow_service.version_reads import VersionReads
 
-MOST_SAVES = 32
+MOST_SAVES = 64
 """In one statement."""
 WARNINGS_KEPT = 1000
 """Of how many flows it is known what validate says."""
@@ -31,7 +32,7 @@ class Rpcs(rpc.WorkflowServiceServicer):
         self._reads = VersionReads(pool, cache_bytes)
         self._max_flow_bytes = max_flow_bytes
         self._turns = Turns()
-        self._saves = Batches(pool, versions.insert_versions, most=MOST_SAVES)
+        self._saves = Batches(pool, insert_versions, most=MOST_SAVES)
         self._warnings: LRUCache[str, list[str]] = LRUCache(WARNINGS_KEPT)
 
     async def _content(self, request: Any) -> Content:

@@ -18,7 +18,7 @@ from workflow_service.flow import Content, parse_flow
 from workflow_service.messages import diff_message, version_message, workflow_message
 from workflow_service.model import Version, VersionRef, check_texts
 from workflow_service.repository import version_pages, versions, workflows
-from workflow_service.repository.versions import NewVersion
+from workflow_service.repository.new_versions import NewVersion, insert_version
 from workflow_service.sdk import checks
 from workflow_service.sdk.export import export_zip
 from workflow_service.servicer.rpcs import Rpcs, owner_of, tag
@@ -108,7 +108,7 @@ class VersionRpcs(Rpcs):
                 old = await versions.get_version(db, caller.projects, workflow_id, ref)
                 description = request.description if request.HasField("description") else f"Restored from {old.label}."
                 new = NewVersion(caller, workflow_id, old.content, "RestoreVersion", description)
-                version = await versions.insert_version(db, new)
+                version = await insert_version(db, new)
             tag(context, version)
             return pb.RestoreVersionResponse(data=version_message(version))
 

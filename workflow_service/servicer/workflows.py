@@ -16,7 +16,7 @@ from workflow_service.flow import Content
 from workflow_service.messages import version_message, workflow_message
 from workflow_service.model import VersionRef, Workflow, check_texts
 from workflow_service.repository import versions, workflow_pages, workflows
-from workflow_service.repository.versions import NewVersion
+from workflow_service.repository.new_versions import NewVersion, insert_version
 from workflow_service.requests import workflow_filter
 from workflow_service.servicer.rpcs import Rpcs, new_draft, owner_of, tag
 
@@ -85,10 +85,8 @@ class WorkflowRpcs(Rpcs):
         project_of = owner_of(caller, workflow_id)
 
         new = NewVersion(caller, workflow_id, content, "SaveWorkflow", request.description, name, released_by_save=True)
-        turn = self._turns.of(workflow_id)
         if base is None and caller.idempotency_key is None and not content.is_large:
-            async with turn:
-                version = await self._saves.get(new)
+            version = await self._saves.get(new)
             if version is not None:
                 tag(context, version)
                 return pb.SaveWorkflowResponse(data=version_message(version))
@@ -96,18 +94,19 @@ class WorkflowRpcs(Rpcs):
         async def save(db: Connection) -> pb.SaveWorkflowResponse:
             try:
                 if base is None:
-                    version = await versions.insert_version(db, new)
+                    version = await insert_version(db, new)
                 else:
                     async with db.transaction():
                         locked = await workflows.lock_workflow(db, caller.projects, workflow_id)
                         await check_base(db, locked, base, content)
-                        version = await versions.insert_version(db, new)
+                        version = await insert_version(db, new)
             except WorkflowNotFound:
                 await project_of(db)  # raises RoleTooSmall when it is there to see, but not to save
                 raise
             tag(context, version)
             return pb.SaveWorkflowResponse(data=version_message(version))
 
+        turn = self._turns.of(workflow_id)
         return await once(self._pool, context, caller, project_of, request, pb.SaveWorkflowResponse, save, turn)
 
     async def ReleaseWorkflow(self, request: pb.ReleaseWorkflowRequest, context: Context) -> pb.ReleaseWorkflowResponse:
@@ -126,7 +125,7 @@ class WorkflowRpcs(Rpcs):
                 workflow.check_releasable(content.digest)
                 if workflow.is_draft:
                     new = NewVersion(caller, workflow_id, content, "ReleaseWorkflow", request.description, request.name)
-                    await versions.insert_version(db, new)
+                    await insert_version(db, new)
                 else:
                     await workflows.accept_release(db, workflow_id, workflow.project_id, request.name, caller.id)
                     await audit.record(
@@ -156,7 +155,7 @@ class WorkflowRpcs(Rpcs):
                 copied = content or await self._source(db, source, request)
                 await workflows.insert_workflow(db, project_id, fork_id, request.name, request.description, caller.id)
                 new = NewVersion(caller, fork_id, copied, "ForkWorkflow", request.description)
-                await versions.insert_version(db, new)
+                await insert_version(db, new)
                 workflow = await workflows.get_workflow(db, [project_id], fork_id)
             tag(context, workflow)
             return pb.ForkWorkflowResponse(data=workflow_message(workflow))

@@ -1,0 +1,197 @@
+"""Appends to the table versions: every number once and without a gap, whatever comes at the same time."""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+import asyncpg
+
+from service_kit.auth import Caller
+from service_kit.batches import by_caller
+from service_kit.db import Connection, Row
+from service_kit.ids import new_id
+from workflow_service.errors import WorkflowNotFound
+from workflow_service.flow import Content
+from workflow_service.model import Version, check_texts
+from workflow_service.repository.versions import version_from
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """What is about to be saved, by whom, in which call. `action` is its RPC's name."""
+
+    caller: Caller
+    workflow_id: UUID
+    content: Content
+    action: str
+    description: str
+    name: str | None = None
+    """For the workflow, when this is its first release."""
+    released_by_save: bool = False
+    id: UUID = field(default_factory=new_id)
+
+
+# A workflow is counted up once for all of its new versions; `place`, from 1, is a version's among them.
+_INSERT = """
+    WITH counted AS (
+        SELECT w.project_id, counted.*
+        FROM unnest($2::int[], $3::uuid[], $4::int[], $5::text[], $6::boolean[], $7::uuid[])
+            AS counted (caller, id, saves, name, released_by_save, by)
+        JOIN workflows w ON w.project_id = ANY(($1::text[])[counted.caller]::uuid[]) AND w.id = counted.id
+            AND w.deleted_at IS NULL
+        {lock}
+    ), workflow AS (
+        UPDATE workflows w
+        SET name = CASE WHEN version_count = 0 THEN coalesce(counted.name, w.name) ELSE w.name END,
+            accepts_release = CASE WHEN version_count = 0 THEN counted.released_by_save ELSE accepts_release END,
+            version_count = version_count + counted.saves,
+            revision = revision + counted.saves, updated_at = clock_timestamp(), updated_by = counted.by
+        FROM counted
+        WHERE w.project_id = counted.project_id AND w.id = counted.id AND w.deleted_at IS NULL
+        RETURNING w.project_id, w.id, w.version_count - counted.saves AS before
+    ), draft AS (
+        DELETE FROM drafts d USING workflow w
+        WHERE w.before = 0 AND d.project_id = w.project_id AND d.workflow_id = w.id
+    ), version AS (
+        SELECT w.project_id, w.before + new.place AS number, new.*
+        FROM workflow w JOIN unnest(
+            $8::uuid[], $9::int[], $10::uuid[], $11::bytea[], $12::bytea[], $13::text[], $14::json[], $15::json[],
+            $16::uuid[], $17::text[], $18::uuid[], $19::text[], $20::text[], $21::text[]
+        ) AS new (
+            workflow_id, place, id, digest, canvas_digest, description, flow, flow_ui,
+            by, by_name, event_id, action, token_id, request_id
+        ) ON new.workflow_id = w.id
+    ), event AS (
+        INSERT INTO audit_events (
+            project_id, subject_id, id, action, target_id, actor_id, actor_name, token_id, request_id, details
+        )
+        SELECT project_id, workflow_id, event_id, action, id, by, by_name, token_id, request_id,
+            json_build_object('version', concat('v', number)) FROM version
+    )
+    INSERT INTO versions AS v (
+        project_id, workflow_id, number, id, description, digest, canvas_digest, flow, flow_ui,
+        created_by, created_by_name
+    )
+    SELECT project_id, workflow_id, number, id, description, digest, canvas_digest, flow, flow_ui, by, by_name
+    FROM version
+    RETURNING v.id, v.number, v.description, v.workflow_id, true AS current, v.digest, v.canvas_digest,
+        v.created_at, v.created_by, v.created_by_name, v.archived_at, v.archived_by, v.revision, v.project_id,
+        (SELECT max(p.number) FROM versions p
+         WHERE p.project_id = v.project_id AND p.workflow_id = v.workflow_id AND p.digest = v.digest
+        ) AS identical_to,
+        (SELECT max(p.number) FROM versions p
+         WHERE p.project_id = v.project_id AND p.workflow_id = v.workflow_id
+        ) AS seen
+"""
+_INSERT_IN_TURN = _INSERT.format(lock="")
+_INSERT_FREE = _INSERT.format(lock="FOR NO KEY UPDATE OF w SKIP LOCKED")
+
+
+async def insert_version(db: Connection, new: NewVersion) -> Version:
+    """Append the next version and note it, in one statement. Raises WorkflowNotFound.
+
+    The counter's row lock makes concurrent saves take turns. On a draft it is the first release: `name`, when given,
+    is applied and the canvas goes.
+    """
+    try:
+        (version,) = await _insert(db, _INSERT_IN_TURN, [new])
+    except asyncpg.CheckViolationError as error:
+        if error.constraint_name == "workflows_name_is_slug":
+            check_texts(name=new.name)
+        raise
+    if version is None:
+        raise WorkflowNotFound(new.workflow_id)
+    return version
+
+
+async def insert_versions(db: Connection, news: Sequence[NewVersion]) -> list[Version | None]:
+    """The same for several in one statement, which waits for nothing; those of one workflow in their order.
+
+    None is for one to insert by itself, to wait or to hear why not: something else is changing the workflow, or it is
+    not there. When one of them cannot be stored, that is all.
+    """
+    try:
+        return await _insert(db, _INSERT_FREE, news)
+    except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
+        return [None] * len(news)
+
+
+async def _insert(db: Connection, statement: str, news: Sequence[NewVersion]) -> list[Version | None]:
+    batches = _by_workflow(news)
+    sets, callers = by_caller(batch[0].caller.projects for batch in batches)
+    counted = (
+        (caller, batch[0].workflow_id, len(batch), batch[0].name, batch[0].released_by_save, batch[-1].caller.id)
+        for caller, batch in zip(callers, batches, strict=True)
+    )
+    values = (_values(new, place) for batch in batches for place, new in enumerate(batch, 1))
+    rows = await db.fetch(statement, sets, *_columns(counted), *_columns(values))
+    found = {row["id"]: row for row in rows}
+    inserted: dict[UUID, Version] = {}
+    for batch in batches:
+        if batch[0].id in found:
+            async for version in _inserted(db, [found[new.id] for new in batch]):
+                inserted[version.id] = version
+    return [inserted.get(new.id) for new in news]
+
+
+def _by_workflow(news: Iterable[NewVersion]) -> list[list[NewVersion]]:
+    """Without those whose callers see other projects than the first of their workflow: they may not see it."""
+    batches: dict[UUID, list[NewVersion]] = {}
+    for new in news:
+        batch = batches.setdefault(new.workflow_id, [new])
+        if batch[-1] is not new and new.caller.projects == batch[0].caller.projects:
+            batch.append(new)
+    return list(batches.values())
+
+
+def _values(new: NewVersion, place: int) -> tuple[object, ...]:
+    return (
+        new.workflow_id,
+        place,
+        new.id,
+        new.content.digest,
+        new.content.canvas_digest,
+        new.description,
+        new.content.flow,
+        new.content.flow_ui,
+        new.caller.id,
+        new.caller.name,
+        new_id(),
+        new.action,
+        new.caller.principal.token.id,
+        new.caller.request_id,
+    )
+
+
+def _columns(rows: Iterable[tuple[object, ...]]) -> Iterator[list[object]]:
+    return map(list, zip(*rows, strict=True))
+
+
+async def _inserted(db: Connection, rows: Sequence[Row]) -> AsyncIterator[Version]:
+    """From the rows of one workflow."""
+    before = rows[0]["number"] - 1
+    numbers: dict[bytes, int] = {}
+    for row in rows:
+        version = version_from(row)
+        if (row["seen"] or 0) != before:
+            # The statement's snapshot is older than the lock it waited for: another save came in between.
+            version = replace(version, identical_to=await _identical(db, row))
+        elif version.digest in numbers:
+            version = replace(version, identical_to=numbers[version.digest])
+        numbers[version.digest] = version.number
+        yield replace(version, current=row is rows[-1])
+
+
+async def _identical(db: Connection, row: Row) -> int | None:
+    """The newest number before the row's with its digest."""
+    number: int | None = await db.fetchval(
+        """
+        SELECT max(number) FROM versions
+        WHERE project_id = $1 AND workflow_id = $2 AND digest = $3 AND number < $4
+        """,
+        row["project_id"],
+        row["workflow_id"],
+        row["digest"],
+        row["number"],
+    )
+    return number
