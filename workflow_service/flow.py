@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from workflow_service.canonical import read_in_pieces, read_plain
+from workflow_service.canonical import Outline, read_in_pieces, read_plain
 from workflow_service.errors import FlowTooLarge, InvalidFlow
 
 MAX_DEPTH = 200
@@ -57,7 +57,7 @@ def parse_flow(flow: bytes, limit: int) -> dict[str, Any]:
 
 
 def _read(
-    field: str, utf8: bytes, limit: int, problems: dict[str, str], outline: Callable[[Any], Any] | None = None
+    field: str, utf8: bytes, limit: int, problems: dict[str, str], outline: Outline | None = None
 ) -> tuple[dict[str, Any] | None, bytes]:
     """The parsed object and the digest of its canonical bytes; or None, and what is wrong in `problems`.
 
@@ -180,16 +180,16 @@ def _shown(key: str) -> str:
     return key.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _outline(value: Any) -> Any:
+def _outline(value: Any, utf8: bytes) -> Any:
     """What the light check looks at."""
-    if _depth([value]) > MAX_DEPTH - 2:
+    if _is_deep(utf8, [value], MAX_DEPTH - 2):
         raise ValueError("is, or may be, nested too deep")
     return {key: value[key] for key in ("id", "type") if key in value} if type(value) is dict else value
 
 
-def _is_deep(utf8: bytes, value: Any) -> bool:
+def _is_deep(utf8: bytes, value: Any, limit: int = MAX_DEPTH) -> bool:
     # Most documents have not even as many brackets.
-    return utf8.count(b"{") + utf8.count(b"[") > MAX_DEPTH and _depth(value) > MAX_DEPTH
+    return utf8.count(b"{") + utf8.count(b"[") >= limit and _depth(value) > limit
 
 
 def _depth(value: Any) -> int:
@@ -215,17 +215,16 @@ def _light_problems(flow: dict[str, Any], *, allow_empty: bool = False) -> dict[
     problems = {}
     seen: set[str] = set()
     for index, node in enumerate(nodes):
-        path = f"flow.nodes[{index}]"
         if not isinstance(node, dict):
-            problems[path] = "must be an object"
+            problems[f"flow.nodes[{index}]"] = "must be an object"
             continue
         node_id, node_type = node.get("id"), node.get("type")
         if not isinstance(node_id, str) or not node_id:
-            problems[f"{path}.id"] = "must be a string that is not empty"
+            problems[f"flow.nodes[{index}].id"] = "must be a string that is not empty"
         elif node_id in seen:
-            problems[f"{path}.id"] = f"{node_id!r} is the id of an earlier node too"
+            problems[f"flow.nodes[{index}].id"] = f"{node_id!r} is the id of an earlier node too"
         else:
             seen.add(node_id)
         if not isinstance(node_type, str) or "." not in node_type or not all(node_type.split(".")):
-            problems[f"{path}.type"] = "must be a dotted name, such as dynamiq.nodes.utils.Input"
+            problems[f"flow.nodes[{index}].type"] = "must be a dotted name, such as dynamiq.nodes.utils.Input"
     return problems

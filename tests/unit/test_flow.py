@@ -203,7 +203,7 @@ def test_a_document_in_pieces_has_the_same_canonical_bytes():
         document = {key: some_document(random, depth=1) for key in random.choices(TEXTS, k=3)}
         document["nodes"] = [some_document(random, depth=2) for _ in range(random.randrange(4))]
         sent = json.dumps(document, ensure_ascii=random.random() < 0.5, indent=random.choice([None, 1])).encode()
-        plain = read_in_pieces(sent, lambda value: value, exactly=True)
+        plain = read_in_pieces(sent, lambda value, utf8: value, exactly=True)
 
         canonical = json.dumps(json.loads(sent), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
         assert plain is None or plain == (document, hashlib.sha256(canonical).digest())

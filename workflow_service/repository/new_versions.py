@@ -1,6 +1,6 @@
 """Appends to the table versions: every number once and without a gap, whatever comes at the same time."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -31,6 +31,26 @@ class NewVersion:
     id: UUID = field(default_factory=new_id)
 
 
+_COLUMNS = {
+    "workflow_id": "uuid",
+    "place": "int",
+    "id": "uuid",
+    "digest": "bytea",
+    "canvas_digest": "bytea",
+    "description": "text",
+    "flow": "json",
+    "flow_ui": "json",
+    "by": "uuid",
+    "by_name": "text",
+    "event_id": "uuid",
+    "action": "text",
+    "token_id": "text",
+    "request_id": "text",
+}
+"""Of `new` below, and of `_values`."""
+_ONE = ", ".join(f"${number}::{kind} AS {name}" for number, (name, kind) in enumerate(_COLUMNS.items(), 8))
+_MANY = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_COLUMNS.values(), 8))
+
 # A workflow is counted up once for all of its new versions; `place`, from 1, is a version's among them.
 _INSERT = """
     WITH counted AS (
@@ -52,15 +72,9 @@ _INSERT = """
     ), draft AS (
         DELETE FROM drafts d USING workflow w
         WHERE w.before = 0 AND d.project_id = w.project_id AND d.workflow_id = w.id
-    ), version AS (
+    ), version AS NOT MATERIALIZED (
         SELECT w.project_id, w.before + new.place AS number, new.*
-        FROM workflow w JOIN unnest(
-            $8::uuid[], $9::int[], $10::uuid[], $11::bytea[], $12::bytea[], $13::text[], $14::json[], $15::json[],
-            $16::uuid[], $17::text[], $18::uuid[], $19::text[], $20::text[], $21::text[]
-        ) AS new (
-            workflow_id, place, id, digest, canvas_digest, description, flow, flow_ui,
-            by, by_name, event_id, action, token_id, request_id
-        ) ON new.workflow_id = w.id
+        FROM workflow w JOIN {new} ON new.workflow_id = w.id
     ), event AS (
         INSERT INTO audit_events (
             project_id, subject_id, id, action, target_id, actor_id, actor_name, token_id, request_id, details
@@ -83,8 +97,11 @@ _INSERT = """
          WHERE p.project_id = v.project_id AND p.workflow_id = v.workflow_id
         ) AS seen
 """
-_INSERT_IN_TURN = _INSERT.format(lock="")
-_INSERT_FREE = _INSERT.format(lock="FOR NO KEY UPDATE OF w SKIP LOCKED")
+# Documents in arrays are copied from one to the next: 5 MB took twice as long.
+_INSERT_ONE = _INSERT.format(lock="", new=f"(SELECT {_ONE}) AS new")
+_INSERT_FREE = _INSERT.format(
+    lock="FOR NO KEY UPDATE OF w SKIP LOCKED", new=f"unnest({_MANY}) AS new ({', '.join(_COLUMNS)})"
+)
 
 
 async def insert_version(db: Connection, new: NewVersion) -> Version:
@@ -94,14 +111,14 @@ async def insert_version(db: Connection, new: NewVersion) -> Version:
     is applied and the canvas goes.
     """
     try:
-        (version,) = await _insert(db, _INSERT_IN_TURN, [new])
+        row = await db.fetchrow(_INSERT_ONE, *_counted([[new]]), *_values(new, 1))
     except asyncpg.CheckViolationError as error:
         if error.constraint_name == "workflows_name_is_slug":
             check_texts(name=new.name)
         raise
-    if version is None:
+    if row is None:
         raise WorkflowNotFound(new.workflow_id)
-    return version
+    return (await _inserted(db, [row]))[0]
 
 
 async def insert_versions(db: Connection, news: Sequence[NewVersion]) -> list[Version | None]:
@@ -110,27 +127,18 @@ async def insert_versions(db: Connection, news: Sequence[NewVersion]) -> list[Ve
     None is for one to insert by itself, to wait or to hear why not: something else is changing the workflow, or it is
     not there. When one of them cannot be stored, that is all.
     """
+    batches = _by_workflow(news)
+    values = (_values(new, place) for batch in batches for place, new in enumerate(batch, 1))
     try:
-        return await _insert(db, _INSERT_FREE, news)
+        rows = await db.fetch(_INSERT_FREE, *_counted(batches), *_columns(values))
     except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
         return [None] * len(news)
-
-
-async def _insert(db: Connection, statement: str, news: Sequence[NewVersion]) -> list[Version | None]:
-    batches = _by_workflow(news)
-    sets, callers = by_caller(batch[0].caller.projects for batch in batches)
-    counted = (
-        (caller, batch[0].workflow_id, len(batch), batch[0].name, batch[0].released_by_save, batch[-1].caller.id)
-        for caller, batch in zip(callers, batches, strict=True)
-    )
-    values = (_values(new, place) for batch in batches for place, new in enumerate(batch, 1))
-    rows = await db.fetch(statement, sets, *_columns(counted), *_columns(values))
     found = {row["id"]: row for row in rows}
     inserted: dict[UUID, Version] = {}
     for batch in batches:
         if batch[0].id in found:
-            async for version in _inserted(db, [found[new.id] for new in batch]):
-                inserted[version.id] = version
+            versions = await _inserted(db, [found[new.id] for new in batch])
+            inserted.update((version.id, version) for version in versions)
     return [inserted.get(new.id) for new in news]
 
 
@@ -142,6 +150,16 @@ def _by_workflow(news: Iterable[NewVersion]) -> list[list[NewVersion]]:
         if batch[-1] is not new and new.caller.projects == batch[0].caller.projects:
             batch.append(new)
     return list(batches.values())
+
+
+def _counted(batches: Sequence[Sequence[NewVersion]]) -> Iterator[list[object]]:
+    """The workflows, in the columns of `counted`, after the projects that their callers see."""
+    sets, callers = by_caller(batch[0].caller.projects for batch in batches)
+    yield list(sets)
+    yield from _columns(
+        (caller, batch[0].workflow_id, len(batch), batch[0].name, batch[0].released_by_save, batch[-1].caller.id)
+        for caller, batch in zip(callers, batches, strict=True)
+    )
 
 
 def _values(new: NewVersion, place: int) -> tuple[object, ...]:
@@ -167,19 +185,20 @@ def _columns(rows: Iterable[tuple[object, ...]]) -> Iterator[list[object]]:
     return map(list, zip(*rows, strict=True))
 
 
-async def _inserted(db: Connection, rows: Sequence[Row]) -> AsyncIterator[Version]:
+async def _inserted(db: Connection, rows: Sequence[Row]) -> list[Version]:
     """From the rows of one workflow."""
     before = rows[0]["number"] - 1
-    numbers: dict[bytes, int] = {}
+    versions: list[Version] = []
     for row in rows:
-        version = version_from(row)
+        identical_to = row["identical_to"]
         if (row["seen"] or 0) != before:
             # The statement's snapshot is older than the lock it waited for: another save came in between.
-            version = replace(version, identical_to=await _identical(db, row))
-        elif version.digest in numbers:
-            version = replace(version, identical_to=numbers[version.digest])
-        numbers[version.digest] = version.number
-        yield replace(version, current=row is rows[-1])
+            identical_to = await _identical(db, row)
+        for earlier in versions:
+            if earlier.digest == row["digest"]:
+                identical_to = earlier.number
+        versions.append(replace(version_from(row), identical_to=identical_to, current=row is rows[-1]))
+    return versions
 
 
 async def _identical(db: Connection, row: Row) -> int | None:

@@ -19,7 +19,7 @@ from tests.load.bench.pgbench import Script
 from tests.load.bench.recording import Recorder, Statement
 from tests.load.bench.seeds import History
 from workflow_service.flow import check_content
-from workflow_service.repository.new_versions import NewVersion, insert_versions
+from workflow_service.repository.new_versions import NewVersion, insert_version
 
 WORKFLOW, DEPLOY = "flowpin_workflow", "flowpin_deploy"
 PERSON = UUID("01900000-0000-7000-8000-000000000001")
@@ -34,7 +34,7 @@ def save_script(bench: Bench, history: History) -> Script:
 
     async def save(db: Connection) -> None:
         new = NewVersion(caller, workflow_id, content, "SaveWorkflow", "", released_by_save=True)
-        await insert_versions(db, [new])
+        await insert_version(db, new)
 
     sent = asyncio.run(_recorded(bench, WORKFLOW, "workflow", save))
     return recording.script(sent, {PERSON, workflow_id, UUID(bench.stack.project_id)})

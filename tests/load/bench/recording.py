@@ -89,7 +89,9 @@ class _Writer:
                 return f":{earlier}"
             if isinstance(value, UUID) and value not in self._known:
                 users = sum(value in statement.values for statement in self._sent)
-                return "uuidv7()" if users == 1 else f":{self._fresh.setdefault(value, f'new_{len(self._fresh)}')}"
+                return "uuidv7()" if users <= 1 else f":{self._fresh.setdefault(value, f'new_{len(self._fresh)}')}"
+        if isinstance(value, list) and any(isinstance(one, UUID) and one not in self._known for one in value):
+            return f"ARRAY[{', '.join(self._text(one, place) for one in value)}]"
         text = as_text(value)
         return f":{self._variable(text)}" if text else "''"  # pgbench takes no empty variables
 
@@ -130,5 +132,13 @@ def as_text(value: Any) -> str:
         case datetime():
             return value.isoformat()
         case list() | tuple():
-            return "{" + ",".join(as_text(one) for one in value) + "}"
+            return "{" + ",".join(map(_element, value)) + "}"
     return str(value)
+
+
+def _element(value: Any) -> str:
+    """As it stands in an array."""
+    if value is None:
+        return "NULL"
+    text = as_text(value)
+    return text if isinstance(value, list | tuple) else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
