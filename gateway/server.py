@@ -36,6 +36,8 @@ CONTRACTS = {
 """Which contracts each service speaks."""
 ALL_CONTRACTS = [contract for contracts in CONTRACTS.values() for contract in contracts]
 
+BUSIEST = ("/v1/workflows/{workflow_id}/versions/{version}", "/v1/workflows/{workflow_id}/save")
+"""Found first: aiohttp tries the templates that begin alike one after another, some 3 µs each."""
 BACKLOG = 8192
 """Connections that may wait to be accepted. On top of it (or of the system's own limit, net.core.somaxconn) they are
 dropped, and callers try again only after a second."""
@@ -90,7 +92,7 @@ def application(
     app.router.add_get("/health/ready", health.ready)
     verbs: dict[str, set[str]] = {}
     for name, contracts in CONTRACTS.items():
-        for route in routes_of(contracts):
+        for route in sorted(routes_of(contracts), key=lambda route: route.template not in BUSIEST):
             answer = handler(route, channels[name], settings.timeout_seconds, admission)
             for verb in ("GET", "HEAD") if route.verb == "GET" else (route.verb,):
                 app.router.add_route(verb, route.template, answer)

@@ -97,10 +97,11 @@ _INSERT = """
          WHERE p.project_id = v.project_id AND p.workflow_id = v.workflow_id
         ) AS seen
 """
-# Documents in arrays are copied from one to the next: 5 MB took twice as long.
+# Large documents are parameters of their own and not kept in between: 5 MB, copied on each step, took twice as long.
 _INSERT_ONE = _INSERT.format(lock="", new=f"(SELECT {_ONE}) AS new")
 _INSERT_FREE = _INSERT.format(
-    lock="FOR NO KEY UPDATE OF w SKIP LOCKED", new=f"unnest({_MANY}) AS new ({', '.join(_COLUMNS)})"
+    lock="FOR NO KEY UPDATE OF w SKIP LOCKED",
+    new=f"unnest({_MANY}) AS new ({', '.join(_COLUMNS)})",
 )
 
 
@@ -197,7 +198,10 @@ async def _inserted(db: Connection, rows: Sequence[Row]) -> list[Version]:
         for earlier in versions:
             if earlier.digest == row["digest"]:
                 identical_to = earlier.number
-        versions.append(replace(version_from(row), identical_to=identical_to, current=row is rows[-1]))
+        version = version_from(row)
+        if identical_to != version.identical_to or row is not rows[-1]:
+            version = replace(version, identical_to=identical_to, current=row is rows[-1])
+        versions.append(version)
     return versions
 
 
