@@ -12,10 +12,11 @@ from tests.load.bench import tools
 from tests.load.bench.report.table import print_table
 from tests.load.bench.result import Unmeasurable
 from tests.load.bench.rows import AFTER_RESTART, GROUPS
-from tests.load.bench.run import Plan, run
+from tests.load.bench.run import PEERS, Plan, run
 
 RESULTS = Path(__file__).parents[1] / "results"
-NAMES = ", ".join([*GROUPS, *AFTER_RESTART])
+KNOWN = (*GROUPS, *AFTER_RESTART, *PEERS)
+NAMES = ", ".join(KNOWN)
 
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
@@ -52,7 +53,7 @@ def bench(
             progress.print(f"[red]{line}[/]")
         raise typer.Exit(1)
     wanted = [name.strip() for name in rows.split(",") if name.strip()]
-    if unknown := set(wanted) - {*GROUPS, *AFTER_RESTART}:
+    if unknown := set(wanted) - set(KNOWN):
         raise typer.BadParameter(f"no rows {', '.join(sorted(unknown))}; there are {NAMES}", param_hint="--rows")
     try:
         found = run(Plan(quick, wanted, peers, out), progress)

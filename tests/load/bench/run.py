@@ -49,8 +49,8 @@ class Found:
 
     @property
     def summary(self) -> str:
-        counts = {verdict: sum(row.verdict == verdict for row in self.rows) for verdict in ("passed", "missed")}
-        text = f"{counts['passed']} passed, {counts['missed']} missed, {len(self.unmeasured)} not measured"
+        verdicts = ("passed", "missed", "as stripped", "not measured")
+        text = ", ".join(f"{sum(row.verdict == verdict for row in self.rows)} {verdict}" for verdict in verdicts)
         return f"{text}, in {self.seconds:.0f} s; {self.out}/bench.json, bench.md, bench.svg"
 
 
@@ -70,8 +70,8 @@ def run(plan: Plan, console: Console) -> Found:
             seeds = Seeds(bench)
             for name, measure in plan.chosen(GROUPS).items():
                 _measure(bench, name, partial(measure, bench, seeds))
-            if plan.peers:
-                for name in PEERS:
+            for name in PEERS:
+                if name in plan.names or (plan.peers and not plan.names):
                     _measure(bench, f"peer {name}", partial(_peer, name, bench))
         if later := plan.chosen(AFTER_RESTART):
             say("Starting again on the same data")

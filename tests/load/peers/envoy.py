@@ -2,6 +2,9 @@
 
 import base64
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,8 @@ from tests.load.bench.caller import Caller
 from tests.load.bench.context import Bench
 from tests.load.bench.request import Request
 from tests.load.bench.result import Load, Row, Target, Unmeasurable
-from tests.load.bench.stack import free_port
-from tests.load.peers import environment
+from tests.load.bench.stack import ROOT, free_port
+from tests.load.peers import environment, stripped_gateway
 from tests.load.peers.figure import CALLERS, PROBLEMS, both, of_theirs, seconds, unmeasured
 from tests.load.peers.ours import Ours
 from tests.load.peers.server import Server, running
@@ -41,22 +44,44 @@ def _row(bench: Bench) -> Row:
     words: list[str | Path] = [programs / "envoy", "-c", config, "--concurrency", "1"]
     words += ["--disable-hot-restart", "-l", "warning"]
     with running("envoy", words, {}, port, "/v1/workflows", bench.scratch) as server:
-        ours = Ours(bench)
-        paths = ours.version_paths
+        flowpin = Ours(bench)
+        paths = flowpin.version_paths
         size, their_size = _check_same(bench, server, paths[0])
         reads = [Request(path) for path in paths]
 
         def theirs() -> Load:
             return bench.wrk(server.url, reads, seconds(bench), CALLERS, bench.stack.headers)
 
-        found = bench.compare(lambda: server.metered(theirs), ours.get_version, pairs=2 if bench.quick else 5)
+        with _stripped_gateway(bench) as stripped:
+            found = bench.compare_all(
+                lambda: server.metered(theirs),
+                {
+                    "ours": flowpin.get_version,
+                    "stripped": lambda: bench.wrk(stripped.url, reads, seconds(bench), CALLERS, bench.stack.headers),
+                },
+                rounds=2 if bench.quick else 5,
+            )
+    ours, bare = found["ours"], found["stripped"]
+    stripped_percent = 100 * ours.ratio / bare.ratio
     note = (
         f"GET a version by id ({size} bytes) through our gateway against Envoy's transcoder, which prints the graph's "
         f"bytes in base64 ({their_size}) and writes no access log; one worker each, {CALLERS} callers; "
-        f"{both(found.ours, found.ceiling)}"
+        f"{both(ours.ours, ours.ceiling)}; a gateway of aiohttp and grpc.aio that does nothing but the unavoidable "
+        f"(tests/load/peers/stripped_gateway.py) does {bare.ours.rate:,.0f}/s, {bare.percent:.1f} % of Envoy; ours at "
+        f"{stripped_percent:.0f} % of it"
     )
-    raw = {**found.raw, **of_theirs(found.ceiling)}
-    return Row(NAME, found.ours, found.ceiling.rate, found.percent, target=TARGET, note=note, raw=raw)
+    raw = {**ours.raw, **of_theirs(ours.ceiling), "stripped": bare.raw}
+    return Row(
+        NAME, ours.ours, ours.ceiling.rate, ours.percent, target=TARGET, note=note, raw=raw, stripped=stripped_percent
+    )
+
+
+@contextmanager
+def _stripped_gateway(bench: Bench) -> Iterator[Server]:
+    words: list[str | Path] = [sys.executable, "-m", stripped_gateway.__name__, str(port := free_port())]
+    words.append(bench.stack.workflow_grpc)
+    with running("stripped", words, {"PYTHONPATH": str(ROOT)}, port, stripped_gateway.READY, bench.scratch) as server:
+        yield server
 
 
 def _check_same(bench: Bench, server: Server, path: str) -> tuple[int, int]:

@@ -9,7 +9,7 @@ WIDTH, BAR_HEIGHT, STEP, TOP = 860, 14, 24, 44
 NAMES, FULL = 250, 340
 """Where the bars begin, and how long one that just meets its target is."""
 LONGEST = 1.35
-COLOURS = {"passed": "#2f9e5b", "missed": "#d1495b"}
+COLOURS = {"passed": "#2f9e5b", "missed": "#d1495b", "as stripped": "#3f7fb5"}
 STYLE = """
     text { font: 12px system-ui, sans-serif; fill: #24292f; }
     .title { font-weight: 600; font-size: 14px; }

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from tests.load.bench.result import Load, Row, shown
 
-COLOURS = {"passed": "green", "missed": "red", "not measured": "yellow", "": "default"}
+COLOURS = {"passed": "green", "missed": "red", "as stripped": "cyan", "not measured": "yellow", "": "default"}
 HEADINGS = ("row", "rate /s", "p50 ms", "p99 ms", "CPU µs a call", "ceiling /s", "found", "target", "")
 LETTERS = {"gateway": "g", "workflow": "w", "deploy": "d", "postgres": "p"}
 
