@@ -3,8 +3,7 @@
 import base64
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +75,10 @@ def _row(bench: Bench) -> Row:
     )
 
 
-@contextmanager
-def _stripped_gateway(bench: Bench) -> Iterator[Server]:
-    words: list[str | Path] = [sys.executable, "-m", stripped_gateway.__name__, str(port := free_port())]
-    words.append(bench.stack.workflow_grpc)
-    with running("stripped", words, {"PYTHONPATH": str(ROOT)}, port, stripped_gateway.READY, bench.scratch) as server:
-        yield server
+def _stripped_gateway(bench: Bench) -> AbstractContextManager[Server]:
+    port = free_port()
+    words = [sys.executable, "-m", stripped_gateway.__name__, str(port), bench.stack.workflow_grpc]
+    return running("stripped", words, {"PYTHONPATH": str(ROOT)}, port, stripped_gateway.READY, bench.scratch)
 
 
 def _check_same(bench: Bench, server: Server, path: str) -> tuple[int, int]:
