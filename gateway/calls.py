@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 
-import grpc
 from aiohttp import web
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
@@ -15,6 +14,7 @@ from gateway.codec.encode import download_field, writer
 from gateway.codec.request import from_body, from_query
 from gateway.codec.scalars import Value
 from gateway.routes import DOWNLOAD_NAME, Route
+from gateway.rpcs import Metadata, Rpc, Trailers
 from gateway.traffic import REQUEST_ID
 from service_kit.admission import Admission
 from service_kit.errors import ServiceError
@@ -27,14 +27,10 @@ Body = tuple[bytes, dict[str, str]]
 """An answer's bytes, and the headers that describe them."""
 
 
-def handler(route: Route, channel: grpc.aio.Channel, timeout: float, admission: Admission) -> Handler:
-    """Answers requests of `route` by calling its RPC, which may take `timeout` seconds."""
+def handler(route: Route, rpc: Rpc, admission: Admission) -> Handler:
+    """Answers requests of `route` by calling its RPC."""
     read, write, status = _reader(route), _writer(route.rpc.output_type), route.status
-    rpc = channel.unary_unary(
-        route.rpc_path,
-        request_serializer=GetMessageClass(route.rpc.input_type).SerializeToString,
-        response_deserializer=GetMessageClass(route.rpc.output_type).FromString,
-    )
+    message_of = GetMessageClass(route.rpc.output_type).FromString
 
     async def handle(request: web.Request) -> web.Response:
         size = request.content_length or 0
@@ -44,16 +40,14 @@ def handler(route: Route, channel: grpc.aio.Channel, timeout: float, admission: 
             return errors.of_service(error)
         try:
             metadata = _metadata(request)
-            call = rpc(await read(request), metadata=metadata, timeout=timeout)
-            message = await call
-        except grpc.aio.AioRpcError as error:
-            return errors.of_service(ServiceError.from_rpc_error(error), route.variables)
+            message = (await read(request)).SerializeToString()
+            answer, trailers = await rpc(message, metadata)
         except ServiceError as error:
             return errors.of_service(error, route.variables)
         finally:
             admission.leave(size)
-        body, fields = write(message)
-        return _answer(request, status, body, fields, await call.trailing_metadata())
+        body, fields = write(message_of(answer))
+        return _answer(request, status, body, fields, trailers)
 
     return handle
 
@@ -78,12 +72,12 @@ def _reader(route: Route) -> Callable[[web.Request], Awaitable[Message]]:
     return read
 
 
-def _metadata(request: web.Request) -> tuple[tuple[str, str], ...]:
-    return (
-        ("authorization", headers.authorization(request.headers)),
-        ("x-request-id", request[REQUEST_ID]),
-        *headers.passed_on(request.headers),
-    )
+def _metadata(request: web.Request) -> Metadata:
+    return {
+        "authorization": headers.authorization(request.headers),
+        "x-request-id": request[REQUEST_ID],
+        **dict(headers.passed_on(request.headers)),
+    }
 
 
 def _writer(answer: Descriptor) -> Callable[[Value], Body]:
@@ -103,7 +97,7 @@ def _writer(answer: Descriptor) -> Callable[[Value], Body]:
 
 
 def _answer(
-    request: web.Request, status: int, body: bytes, described: dict[str, str], trailers: grpc.aio.Metadata
+    request: web.Request, status: int, body: bytes, described: dict[str, str], trailers: Trailers
 ) -> web.Response:
     reads = request.method in ("GET", "HEAD")
     etag = trailers.get("etag")
@@ -116,5 +110,5 @@ def _answer(
     return web.Response(status=status, body=body, headers=_marked({**described, "ETag": etag}, trailers))
 
 
-def _marked(fields: dict[str, str], trailers: grpc.aio.Metadata) -> dict[str, str]:
+def _marked(fields: dict[str, str], trailers: Trailers) -> dict[str, str]:
     return fields if "idempotent-replayed" not in trailers else {**fields, "Idempotent-Replayed": "true"}

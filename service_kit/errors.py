@@ -63,13 +63,13 @@ class ServiceError(Exception):
         trailers = error.trailing_metadata() or ()
         details = grpc.aio.Metadata(*trailers).get(STATUS_DETAILS)  # type: ignore[arg-type]  # pairs, as it takes
         if isinstance(details, bytes):
-            return cls._from_status(error.code(), status_pb2.Status.FromString(details))
+            return cls.from_status(status_pb2.Status.FromString(details))
         return cls._from_transport(error.code())
 
     @classmethod
-    def _from_status(cls, code: grpc.StatusCode, status: status_pb2.Status) -> "ServiceError":
+    def from_status(cls, status: status_pb2.Status) -> "ServiceError":
         found = ServiceError(status.message)
-        found.code = code
+        found.code = getattr(grpc.StatusCode, code_pb2.Code.Name(status.code))
         for detail in status.details:
             if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
                 info = error_details_pb2.ErrorInfo.FromString(detail.value)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 
 import grpc
 import structlog
@@ -178,9 +178,16 @@ class Handlers:
     def __init__(self, server: grpc.aio.Server, wrap: Wrap = lambda method, handler: handler) -> None:
         self._server = server
         self._wrap = wrap
+        self._added: list[_Wrapped] = []
 
     def add_generic_rpc_handlers(self, handlers: Iterable[Handler]) -> None:
-        self._server.add_generic_rpc_handlers([_Wrapped(handler, self._wrap) for handler in handlers])
+        added = [_Wrapped(handler, self._wrap) for handler in handlers]
+        self._server.add_generic_rpc_handlers(added)
+        self._added += added
+
+    def find(self, method: str) -> Handler | None:
+        """The wrapped handler of an RPC's full name, "/package.Service/Method"."""
+        return next((handler for each in self._added if (handler := each.find(method))), None)
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         """The same handlers once more."""
@@ -193,10 +200,20 @@ class _Wrapped(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in 
         self._known: dict[str, Handler] = {}
 
     def service(self, details: grpc.HandlerCallDetails) -> Handler | None:
-        handler = self._known.get(details.method)
+        return self.find(details.method)
+
+    def find(self, method: str) -> Handler | None:
+        handler = self._known.get(method)
         if handler is None:
-            found = self._inner.service(details)
+            found = self._inner.service(_Details(method, ()))
             if found is None:
                 return None
-            handler = self._known[details.method] = self._wrap(details.method, found)
+            handler = self._known[method] = self._wrap(method, found)
         return handler
+
+
+class _Details(NamedTuple):
+    """What generated code reads of a grpc.HandlerCallDetails, and a little more."""
+
+    method: str
+    invocation_metadata: tuple[()]

@@ -16,17 +16,21 @@ from grpc_reflection.v1alpha import reflection
 from service_kit import memory
 from service_kit.access import Role
 from service_kit.admission import Admission
+from service_kit.batch_servicer import BatchServicer
 from service_kit.channel import ACCEPTING
 from service_kit.database_check import DatabaseCheck
 from service_kit.db import Pool
 from service_kit.directory import Directory
 from service_kit.guard import Guard, Handlers
 from service_kit.lifecycle import in_background
+from service_kit.pb.flowpin.batch.v1 import batch_pb2
+from service_kit.pb.flowpin.batch.v1.batch_pb2_grpc import add_BatchServiceServicer_to_server
 from service_kit.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from service_kit.tracing.spans import Spans
 
+BATCH = batch_pb2.DESCRIPTOR.services_by_name["BatchService"]
 CHECK_SECONDS = 0.5
 LEAVE_SECONDS = 0.5
 """How long callers get to send their next calls elsewhere before a server drains."""
@@ -73,11 +77,13 @@ async def running_server(
         await health_servicer.set(name, _status(True))
     for name in ("", *checks):
         await health_servicer.set(name, _status(False))  # until its check has passed
-    register(Guard(directory, roles, Admission(settings.max_calls), spans).before(server))
-    # Health and reflection answer without a token.
+    guarded = Guard(directory, roles, Admission(settings.max_calls), spans).before(server)
+    register(guarded)
+    # Health and reflection answer without a token; of a batch, each call carries its own.
     open_to_all: Any = Handlers(server)
+    add_BatchServiceServicer_to_server(BatchServicer(guarded.find), open_to_all)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, open_to_all)
-    names = [service.full_name for service in services]
+    names = [service.full_name for service in (*services, BATCH)]
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], open_to_all)
     port = server.add_insecure_port(settings.listen)
     await server.start()

@@ -1,0 +1,335 @@
+"""Calls that go together are as if each had come alone."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from gateway_fixtures import WORKFLOW, running_world
+from google.rpc import code_pb2
+from waiting import eventually
+from workflow_fixtures import body_of, flow_of, listed, refusal, save_request
+
+from gateway.rpcs import Together
+from service_kit.channel import open_channel
+from service_kit.errors import ServiceError
+from service_kit.ids import new_id
+from service_kit.pb.flowpin.batch.v1 import batch_pb2 as pb
+from service_kit.pb.flowpin.batch.v1.batch_pb2_grpc import BatchServiceStub
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
+from tests.stack import Stack
+
+GET = "/flowpin.workflow.v1.WorkflowService/GetVersion"
+SAVE = "/flowpin.workflow.v1.WorkflowService/SaveWorkflow"
+BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+PING = "/flowpin.identity.v1.IdentityService/Ping"
+
+
+@pytest.fixture
+def stack(shared_stack: Stack) -> Stack:
+    """One for all tests here: each has workflows of its own."""
+    return shared_stack
+
+
+@asynccontextmanager
+async def batches(port: int) -> AsyncIterator[BatchServiceStub]:
+    async with open_channel(f"127.0.0.1:{port}") as channel:
+        yield BatchServiceStub(channel)
+
+
+def call(stack: Stack, method: str, request: Any, token: str = "editor", **metadata: str) -> pb.Call:
+    fields = dict(stack.as_(token, **metadata))
+    return pb.Call(method=method, metadata=fields, message=request.SerializeToString())
+
+
+def get(stack: Stack, workflow_id: str, version: str = "latest", token: str = "editor") -> pb.Call:
+    return call(stack, GET, workflow_pb2.GetVersionRequest(workflow_id=workflow_id, version=version), token)
+
+
+async def answers(stack: Stack, *calls: pb.Call, port: int | None = None) -> list[pb.Answer]:
+    """In the calls' order."""
+    async with batches(port or stack.workflow_port) as stub:
+        found = {a.call: a async for part in stub.Batch(pb.BatchRequest(calls=calls)) for a in part.answers}
+    assert sorted(found) == list(range(len(calls)))
+    return [found[place] for place in range(len(calls))]
+
+
+def reason(answer: pb.Answer) -> tuple[str, str]:
+    error = ServiceError.from_status(answer.error)
+    return error.code.name, error.reason
+
+
+async def test_each_call_is_its_own_callers(stack: Stack):
+    workflow, (version,) = await stack.workflow()
+    theirs = await stack.draft(project=stack.people.foreign, token="stranger")
+    await stack.save(theirs["id"], token="stranger")
+    unnamed = get(stack, workflow["id"])
+    del unnamed.metadata["authorization"]
+
+    ours, other, stranger, revoked, nobody, viewer, saved = await answers(
+        stack,
+        get(stack, workflow["id"], version["id"]),
+        get(stack, theirs["id"], token="stranger"),
+        get(stack, workflow["id"], token="stranger"),
+        get(stack, workflow["id"], token="revoked"),
+        unnamed,
+        call(stack, SAVE, save_request(workflow["id"]), "viewer"),
+        call(stack, SAVE, save_request(workflow["id"]), "editor"),
+    )
+
+    alone = await stack.workflows.GetVersion(
+        workflow_pb2.GetVersionRequest(workflow_id=workflow["id"], version=version["id"]), metadata=stack.as_()
+    )
+    read = workflow_pb2.GetVersionResponse.FromString(ours.message).data
+    assert (read.id, read.flow) == (alone.data.id, alone.data.flow)
+    assert ours.trailing_metadata["etag"]
+    assert workflow_pb2.GetVersionResponse.FromString(other.message).data.workflow_id == theirs["id"]
+    assert [reason(answer) for answer in (stranger, revoked, nobody, viewer)] == [
+        ("NOT_FOUND", "WORKFLOW_NOT_FOUND"),
+        ("UNAUTHENTICATED", "TOKEN_INVALID"),
+        ("UNAUTHENTICATED", "TOKEN_INVALID"),
+        ("PERMISSION_DENIED", "ROLE_TOO_SMALL"),
+    ]
+    assert not any(answer.message for answer in (stranger, revoked, nobody, viewer))
+    assert workflow_pb2.SaveWorkflowResponse.FromString(saved.message).data.version == 2
+    async with stack.database("admin", "workflow") as db:
+        by = "SELECT array_agg(token_id) FROM audit_events WHERE action = 'SaveWorkflow' AND subject_id = $1"
+        assert await db.fetchval(by, workflow["id"]) == ["tok_admin", "tok_editor"]
+
+
+async def test_what_is_no_call_fails_alone(stack: Stack):
+    workflow, _ = await stack.workflow()
+    good = get(stack, workflow["id"])
+    odd = pb.Call(method=GET, metadata=good.metadata, message=good.message)
+    odd.metadata["x-request-id"] = "a\0b"
+    long = pb.Call(method=GET, metadata=good.metadata, message=good.message)
+    long.metadata["x-request-id"] = "a" * 9000
+
+    found = await answers(
+        stack,
+        pb.Call(method="/flowpin.workflow.v1.WorkflowService/Nothing", metadata=good.metadata),
+        pb.Call(method="/flowpin.batch.v1.BatchService/Batch", metadata=good.metadata),
+        pb.Call(method="/grpc.health.v1.Health/Check"),
+        pb.Call(),
+        pb.Call(method=GET, metadata=good.metadata, message=b"\xff\xff\xff"),
+        pb.Call(method=GET, metadata=good.metadata),
+        odd,
+        long,
+        good,
+    )
+
+    assert [reason(answer) for answer in found[:-1]] == [("UNIMPLEMENTED", "METHOD_UNKNOWN")] * 4 + [
+        ("INVALID_ARGUMENT", "INVALID_REQUEST")
+    ] * 4
+    assert found[-1].message
+
+
+async def test_more_calls_than_a_batch_takes_are_refused(stack: Stack):
+    async with batches(stack.workflow_port) as stub:
+        calls = [call(stack, PING, workflow_pb2.GetVersionRequest()) for _ in range(65)]
+
+        async def all_of(calls: list[pb.Call]) -> int:
+            return sum([len(part.answers) async for part in stub.Batch(pb.BatchRequest(calls=calls))])
+
+        error = await refusal(all_of(calls))
+        counts = [await all_of(calls[:count]) for count in (0, 1, 64)]
+
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert "65" in error.message
+    assert counts == [0, 1, 64]
+
+
+async def test_one_that_waits_holds_up_no_other(stack: Stack):
+    held, free = [(await stack.workflow())[0]["id"] for _ in range(2)]
+    calls = [call(stack, SAVE, save_request(held)), get(stack, free), call(stack, SAVE, save_request(free))]
+    places: list[int] = []
+
+    async with stack.database("admin", "workflow") as db, batches(stack.workflow_port) as stub:
+        async with db.transaction():
+            await db.execute("SELECT FROM workflows WHERE id = $1 FOR UPDATE", held)
+            async with asyncio.timeout(10):
+                parts = stub.Batch(pb.BatchRequest(calls=calls))
+                while len(places) < 2:
+                    places += [answer.call for answer in (await parts.read()).answers]
+        last = [answer.call for answer in (await parts.read()).answers]
+
+    assert (sorted(places), last) == ([1, 2], [0])
+
+
+async def test_what_is_canceled_is_not_done(stack: Stack):
+    held = (await stack.workflow())[0]["id"]
+
+    async with stack.database("admin", "workflow") as db, batches(stack.workflow_port) as stub:
+        async with db.transaction():
+            await db.execute("SELECT FROM workflows WHERE id = $1 FOR UPDATE", held)
+            calls = [call(stack, SAVE, save_request(held)) for _ in range(3)]
+            waiting = stub.Batch(pb.BatchRequest(calls=calls))
+            reading = asyncio.ensure_future(waiting.read())
+
+            async def waits() -> bool:
+                return bool(await db.fetchval(BLOCKED))
+
+            async def waits_no_more() -> bool:
+                return not await waits()
+
+            await eventually(waits, 5)
+            waiting.cancel()
+            await eventually(waits_no_more, 5)
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+
+    assert await listed(stack, held) == [1]
+
+
+async def test_large_answers_go_in_messages_of_their_own(stack: Stack):
+    workflow, _ = await stack.workflow()
+    large = flow_of("x" * (3 << 20))
+    await stack.ok("POST", f"/v1/workflows/{workflow['id']}/save", body_of(large))
+
+    async with open_channel(f"127.0.0.1:{stack.workflow_port}", max_message_bytes=8 << 20) as channel:
+        calls = [get(stack, workflow["id"]) for _ in range(5)]
+        parts = [part async for part in BatchServiceStub(channel).Batch(pb.BatchRequest(calls=calls))]
+
+    flows = [
+        workflow_pb2.GetVersionResponse.FromString(answer.message).data.flow.utf8
+        for part in parts
+        for answer in part.answers
+    ]
+    assert flows == [large] * 5
+
+
+async def test_the_deploy_service_serves_batches_too(stack: Stack):
+    (missing,) = await answers(
+        stack,
+        call(stack, "/flowpin.deploy.v1.DeployService/GetApp", deploy_pb2.GetAppRequest(app_id=str(new_id()))),
+        port=stack.deploy_port,
+    )
+
+    assert reason(missing) == ("NOT_FOUND", "APP_NOT_FOUND")
+
+
+async def never_alone(message: bytes, metadata: Any) -> Any:
+    raise AssertionError("it went by itself")
+
+
+async def test_the_gateways_calls_of_one_turn_go_together(stack: Stack):
+    workflow, _ = await stack.workflow()
+    request = workflow_pb2.GetVersionRequest(workflow_id=workflow["id"], version="latest").SerializeToString()
+
+    async with open_channel(f"127.0.0.1:{stack.workflow_port}") as channel:
+        rpc = Together(channel, 5).rpc(GET, alone=never_alone)
+        found = await asyncio.gather(
+            *(rpc(request, dict(stack.as_("editor"))) for _ in range(150)),
+            rpc(request, dict(stack.as_("stranger"))),
+            return_exceptions=True,
+        )
+
+    *read, refused = found
+    assert len({message for message, _ in read}) == 1
+    assert {trailers["etag"] for _, trailers in read} == {read[0][1]["etag"]}
+    assert isinstance(refused, ServiceError)
+    assert refused.reason == "WORKFLOW_NOT_FOUND"
+
+
+async def test_a_call_by_itself_and_a_large_one_go_alone(stack: Stack):
+    sent = []
+
+    async def alone(message: bytes, metadata: Any) -> Any:
+        sent.append(len(message))
+        return b"alone", {}
+
+    async with open_channel(f"127.0.0.1:{stack.workflow_port}") as channel:
+        rpc = Together(channel, 5).rpc(GET, alone=alone)
+        metadata = dict(stack.as_("editor"))
+        await rpc(b"", metadata)
+        by_itself = list(sent)
+        good = workflow_pb2.GetVersionRequest(workflow_id=str(new_id()), version="latest").SerializeToString()
+        await asyncio.gather(
+            *(rpc(good, metadata) for _ in range(2)), rpc(b"x" * (65 << 10), metadata), return_exceptions=True
+        )
+
+    assert by_itself == [0]
+    assert sent == [0, 65 << 10]
+
+
+async def test_a_service_that_is_away_gets_reads_again_and_saves_not():
+    alone_again = []
+
+    async def alone(message: bytes, metadata: Any) -> Any:
+        alone_again.append(message)
+        return b"", {}
+
+    async with open_channel("127.0.0.1:1") as channel:
+        together = Together(channel, 5)
+        read, save = together.rpc(GET, alone=alone), together.rpc(SAVE, alone=alone)
+        found = await asyncio.gather(read(b"r", {}), save(b"s", {}), read(b"r", {}), return_exceptions=True)
+
+    assert alone_again == [b"r", b"r"]
+    assert isinstance(found[1], ServiceError)
+    assert (found[1].code, found[1].reason) == (grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE")
+
+
+async def test_a_service_of_an_earlier_release_is_called_one_by_one():
+    async with running_world() as world:  # its services know no batches
+        found = await asyncio.gather(
+            *(world.get(f"/v1/workflows/{WORKFLOW}/versions/latest") for _ in range(30)),
+            *(world.post(f"/v1/workflows/{WORKFLOW}/save", b'{"flow": {}, "flow_ui": {}}') for _ in range(30)),
+        )
+
+    assert [answer.status for answer in found] == [200] * 60
+
+
+async def test_callers_that_have_all_hung_up_cancel_their_batch(stack: Stack):
+    held = (await stack.workflow())[0]["id"]
+    request = save_request(held).SerializeToString()
+
+    async with (
+        stack.database("admin", "workflow") as db,
+        open_channel(f"127.0.0.1:{stack.workflow_port}") as channel,
+    ):
+        rpc = Together(channel, 30).rpc(SAVE, alone=never_alone)
+
+        async def waits() -> bool:
+            return bool(await db.fetchval(BLOCKED))
+
+        async def waits_no_more() -> bool:
+            return not await waits()
+
+        async with db.transaction():
+            await db.execute("SELECT FROM workflows WHERE id = $1 FOR UPDATE", held)
+            callers = [asyncio.ensure_future(rpc(request, dict(stack.as_("editor")))) for _ in range(2)]
+            await eventually(waits, 5)
+            callers[0].cancel()
+            await asyncio.sleep(0.2)
+            one_is_left = await waits()
+            callers[1].cancel()
+            await eventually(waits_no_more, 5)
+
+    assert one_is_left
+    assert await listed(stack, held) == [1]
+
+
+async def test_requests_at_the_same_time_are_answered_as_one_by_one(stack: Stack):
+    workflow, _ = await stack.workflow()
+    for note in "abcdefgh":
+        await stack.save(workflow["id"], note)
+    path = f"/v1/workflows/{workflow['id']}/versions"
+    asked = [(f"{path}/{version}", token) for version in (*range(1, 11), "latest") for token in ("viewer", "stranger")]
+
+    async def ask(path: str, token: str) -> tuple[int, str | None, Any]:
+        answer = await stack.rest("GET", path, token=token)
+        return answer.status, answer.headers.get("ETag"), json.loads(answer.content)
+
+    together = await asyncio.gather(*(ask(*each) for each in asked * 3))
+    one_by_one = [await ask(*each) for each in asked]
+
+    assert together == one_by_one * 3
+    assert {status for status, _, _ in one_by_one} == {200, 404}
+
+
+def test_every_code_of_a_status_is_one_of_grpcs():
+    assert {code_pb2.Code.Name(code.value[0]) for code in grpc.StatusCode} == {code.name for code in grpc.StatusCode}
