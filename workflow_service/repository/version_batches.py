@@ -67,8 +67,12 @@ def _columns(keys: Sequence[Key]) -> tuple[list[str], list[int], list[UUID], lis
 
 
 def _in_order(keys: Sequence[Key], rows: Sequence[Row], read: Callable[[Row], Found]) -> list[Found | ServiceError]:
-    found: list[Found | ServiceError] = [WorkflowNotFound(workflow_id) for _, workflow_id, _ in keys]
-    for row in rows:
-        index = row["place"] - 1
-        found[index] = VersionNotFound(keys[index][2]) if row["id"] is None else read(row)
-    return found
+    found = {row["place"]: row for row in rows}
+    return [_found(found.get(place), key, read) for place, key in enumerate(keys, 1)]
+
+
+def _found(row: Row | None, key: Key, read: Callable[[Row], Found]) -> Found | ServiceError:
+    _, workflow_id, ref = key
+    if row is None:
+        return WorkflowNotFound(workflow_id)
+    return VersionNotFound(ref) if row["id"] is None else read(row)
