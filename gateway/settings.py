@@ -18,7 +18,7 @@ class Settings(ProcessSettings):
     """Where the deploy service listens, likewise."""
     max_body_bytes: int = Field(default=34 << 20, ge=1 << 10)
     """The largest body that is read; a save may carry two documents of 16 MiB."""
-    max_requests: int = Field(default=192, ge=1)
+    max_requests: int = Field(default=384, ge=1)
     """Requests at work at a time; what comes on top is a 429 at once."""
     max_bytes_under_way: int = Field(default=128 << 20, ge=1 << 20)
     """The bodies of requests at work, together; likewise."""

@@ -18,4 +18,4 @@ def prepare() -> None:
     gc.collect()
     gc.freeze()
     # Or a thousand connections that come at once are walked through again and again, for a quarter of a second a time.
-    gc.set_threshold(10_000)
+    gc.set_threshold(50_000)

@@ -17,6 +17,8 @@ from tests.load.bench.seeds import Seeds
 
 SAVES_TIMES, READS_TIMES = 4.0, 1.5
 REFUSALS = (429, 503)
+OPENING_SECONDS = 2
+"""In which the generator starts and opens its thousands of connections at once; told apart."""
 NORMAL_TIMES = 3.0
 CALM_CALLS = 5
 HANDLED = 90.0
@@ -75,9 +77,21 @@ def _flooded(bench: Bench, name: str, requests: Sequence[Request], times: float)
         usual = median(caller.timed(first) for _ in range(20))
         urls = [bench.stack.url + one.path for one in requests]
         headers = {**bench.stack.headers, **first.headers}
-        answers = h2load.open_loop(urls, headers, seconds, bench.scratch, rate=offered, body=first.body)
+        every = h2load.open_loop(urls, headers, OPENING_SECONDS + seconds, bench.scratch, rate=offered, body=first.body)
         calm_after = _calm_after(caller, first, NORMAL_TIMES * usual)
-    return _judged(name, answers, peak, offered, seconds, calm_after)
+    open_at = min(answer.sent_us for answer in every) + OPENING_SECONDS * 1_000_000
+    opening = [answer for answer in every if answer.sent_us < open_at]
+    answers = [answer for answer in every if answer.sent_us >= open_at]
+    return [*_judged(name, answers, peak, offered, seconds, calm_after), _opening(name, opening)]
+
+
+def _opening(name: str, answers: Sequence[Answer]) -> Row:
+    return Row(
+        f"{name}: opening",
+        value=percentiles((answer.took_us / 1000 for answer in answers), 99)[0],
+        unit="ms",
+        note=f"p99 of all answers in the {OPENING_SECONDS} s before, in which the connections are opened; no target",
+    )
 
 
 def _judged(
