@@ -2,8 +2,6 @@
 
 import base64
 import json
-import sys
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,8 @@ from tests.load.bench.caller import Caller
 from tests.load.bench.context import Bench
 from tests.load.bench.request import Request
 from tests.load.bench.result import Load, Row, Target, Unmeasurable
-from tests.load.bench.stack import ROOT, free_port
-from tests.load.peers import environment, stripped_gateway
+from tests.load.bench.stack import free_port
+from tests.load.peers import environment, stripped
 from tests.load.peers.figure import CALLERS, PROBLEMS, both, of_theirs, seconds, unmeasured
 from tests.load.peers.ours import Ours
 from tests.load.peers.server import Server, running
@@ -51,34 +49,28 @@ def _row(bench: Bench) -> Row:
         def theirs() -> Load:
             return bench.wrk(server.url, reads, seconds(bench), CALLERS, bench.stack.headers)
 
-        with _stripped_gateway(bench) as stripped:
+        with stripped.gateway(bench, bench.stack.workflow_grpc, bench.stack.deploy_grpc) as bare:
             found = bench.compare_all(
                 lambda: server.metered(theirs),
                 {
                     "ours": flowpin.get_version,
-                    "stripped": lambda: bench.wrk(stripped.url, reads, seconds(bench), CALLERS, bench.stack.headers),
+                    "stripped": stripped.drive(bench, bare, reads),
                 },
                 rounds=2 if bench.quick else 5,
             )
-    ours, bare = found["ours"], found["stripped"]
-    stripped_percent = 100 * ours.ratio / bare.ratio
+    ours, least = found["ours"], found["stripped"]
+    stripped_percent = 100 * ours.ratio / least.ratio
     note = (
         f"GET a version by id ({size} bytes) through our gateway against Envoy's transcoder, which prints the graph's "
         f"bytes in base64 ({their_size}) and writes no access log; one worker each, {CALLERS} callers; "
-        f"{both(ours.ours, ours.ceiling)}; a gateway of aiohttp and grpc.aio that does nothing but the unavoidable "
-        f"(tests/load/peers/stripped_gateway.py) does {bare.ours.rate:,.0f}/s, {bare.percent:.1f} % of Envoy; ours at "
-        f"{stripped_percent:.0f} % of it"
+        f"{both(ours.ours, ours.ceiling)}; a gateway of aiohttp and grpc.aio that does nothing but the unavoidable, "
+        f"a call at a time (tests/load/peers/stripped_gateway.py), does {least.ours.rate:,.0f}/s, "
+        f"{least.percent:.1f} % of Envoy; ours at {stripped_percent:.0f} % of it"
     )
-    raw = {**ours.raw, **of_theirs(ours.ceiling), "stripped": bare.raw}
+    raw = {**ours.raw, **of_theirs(ours.ceiling), "stripped": least.raw}
     return Row(
         NAME, ours.ours, ours.ceiling.rate, ours.percent, target=TARGET, note=note, raw=raw, stripped=stripped_percent
     )
-
-
-def _stripped_gateway(bench: Bench) -> AbstractContextManager[Server]:
-    port = free_port()
-    words = [sys.executable, "-m", stripped_gateway.__name__, str(port), bench.stack.workflow_grpc]
-    return running("stripped", words, {"PYTHONPATH": str(ROOT)}, port, stripped_gateway.READY, bench.scratch)
 
 
 def _check_same(bench: Bench, server: Server, path: str) -> tuple[int, int]:

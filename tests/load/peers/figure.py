@@ -18,16 +18,38 @@ def seconds(bench: Bench) -> float:
     return bench.seconds(8, 4)
 
 
-def times(bench: Bench, name: str, server: Server, theirs: Drive, ours: Drive, doing: str) -> Row:
-    """How many times their rate ours is. `doing` says what is compared with what."""
+def times(
+    bench: Bench, name: str, server: Server, theirs: Drive, ours: Drive, doing: str, stripped: Drive | None = None
+) -> Row:
+    """How many times their rate ours is. `doing` says what is compared with what; `stripped` drives the stripped
+    programs with what ours are driven with."""
     bench.say(f"  {name}")
+    drives = {"ours": ours} if stripped is None else {"ours": ours, "stripped": stripped}
     try:
-        found = bench.compare(lambda: _enough(server.metered(theirs)), ours, pairs=1 if bench.quick else 3)
+        compared = bench.compare_all(lambda: _enough(server.metered(theirs)), drives, rounds=1 if bench.quick else 3)
     except PROBLEMS as problem:
         return unmeasured([name], TWENTY_TIMES, problem)[0]
+    found, percent = compared["ours"], None
     note = f"{doing}; {CALLERS} callers; {both(found.ours, found.ceiling)}"
     raw = {**found.raw, **of_theirs(found.ceiling)}
-    return Row(name, found.ours, found.ceiling.rate, found.ratio, target=TWENTY_TIMES, note=note, raw=raw)
+    if least := compared.get("stripped"):
+        percent = 100 * found.ratio / least.ratio
+        raw["stripped"] = least.raw
+        note += (
+            f"; programs of aiohttp, grpc.aio and asyncpg that do nothing but the unavoidable, a call at a time "
+            f"(tests/load/peers/stripped.py), do {least.ours.rate:,.0f}/s, {least.ratio:.1f} times theirs; ours at "
+            f"{percent:.0f} % of it"
+        )
+    return Row(
+        name,
+        found.ours,
+        found.ceiling.rate,
+        found.ratio,
+        target=TWENTY_TIMES,
+        note=note,
+        raw=raw,
+        stripped=percent,
+    )
 
 
 def unmeasured(names: Sequence[str], target: Target, problem: BaseException) -> list[Row]:

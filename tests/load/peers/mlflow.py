@@ -9,7 +9,7 @@ from tests.load.bench.context import Bench, Drive
 from tests.load.bench.request import Request
 from tests.load.bench.result import Row, Unmeasurable
 from tests.load.bench.stack import free_port
-from tests.load.peers import environment
+from tests.load.peers import environment, stripped
 from tests.load.peers.database import adding_rows, database
 from tests.load.peers.figure import CALLERS, PROBLEMS, TWENTY_TIMES, seconds, times, unmeasured
 from tests.load.peers.ours import Ours
@@ -58,9 +58,15 @@ def _rows(bench: Bench, server: Server, url: str) -> list[Row]:
         return lambda: adding_rows(theirs(creations), url, "model_versions")
 
     ours, create, get, alias = Ours(bench), *NAMES
+    with stripped.everything(bench) as bare:
+        least_save, least_get = stripped.drive(bench, bare, ours.saves), stripped.drive(bench, bare, ours.version_reads)
+        saving, getting = "our save against model-versions/create, 100 models", "our version by id against theirs"
+        registered = [
+            times(bench, create, server, creating(), ours.save, saving, least_save),
+            times(bench, get, server, theirs(reads), ours.get_version, getting, least_get),
+        ]
     return [
-        times(bench, create, server, creating(), ours.save, "our save against model-versions/create, 100 models"),
-        times(bench, get, server, theirs(reads), ours.get_version, "our version by id against model-versions/get"),
+        *registered,
         times(bench, alias, server, theirs(aliases), ours.deploy, "our deploy against registered-models/alias"),
     ]
 

@@ -18,11 +18,10 @@ class Ours:
 
     def save(self) -> Load:
         """Create a version, over a hundred workflows."""
-        body = self._bench.content.body
-        return self._drive([post(f"{workflow.path}/save", body) for workflow in self._seeds.spread])
+        return self._drive(self.saves)
 
     def get_version(self) -> Load:
-        return self._drive([Request(path) for path in self.version_paths])
+        return self._drive(self.version_reads)
 
     def deploy(self) -> Load:
         """Another version than the live one, over fifty apps."""
@@ -36,7 +35,20 @@ class Ours:
         )
 
     def get_app(self) -> Load:
-        return self._drive([Request(f"/v1/apps/{app}") for app in self._apps])
+        return self._drive(self.app_reads)
+
+    @property
+    def saves(self) -> list[Request]:
+        body = self._bench.content.body
+        return [post(f"{workflow.path}/save", body) for workflow in self._seeds.spread]
+
+    @property
+    def version_reads(self) -> list[Request]:
+        return [Request(path) for path in self.version_paths]
+
+    @property
+    def app_reads(self) -> list[Request]:
+        return [Request(f"/v1/apps/{app}") for app in self._apps]
 
     @property
     def version_paths(self) -> list[str]:

@@ -9,7 +9,7 @@ from tests.load.bench.context import Bench
 from tests.load.bench.request import Request
 from tests.load.bench.result import Load, Row, Unmeasurable
 from tests.load.bench.stack import free_port
-from tests.load.peers import environment
+from tests.load.peers import environment, stripped
 from tests.load.peers.database import adding_rows, database
 from tests.load.peers.figure import CALLERS, PROBLEMS, TWENTY_TIMES, seconds, times, unmeasured
 from tests.load.peers.ours import APPS, Ours
@@ -65,9 +65,12 @@ def _rows(bench: Bench, server: Server, url: str) -> list[Row]:
         return bench.wrk(server.url, reads, seconds(bench), CALLERS)
 
     ours, create, get = Ours(bench), *NAMES
+    with stripped.everything(bench) as bare:
+        least, doing = stripped.drive(bench, bare, ours.app_reads), "our app by id against GET /api/deployments/{id}"
+        got = times(bench, get, server, reading, ours.get_app, doing, least)
     return [
         times(bench, create, server, creating, ours.deploy, "our deploy against POST /api/deployments/, new names"),
-        times(bench, get, server, reading, ours.get_app, "our app by id against GET /api/deployments/{id}"),
+        got,
     ]
 
 

@@ -48,16 +48,19 @@ class Server:
 
 @contextmanager
 def running(
-    name: str, words: Sequence[str | Path], env: Mapping[str, str], port: int, ready: str, scratch: Path
+    name: str, words: Sequence[str | Path], env: Mapping[str, str], port: int, ready: str | None, scratch: Path
 ) -> Iterator[Server]:
-    """Up until the block ends, `ready` being a path that is then answered. Raises Unmeasurable when it is not."""
+    """Up until the block ends, `ready` being a path that is then answered. Raises Unmeasurable when it is not.
+
+    None is for what does not speak HTTP, and is not waited for.
+    """
     log, home = scratch / f"{name}.log", scratch / f"{name}-home"
     home.mkdir(exist_ok=True)
     base = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "LC_ALL": "C.UTF-8"}
     process = start(Command([str(word) for word in words], {**base, **env}, cwd=str(home)), log)
     server = Server(name, port, process.pid)
     try:
-        if not _until(lambda: _has_ended(process.pid) or _answers(port, ready), START_SECONDS):
+        if not _until(lambda: _has_ended(process.pid) or ready is None or _answers(port, ready), START_SECONDS):
             raise Unmeasurable(f"{name} does not answer {START_SECONDS:.0f} s after its start: {last_lines(log, 3)}")
         if _has_ended(process.pid):
             raise Unmeasurable(f"{name} ended while it started: {last_lines(log, 3)}")

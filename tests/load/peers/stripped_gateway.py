@@ -1,59 +1,78 @@
-"""What a gateway of aiohttp and grpc.aio cannot leave out of `GET /v1/workflows/{id}/versions/{id}`, and nothing more.
+"""What a gateway of aiohttp and grpc.aio cannot leave out of reading a version, saving one, and reading an app.
 
-It reads the request, passes token and request id on in one RPC over one connection, writes the version as JSON with the
-graphs spliced in and the service's ETag, and a line to the log. It has no other routes, no checks of its own, no error
-envelope, no limits, retries, metrics or drain.
+It reads the request, passes token and request id on in one RPC over one connection, writes the answer as JSON with the
+graphs spliced in and the service's ETag, and a line to the log. It has no other routes, no checks but those of reading
+a body, no error envelope, no limits, retries, metrics or drain.
 
-    python -m tests.load.peers.stripped_gateway PORT WORKFLOW_TARGET
+    python -m tests.load.peers.stripped_gateway PORT WORKFLOW_TARGET DEPLOY_TARGET
 """
 
 import asyncio
 import sys
-import time
+from collections.abc import Callable
+from typing import Any
 
 import grpc
-import msgspec
 import uuid_utils
 import uvloop
 from aiohttp import web
 
 from gateway.codec.encode import writer
-from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
+from gateway.codec.request import from_body
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
+from tests.load.peers.stripped_log import Line
 
 TIMEOUT_SECONDS = 30
 READY = "/ready"
 
 
-async def serve(port: int, target: str) -> None:
-    async with grpc.aio.insecure_channel(target) as channel:
-        rpc = channel.unary_unary(
-            "/flowpin.workflow.v1.WorkflowService/GetVersion",
-            request_serializer=pb.GetVersionRequest.SerializeToString,
-            response_deserializer=pb.GetVersionResponse.FromString,
+class Rpc:
+    def __init__(self, channel: grpc.aio.Channel, path: str, request: Any, response: Any) -> None:
+        self.call = channel.unary_unary(
+            path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
         )
-        write = writer(pb.GetVersionResponse.DESCRIPTOR)
-        log = sys.stderr.buffer
+        self.write: Callable[[Any], bytes] = writer(response.DESCRIPTOR)
+
+
+async def serve(port: int, workflow_target: str, deploy_target: str) -> None:
+    async with (
+        grpc.aio.insecure_channel(workflow_target) as workflows,
+        grpc.aio.insecure_channel(deploy_target) as apps,
+    ):
+        service = "/flowpin.workflow.v1.WorkflowService"
+        get = Rpc(workflows, f"{service}/GetVersion", workflow_pb2.GetVersionRequest, workflow_pb2.GetVersionResponse)
+        save = Rpc(
+            workflows, f"{service}/SaveWorkflow", workflow_pb2.SaveWorkflowRequest, workflow_pb2.SaveWorkflowResponse
+        )
+        get_app = Rpc(
+            apps, "/flowpin.deploy.v1.DeployService/GetApp", deploy_pb2.GetAppRequest, deploy_pb2.GetAppResponse
+        )
+        read_save = from_body(workflow_pb2.SaveWorkflowRequest.DESCRIPTOR, ("workflow_id",))
 
         async def answer(request: web.BaseRequest) -> web.Response:
             if request.path == READY:
+                await asyncio.gather(workflows.channel_ready(), apps.channel_ready())
                 return web.Response()
-            began = time.perf_counter()
-            _, _, _, workflow_id, _, version = request.path.split("/")
+            line = Line()
+            match request.path.split("/"):
+                case [_, _, "workflows", workflow_id, "save"]:
+                    rpc, message = save, read_save({"workflow_id": workflow_id}, await request.read())
+                case [_, _, "workflows", workflow_id, _, version]:
+                    rpc, message = get, workflow_pb2.GetVersionRequest(workflow_id=workflow_id, version=version)
+                case [_, _, "apps", app_id]:
+                    rpc, message = get_app, deploy_pb2.GetAppRequest(app_id=app_id)
+                case _:
+                    return web.Response(status=404)
             request_id = uuid_utils.uuid7().hex
             metadata = (("authorization", request.headers["Authorization"]), ("x-request-id", request_id))
-            call = rpc(
-                pb.GetVersionRequest(workflow_id=workflow_id, version=version),
-                metadata=metadata,
-                timeout=TIMEOUT_SECONDS,
-            )
-            body, trailers = write(await call), await call.trailing_metadata()
-            headers = {"Content-Type": "application/json", "ETag": str(trailers["etag"]), "X-Request-Id": request_id}
+            call = rpc.call(message, metadata=metadata, timeout=TIMEOUT_SECONDS)
+            body, trailers = rpc.write(await call), await call.trailing_metadata()
+            headers = {"Content-Type": "application/json", "X-Request-Id": request_id}
+            if "etag" in trailers:
+                headers["ETag"] = str(trailers["etag"])
             response = web.Response(body=body, headers=headers)
-            took = round((time.perf_counter() - began) * 1000, 2)
-            log.write(
-                msgspec.json.encode({"request_id": request_id, "path": request.path, "duration_ms": took}) + b"\n"
-            )
-            log.flush()
+            line.write(request_id=request_id, path=request.path)
             return response
 
         runner = web.ServerRunner(web.Server(answer))
@@ -63,4 +82,4 @@ async def serve(port: int, target: str) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1]), sys.argv[2]))
+    uvloop.run(serve(int(sys.argv[1]), sys.argv[2], sys.argv[3]))

@@ -1,0 +1,98 @@
+"""What services of grpc.aio and asyncpg cannot leave out of reading a version, saving one, and reading an app.
+
+They authenticate the token, read the message, send the statement that the real ones send for a call that comes alone,
+and write the answer and a line to the log. There are no roles but those in the statements, no idempotency keys, no
+conflicts, no caches, no batches, no limits, metrics, health or drain. Both are one process.
+
+    python -m tests.load.peers.stripped_services PORT ACCESS_FILE WORKFLOW_DATABASE DEPLOY_DATABASE
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import grpc
+import uvloop
+
+from deploy_service.messages import app_message
+from deploy_service.repository.apps import get_app
+from service_kit import db
+from service_kit.access import Role
+from service_kit.auth import Caller
+from service_kit.directory import Directory
+from service_kit.guard import Handlers
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2, deploy_pb2_grpc
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2, workflow_pb2_grpc
+from tests.load.peers.stripped_log import Line
+from workflow_service.flow import check_content
+from workflow_service.messages import version_message
+from workflow_service.model import VersionRef
+from workflow_service.repository.new_versions import NewVersion, insert_version
+from workflow_service.repository.versions import get_version
+
+MOST_BYTES = 16 << 20
+CONNECTIONS = 10
+DOMAIN = "apps.localhost"
+
+
+class Services(workflow_pb2_grpc.WorkflowServiceServicer, deploy_pb2_grpc.DeployServiceServicer):
+    def __init__(self, directory: Directory, workflows: db.Pool, apps: db.Pool) -> None:
+        self._directory = directory
+        self._workflows = workflows
+        self._apps = apps
+
+    def _caller(self, context: Any, role: Role) -> Caller:
+        metadata = dict(context.invocation_metadata())
+        principal = self._directory.principal_of(metadata["authorization"].removeprefix("Bearer "))
+        if principal is None:
+            raise PermissionError
+        return Caller(principal, role, metadata["x-request-id"], None, None)
+
+    async def GetVersion(self, request: Any, context: Any) -> Any:  # noqa: N802
+        line, caller = Line(), self._caller(context, Role.VIEWER)
+        ref = VersionRef.parse(request.version)
+        async with self._workflows.acquire() as connection:
+            version = await get_version(connection, caller.projects, UUID(request.workflow_id), ref)
+        context.set_trailing_metadata((("etag", version.etag),))
+        answer = workflow_pb2.GetVersionResponse(data=version_message(version))
+        line.write(request_id=caller.request_id, rpc="GetVersion")
+        return answer
+
+    async def SaveWorkflow(self, request: Any, context: Any) -> Any:  # noqa: N802
+        line, caller = Line(), self._caller(context, Role.EDITOR)
+        content = check_content(request.flow.utf8, request.flow_ui.utf8, MOST_BYTES)
+        new = NewVersion(caller, UUID(request.workflow_id), content, "SaveWorkflow", request.description)
+        async with self._workflows.acquire() as connection:
+            version = await insert_version(connection, new)
+        answer = workflow_pb2.SaveWorkflowResponse(data=version_message(version))
+        line.write(request_id=caller.request_id, rpc="SaveWorkflow")
+        return answer
+
+    async def GetApp(self, request: Any, context: Any) -> Any:  # noqa: N802
+        line, caller = Line(), self._caller(context, Role.VIEWER)
+        async with self._apps.acquire() as connection:
+            app = await get_app(connection, caller.projects, UUID(request.app_id))
+        answer = deploy_pb2.GetAppResponse(data=app_message(app, caller.project(app.project_id), DOMAIN))
+        line.write(request_id=caller.request_id, rpc="GetApp")
+        return answer
+
+
+async def serve(port: int, access_file: Path, workflow_database: str, deploy_database: str) -> None:
+    async with (
+        db.open_pool(workflow_database, "workflow", CONNECTIONS) as workflows,
+        db.open_pool(deploy_database, "deploy", CONNECTIONS) as apps,
+    ):
+        server = grpc.aio.server()
+        services: Any = Services(Directory(access_file), workflows, apps)
+        handlers: Any = Handlers(server)
+        workflow_pb2_grpc.add_WorkflowServiceServicer_to_server(services, handlers)
+        deploy_pb2_grpc.add_DeployServiceServicer_to_server(services, handlers)
+        server.add_insecure_port(f"127.0.0.1:{port}")
+        await server.start()
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4]))
