@@ -4,9 +4,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import grpc
+
 from service_kit.local.data_folder import DataFolder
-from tests.load.bench.context import Bench, Drive
+from service_kit.pb.flowpin.workflow.v1.workflow_pb2 import GetVersionRequest
+from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import WorkflowServiceStub
+from tests.load.bench import h2load
+from tests.load.bench.context import CLOSED_LOOP, WORKFLOW, Bench, Drive
 from tests.load.bench.request import Request
+from tests.load.bench.result import Unmeasurable
 from tests.load.bench.stack import ROOT, free_port
 from tests.load.peers import stripped_gateway, stripped_services
 from tests.load.peers.figure import CALLERS, seconds
@@ -23,17 +29,35 @@ def gateway(bench: Bench, workflow_target: str, deploy_target: str) -> Iterator[
 
 
 @contextmanager
-def everything(bench: Bench) -> Iterator[Server]:
-    """Gateway and services, on the same databases as ours."""
+def services(bench: Bench) -> Iterator[str]:
+    """Both services, on the same databases as ours; where they are going to answer, host:port."""
     stack, port = bench.stack, free_port()
     words = [sys.executable, "-m", stripped_services.__name__, str(port), str(DataFolder(stack.data).access_file)]
     words += [stack.role_url("flowpin_workflow"), stack.role_url("flowpin_deploy")]
-    target = f"127.0.0.1:{port}"
-    with (
-        running("stripped-services", words, ENVIRONMENT, port, None, bench.scratch),
-        gateway(bench, target, target) as server,
-    ):
+    with running("stripped-services", words, ENVIRONMENT, port, None, bench.scratch):
+        yield f"127.0.0.1:{port}"
+
+
+@contextmanager
+def everything(bench: Bench) -> Iterator[Server]:
+    """Gateway and services."""
+    with services(bench) as target, gateway(bench, target, target) as server:
         yield server
+
+
+def grpc_reads(bench: Bench, target: str, request: GetVersionRequest, seconds: float) -> Drive:
+    """As `Bench.grpc` does with ours. Raises Unmeasurable when what is asked for is not what is answered."""
+    headers = {**h2load.GRPC_HEADERS, **bench.stack.headers}
+    with grpc.insecure_channel(target) as channel:
+        stub, metadata = WorkflowServiceStub(channel), tuple(bench.stack.headers.items())
+        try:
+            answer = stub.GetVersion(request, metadata=metadata, timeout=15, wait_for_ready=True)
+        except grpc.RpcError as error:
+            raise Unmeasurable(f"the stripped service does not answer: {error.code().name}") from None
+    if answer.data.id != request.version:
+        raise Unmeasurable(f"the stripped service answers with version {answer.data.id}")
+    body, url = h2load.grpc_frame(request.SerializeToString()), f"http://{target}/{WORKFLOW}/GetVersion"
+    return lambda: h2load.drive([url], headers, seconds, bench.scratch, body=body, clients=CLOSED_LOOP)[0]
 
 
 def drive(bench: Bench, server: Server, requests: Sequence[Request]) -> Drive:

@@ -25,6 +25,8 @@ from tests.load.peers.stripped_log import Line
 
 TIMEOUT_SECONDS = 30
 READY = "/ready"
+SIZES = [("grpc.max_receive_message_length", -1)]
+MOST_BYTES = 34 << 20
 
 
 class Rpc:
@@ -37,8 +39,8 @@ class Rpc:
 
 async def serve(port: int, workflow_target: str, deploy_target: str) -> None:
     async with (
-        grpc.aio.insecure_channel(workflow_target) as workflows,
-        grpc.aio.insecure_channel(deploy_target) as apps,
+        grpc.aio.insecure_channel(workflow_target, options=SIZES) as workflows,
+        grpc.aio.insecure_channel(deploy_target, options=SIZES) as apps,
     ):
         service = "/flowpin.workflow.v1.WorkflowService"
         get = Rpc(workflows, f"{service}/GetVersion", workflow_pb2.GetVersionRequest, workflow_pb2.GetVersionResponse)
@@ -75,7 +77,10 @@ async def serve(port: int, workflow_target: str, deploy_target: str) -> None:
             line.write(request_id=request_id, path=request.path)
             return response
 
-        runner = web.ServerRunner(web.Server(answer))
+        def request_of(*parts: Any) -> web.BaseRequest:
+            return web.BaseRequest(*parts, loop=asyncio.get_running_loop(), client_max_size=MOST_BYTES)
+
+        runner = web.ServerRunner(web.Server(answer, request_factory=request_of))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
         await asyncio.Event().wait()

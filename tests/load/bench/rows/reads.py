@@ -1,5 +1,9 @@
 """Reads, over gRPC and over REST, next to calls that do nothing."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
 from service_kit.pb.flowpin.identity.v1 import identity_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from tests.load.bench.context import IDENTITY, WORKFLOW, Bench, Comparison, Drive
@@ -7,6 +11,7 @@ from tests.load.bench.request import Request
 from tests.load.bench.result import Row, Target
 from tests.load.bench.seeds import Seeds
 from tests.load.bench.stack import second_workflow_service
+from tests.load.peers import stripped
 from workflow_service.settings import Settings
 
 PING = Request("/v1/ping")
@@ -15,14 +20,24 @@ CACHE_SETTING = "cache_bytes"
 
 def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
     """GetVersion by id, from memory."""
-    note = f"GetVersion by id, {bench.content.size:,} bytes, against an RPC that only authenticates"
-    return [_row("gRPC read", _grpc(bench, seeds), 75, note + _cache_note())]
+    request = _get(seeds)
+    with stripped.services(bench) as target:
+        least = stripped.grpc_reads(bench, target, request, bench.seconds(3, 0.5))
+        found = _grpc(bench, request, {"stripped": least})
+    percent = 100 * found["ours"].ratio / found["stripped"].ratio
+    note = (
+        f"GetVersion by id, {bench.content.size:,} bytes, against an RPC that only authenticates{_cache_note()}; a "
+        f"service of grpc.aio and asyncpg that does nothing but the unavoidable, a call at a time "
+        f"(tests/load/peers/stripped_services.py), does {found['stripped'].ours.rate:,.0f}/s, "
+        f"{found['stripped'].percent:.1f} %; ours at {percent:.0f} % of it"
+    )
+    return [replace(_row("gRPC read", found["ours"], 75, note), stripped=percent)]
 
 
 def grpc_uncached(bench: Bench, seeds: Seeds) -> list[Row]:
     """The same from the database, of a replica whose cache is off."""
     with second_workflow_service(bench.stack, WORKFLOW_CACHE_BYTES="0") as replica:
-        compared = _grpc(bench.on(replica), seeds)
+        compared = _grpc(bench.on(replica), _get(seeds))["ours"]
     return [_row("gRPC read, cache off", compared, 40, "as above, with WORKFLOW_CACHE_BYTES=0" + _cache_note())]
 
 
@@ -55,13 +70,19 @@ def rest(bench: Bench, seeds: Seeds) -> list[Row]:
     ]
 
 
-def _grpc(bench: Bench, seeds: Seeds) -> Comparison:
-    read = workflow_pb2.GetVersionRequest(workflow_id=seeds.read.workflow_id, version=seeds.read.version_ids[0])
+def _get(seeds: Seeds) -> workflow_pb2.GetVersionRequest:
+    return workflow_pb2.GetVersionRequest(workflow_id=seeds.read.workflow_id, version=seeds.read.version_ids[0])
+
+
+def _grpc(
+    bench: Bench, request: workflow_pb2.GetVersionRequest, others: Mapping[str, Drive] = MappingProxyType({})
+) -> dict[str, Comparison]:
+    """Ours, and what else is to be driven in the same rounds."""
     seconds = bench.seconds(3, 0.5)
-    return bench.compare(
+    return bench.compare_all(
         lambda: bench.grpc(f"{IDENTITY}/Ping", identity_pb2.PingRequest(), seconds),
-        lambda: bench.grpc(f"{WORKFLOW}/GetVersion", read, seconds),
-        pairs=5 if not bench.quick else 3,
+        {"ours": lambda: bench.grpc(f"{WORKFLOW}/GetVersion", request, seconds), **others},
+        rounds=5 if not bench.quick else 3,
     )
 
 
