@@ -127,6 +127,8 @@ class Together:
             async for response in self._batch(pb.BatchRequest(calls=batch.calls), timeout=self._timeout):
                 for answer in response.answers:
                     _settle(batch.answers[answer.call], answer)
+            if not all(answer.done() for answer in batch.answers):
+                raise RuntimeError("a batch ended before every call in it was answered")
         except Exception as error:
             for answer in batch.answers:
                 if not answer.done():
