@@ -4,8 +4,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 from gateway_fixtures import WORKFLOW, running_world
@@ -56,6 +58,11 @@ async def answers(stack: Stack, *calls: pb.Call, port: int | None = None) -> lis
         found = {a.call: a async for part in stub.Batch(pb.BatchRequest(calls=calls)) for a in part.answers}
     assert sorted(found) == list(range(len(calls)))
     return [found[place] for place in range(len(calls))]
+
+
+async def blocks(db: asyncpg.Connection, somebody: bool) -> bool:
+    """Whether somebody, or nobody, waits for what this connection has locked."""
+    return bool(await db.fetchval(BLOCKED)) is somebody
 
 
 def reason(answer: pb.Answer) -> tuple[str, str]:
@@ -170,15 +177,9 @@ async def test_what_is_canceled_is_not_done(stack: Stack):
             waiting = stub.Batch(pb.BatchRequest(calls=calls))
             reading = asyncio.ensure_future(waiting.read())
 
-            async def waits() -> bool:
-                return bool(await db.fetchval(BLOCKED))
-
-            async def waits_no_more() -> bool:
-                return not await waits()
-
-            await eventually(waits, 5)
+            await eventually(partial(blocks, db, True), 5)
             waiting.cancel()
-            await eventually(waits_no_more, 5)
+            await eventually(partial(blocks, db, False), 5)
         with pytest.raises(asyncio.CancelledError):
             await reading
 
@@ -293,21 +294,15 @@ async def test_callers_that_have_all_hung_up_cancel_their_batch(stack: Stack):
     ):
         rpc = Together(channel, 30).rpc(SAVE, alone=never_alone)
 
-        async def waits() -> bool:
-            return bool(await db.fetchval(BLOCKED))
-
-        async def waits_no_more() -> bool:
-            return not await waits()
-
         async with db.transaction():
             await db.execute("SELECT FROM workflows WHERE id = $1 FOR UPDATE", held)
             callers = [asyncio.ensure_future(rpc(request, dict(stack.as_("editor")))) for _ in range(2)]
-            await eventually(waits, 5)
+            await eventually(partial(blocks, db, True), 5)
             callers[0].cancel()
             await asyncio.sleep(0.2)
-            one_is_left = await waits()
+            one_is_left = await blocks(db, True)
             callers[1].cancel()
-            await eventually(waits_no_more, 5)
+            await eventually(partial(blocks, db, False), 5)
 
     assert one_is_left
     assert await listed(stack, held) == [1]

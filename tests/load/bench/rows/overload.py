@@ -71,7 +71,7 @@ def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
 
 def _flooded(bench: Bench, name: str, requests: Sequence[Request], times: float) -> list[Row]:
     peak = max(bench.rest(requests, bench.seconds(5, 1)).rate for _ in range(2 if bench.quick else 3))
-    seconds, offered = bench.seconds(60, 6), times * peak
+    seconds, offered = bench.seconds(60, 4), times * peak
     first = requests[0]
     with bench.caller() as caller:
         usual = median(caller.timed(first) for _ in range(20))
