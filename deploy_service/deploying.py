@@ -1,72 +1,123 @@
-"""One deploy, rollback or promotion: pins what was ordered as the app's newest deployment, in one transaction."""
+"""Deploys, rollbacks and promotions: pins what was ordered as the app's newest deployment, and cuts over.
 
+It is decided on what is found at one revision of the app, and written down in one statement if the app is still at it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
+
+import asyncpg
 
 from deploy_service.drivers import Driver
 from deploy_service.errors import LiveMoved, PlanOutdated
 from deploy_service.model import Deployment, kind_of
-from deploy_service.planning import Order, Outcome, look_at
+from deploy_service.planning import Order, outcome_of, token_of
 from deploy_service.repository import apps, deployments
-from deploy_service.repository.deployments import NewDeployment
+from deploy_service.repository.new_deployments import NewDeployment, insert_deployments
+from deploy_service.repository.standings import Standing, find_standings
 from deploy_service.rollouts import count_live
 from service_kit import audit
 from service_kit.auth import Caller
 from service_kit.db import Connection
-from service_kit.ids import new_id
+from service_kit.errors import ServiceError
 
 
-async def deploy(
-    db: Connection, driver: Driver, caller: Caller, project_id: UUID, app_id: UUID, order: Order, action: str | None
-) -> Deployment:
-    """Write the deployment down and, when there is nothing to wait for, cut over. In the caller's transaction.
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """An order for an app, and who gave it."""
 
-    `action` is noted in the app's history, unless it is None. Raises AppNotFound, LiveMoved, PlanOutdated, AppArchived,
-    RuntimeNotFound, RuntimeDeprecated or VersionMarkedBad.
+    caller: Caller
+    project_id: UUID
+    app_id: UUID
+    order: Order
+    action: str | None
+    """Noted in the app's history, unless it is None."""
+
+
+async def deploy(db: Connection, driver: Driver, ordered: Ordered) -> Deployment:
+    """Deploy under the app's lock. In the caller's transaction.
+
+    Raises AppNotFound, LiveMoved, PlanOutdated, AppArchived, RuntimeNotFound, RuntimeDeprecated or VersionMarkedBad.
     """
-    number, archived = await apps.lock_next_number(db, project_id, app_id)
-    await _check_unmoved(db, project_id, app_id, order)
-    outcome = await look_at(db, project_id, app_id, archived, order)
-    if order.plan_token is not None and order.plan_token != outcome.token:
-        raise PlanOutdated
+    await apps.lock_app(db, [ordered.project_id], ordered.app_id)
+    await _check_unmoved(db, ordered)
+    (done,) = await _deploy(db, driver, [ordered])
+    if isinstance(done, ServiceError):
+        raise done
+    if done is None:
+        raise LookupError("the app moved on while it was locked")
+    return done
+
+
+async def deploy_together(
+    db: Connection, driver: Driver, many: Sequence[Ordered]
+) -> list[Deployment | ServiceError | None]:
+    """Deploy without waiting for anything: each, or why not, in their order. None rests on what is live elsewhere.
+
+    None is for one to be deployed by itself: another one comes first, or something else is changing its app.
+    """
+    first = {ordered.app_id: ordered for ordered in reversed(many)}
+    try:
+        found = dict(zip(first, await _deploy(db, driver, list(first.values())), strict=True))
+    except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
+        return [None] * len(many)
+    return [found[ordered.app_id] if ordered is first[ordered.app_id] else None for ordered in many]
+
+
+async def _deploy(db: Connection, driver: Driver, many: Sequence[Ordered]) -> list[Deployment | ServiceError | None]:
+    standings = await find_standings(db, [ordered.order.key(ordered.project_id, ordered.app_id) for ordered in many])
+    decided = [_decide(driver, ordered, standing) for ordered, standing in zip(many, standings, strict=True)]
+    inserted = await insert_deployments(db, [new for new in decided if isinstance(new, NewDeployment)])
+    for deployment in inserted.values():
+        if deployment.live_from is not None:
+            count_live(deployment, deployment.live_from)
+    return [inserted.get(each.id) if isinstance(each, NewDeployment) else each for each in decided]
+
+
+def _decide(driver: Driver, ordered: Ordered, standing: Standing | ServiceError) -> NewDeployment | ServiceError:
+    """What is to be written down, or why nothing is."""
+    if isinstance(standing, ServiceError):
+        return standing
+    order, pin, live = ordered.order, ordered.order.resolved.pin, standing.live
+    outcome = outcome_of(order, standing)
+    planned = order.plan_token
+    if planned is not None and planned != token_of(ordered.project_id, ordered.app_id, order, outcome):
+        return PlanOutdated()
     for blocker in outcome.blockers:
-        raise blocker
-    new = _new_deployment(project_id, number, order, outcome)
-    deployment = await deployments.insert_deployment(db, caller, app_id, new, action, live=driver.immediate)
-    if deployment.live_from is not None:
-        count_live(deployment, deployment.live_from)
-    return deployment
-
-
-async def _check_unmoved(db: Connection, project_id: UUID, app_id: UUID, order: Order) -> None:
-    if order.only_while_live is None:
-        return
-    environment, seen = order.only_while_live
-    live = await deployments.find_live(db, project_id, app_id, environment)
-    if live is None or live.id != seen:
-        raise LiveMoved(environment)
-
-
-def _new_deployment(project_id: UUID, number: int, order: Order, outcome: Outcome) -> NewDeployment:
+        return blocker
     if outcome.runtime is None:
         raise LookupError("an outcome without blockers has a runtime")
-    kind = order.kind or kind_of(outcome.pin, outcome.live)
+    kind = order.kind or kind_of(pin, live)
     source = order.source.id if order.source else None
     return NewDeployment(
-        project_id=project_id,
-        id=new_id(),
-        number=number,
+        caller=ordered.caller,
+        project_id=ordered.project_id,
+        app_id=ordered.app_id,
+        revision=standing.revision,
         environment=order.environment,
         kind=kind,
         reason=order.reason,
-        pin=outcome.pin,
+        pin=pin,
+        flow=order.resolved.flow,
         runtime_id=outcome.runtime.id,
         runtime_version=outcome.runtime.version,
         runtime_label=outcome.runtime.label,
         config=outcome.config,
         warnings=order.resolved.warnings,
-        source_deployment_id=source or (outcome.last_live if kind == "rollback" else None),
-        flow=order.resolved.flow,
+        source_deployment_id=source or (standing.last_live if kind == "rollback" else None),
+        live=driver.immediate,
+        action=ordered.action,
     )
+
+
+async def _check_unmoved(db: Connection, ordered: Ordered) -> None:
+    if ordered.order.only_while_live is None:
+        return
+    environment, seen = ordered.order.only_while_live
+    live = await deployments.find_live(db, ordered.project_id, ordered.app_id, environment)
+    if live is None or live.id != seen:
+        raise LiveMoved(environment)
 
 
 async def note(db: Connection, caller: Caller, action: str, deployment: Deployment, **details: str) -> None:

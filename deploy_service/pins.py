@@ -17,9 +17,11 @@ from deploy_service.errors import (
 from deploy_service.model import Pin
 from service_kit.auth import Caller
 from service_kit.errors import ServiceError
-from service_kit.pb.flowpin.workflow.v1 import workflow_pb2, workflow_pb2_grpc
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
+from service_kit.rpcs import Rpc, Together, alone
 from service_kit.times import moment
 
+RESOLVE = "/flowpin.workflow.v1.WorkflowService/ResolveVersion"
 ASK_SECONDS = 5.0
 # What this app has had live deploys without the workflow service, which is only asked what is worth a warning.
 ASK_ABOUT_KNOWN_SECONDS = 1.0
@@ -41,9 +43,11 @@ class Resolved:
 class Workflows:
     """The workflow service, asked as this service's own account."""
 
-    def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
-        self._stub = workflow_pb2_grpc.WorkflowServiceStub(channel)
-        self._token = token
+    def __init__(self, channel: grpc.aio.Channel, token: str, *, together: bool = True) -> None:
+        """`together`: what is asked at the same time goes as one call."""
+        self._ask = _rpc(channel, ASK_SECONDS, together)
+        self._ask_about_known = _rpc(channel, ASK_ABOUT_KNOWN_SECONDS, together)
+        self._authorization = f"Bearer {token}"
 
     async def resolve(
         self, caller: Caller, project_id: UUID, workflow_id: UUID, version_id: UUID | None, known: Pin | None
@@ -59,20 +63,24 @@ class Workflows:
             workflow_version_id=str(version_id) if version_id else None,
             omit_flow=known is not None,
         )
+        ask = self._ask_about_known if known else self._ask
         try:
-            answer = await self._stub.ResolveVersion(
-                request,
-                timeout=ASK_ABOUT_KNOWN_SECONDS if known else ASK_SECONDS,
-                metadata=(("authorization", f"Bearer {self._token}"), ("x-request-id", caller.request_id)),
+            answer, _ = await ask(
+                request.SerializeToString(),
+                {"authorization": self._authorization, "x-request-id": caller.request_id},
             )
-        except grpc.aio.AioRpcError as error:
-            failure = ServiceError.from_rpc_error(error)
+        except ServiceError as failure:
             if known is not None:
                 return Resolved(known, None, (_warning(failure),))
             if refusal := REFUSALS.get(failure.reason):
                 raise refusal() from None
-            raise WorkflowServiceUnavailable from error
-        return _resolved(answer, known)
+            raise WorkflowServiceUnavailable from failure
+        return _resolved(workflow_pb2.ResolveVersionResponse.FromString(answer), known)
+
+
+def _rpc(channel: grpc.aio.Channel, seconds: float, together: bool) -> Rpc:
+    rpc = alone(channel, RESOLVE, seconds)
+    return Together(channel, seconds).rpc(RESOLVE, rpc) if together else rpc
 
 
 def _warning(failure: ServiceError) -> str:

@@ -9,10 +9,12 @@ from deploy_service.config import SERVERLESS
 from deploy_service.errors import AppArchived, RuntimeDeprecated, RuntimeNotFound, VersionMarkedBad
 from deploy_service.model import Deployment, Pin, check_runtime
 from deploy_service.pins import Resolved
-from deploy_service.repository import deployments, runtimes
-from service_kit.db import Connection
+from deploy_service.repository.standings import Standing, StandingKey
 from service_kit.errors import ServiceError
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
+
+LARGE = 256 << 10
+"""A flow from this size on is not written along with others, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,64 +47,64 @@ class Order:
     why: str = ""
     """For people: how the source was chosen."""
 
+    @property
+    def goes_together(self) -> bool:
+        """Whether it may be written down along with others: it rests on nothing else, and is not large."""
+        return self.source is None and len(self.resolved.flow or b"") < LARGE
+
+    def key(self, project_id: UUID, app_id: UUID) -> StandingKey:
+        """Of what it finds there."""
+        return project_id, app_id, self.environment, self.resolved.pin.version_id, self.runtime_id
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an order comes to, next to what is live."""
+    """What an order comes to, where it finds `standing`."""
 
-    live: Deployment | None
-    last_live: UUID | None
-    """The newest deployment that had this version live there."""
-    pin: Pin
+    standing: Standing
     runtime: PinnedRuntime | None
     config: bytes
     blockers: tuple[ServiceError, ...]
-    token: str
-    """Of all that was looked at; empty when there are blockers."""
 
 
-async def look_at(db: Connection, project_id: UUID, app_id: UUID, archived: bool, order: Order) -> Outcome:
-    """Under the app's lock the outcome is what a deploy writes down."""
-    pin = order.resolved.pin
-    standing = await deployments.find_standing(db, project_id, app_id, order.environment, pin.version_id)
-    live, mark = standing.live, standing.mark
+def outcome_of(order: Order, standing: Standing) -> Outcome:
+    """What a deploy writes down, as long as the app is at this revision."""
+    live = standing.live
     blockers: list[ServiceError] = []
     runtime: PinnedRuntime | None = None
-    if archived:
+    if standing.archived:
         blockers.append(AppArchived())
     try:
-        runtime = await _runtime(db, order, live)
+        runtime = _runtime(order, standing)
     except (RuntimeNotFound, RuntimeDeprecated) as refusal:
         blockers.append(refusal)
-    if mark == "bad" and not order.force:
-        blockers.append(VersionMarkedBad(pin.version_number))
+    if standing.mark == "bad" and not order.force:
+        blockers.append(VersionMarkedBad(order.resolved.pin.version_number))
     kept = live or order.source
     config = order.config or (kept.config if kept else SERVERLESS)
-    token = "" if blockers else _token(project_id, app_id, order, live, runtime, config, mark)
-    return Outcome(live, standing.last_live, pin, runtime, config, tuple(blockers), token)
+    return Outcome(standing, runtime, config, tuple(blockers))
 
 
-async def _runtime(db: Connection, order: Order, live: Deployment | None) -> PinnedRuntime:
+def _runtime(order: Order, standing: Standing) -> PinnedRuntime:
     """The source's as it was pinned, or the one asked for, or the live one as it was pinned, or the default."""
-    pinned = order.source or (live if order.runtime_id is None else None)
+    pinned = order.source or (standing.live if order.runtime_id is None else None)
     if pinned is not None:
         return PinnedRuntime(pinned.runtime_id, pinned.runtime_version, pinned.runtime_label)
-    asked = order.runtime_id
-    runtime = await runtimes.get_runtime(db, asked) if asked else await runtimes.get_default_runtime(db)
-    check_runtime(runtime, live)
+    runtime = standing.runtime
+    if runtime is None:
+        raise RuntimeNotFound
+    check_runtime(runtime, standing.live)
     return PinnedRuntime(runtime.id, runtime.version, runtime.label)
 
 
-def _token(
-    project_id: UUID,
-    app_id: UUID,
-    order: Order,
-    live: Deployment | None,
-    runtime: PinnedRuntime | None,
-    config: bytes,
-    mark: str | None,
-) -> str:
-    """A digest of all that the plan rests on. It proves nothing about who planned, and need not."""
+def token_of(project_id: UUID, app_id: UUID, order: Order, outcome: Outcome) -> str:
+    """A digest of all that the plan rests on; empty when there are blockers.
+
+    It proves nothing about who planned, and need not.
+    """
+    if outcome.blockers:
+        return ""
+    live, runtime = outcome.standing.live, outcome.runtime
     seen = {
         "project": str(project_id),
         "app": str(app_id),
@@ -112,8 +114,8 @@ def _token(
         "digest": order.resolved.pin.version_digest.hex(),
         "warnings": order.resolved.warnings,
         "runtime": str(runtime.id) if runtime else None,
-        "config": json.loads(config),
-        "mark": mark,
+        "config": json.loads(outcome.config),
+        "mark": outcome.standing.mark,
     }
     return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
 
@@ -123,19 +125,19 @@ def refused_plan(refusal: ServiceError) -> pb.Plan:
     return pb.Plan(blockers=[pb.Blocker(reason=refusal.reason, message=refusal.message)])
 
 
-def plan_message(outcome: Outcome, warnings: tuple[str, ...]) -> pb.Plan:
+def plan_message(order: Order, outcome: Outcome, token: str) -> pb.Plan:
     plan = pb.Plan(
-        plan_token=outcome.token,
-        warnings=warnings,
+        plan_token=token,
+        warnings=order.resolved.warnings,
         blockers=[pb.Blocker(reason=blocker.reason, message=blocker.message) for blocker in outcome.blockers],
     )
-    live, runtime = outcome.live, outcome.runtime
+    pin, live, runtime = order.resolved.pin, outcome.standing.live, outcome.runtime
     if runtime is not None:
         plan.changes.flow.CopyFrom(
             pb.Change(
                 before=_version(live.pin) if live else None,
-                after=_version(outcome.pin),
-                changed=live is None or live.pin.version_digest != outcome.pin.version_digest,
+                after=_version(pin),
+                changed=live is None or live.pin.version_digest != pin.version_digest,
             )
         )
         plan.changes.runtime.CopyFrom(

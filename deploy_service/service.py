@@ -42,7 +42,8 @@ async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> As
         working_rollouts(pool, driver, settings),
         pruning(pool),
     ):
-        workflows = Workflows(channel, settings.workflow_token.get_secret_value())
+        # Traced, each question is an RPC with a span of its own.
+        workflows = Workflows(channel, settings.workflow_token.get_secret_value(), together=spans is None)
 
         def register(server: Any) -> None:
             servicer = DeployServicer(pool, workflows, driver, settings.apps_domain)

@@ -14,10 +14,10 @@ from gateway.codec.encode import download_field, writer
 from gateway.codec.request import from_body, from_query
 from gateway.codec.scalars import Value
 from gateway.routes import DOWNLOAD_NAME, Route
-from gateway.rpcs import Metadata, Rpc, Trailers
 from gateway.traffic import REQUEST_ID
 from service_kit.admission import Admission
 from service_kit.errors import ServiceError
+from service_kit.rpcs import Metadata, Rpc, Trailers
 
 LARGE = 256 << 10
 """What takes more than a few milliseconds to read, in bytes."""

@@ -16,7 +16,6 @@ from gateway.connection import Arrival
 from gateway.door import Door
 from gateway.health import Health
 from gateway.routes import routes_of
-from gateway.rpcs import Together, alone
 from gateway.settings import Settings
 from gateway.traffic import Traffic
 from service_kit import memory, metrics
@@ -25,6 +24,7 @@ from service_kit.channel import Interceptor, open_channel
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.identity.v1 import identity_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
+from service_kit.rpcs import Together, alone
 from service_kit.tracing import client_interceptors, open_spans
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ from service_kit.errors import STATUS_DETAILS, InvalidArgument, ServiceError
 from service_kit.guard import Handler
 from service_kit.pb.flowpin.batch.v1 import batch_pb2 as pb
 from service_kit.pb.flowpin.batch.v1.batch_pb2_grpc import BatchServiceServicer
+from service_kit.rpcs import MOST_CALLS
 
-MOST_CALLS = 64
-"""In one batch."""
 MESSAGE_BYTES = 1 << 20
 """What is worth a message of its own: further answers go into the next one."""
 

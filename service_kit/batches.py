@@ -108,3 +108,8 @@ def by_caller(projects: Iterable[Projects]) -> tuple[list[str], list[int]]:
             place = places[id(seen)] = len(sets)
         whose.append(place)
     return sets, whose
+
+
+def columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
+    """Rows, at least one, as the arrays that unnest takes."""
+    return [list(column) for column in zip(*rows, strict=True)]

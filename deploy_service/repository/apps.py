@@ -122,42 +122,22 @@ async def update_app(
 
 
 async def lock_app(db: Connection, projects: Sequence[UUID], app_id: UUID) -> UUID:
-    """The app's project. Deploys and cut-overs of this app wait until the transaction ends. Raises AppNotFound."""
+    """The app's project. All else that changes the app, what it has live, or a mark waits until the transaction ends.
+
+    Raises AppNotFound.
+    """
     project_id: UUID | None = await db.fetchval(
-        "SELECT project_id FROM apps WHERE project_id = ANY($1) AND id = $2 AND deleted_at IS NULL FOR UPDATE",
+        """
+        UPDATE apps SET revision = revision + 1
+        WHERE project_id = ANY($1) AND id = $2 AND deleted_at IS NULL
+        RETURNING project_id
+        """,
         projects,
         app_id,
     )
     if project_id is None:
         raise AppNotFound(app_id)
     return project_id
-
-
-async def lock_next_number(db: Connection, project_id: UUID, app_id: UUID) -> tuple[int, bool]:
-    """The next deployment's number, and whether the app is archived. Raises AppNotFound.
-
-    Deploys and cut-overs wait until the transaction ends.
-    """
-    row = await db.fetchrow(
-        """
-        UPDATE apps SET deployment_count = deployment_count + 1
-        WHERE project_id = $1 AND id = $2 AND deleted_at IS NULL
-        RETURNING deployment_count, archived_at IS NOT NULL AS archived
-        """,
-        project_id,
-        app_id,
-    )
-    if row is None:
-        raise AppNotFound(app_id)
-    return row["deployment_count"], row["archived"]
-
-
-async def is_archived(db: Connection, project_id: UUID, app_id: UUID) -> bool:
-    return bool(
-        await db.fetchval(
-            "SELECT archived_at IS NOT NULL FROM apps WHERE project_id = $1 AND id = $2", project_id, app_id
-        )
-    )
 
 
 async def archive_app(db: Connection, project_id: UUID, app_id: UUID, by: UUID) -> bool:

@@ -4,24 +4,10 @@ from uuid import UUID
 
 import asyncpg
 
-from deploy_service.errors import NoSuchRuntime, RuntimeExists, RuntimeNotFound
+from deploy_service.errors import NoSuchRuntime, RuntimeExists
 from deploy_service.model import Runtime
 from service_kit.db import Connection, only
 from service_kit.paging import Page
-
-
-async def get_runtime(db: Connection, runtime_id: UUID) -> Runtime:
-    """Raises RuntimeNotFound."""
-    row = await db.fetchrow("SELECT id, version, label, is_default, deprecated FROM runtimes WHERE id = $1", runtime_id)
-    if row is None:
-        raise RuntimeNotFound
-    return Runtime(**row)
-
-
-async def get_default_runtime(db: Connection) -> Runtime:
-    return Runtime(
-        **only(await db.fetchrow("SELECT id, version, label, is_default, deprecated FROM runtimes WHERE is_default"))
-    )
 
 
 async def list_runtimes(db: Connection, page: Page) -> tuple[list[Runtime], int]:

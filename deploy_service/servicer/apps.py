@@ -4,6 +4,7 @@ from uuid import UUID
 
 from deploy_service import deploying
 from deploy_service.config import SERVERLESS, config_json
+from deploy_service.deploying import Ordered
 from deploy_service.messages import app_message
 from deploy_service.model import check_texts, environment_of
 from deploy_service.planning import Order
@@ -50,7 +51,7 @@ class AppRpcs(Rpcs):
             app_id = new_id()
             async with db.transaction():
                 await apps.insert_app(db, project.id, app_id, request.name, request.description, access_type, caller.id)
-                await deploying.deploy(db, self._driver, caller, project.id, app_id, order, None)
+                await deploying.deploy(db, self._driver, Ordered(caller, project.id, app_id, order, None))
                 version = f"v{resolved.pin.version_number}"
                 await audit.record(
                     db, caller, project.id, app_id, "CreateApp", app_id, environment=environment, version=version

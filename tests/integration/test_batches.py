@@ -15,7 +15,6 @@ from google.rpc import code_pb2
 from waiting import eventually
 from workflow_fixtures import body_of, flow_of, listed, refusal, save_request
 
-from gateway.rpcs import Together
 from service_kit.channel import open_channel
 from service_kit.errors import ServiceError
 from service_kit.ids import new_id
@@ -23,6 +22,7 @@ from service_kit.pb.flowpin.batch.v1 import batch_pb2 as pb
 from service_kit.pb.flowpin.batch.v1.batch_pb2_grpc import BatchServiceStub
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
+from service_kit.rpcs import Together
 from tests.stack import Stack
 
 GET = "/flowpin.workflow.v1.WorkflowService/GetVersion"

@@ -12,7 +12,7 @@ MUTABLE = {"status", "finished_at", "error_code", "error_message", "live_from", 
 MUTABLE |= {"health", "health_note", "marked_at"}
 MUTABLE_OF_APPS = {
     "name", "description", "access_type", "deployment_count", "updated_at", "updated_by", "deleted_at", "deleted_by",
-    "archived_at", "archived_by",
+    "archived_at", "archived_by", "revision",
 }  # fmt: skip
 MUTABLE_OF_RUNTIMES = {"label", "is_default", "deprecated"}
 

@@ -129,7 +129,7 @@ async def test_a_rollout_is_finished_later_when_the_database_fails_just_then(uns
                 return await killer.fetchval(
                     """
                     SELECT count(pg_terminate_backend(pid)) > 0 FROM pg_stat_activity
-                    WHERE application_name = $1 AND wait_event_type = 'Lock' AND query LIKE '%FROM apps%FOR UPDATE'
+                    WHERE application_name = $1 AND wait_event_type = 'Lock' AND query LIKE '%UPDATE apps SET revision%'
                     """,
                     f"flowpin {stack.schemas['deploy']}",
                 )

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from service_kit.auth import Caller
-from service_kit.batches import by_caller
+from service_kit.batches import by_caller, columns
 from service_kit.db import Connection, Row
 from service_kit.ids import new_id
 from workflow_service.errors import WorkflowNotFound
@@ -131,7 +131,7 @@ async def insert_versions(db: Connection, news: Sequence[NewVersion]) -> list[Ve
     batches = _by_workflow(news)
     values = (_values(new, place) for batch in batches for place, new in enumerate(batch, 1))
     try:
-        rows = await db.fetch(_INSERT_FREE, *_counted(batches), *_columns(values))
+        rows = await db.fetch(_INSERT_FREE, *_counted(batches), *columns(values))
     except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
         return [None] * len(news)
     found = {row["id"]: row for row in rows}
@@ -157,7 +157,7 @@ def _counted(batches: Sequence[Sequence[NewVersion]]) -> Iterator[list[object]]:
     """The workflows, in the columns of `counted`, after the projects that their callers see."""
     sets, callers = by_caller(batch[0].caller.projects for batch in batches)
     yield list(sets)
-    yield from _columns(
+    yield from columns(
         (caller, batch[0].workflow_id, len(batch), batch[0].name, batch[0].released_by_save, batch[-1].caller.id)
         for caller, batch in zip(callers, batches, strict=True)
     )
@@ -180,10 +180,6 @@ def _values(new: NewVersion, place: int) -> tuple[object, ...]:
         new.caller.principal.token.id,
         new.caller.request_id,
     )
-
-
-def _columns(rows: Iterable[tuple[object, ...]]) -> Iterator[list[object]]:
-    return map(list, zip(*rows, strict=True))
 
 
 async def _inserted(db: Connection, rows: Sequence[Row]) -> list[Version]:

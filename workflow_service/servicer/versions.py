@@ -136,12 +136,12 @@ class VersionRpcs(Rpcs):
         workflow_id = UUID(request.workflow_id)
         given = UUID(request.workflow_version_id) if request.HasField("workflow_version_id") else None
         ref = VersionRef("id", id=given) if given else VersionRef("latest")
-        async with self._pool.acquire() as db:
-            workflow = await workflows.get_workflow_head(db, [project.id], workflow_id)
+        projects = (project.id,)
+        workflow = await self._heads.get((projects, workflow_id))
         if workflow.is_draft:
             raise WorkflowNotReleased(workflow_id)
         try:
-            found = (await self._reads.get((project.id,), workflow_id, ref)).response.data
+            found = (await self._reads.get(projects, workflow_id, ref)).response.data
         except VersionNotFound as error:
             async with self._pool.acquire() as db:
                 raise await self._why_not(db, project.id, workflow_id, given, error) from None

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 from uuid import UUID
 
-from deploy_service import deploying
+from deploy_service.deploying import Ordered, deploy_together
 from deploy_service.drivers import InstantDriver
 from deploy_service.pins import Resolved
 from deploy_service.planning import Order
@@ -41,7 +41,7 @@ def save_script(bench: Bench, history: History) -> Script:
 
 
 def deploy_script(bench: Bench, app_id: str) -> Script:
-    """A deploy of what is live on this app, again: the whole transaction."""
+    """A deploy of what is live on this app, again: the two statements."""
     caller, project_id, app = _caller(bench), UUID(bench.stack.project_id), UUID(app_id)
     known = {PERSON, project_id, app}
 
@@ -51,8 +51,8 @@ def deploy_script(bench: Bench, app_id: str) -> Script:
             raise LookupError("the app has nothing live")
         known.update((live.pin.workflow_id, live.pin.version_id, live.runtime_id))
         order = Order("production", Resolved(live.pin, bench.content.flow, ()))
-        async with db.transaction():
-            await deploying.deploy(db, InstantDriver(), caller, project_id, app, order, "DeployApp")
+        ordered = Ordered(caller, project_id, app, order, "DeployApp")
+        await deploy_together(db, InstantDriver(), [ordered])
 
     sent = asyncio.run(_recorded(bench, DEPLOY, "deploy", deploy))
     return recording.script(sent, known)

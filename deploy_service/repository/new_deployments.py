@@ -1,0 +1,185 @@
+"""Appends to the table deployments, of many apps at once: live from the start where nothing has to be waited for."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from deploy_service.model import Deployment, Pin
+from deploy_service.repository.deployments import COLUMNS, deployment_from
+from service_kit import audit
+from service_kit.auth import Caller
+from service_kit.batches import columns
+from service_kit.db import Connection
+from service_kit.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class NewDeployment:
+    """What is about to be deployed, by whom, in which call."""
+
+    caller: Caller
+    project_id: UUID
+    app_id: UUID
+    revision: int
+    """Of the app, when this was decided."""
+    environment: str
+    kind: str
+    reason: str | None
+    pin: Pin
+    flow: bytes | None
+    """None when it has been kept already."""
+    runtime_id: UUID
+    runtime_version: str
+    runtime_label: str
+    config: bytes
+    warnings: Sequence[str]
+    source_deployment_id: UUID | None
+    live: bool
+    """From the start, and what was live there until then. Otherwise it is pending."""
+    action: str | None
+    """Noted in the app's history, unless it is None."""
+    id: UUID = field(default_factory=new_id)
+
+
+_COLUMNS = {
+    "project_id": "uuid",
+    "app_id": "uuid",
+    "revision": "bigint",
+    "id": "uuid",
+    "environment": "text",
+    "kind": "text",
+    "reason": "text",
+    "workflow_id": "uuid",
+    "workflow_name": "text",
+    "workflow_description": "text",
+    "version_id": "uuid",
+    "version_number": "int",
+    "version_description": "text",
+    "version_digest": "bytea",
+    "version_created_at": "timestamptz",
+    "runtime_id": "uuid",
+    "runtime_version": "text",
+    "runtime_label": "text",
+    "config": "json",
+    "warnings": "json",
+    "source_deployment_id": "uuid",
+    "live": "bool",
+    "by": "uuid",
+    "by_name": "text",
+    "event_id": "uuid",
+    "action": "text",
+    "token_id": "text",
+    "request_id": "text",
+    "details": "json",
+}
+"""Of `new` below, and of `_values`."""
+
+# Flows are kept in the order of their digests, so that two statements that keep the same ones do not wait for each
+# other.
+_INSERT = f"""
+    WITH new AS (
+        SELECT * FROM unnest({", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_COLUMNS.values(), 4))})
+            AS new ({", ".join(_COLUMNS)})
+    ), locked AS (
+        SELECT a.project_id, a.id FROM new
+        JOIN apps a ON a.project_id = new.project_id AND a.id = new.app_id
+            AND a.revision = new.revision AND a.deleted_at IS NULL
+        FOR NO KEY UPDATE OF a SKIP LOCKED
+    ), counted AS (
+        UPDATE apps a SET deployment_count = a.deployment_count + 1, revision = a.revision + 1
+        FROM locked
+        WHERE a.project_id = locked.project_id AND a.id = locked.id
+        RETURNING a.project_id, a.id, a.deployment_count AS number
+    ), pinned AS (
+        INSERT INTO flows (project_id, digest, flow)
+        SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::json[]) AS kept (project_id, digest, flow)
+        ORDER BY project_id, digest
+        ON CONFLICT DO NOTHING
+    ), ended AS (
+        UPDATE deployments d
+        SET live_to = greatest(clock_timestamp(), live_from + interval '1 microsecond')
+        FROM new JOIN counted c ON c.project_id = new.project_id AND c.id = new.app_id
+        WHERE new.live AND d.project_id = c.project_id AND d.app_id = c.id AND d.environment = new.environment
+            AND d.live_from IS NOT NULL AND d.live_to IS NULL
+        RETURNING d.project_id, d.app_id, d.live_to
+    ), deployment AS (
+        SELECT new.*, c.number,
+            CASE WHEN new.live THEN coalesce(ended.live_to, clock_timestamp()) END AS moment
+        FROM new JOIN counted c ON c.project_id = new.project_id AND c.id = new.app_id
+        LEFT JOIN ended ON ended.project_id = new.project_id AND ended.app_id = new.app_id
+    ), event AS (
+        INSERT INTO audit_events (
+            project_id, subject_id, id, action, target_id, actor_id, actor_name, token_id, request_id, details
+        )
+        SELECT new.project_id, new.app_id, event_id, action, new.id, by, by_name, token_id, request_id, details
+        FROM new JOIN counted c ON c.project_id = new.project_id AND c.id = new.app_id
+        WHERE action IS NOT NULL
+    )
+    INSERT INTO deployments AS d (
+        project_id, app_id, number, id, environment, kind, reason,
+        workflow_id, workflow_name, workflow_description,
+        version_id, version_number, version_description, version_digest, version_created_at,
+        runtime_id, runtime_version, runtime_label, config, warnings, created_by, created_by_name,
+        source_deployment_id, status, started_at, finished_at, live_from
+    )
+    SELECT project_id, app_id, number, id, environment, kind, reason,
+        workflow_id, workflow_name, workflow_description,
+        version_id, version_number, version_description, version_digest, version_created_at,
+        runtime_id, runtime_version, runtime_label, config, ARRAY(SELECT json_array_elements_text(warnings)),
+        by, by_name,
+        source_deployment_id, CASE WHEN live THEN 'succeeded' ELSE 'pending' END,
+        coalesce(moment, clock_timestamp()), moment, moment
+    FROM deployment
+    RETURNING {COLUMNS}
+"""
+
+
+async def insert_deployments(db: Connection, news: Sequence[NewDeployment]) -> dict[UUID, Deployment]:
+    """Write them down, keep their flows and note them, in one statement that waits for nothing. Each is of another app.
+
+    Those that were written, by their id. The app of any other has moved on since the revision it was decided on, or is
+    just being changed.
+    """
+    if not news:
+        return {}
+    flows = [(new.project_id, new.pin.version_digest, new.flow) for new in news if new.flow is not None]
+    kept = columns(flows) if flows else ([], [], [])
+    rows = await db.fetch(_INSERT, *kept, *columns(map(_values, news)))
+    return {row["id"]: deployment_from(row) for row in rows}
+
+
+def _values(new: NewDeployment) -> tuple[object, ...]:
+    caller, pin = new.caller, new.pin
+    details = audit.details_json({"environment": new.environment, "version": f"v{pin.version_number}"})
+    return (
+        new.project_id,
+        new.app_id,
+        new.revision,
+        new.id,
+        new.environment,
+        new.kind,
+        new.reason,
+        pin.workflow_id,
+        pin.workflow_name,
+        pin.workflow_description,
+        pin.version_id,
+        pin.version_number,
+        pin.version_description,
+        pin.version_digest,
+        pin.version_created_at,
+        new.runtime_id,
+        new.runtime_version,
+        new.runtime_label,
+        new.config,
+        json.dumps(new.warnings, ensure_ascii=False).encode(),
+        new.source_deployment_id,
+        new.live,
+        caller.id,
+        caller.name,
+        new_id(),
+        new.action,
+        caller.principal.token.id,
+        caller.request_id,
+        details,
+    )
