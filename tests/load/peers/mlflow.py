@@ -59,16 +59,16 @@ def _rows(bench: Bench, server: Server, url: str) -> list[Row]:
 
     ours, create, get, alias = Ours(bench), *NAMES
     with stripped.everything(bench) as bare:
-        least_save, least_get = stripped.drive(bench, bare, ours.saves), stripped.drive(bench, bare, ours.version_reads)
+        saves, gets, deploys = (
+            stripped.drive(bench, bare, requests) for requests in (ours.saves, ours.version_reads, ours.deploys)
+        )
         saving, getting = "our save against model-versions/create, 100 models", "our version by id against theirs"
-        registered = [
-            times(bench, create, server, creating(), ours.save, saving, least_save),
-            times(bench, get, server, theirs(reads), ours.get_version, getting, least_get),
+        deploying = "our deploy against registered-models/alias"
+        return [
+            times(bench, create, server, creating(), ours.save, saving, saves),
+            times(bench, get, server, theirs(reads), ours.get_version, getting, gets),
+            times(bench, alias, server, theirs(aliases), ours.deploy, deploying, deploys),
         ]
-    return [
-        *registered,
-        times(bench, alias, server, theirs(aliases), ours.deploy, "our deploy against registered-models/alias"),
-    ]
 
 
 def _seed(server: Server) -> list[str]:

@@ -25,14 +25,7 @@ class Ours:
 
     def deploy(self) -> Load:
         """Another version than the live one, over fifty apps."""
-        history = self._seeds.read
-        return self._drive(
-            [
-                post_json(f"/v1/apps/{app}/deploy", workflow_id=history.workflow_id, workflow_version_id=version)
-                for version in history.version_ids[:2]
-                for app in self._apps
-            ]
-        )
+        return self._drive(self.deploys)
 
     def get_app(self) -> Load:
         return self._drive(self.app_reads)
@@ -45,6 +38,15 @@ class Ours:
     @property
     def version_reads(self) -> list[Request]:
         return [Request(path) for path in self.version_paths]
+
+    @property
+    def deploys(self) -> list[Request]:
+        history = self._seeds.read
+        return [
+            post_json(f"/v1/apps/{app}/deploy", workflow_id=history.workflow_id, workflow_version_id=version)
+            for version in history.version_ids[:2]
+            for app in self._apps
+        ]
 
     @property
     def app_reads(self) -> list[Request]:

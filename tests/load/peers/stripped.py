@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import grpc
 
 from service_kit.local.data_folder import DataFolder
+from service_kit.local.identity import DEPLOY_TOKEN_FILE
 from service_kit.pb.flowpin.workflow.v1.workflow_pb2 import GetVersionRequest
 from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import WorkflowServiceStub
 from tests.load.bench import h2load
@@ -29,19 +30,24 @@ def gateway(bench: Bench, workflow_target: str, deploy_target: str) -> Iterator[
 
 
 @contextmanager
-def services(bench: Bench) -> Iterator[str]:
-    """Both services, on the same databases as ours; where they are going to answer, host:port."""
+def services(bench: Bench, workflow_target: str = "") -> Iterator[str]:
+    """Both services, on the same databases as ours; where they are going to answer, host:port.
+
+    `workflow_target` is whom they ask what to deploy: others of them.
+    """
     stack, port = bench.stack, free_port()
-    words = [sys.executable, "-m", stripped_services.__name__, str(port), str(DataFolder(stack.data).access_file)]
-    words += [stack.role_url("flowpin_workflow"), stack.role_url("flowpin_deploy")]
-    with running("stripped-services", words, ENVIRONMENT, port, None, bench.scratch):
+    folder = DataFolder(stack.data)
+    words = [sys.executable, "-m", stripped_services.__name__, str(port), str(folder.access_file)]
+    words += [stack.role_url("flowpin_workflow"), stack.role_url("flowpin_deploy"), workflow_target]
+    environment = {**ENVIRONMENT, "DEPLOY_TOKEN": folder.secret(DEPLOY_TOKEN_FILE) or ""}
+    with running(f"stripped-services-{port}", words, environment, port, None, bench.scratch):
         yield f"127.0.0.1:{port}"
 
 
 @contextmanager
 def everything(bench: Bench) -> Iterator[Server]:
-    """Gateway and services."""
-    with services(bench) as target, gateway(bench, target, target) as server:
+    """Gateway and services, each a process."""
+    with services(bench) as workflow, services(bench, workflow) as deploy, gateway(bench, workflow, deploy) as server:
         yield server
 
 

@@ -1,4 +1,4 @@
-"""What a gateway of aiohttp and grpc.aio cannot leave out of reading a version, saving one, and reading an app.
+"""What a gateway of aiohttp and grpc.aio cannot leave out of reading a version, saving one, reading an app, deploying.
 
 It reads the request, passes token and request id on in one RPC over one connection, writes the answer as JSON with the
 graphs spliced in and the service's ETag, and a line to the log. It has no other routes, no checks but those of reading
@@ -42,14 +42,14 @@ async def serve(port: int, workflow_target: str, deploy_target: str) -> None:
         grpc.aio.insecure_channel(workflow_target, options=SIZES) as workflows,
         grpc.aio.insecure_channel(deploy_target, options=SIZES) as apps,
     ):
-        service = "/flowpin.workflow.v1.WorkflowService"
-        get = Rpc(workflows, f"{service}/GetVersion", workflow_pb2.GetVersionRequest, workflow_pb2.GetVersionResponse)
+        versions, deploys = "/flowpin.workflow.v1.WorkflowService", "/flowpin.deploy.v1.DeployService"
+        get = Rpc(workflows, f"{versions}/GetVersion", workflow_pb2.GetVersionRequest, workflow_pb2.GetVersionResponse)
         save = Rpc(
-            workflows, f"{service}/SaveWorkflow", workflow_pb2.SaveWorkflowRequest, workflow_pb2.SaveWorkflowResponse
+            workflows, f"{versions}/SaveWorkflow", workflow_pb2.SaveWorkflowRequest, workflow_pb2.SaveWorkflowResponse
         )
-        get_app = Rpc(
-            apps, "/flowpin.deploy.v1.DeployService/GetApp", deploy_pb2.GetAppRequest, deploy_pb2.GetAppResponse
-        )
+        get_app = Rpc(apps, f"{deploys}/GetApp", deploy_pb2.GetAppRequest, deploy_pb2.GetAppResponse)
+        deploy = Rpc(apps, f"{deploys}/DeployApp", deploy_pb2.DeployAppRequest, deploy_pb2.DeployAppResponse)
+        read_deploy = from_body(deploy_pb2.DeployAppRequest.DESCRIPTOR, ("app_id",))
         read_save = from_body(workflow_pb2.SaveWorkflowRequest.DESCRIPTOR, ("workflow_id",))
 
         async def answer(request: web.BaseRequest) -> web.Response:
@@ -62,6 +62,8 @@ async def serve(port: int, workflow_target: str, deploy_target: str) -> None:
                     rpc, message = save, read_save({"workflow_id": workflow_id}, await request.read())
                 case [_, _, "workflows", workflow_id, _, version]:
                     rpc, message = get, workflow_pb2.GetVersionRequest(workflow_id=workflow_id, version=version)
+                case [_, _, "apps", app_id, "deploy"]:
+                    rpc, message = deploy, read_deploy({"app_id": app_id}, await request.read())
                 case [_, _, "apps", app_id]:
                     rpc, message = get_app, deploy_pb2.GetAppRequest(app_id=app_id)
                 case _:

@@ -1,24 +1,32 @@
-"""What services of grpc.aio and asyncpg cannot leave out of reading a version, saving one, and reading an app.
+"""What services of grpc.aio and asyncpg cannot leave out of reading a version, saving one, reading an app, deploying.
 
-They authenticate the token, read the message, send the statement that the real ones send for a call that comes alone,
+They authenticate the token, read the message, send the statements that the real ones send for a call that comes alone,
 and write the answer and a line to the log; what a version holds is asked for once, whether it is still so each time.
-There are no roles but those in the statements, no idempotency keys, no conflicts, no batches, no limits, metrics,
-health or drain. Both are one process.
+A deploy asks the workflow service at WORKFLOW_TARGET what to pin, with the token in DEPLOY_TOKEN. There are no roles
+but those in the statements, no idempotency keys, plans or conflicts, no batches, no limits, metrics, health or drain.
+Each process serves both contracts.
 
-    python -m tests.load.peers.stripped_services PORT ACCESS_FILE WORKFLOW_DATABASE DEPLOY_DATABASE
+    python -m tests.load.peers.stripped_services PORT ACCESS_FILE WORKFLOW_DATABASE DEPLOY_DATABASE WORKFLOW_TARGET
 """
 
 import asyncio
+import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import grpc
 import uvloop
 
-from deploy_service.messages import app_message
+from deploy_service.deploying import Ordered, deploy_together
+from deploy_service.drivers import InstantDriver
+from deploy_service.messages import app_message, deployment_message
+from deploy_service.model import Deployment
+from deploy_service.pins import Workflows
+from deploy_service.planning import Order
 from deploy_service.repository.apps import get_app
+from deploy_service.repository.standings import find_targets
 from service_kit import db
 from service_kit.access import Role
 from service_kit.auth import Caller
@@ -28,11 +36,12 @@ from service_kit.pb.flowpin.deploy.v1 import deploy_pb2, deploy_pb2_grpc
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2, workflow_pb2_grpc
 from tests.load.peers.stripped_log import Line
 from workflow_service.flow import check_content
-from workflow_service.messages import version_message
+from workflow_service.messages import version_message, workflow_message
 from workflow_service.model import VersionRef
 from workflow_service.repository.new_versions import NewVersion, insert_version
 from workflow_service.repository.version_batches import find_states
 from workflow_service.repository.versions import get_version
+from workflow_service.repository.workflows import find_workflow_heads
 
 MOST_BYTES = 16 << 20
 CONNECTIONS = 10
@@ -40,10 +49,11 @@ DOMAIN = "apps.localhost"
 
 
 class Services(workflow_pb2_grpc.WorkflowServiceServicer, deploy_pb2_grpc.DeployServiceServicer):
-    def __init__(self, directory: Directory, workflows: db.Pool, apps: db.Pool) -> None:
+    def __init__(self, directory: Directory, workflows: db.Pool, apps: db.Pool, pins: Workflows) -> None:
         self._directory = directory
         self._workflows = workflows
         self._apps = apps
+        self._pins = pins
         self._kept: dict[Any, Any] = {}
 
     def _caller(self, context: Any, role: Role) -> Caller:
@@ -55,16 +65,34 @@ class Services(workflow_pb2_grpc.WorkflowServiceServicer, deploy_pb2_grpc.Deploy
 
     async def GetVersion(self, request: Any, context: Any) -> Any:  # noqa: N802
         line, caller = Line(), self._caller(context, Role.VIEWER)
-        key = caller.projects, UUID(request.workflow_id), VersionRef.parse(request.version)
         async with self._workflows.acquire() as connection:
-            (state,) = await find_states(connection, [key])
-            if state not in self._kept:
-                version = await get_version(connection, *key)
-                answer = workflow_pb2.GetVersionResponse(data=version_message(version))
-                self._kept[state] = answer, version.etag
-        answer, etag = self._kept[state]
+            answer, etag = await self._version(connection, caller, request.workflow_id, request.version)
         context.set_trailing_metadata((("etag", etag),))
         line.write(request_id=caller.request_id, rpc="GetVersion")
+        return answer
+
+    async def _version(self, connection: db.Connection, caller: Caller, workflow_id: str, version: str) -> Any:
+        key = caller.projects, UUID(workflow_id), VersionRef.parse(version)
+        (state,) = await find_states(connection, [key])
+        if state not in self._kept:
+            found = await get_version(connection, *key)
+            self._kept[state] = workflow_pb2.GetVersionResponse(data=version_message(found)), found.etag
+        return self._kept[state]
+
+    async def ResolveVersion(self, request: Any, context: Any) -> Any:  # noqa: N802
+        line, caller = Line(), self._caller(context, Role.VIEWER)
+        async with self._workflows.acquire() as connection:
+            (workflow,) = await find_workflow_heads(connection, [(caller.projects, UUID(request.workflow_id))])
+            found, _ = await self._version(
+                connection, caller, request.workflow_id, request.workflow_version_id or "latest"
+            )
+        version = workflow_pb2.Version()
+        version.CopyFrom(found.data)
+        version.ClearField("flow_ui")
+        if request.omit_flow:
+            version.ClearField("flow")
+        answer = workflow_pb2.ResolveVersionResponse(workflow=workflow_message(cast("Any", workflow)), version=version)
+        line.write(request_id=caller.request_id, rpc="ResolveVersion")
         return answer
 
     async def SaveWorkflow(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -85,14 +113,36 @@ class Services(workflow_pb2_grpc.WorkflowServiceServicer, deploy_pb2_grpc.Deploy
         line.write(request_id=caller.request_id, rpc="GetApp")
         return answer
 
+    async def DeployApp(self, request: Any, context: Any) -> Any:  # noqa: N802
+        line, caller = Line(), self._caller(context, Role.EDITOR)
+        app_id, version = UUID(request.app_id), (UUID(request.workflow_id), UUID(request.workflow_version_id))
+        async with self._apps.acquire() as connection:
+            (target,) = await find_targets(connection, [(caller.projects, app_id, *version)])
+        if isinstance(target, Exception):
+            raise target
+        project = caller.project(target.project_id)
+        resolved = await self._pins.resolve(caller, project.id, *version, target.known)
+        ordered = Ordered(caller, project.id, app_id, Order(project.environments[-1], resolved), "DeployApp")
+        async with self._apps.acquire() as connection:
+            (deployment,) = await deploy_together(connection, InstantDriver(), [ordered])
+        if not isinstance(deployment, Deployment):
+            raise LookupError("the app was not there, or something else was changing it")
+        answer = deploy_pb2.DeployAppResponse(data=deployment_message(deployment))
+        line.write(request_id=caller.request_id, rpc="DeployApp")
+        return answer
 
-async def serve(port: int, access_file: Path, workflow_database: str, deploy_database: str) -> None:
+
+async def serve(
+    port: int, access_file: Path, workflow_database: str, deploy_database: str, workflow_target: str
+) -> None:
     async with (
         db.open_pool(workflow_database, "workflow", CONNECTIONS) as workflows,
         db.open_pool(deploy_database, "deploy", CONNECTIONS) as apps,
+        grpc.aio.insecure_channel(workflow_target) as channel,
     ):
         server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
-        services: Any = Services(Directory(access_file), workflows, apps)
+        pins = Workflows(channel, os.environ["DEPLOY_TOKEN"], together=False)
+        services: Any = Services(Directory(access_file), workflows, apps, pins)
         handlers: Any = Handlers(server)
         workflow_pb2_grpc.add_WorkflowServiceServicer_to_server(services, handlers)
         deploy_pb2_grpc.add_DeployServiceServicer_to_server(services, handlers)
@@ -102,4 +152,4 @@ async def serve(port: int, access_file: Path, workflow_database: str, deploy_dat
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4]))
+    uvloop.run(serve(int(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]))
