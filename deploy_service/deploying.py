@@ -13,7 +13,7 @@ from deploy_service.drivers import Driver
 from deploy_service.errors import LiveMoved, PlanOutdated
 from deploy_service.model import Deployment, kind_of
 from deploy_service.planning import Order, outcome_of, token_of
-from deploy_service.repository import apps, deployments
+from deploy_service.repository import apps
 from deploy_service.repository.new_deployments import NewDeployment, insert_deployments
 from deploy_service.repository.standings import Standing, find_standings
 from deploy_service.rollouts import count_live
@@ -41,7 +41,6 @@ async def deploy(db: Connection, driver: Driver, ordered: Ordered) -> Deployment
     Raises AppNotFound, LiveMoved, PlanOutdated, AppArchived, RuntimeNotFound, RuntimeDeprecated or VersionMarkedBad.
     """
     await apps.lock_app(db, [ordered.project_id], ordered.app_id)
-    await _check_unmoved(db, ordered)
     (done,) = await _deploy(db, driver, [ordered])
     if isinstance(done, ServiceError):
         raise done
@@ -53,7 +52,7 @@ async def deploy(db: Connection, driver: Driver, ordered: Ordered) -> Deployment
 async def deploy_together(
     db: Connection, driver: Driver, many: Sequence[Ordered]
 ) -> list[Deployment | ServiceError | None]:
-    """Deploy without waiting for anything: each, or why not, in their order. None rests on what is live elsewhere.
+    """Deploy without waiting for anything: each, or why not, in their order.
 
     None is for one to be deployed by itself: another one comes first, or something else is changing its app.
     """
@@ -80,6 +79,10 @@ def _decide(driver: Driver, ordered: Ordered, standing: Standing | ServiceError)
     if isinstance(standing, ServiceError):
         return standing
     order, pin, live = ordered.order, ordered.order.resolved.pin, standing.live
+    if order.only_while_live is not None:
+        environment, seen = order.only_while_live
+        if standing.live_in_watched != seen:
+            return LiveMoved(environment)
     outcome = outcome_of(order, standing)
     planned = order.plan_token
     if planned is not None and planned != token_of(ordered.project_id, ordered.app_id, order, outcome):
@@ -109,15 +112,6 @@ def _decide(driver: Driver, ordered: Ordered, standing: Standing | ServiceError)
         live=driver.immediate,
         action=ordered.action,
     )
-
-
-async def _check_unmoved(db: Connection, ordered: Ordered) -> None:
-    if ordered.order.only_while_live is None:
-        return
-    environment, seen = ordered.order.only_while_live
-    live = await deployments.find_live(db, ordered.project_id, ordered.app_id, environment)
-    if live is None or live.id != seen:
-        raise LiveMoved(environment)
 
 
 async def note(db: Connection, caller: Caller, action: str, deployment: Deployment, **details: str) -> None:

@@ -49,12 +49,13 @@ class Order:
 
     @property
     def goes_together(self) -> bool:
-        """Whether it may be written down along with others: it rests on nothing else, and is not large."""
-        return self.source is None and len(self.resolved.flow or b"") < LARGE
+        """Whether it may be written down along with others: it is not large."""
+        return len(self.resolved.flow or b"") < LARGE
 
     def key(self, project_id: UUID, app_id: UUID) -> StandingKey:
         """Of what it finds there."""
-        return project_id, app_id, self.environment, self.resolved.pin.version_id, self.runtime_id
+        watched = self.only_while_live[0] if self.only_while_live else None
+        return project_id, app_id, self.environment, self.resolved.pin.version_id, self.runtime_id, watched
 
 
 @dataclass(frozen=True, slots=True)

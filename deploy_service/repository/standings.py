@@ -65,23 +65,27 @@ class Standing:
     """The newest deployment that had the version live there."""
     runtime: Runtime | None
     """The one that was asked for, or else the default."""
+    live_in_watched: UUID | None
+    """What is live in the environment to be watched."""
 
 
-StandingKey: TypeAlias = tuple[UUID, UUID, str, UUID, UUID | None]
-"""A project, an app of it, an environment, a version, and a runtime when one is asked for."""
+StandingKey: TypeAlias = tuple[UUID, UUID, str, UUID, UUID | None, str | None]
+"""A project, an app of it, an environment, a version; if any, the runtime asked for, and an environment to watch."""
 
 # LATERAL and LIMIT: index lookups for each key, however few rows there were when the statement was planned.
 _STANDINGS = (
     """
     SELECT k.place, a.revision, a.archived_at IS NOT NULL AS archived, mark.health AS mark, last.id AS last_live,
-        r.id AS found_runtime_id, r.version, r.label, r.is_default, r.deprecated, """
+        r.id AS found_runtime_id, r.version, r.label, r.is_default, r.deprecated, o.id AS live_in_watched, """
     + COLUMNS
     + """
-    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::uuid[])
-        WITH ORDINALITY AS k (project_id, app_id, environment, version_id, runtime_id, place)
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::text[])
+        WITH ORDINALITY AS k (project_id, app_id, environment, version_id, runtime_id, watched, place)
     JOIN apps a ON a.project_id = k.project_id AND a.id = k.app_id AND a.deleted_at IS NULL
     LEFT JOIN deployments d ON d.project_id = a.project_id AND d.app_id = a.id AND d.environment = k.environment
         AND d.live_from IS NOT NULL AND d.live_to IS NULL
+    LEFT JOIN deployments o ON o.project_id = a.project_id AND o.app_id = a.id AND o.environment = k.watched
+        AND o.live_from IS NOT NULL AND o.live_to IS NULL
     LEFT JOIN LATERAL (
         SELECT health FROM deployments m
         WHERE m.project_id = a.project_id AND m.app_id = a.id AND m.version_id = k.version_id AND m.health IS NOT NULL
@@ -114,4 +118,6 @@ def _standing(row: Row) -> Standing:
     if row["found_runtime_id"] is not None:
         runtime = Runtime(row["found_runtime_id"], row["version"], row["label"], row["is_default"], row["deprecated"])
     live = deployment_from(row) if row["id"] is not None else None
-    return Standing(row["revision"], row["archived"], live, row["mark"], row["last_live"], runtime)
+    return Standing(
+        row["revision"], row["archived"], live, row["mark"], row["last_live"], runtime, row["live_in_watched"]
+    )

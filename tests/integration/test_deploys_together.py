@@ -153,7 +153,7 @@ async def test_nothing_is_written_on_a_revision_that_is_past(stack: Stack):
     async with stack.database("admin", "deploy") as db:
         await read_json_as_bytes(db)
         live = await find_live(db, project, app, "production")
-        keys = [(project, app_id, "production", live.pin.version_id, None) for app_id in (app, other)]
+        keys = [(project, app_id, "production", live.pin.version_id, None, None) for app_id in (app, other)]
         seen = await find_standings(db, keys)
         await lock_app(db, [project], app)
 
