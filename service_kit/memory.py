@@ -1,9 +1,8 @@
-"""How a process here uses memory and CPython's lock: what a large document took goes back to the system, the garbage
-collector skips what lives as long as the process, and a thread lets the event loop go on."""
+"""How a process here uses memory: what a large document took goes back to the system, and the garbage collector skips
+what lives as long as the process."""
 
 import ctypes
 import gc
-import sys
 
 M_MMAP_THRESHOLD = -3
 M_ARENA_MAX = -8
@@ -13,9 +12,6 @@ the largest block it has seen, and a process keeps what its largest document too
 ARENAS = 2
 """Of glibc's. It would make one for each thread up to 16, and in each of them something stays of what gRPC's threads
 received a large document in."""
-SWITCH_SECONDS = 0.001
-"""How long a thread that reads a large document may keep the lock when the event loop waits for it. A call wakes the
-loop several times, and at CPython's 5 ms it would wait as often."""
 
 
 def prepare() -> None:
@@ -24,7 +20,6 @@ def prepare() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, LARGE)
         mallopt(M_ARENA_MAX, ARENAS)
-    sys.setswitchinterval(SWITCH_SECONDS)
 
 
 def settle() -> None:
