@@ -75,4 +75,6 @@ def read_in_pieces(utf8: bytes, outline: Outline, *, exactly: bool) -> tuple[dic
 
 def _may_have_dropped_a_key(utf8: bytes, colons: int) -> bool:
     """Parsing drops all but the last of a repeated key, and a colon with each: else there are as many as before."""
-    return colons != utf8.count(b":") or b"\\u003a" in utf8 or b"\\u003A" in utf8
+    if colons != utf8.count(b":"):
+        return True
+    return b"\\u003" in utf8 and (b"\\u003a" in utf8 or b"\\u003A" in utf8)

@@ -40,7 +40,7 @@ def split_object(text: bytes) -> tuple[dict[str, bytes], str | None]:
         if _string(at[1]) != key or not shape.startswith(value, at.end()):
             return _as_found(found), _string(at[1])
         last, end = key, at.end() + len(value)
-        members[key] = text[at.end() : end]
+        members[key] = value if shape is text else text[at.end() : end]
     if members and not END.match(shape, end):
         at = KEY.match(shape, end)
         return members, last if at is None else _string(at[1])

@@ -1,5 +1,6 @@
 """Compiles, per route, the reader of a whole request."""
 
+from codecs import utf_8_decode
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -16,6 +17,7 @@ from service_kit.validation import violations
 Variables = Mapping[str, str]
 
 MALFORMED = "JSON is malformed: "
+PIECE = 64 << 10
 
 
 def from_body(descriptor: Descriptor, variables: tuple[str, ...]) -> Callable[[Variables, bytes], Message]:
@@ -28,11 +30,9 @@ def from_body(descriptor: Descriptor, variables: tuple[str, ...]) -> Callable[[V
         problems: Problems = {}
         values = {}
         if body:
+            _check_utf8(body)  # what msgspec splits off unread could hold anything
             try:
-                body.decode()  # what msgspec splits off unread could hold anything
                 values = read_object(body, "", problems)
-            except UnicodeDecodeError as error:
-                raise InvalidArgument(f"The body is not UTF-8 (byte {error.start}).") from None
             except msgspec.ValidationError:
                 raise InvalidArgument("The body must be a JSON object.") from None
             except msgspec.DecodeError as error:
@@ -62,6 +62,17 @@ def from_query(descriptor: Descriptor, variables: tuple[str, ...]) -> Callable[[
         return message
 
     return read
+
+
+def _check_utf8(body: bytes) -> None:
+    """In pieces: to decode 5 MB at once takes four times as long, most of it for the memory."""
+    view, at = memoryview(body), 0
+    while at < len(body):
+        piece = view[at : at + PIECE]
+        try:
+            at += utf_8_decode(piece, "strict", at + len(piece) == len(body))[1]
+        except UnicodeDecodeError as error:
+            raise InvalidArgument(f"The body is not UTF-8 (byte {at + error.start}).") from None
 
 
 def _and_missing(problems: Problems, message: Message) -> Problems:
