@@ -1,6 +1,5 @@
 """Whether a save would overwrite what someone else saved since."""
 
-import asyncio
 import json
 import re
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from uuid import UUID
 from service_kit.auth import Caller
 from service_kit.db import Connection
 from service_kit.errors import InvalidFields
+from service_kit.threads import in_thread
 from service_kit.times import rfc3339
 from workflow_service.diff import diff_flows, same
 from workflow_service.errors import BaseNotFound, VersionConflict
@@ -56,7 +56,7 @@ async def check_base(db: Connection, workflow: LockedWorkflow, base: Base, conte
         return
     start = await _start(db, workflow, base)
     # In threads: large flows take seconds, and other calls are not to wait for them.
-    if not await asyncio.to_thread(_is_saved_already, latest, content):
+    if not await in_thread(_is_saved_already, latest, content):
         raise VersionConflict(
             author=latest.created_by_name,
             label=latest.label,
@@ -64,7 +64,7 @@ async def check_base(db: Connection, workflow: LockedWorkflow, base: Base, conte
             version_id=str(latest.id),
             author_id=str(latest.created_by),
             created_at=rfc3339(latest.created_at),
-            nodes=_listed(await asyncio.to_thread(_changed_by_both, start, latest, content)),
+            nodes=_listed(await in_thread(_changed_by_both, start, latest, content)),
         )
 
 

@@ -1,6 +1,5 @@
 """The RPCs of canvases that are not, or not yet, a version: export, import, checks."""
 
-import asyncio
 from uuid import UUID
 
 from google.api.httpbody_pb2 import HttpBody
@@ -9,6 +8,7 @@ from service_kit import auth
 from service_kit.db import Connection
 from service_kit.idempotency import Context, always, once
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
+from service_kit.threads import in_thread
 from workflow_service.errors import InvalidFlow
 from workflow_service.flow import parse_flow
 from workflow_service.messages import problem_message, workflow_message
@@ -22,8 +22,8 @@ from workflow_service.servicer.rpcs import Rpcs, new_draft, tag
 class CanvasRpcs(Rpcs):
     async def ExportWorkflow(self, request: pb.ExportWorkflowRequest, context: Context) -> pb.ExportWorkflowResponse:
         auth.caller().project(UUID(request.project_id))
-        flow = await asyncio.to_thread(parse_flow, request.flow.utf8, self._max_flow_bytes)
-        archive, _ = await asyncio.to_thread(export_zip, flow)
+        flow = await in_thread(parse_flow, request.flow.utf8, self._max_flow_bytes)
+        archive, _ = await in_thread(export_zip, flow)
         return pb.ExportWorkflowResponse(data=HttpBody(content_type="application/octet-stream", data=archive))
 
     async def ImportWorkflow(self, request: pb.ImportWorkflowRequest, context: Context) -> pb.ImportWorkflowResponse:
@@ -31,7 +31,7 @@ class CanvasRpcs(Rpcs):
         project = caller.project(UUID(request.project_id))
         check_texts(name=request.name, description=request.description)
         picked = request.workflow if request.HasField("workflow") else None
-        flow, flow_ui, problems = await asyncio.to_thread(import_config, request.config, picked, self._max_flow_bytes)
+        flow, flow_ui, problems = await in_thread(import_config, request.config, picked, self._max_flow_bytes)
         content = await self._checked(flow, flow_ui)
 
         async def create(db: Connection) -> pb.ImportWorkflowResponse:
@@ -45,8 +45,8 @@ class CanvasRpcs(Rpcs):
 
     async def ValidateFlow(self, request: pb.ValidateFlowRequest, context: Context) -> pb.ValidateFlowResponse:
         try:
-            flow = await asyncio.to_thread(parse_flow, request.flow.utf8, self._max_flow_bytes)
-            problems = await asyncio.to_thread(checks.problems, flow)
+            flow = await in_thread(parse_flow, request.flow.utf8, self._max_flow_bytes)
+            problems = await in_thread(checks.problems, flow)
         except InvalidFlow as error:
             found = [
                 pb.Problem(path=path, message=sentence, severity=pb.SEVERITY_ERROR)

@@ -1,6 +1,5 @@
 """The RPCs of versions."""
 
-import asyncio
 import json
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from service_kit.errors import ServiceError
 from service_kit.idempotency import Context, once
 from service_kit.paging import page_of
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
+from service_kit.threads import in_thread
 from workflow_service.diff import diff_flows, same
 from workflow_service.errors import VersionDeleted, VersionNotFound, VersionOfOtherWorkflow, WorkflowNotReleased
 from workflow_service.flow import Content, parse_flow
@@ -121,14 +121,14 @@ class VersionRpcs(Rpcs):
         async with self._pool.acquire() as db:
             before, after = [await versions.get_version(db, projects, workflow_id, ref) for ref in refs]
         # Large flows take seconds; other calls are not to wait for them.
-        return pb.DiffVersionsResponse(data=await asyncio.to_thread(_diff, before.content, after.content))
+        return pb.DiffVersionsResponse(data=await in_thread(_diff, before.content, after.content))
 
     async def ExportVersion(self, request: pb.ExportVersionRequest, context: Context) -> pb.ExportVersionResponse:
         ref = VersionRef.parse(request.version)
         async with self._pool.acquire() as db:
             version = await versions.get_version(db, auth.caller().projects, UUID(request.workflow_id), ref)
         flow = parse_flow(version.content.flow, self._max_flow_bytes)
-        archive, _ = await asyncio.to_thread(export_zip, flow, version.number)
+        archive, _ = await in_thread(export_zip, flow, version.number)
         return pb.ExportVersionResponse(data=HttpBody(content_type="application/octet-stream", data=archive))
 
     async def ResolveVersion(self, request: pb.ResolveVersionRequest, context: Context) -> pb.ResolveVersionResponse:
@@ -157,7 +157,7 @@ class VersionRpcs(Rpcs):
         """What validate says of a flow. A flow's meaning never changes, so that is found out once."""
         warnings = self._warnings.get(version.digest)
         if warnings is None:
-            problems = await asyncio.to_thread(checks.problems, json.loads(version.flow.utf8))
+            problems = await in_thread(lambda: checks.problems(json.loads(version.flow.utf8)))
             warnings = [f"{problem.path} {problem.message}" for problem in problems[:MAX_WARNINGS]]
             self._warnings[version.digest] = warnings
         return warnings
