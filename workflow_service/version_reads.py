@@ -45,16 +45,21 @@ class VersionReads:
 
     async def get(self, projects: Projects, workflow_id: UUID, ref: VersionRef) -> Answer:
         """Raises WorkflowNotFound or VersionNotFound."""
-        if self._kept.maxsize:
-            state = await self._states.get((projects, workflow_id, ref))
-            answer = self._kept.get(state.id)
-            if answer is not None and answer.is_of(state):
-                return answer
-        version = await self._versions.get((projects, workflow_id, ref))
-        answer = _answer(version)
-        if answer.size * LARGEST <= self._kept.maxsize:
-            self._kept[version.id] = answer
+        if not self._kept.maxsize:
+            return _answer(await self._versions.get((projects, workflow_id, ref)))
+        answer, _ = await self.get_with_state(projects, workflow_id, ref)
         return answer
+
+    async def get_with_state(self, projects: Projects, workflow_id: UUID, ref: VersionRef) -> tuple[Answer, State]:
+        """Raises WorkflowNotFound or VersionNotFound."""
+        state = await self._states.get((projects, workflow_id, ref))
+        answer = self._kept.get(state.id)
+        if answer is None or not answer.is_of(state):
+            version = await self._versions.get((projects, workflow_id, ref))
+            answer = _answer(version)
+            if answer.size * LARGEST <= self._kept.maxsize:
+                self._kept[version.id] = answer
+        return answer, state
 
 
 def _answer(version: Version) -> Answer:

@@ -16,11 +16,13 @@ from workflow_service.repository.versions import HEAD, version_from
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A version, and all of it that can change."""
+    """A version, all of it that can change, and what its workflow is called now."""
 
     id: UUID
     revision: int
     current: bool
+    workflow_name: str
+    workflow_description: str
 
 
 Found = TypeVar("Found")
@@ -33,7 +35,7 @@ _FROM = """
     FROM unnest($2::int[], $3::uuid[], $4::uuid[], $5::int[])
         WITH ORDINALITY AS k (caller, workflow_id, version_id, number, place)
     JOIN LATERAL (
-        SELECT id, project_id, version_count FROM workflows
+        SELECT id, project_id, version_count, name, description FROM workflows
         WHERE project_id = ANY(($1::text[])[k.caller]::uuid[]) AND id = k.workflow_id AND deleted_at IS NULL LIMIT 1
     ) w ON true
     LEFT JOIN LATERAL (
@@ -45,14 +47,23 @@ _FROM = """
             AND number = coalesce(k.number, w.version_count)
         LIMIT 1
     ) v ON v.deleted_at IS NULL """
-_STATES = "SELECT k.place, v.id, v.revision, v.number = w.version_count AS current" + _FROM
+_STATES = (
+    """
+    SELECT k.place, v.id, v.revision, v.number = w.version_count AS current,
+        w.name AS workflow_name, w.description AS workflow_description """
+    + _FROM
+)
 _VERSIONS = "SELECT k.place," + HEAD + ", v.flow, v.flow_ui" + _FROM
 
 
 async def find_states(db: Connection, keys: Sequence[Key]) -> list[State | ServiceError]:
     """The state of each, or WorkflowNotFound or VersionNotFound."""
     rows = await db.fetch(_STATES, *_columns(keys))
-    return _in_order(keys, rows, lambda row: State(row["id"], row["revision"], row["current"]))
+    return _in_order(keys, rows, _state)
+
+
+def _state(row: Row) -> State:
+    return State(row["id"], row["revision"], row["current"], row["workflow_name"], row["workflow_description"])
 
 
 async def find_versions(db: Connection, keys: Sequence[Key]) -> list[Version | ServiceError]:

@@ -1,10 +1,8 @@
 """The tables workflows and drafts."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
 from uuid import UUID
 
-from service_kit.batches import Projects, by_caller
 from service_kit.db import Connection, Row, only
 from workflow_service.errors import WorkflowNotFound
 from workflow_service.flow import Content
@@ -68,26 +66,16 @@ async def get_workflow(db: Connection, projects: Sequence[UUID], workflow_id: UU
     return workflow_from(row, content=True)
 
 
-HeadKey: TypeAlias = tuple[Projects, UUID]
-"""The projects that the caller sees, and a workflow's id."""
-_HEADS = (
-    "SELECT k.place,"
-    + HEAD
-    + """
-    FROM unnest($2::int[], $3::uuid[]) WITH ORDINALITY AS k (caller, workflow_id, place)
-    JOIN workflows w ON w.project_id = ANY(($1::text[])[k.caller]::uuid[]) AND w.id = k.workflow_id
-        AND w.deleted_at IS NULL """
-    + LATEST
-)
-
-
-async def find_workflow_heads(db: Connection, keys: Sequence[HeadKey]) -> list[Workflow | WorkflowNotFound]:
-    """Each without flow and flow_ui, in their order, or WorkflowNotFound."""
-    sets, callers = by_caller(projects for projects, _ in keys)
-    rows = {row["place"]: row for row in await db.fetch(_HEADS, sets, callers, [key[1] for key in keys])}
-    return [
-        workflow_from(rows[place]) if place in rows else WorkflowNotFound(key[1]) for place, key in enumerate(keys, 1)
-    ]
+async def get_workflow_head(db: Connection, projects: Sequence[UUID], workflow_id: UUID) -> Workflow:
+    """Without flow and flow_ui. Raises WorkflowNotFound."""
+    row = await db.fetchrow(
+        "SELECT" + HEAD + FROM + "WHERE w.project_id = ANY($1) AND w.id = $2 AND w.deleted_at IS NULL",
+        projects,
+        workflow_id,
+    )
+    if row is None:
+        raise WorkflowNotFound(workflow_id)
+    return workflow_from(row)
 
 
 async def find_project(db: Connection, projects: Sequence[UUID], workflow_id: UUID) -> UUID:

@@ -30,7 +30,6 @@ class Rpcs(rpc.WorkflowServiceServicer):
     def __init__(self, pool: Pool, max_flow_bytes: int, cache_bytes: int) -> None:
         self._pool = pool
         self._reads = VersionReads(pool, cache_bytes)
-        self._heads: Batches[workflows.HeadKey, Workflow] = Batches(pool, workflows.find_workflow_heads)
         self._max_flow_bytes = max_flow_bytes
         self._turns = Turns()
         self._saves = Batches(pool, insert_versions, most=MOST_SAVES)

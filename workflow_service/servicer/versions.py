@@ -15,7 +15,7 @@ from service_kit.threads import in_thread
 from workflow_service.diff import diff_flows, same
 from workflow_service.errors import VersionDeleted, VersionNotFound, VersionOfOtherWorkflow, WorkflowNotReleased
 from workflow_service.flow import Content, parse_flow
-from workflow_service.messages import diff_message, version_message, workflow_message
+from workflow_service.messages import diff_message, version_message
 from workflow_service.model import Version, VersionRef, check_texts
 from workflow_service.repository import version_pages, versions, workflows
 from workflow_service.repository.new_versions import NewVersion, insert_version
@@ -136,22 +136,20 @@ class VersionRpcs(Rpcs):
         workflow_id = UUID(request.workflow_id)
         given = UUID(request.workflow_version_id) if request.HasField("workflow_version_id") else None
         ref = VersionRef("id", id=given) if given else VersionRef("latest")
-        projects = (project.id,)
-        workflow = await self._heads.get((projects, workflow_id))
-        if workflow.is_draft:
-            raise WorkflowNotReleased(workflow_id)
         try:
-            found = (await self._reads.get(projects, workflow_id, ref)).response.data
+            answer, state = await self._reads.get_with_state((project.id,), workflow_id, ref)
         except VersionNotFound as error:
             async with self._pool.acquire() as db:
                 raise await self._why_not(db, project.id, workflow_id, given, error) from None
+        found = answer.response.data
+        workflow = pb.Workflow(id=found.workflow_id, name=state.workflow_name, description=state.workflow_description)
         version = pb.Version()
         version.CopyFrom(found)
         version.ClearField("flow_ui")
         if request.omit_flow:
             version.ClearField("flow")
         warnings = await self._warnings_of(found)
-        return pb.ResolveVersionResponse(workflow=workflow_message(workflow), version=version, warnings=warnings)
+        return pb.ResolveVersionResponse(workflow=workflow, version=version, warnings=warnings)
 
     async def _warnings_of(self, version: pb.Version) -> list[str]:
         """What validate says of a flow. A flow's meaning never changes, so that is found out once."""
@@ -166,7 +164,9 @@ class VersionRpcs(Rpcs):
     async def _why_not(
         db: Connection, project_id: UUID, workflow_id: UUID, given: UUID | None, error: VersionNotFound
     ) -> ServiceError:
-        """Why a version cannot be pinned: it is another workflow's, or deleted, or not there."""
+        """Why a version cannot be pinned: its workflow is a draft, or it is another's, or deleted, or not there."""
+        if (await workflows.get_workflow_head(db, [project_id], workflow_id)).is_draft:
+            return WorkflowNotReleased(workflow_id)
         found = await versions.find_version(db, project_id, given) if given else None
         if given is None or found is None:
             return error

@@ -13,7 +13,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import grpc
@@ -36,12 +36,11 @@ from service_kit.pb.flowpin.deploy.v1 import deploy_pb2, deploy_pb2_grpc
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2, workflow_pb2_grpc
 from tests.load.peers.stripped_log import Line
 from workflow_service.flow import check_content
-from workflow_service.messages import version_message, workflow_message
+from workflow_service.messages import version_message
 from workflow_service.model import VersionRef
 from workflow_service.repository.new_versions import NewVersion, insert_version
 from workflow_service.repository.version_batches import find_states
 from workflow_service.repository.versions import get_version
-from workflow_service.repository.workflows import find_workflow_heads
 
 MOST_BYTES = 16 << 20
 CONNECTIONS = 10
@@ -66,7 +65,7 @@ class Services(workflow_pb2_grpc.WorkflowServiceServicer, deploy_pb2_grpc.Deploy
     async def GetVersion(self, request: Any, context: Any) -> Any:  # noqa: N802
         line, caller = Line(), self._caller(context, Role.VIEWER)
         async with self._workflows.acquire() as connection:
-            answer, etag = await self._version(connection, caller, request.workflow_id, request.version)
+            (answer, etag), _ = await self._version(connection, caller, request.workflow_id, request.version)
         context.set_trailing_metadata((("etag", etag),))
         line.write(request_id=caller.request_id, rpc="GetVersion")
         return answer
@@ -77,21 +76,22 @@ class Services(workflow_pb2_grpc.WorkflowServiceServicer, deploy_pb2_grpc.Deploy
         if state not in self._kept:
             found = await get_version(connection, *key)
             self._kept[state] = workflow_pb2.GetVersionResponse(data=version_message(found)), found.etag
-        return self._kept[state]
+        return self._kept[state], state
 
     async def ResolveVersion(self, request: Any, context: Any) -> Any:  # noqa: N802
         line, caller = Line(), self._caller(context, Role.VIEWER)
+        asked = request.workflow_version_id or "latest"
         async with self._workflows.acquire() as connection:
-            (workflow,) = await find_workflow_heads(connection, [(caller.projects, UUID(request.workflow_id))])
-            found, _ = await self._version(
-                connection, caller, request.workflow_id, request.workflow_version_id or "latest"
-            )
+            (found, _), state = await self._version(connection, caller, request.workflow_id, asked)
         version = workflow_pb2.Version()
         version.CopyFrom(found.data)
         version.ClearField("flow_ui")
         if request.omit_flow:
             version.ClearField("flow")
-        answer = workflow_pb2.ResolveVersionResponse(workflow=workflow_message(cast("Any", workflow)), version=version)
+        workflow = workflow_pb2.Workflow(
+            id=found.data.workflow_id, name=state.workflow_name, description=state.workflow_description
+        )
+        answer = workflow_pb2.ResolveVersionResponse(workflow=workflow, version=version)
         line.write(request_id=caller.request_id, rpc="ResolveVersion")
         return answer
 

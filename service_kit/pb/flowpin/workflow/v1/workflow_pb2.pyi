@@ -2154,7 +2154,7 @@ class ResolveVersionResponse(_message.Message):
     WARNINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def workflow(self) -> Global___Workflow:
-        """Without flow and flow_ui."""
+        """Its id, name and description."""
 
     @_builtins.property
     def version(self) -> Global___Version:
