@@ -30,18 +30,11 @@ async def rollback_source(
         if named.live_from is None:
             raise DeploymentNeverLive
         return Source(named, f"Back to {_words(named)}, as asked for.")
-    live = await deployments.find_live(db, project_id, app_id, environment)
-    if live is None:
+    back = await history.find_back(db, project_id, app_id, environment)
+    if back is None or back.older is None:
         raise NothingToRollBackTo(environment)
-    base = live
-    if live.kind == "rollback" and live.source_deployment_id is not None:
-        # From what it went back to, so that twice goes back two steps.
-        base = await history.find_in(db, project_id, app_id, environment, live.source_deployment_id) or live
-    older = await history.find_older(db, project_id, app_id, environment, base.number)
-    if older is None:
-        raise NothingToRollBackTo(environment)
-    why = f"Back to {_words(older)}, the newest before {_words(base)} that was live and is not marked bad."
-    return Source(older, why, live)
+    why = f"Back to {_words(back.older)}, the newest before {_words(back.base)} that was live and is not marked bad."
+    return Source(back.older, why, back.live)
 
 
 async def promotion_source(db: Connection, project_id: UUID, app_id: UUID, environment: str) -> Source:

@@ -88,31 +88,56 @@ async def search_history(
     return [deployment_from(row) for row in rows], total
 
 
-async def find_older(
-    db: Connection, project_id: UUID, app_id: UUID, environment: str, number: int
-) -> Deployment | None:
-    """The newest one before `number` that was live there and is bad neither itself nor by its version's newest mark."""
-    row = await db.fetchrow(
-        "SELECT"
-        + COLUMNS
-        + """
-        FROM deployments d
-        WHERE d.project_id = $1 AND d.app_id = $2 AND d.environment = $3 AND d.number < $4
-          AND d.live_from IS NOT NULL AND d.health IS DISTINCT FROM 'bad'
-          AND (
-              SELECT m.health FROM deployments m
-              WHERE m.project_id = d.project_id AND m.app_id = d.app_id AND m.version_id = d.version_id
-                AND m.health IS NOT NULL
-              ORDER BY m.marked_at DESC LIMIT 1
-          ) IS DISTINCT FROM 'bad'
-        ORDER BY d.number DESC LIMIT 1
-        """,
-        project_id,
-        app_id,
-        environment,
-        number,
+@dataclass(frozen=True, slots=True)
+class Back:
+    """Where one step back leads."""
+
+    live: Deployment
+    base: Deployment
+    """What the step is taken from: what is live, or what that went back to, so that twice goes back two steps."""
+    older: Deployment | None
+    """The newest before it that was live there and is bad neither itself nor by its version's newest mark."""
+
+
+_BACK = (
+    """
+    WITH live AS (
+        SELECT number, kind, source_deployment_id FROM deployments
+        WHERE project_id = $1 AND app_id = $2 AND environment = $3 AND live_from IS NOT NULL AND live_to IS NULL
+    ), base AS (
+        SELECT coalesce(source.number, live.number) AS number FROM live
+        LEFT JOIN deployments source ON live.kind = 'rollback' AND source.project_id = $1 AND source.app_id = $2
+            AND source.environment = $3 AND source.id = live.source_deployment_id
+    ), older AS (
+        SELECT o.number FROM base CROSS JOIN LATERAL (
+            SELECT number FROM deployments d
+            WHERE d.project_id = $1 AND d.app_id = $2 AND d.environment = $3 AND d.number < base.number
+                AND d.live_from IS NOT NULL AND d.health IS DISTINCT FROM 'bad'
+                AND (
+                    SELECT m.health FROM deployments m
+                    WHERE m.project_id = d.project_id AND m.app_id = d.app_id AND m.version_id = d.version_id
+                        AND m.health IS NOT NULL
+                    ORDER BY m.marked_at DESC LIMIT 1
+                ) IS DISTINCT FROM 'bad'
+            ORDER BY d.number DESC LIMIT 1
+        ) o
+    ), part AS (
+        SELECT 'live' AS name, number FROM live
+        UNION ALL SELECT 'base', number FROM base
+        UNION ALL SELECT 'older', number FROM older
     )
-    return deployment_from(row) if row else None
+    SELECT part.name AS part, """
+    + COLUMNS
+    + """
+    FROM part JOIN deployments d ON d.project_id = $1 AND d.app_id = $2 AND d.number = part.number """
+)
+
+
+async def find_back(db: Connection, project_id: UUID, app_id: UUID, environment: str) -> Back | None:
+    """None when nothing is live there."""
+    rows = await db.fetch(_BACK, project_id, app_id, environment)
+    parts = {row["part"]: deployment_from(row) for row in rows}
+    return Back(parts["live"], parts["base"], parts.get("older")) if parts else None
 
 
 async def find_in(
