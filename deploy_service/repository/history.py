@@ -99,6 +99,7 @@ class Back:
     """The newest before it that was live there and is bad neither itself nor by its version's newest mark."""
 
 
+# LATERAL and LIMIT: index lookups, however few rows there were when the statement was planned.
 _BACK = (
     """
     WITH live AS (
@@ -106,10 +107,14 @@ _BACK = (
         WHERE project_id = $1 AND app_id = $2 AND environment = $3 AND live_from IS NOT NULL AND live_to IS NULL
     ), base AS (
         SELECT coalesce(source.number, live.number) AS number FROM live
-        LEFT JOIN deployments source ON live.kind = 'rollback' AND source.project_id = $1 AND source.app_id = $2
-            AND source.environment = $3 AND source.id = live.source_deployment_id
+        LEFT JOIN LATERAL (
+            SELECT number FROM deployments
+            WHERE project_id = $1 AND id = live.source_deployment_id AND live.kind = 'rollback'
+                AND app_id = $2 AND environment = $3
+            LIMIT 1
+        ) source ON true
     ), older AS (
-        SELECT o.number FROM base CROSS JOIN LATERAL (
+        SELECT o.number FROM base JOIN LATERAL (
             SELECT number FROM deployments d
             WHERE d.project_id = $1 AND d.app_id = $2 AND d.environment = $3 AND d.number < base.number
                 AND d.live_from IS NOT NULL AND d.health IS DISTINCT FROM 'bad'
@@ -120,7 +125,7 @@ _BACK = (
                     ORDER BY m.marked_at DESC LIMIT 1
                 ) IS DISTINCT FROM 'bad'
             ORDER BY d.number DESC LIMIT 1
-        ) o
+        ) o ON true
     ), part AS (
         SELECT 'live' AS name, number FROM live
         UNION ALL SELECT 'base', number FROM base
@@ -129,7 +134,9 @@ _BACK = (
     SELECT part.name AS part, """
     + COLUMNS
     + """
-    FROM part JOIN deployments d ON d.project_id = $1 AND d.app_id = $2 AND d.number = part.number """
+    FROM part JOIN LATERAL (
+        SELECT * FROM deployments WHERE project_id = $1 AND app_id = $2 AND number = part.number LIMIT 1
+    ) d ON true """
 )
 
 

@@ -36,7 +36,9 @@ class NewDeployment:
     warnings: Sequence[str]
     source_deployment_id: UUID | None
     live: bool
-    """From the start, and what was live there until then. Otherwise it is pending."""
+    """From the start. Otherwise it is pending."""
+    ends: int | None
+    """The number of what is live there until then."""
     action: str | None
     """Noted in the app's history, unless it is None."""
     id: UUID = field(default_factory=new_id)
@@ -65,6 +67,7 @@ _COLUMNS = {
     "warnings": "json",
     "source_deployment_id": "uuid",
     "live": "bool",
+    "ends": "int",
     "by": "uuid",
     "by_name": "text",
     "event_id": "uuid",
@@ -100,8 +103,8 @@ _INSERT = f"""
         UPDATE deployments d
         SET live_to = greatest(clock_timestamp(), live_from + interval '1 microsecond')
         FROM new JOIN counted c ON c.project_id = new.project_id AND c.id = new.app_id
-        WHERE new.live AND d.project_id = c.project_id AND d.app_id = c.id AND d.environment = new.environment
-            AND d.live_from IS NOT NULL AND d.live_to IS NULL
+        WHERE new.live AND d.project_id = c.project_id AND d.app_id = c.id AND d.number = new.ends
+            AND d.live_to IS NULL
         RETURNING d.project_id, d.app_id, d.live_to
     ), deployment AS (
         SELECT new.*, c.number,
@@ -175,6 +178,7 @@ def _values(new: NewDeployment) -> tuple[object, ...]:
         json.dumps(new.warnings, ensure_ascii=False).encode(),
         new.source_deployment_id,
         new.live,
+        new.ends,
         caller.id,
         caller.name,
         new_id(),

@@ -23,11 +23,15 @@ class Target:
 TargetKey: TypeAlias = tuple[Projects, UUID, UUID | None, UUID | None]
 """The projects that the caller sees, an app, and a workflow and a version of it when they are known."""
 
+# In both statements LATERAL and LIMIT: index lookups for each key, however few rows there were when it was planned.
 _TARGETS = """
     SELECT k.place, a.project_id AS app_project_id, d.*
     FROM unnest($2::int[], $3::uuid[], $4::uuid[], $5::uuid[])
         WITH ORDINALITY AS k (caller, app_id, workflow_id, version_id, place)
-    JOIN apps a ON a.project_id = ANY(($1::text[])[k.caller]::uuid[]) AND a.id = k.app_id AND a.deleted_at IS NULL
+    JOIN LATERAL (
+        SELECT project_id, id FROM apps
+        WHERE project_id = ANY(($1::text[])[k.caller]::uuid[]) AND id = k.app_id AND deleted_at IS NULL LIMIT 1
+    ) a ON true
     LEFT JOIN LATERAL (
         SELECT workflow_id, workflow_name, workflow_description,
             version_id, version_number, version_description, version_digest, version_created_at
@@ -72,7 +76,6 @@ class Standing:
 StandingKey: TypeAlias = tuple[UUID, UUID, str, UUID, UUID | None, str | None]
 """A project, an app of it, an environment, a version; if any, the runtime asked for, and an environment to watch."""
 
-# LATERAL and LIMIT: index lookups for each key, however few rows there were when the statement was planned.
 _STANDINGS = (
     """
     SELECT k.place, a.revision, a.archived_at IS NOT NULL AS archived, mark.health AS mark, last.id AS last_live,
@@ -81,11 +84,21 @@ _STANDINGS = (
     + """
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::text[])
         WITH ORDINALITY AS k (project_id, app_id, environment, version_id, runtime_id, watched, place)
-    JOIN apps a ON a.project_id = k.project_id AND a.id = k.app_id AND a.deleted_at IS NULL
-    LEFT JOIN deployments d ON d.project_id = a.project_id AND d.app_id = a.id AND d.environment = k.environment
-        AND d.live_from IS NOT NULL AND d.live_to IS NULL
-    LEFT JOIN deployments o ON o.project_id = a.project_id AND o.app_id = a.id AND o.environment = k.watched
-        AND o.live_from IS NOT NULL AND o.live_to IS NULL
+    JOIN LATERAL (
+        SELECT * FROM apps WHERE project_id = k.project_id AND id = k.app_id AND deleted_at IS NULL LIMIT 1
+    ) a ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM deployments
+        WHERE project_id = a.project_id AND app_id = a.id AND environment = k.environment
+            AND live_from IS NOT NULL AND live_to IS NULL
+        LIMIT 1
+    ) d ON true
+    LEFT JOIN LATERAL (
+        SELECT id FROM deployments
+        WHERE project_id = a.project_id AND app_id = a.id AND environment = k.watched
+            AND live_from IS NOT NULL AND live_to IS NULL
+        LIMIT 1
+    ) o ON true
     LEFT JOIN LATERAL (
         SELECT health FROM deployments m
         WHERE m.project_id = a.project_id AND m.app_id = a.id AND m.version_id = k.version_id AND m.health IS NOT NULL
