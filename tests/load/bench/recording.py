@@ -79,25 +79,29 @@ class _Writer:
         values = [self._text(value, place) for value in statement.values]
         sql = _PARAMETER.sub(lambda found: values[int(found[1]) - 1], statement.sql)
         sql = " ".join(line.partition("--")[0].strip() for line in sql.strip().splitlines())
-        return f"{sql} \\gset s{place}_" if self._is_used(place) else f"{sql};"
+        # A row that was there has to be there each time, or pgbench stops: it would be measuring something else.
+        return f"{sql} \\gset s{place}_" if len(statement.rows) == 1 else f"{sql};"
 
     def _text(self, value: Any, place: int) -> str:
         if value is None:
             return "NULL"
-        if isinstance(value, UUID | datetime | int) and not isinstance(value, bool):
-            if earlier := self._returned(value, place):
-                return f":{earlier}"
-            if isinstance(value, UUID) and value not in self._known:
-                users = sum(value in statement.values for statement in self._sent)
-                return "uuidv7()" if users <= 1 else f":{self._fresh.setdefault(value, f'new_{len(self._fresh)}')}"
-        if isinstance(value, list) and any(isinstance(one, UUID) and one not in self._known for one in value):
+        if earlier := self._returned(value, place):
+            return f":{earlier}"
+        if isinstance(value, UUID) and value not in self._known:
+            users = sum(value in statement.values for statement in self._sent)
+            return "uuidv7()" if users <= 1 else f":{self._fresh.setdefault(value, f'new_{len(self._fresh)}')}"
+        if isinstance(value, list) and any(self._is_made(one, place) for one in value):
             return f"ARRAY[{', '.join(self._text(one, place) for one in value)}]"
         text = as_text(value)
         return f":{self._variable(text)}" if text else "''"  # pgbench takes no empty variables
 
+    def _is_made(self, value: Any, place: int) -> bool:
+        """Whether it is another one each time."""
+        return (isinstance(value, UUID) and value not in self._known) or bool(self._returned(value, place))
+
     def _returned(self, value: Any, before: int) -> str | None:
         """Where the value came from, when a statement before returned it in its one row."""
-        if value in self._known:
+        if isinstance(value, bool) or not isinstance(value, UUID | datetime | int) or value in self._known:
             return None
         for place, statement in enumerate(self._sent[:before]):
             if len(statement.rows) == 1:
@@ -105,15 +109,6 @@ class _Writer:
                     if type(returned) is type(value) and returned == value:
                         return f"s{place}_{name}"
         return None
-
-    def _is_used(self, place: int) -> bool:
-        later = self._sent[place + 1 :]
-        return any(
-            (self._returned(value, at) or "").startswith(f"s{place}_")
-            for at, statement in enumerate(later, start=place + 1)
-            for value in statement.values
-            if isinstance(value, UUID | datetime | int) and not isinstance(value, bool)
-        )
 
     def _variable(self, text: str) -> str:
         name = self._names.setdefault(text, f"p{len(self._names)}")
