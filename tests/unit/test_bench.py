@@ -126,6 +126,7 @@ def test_recorded_statements_make_their_ids_anew_and_pass_on_what_was_returned()
         Statement("UPDATE apps SET n = n + 1 WHERE id = $1 RETURNING n", (known,), [{"n": 7}]),
         Statement("INSERT INTO a VALUES ($1, $2, $3, $4)", (shared, 7, None, b'{"a": 1}')),
         Statement("INSERT INTO b VALUES ($1, $2, $3)", (once, shared, b"\xff")),
+        Statement("SELECT unnest($1::int[]), unnest($2::bool[])", ([7, 8], [True]), [{"unnest": 7}]),
         Statement("COMMIT", ()),
     ]
 
@@ -137,9 +138,10 @@ def test_recorded_statements_make_their_ids_anew_and_pass_on_what_was_returned()
         "UPDATE apps SET n = n + 1 WHERE id = :p0 RETURNING n \\gset s1_",
         "INSERT INTO a VALUES (:new_0, :s1_n, NULL, :p1);",
         "INSERT INTO b VALUES (uuidv7(), :new_0, :p2);",
+        "SELECT unnest(ARRAY[:s1_n, :p3]::int[]), unnest(:p4::bool[]) \\gset s4_",
         "COMMIT;",
     ]
-    assert script.variables == {"p0": str(known), "p1": '{"a": 1}', "p2": "\\xff"}
+    assert script.variables == {"p0": str(known), "p1": '{"a": 1}', "p2": "\\xff", "p3": "8", "p4": '{"true"}'}
 
 
 def test_a_row_is_judged_by_its_target():
