@@ -110,7 +110,6 @@ def _decide(driver: Driver, ordered: Ordered, standing: Standing | ServiceError)
         warnings=order.resolved.warnings,
         source_deployment_id=source or (standing.last_live if kind == "rollback" else None),
         live=driver.immediate,
-        ends=live.number if live else None,
         action=ordered.action,
     )
 

@@ -36,9 +36,7 @@ class NewDeployment:
     warnings: Sequence[str]
     source_deployment_id: UUID | None
     live: bool
-    """From the start. Otherwise it is pending."""
-    ends: int | None
-    """The number of what is live there until then."""
+    """From the start, and what was live there until then. Otherwise it is pending."""
     action: str | None
     """Noted in the app's history, unless it is None."""
     id: UUID = field(default_factory=new_id)
@@ -67,7 +65,6 @@ _COLUMNS = {
     "warnings": "json",
     "source_deployment_id": "uuid",
     "live": "bool",
-    "ends": "int",
     "by": "uuid",
     "by_name": "text",
     "event_id": "uuid",
@@ -86,9 +83,10 @@ _INSERT = f"""
             AS new ({", ".join(_COLUMNS)})
     ), locked AS (
         SELECT a.project_id, a.id FROM new
-        JOIN apps a ON a.project_id = new.project_id AND a.id = new.app_id
-            AND a.revision = new.revision AND a.deleted_at IS NULL
-        FOR NO KEY UPDATE OF a SKIP LOCKED
+        JOIN LATERAL (
+            SELECT * FROM apps WHERE project_id = new.project_id AND id = new.app_id LIMIT 1
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) a ON a.revision = new.revision AND a.deleted_at IS NULL
     ), counted AS (
         UPDATE apps a SET deployment_count = a.deployment_count + 1, revision = a.revision + 1
         FROM locked
@@ -103,8 +101,8 @@ _INSERT = f"""
         UPDATE deployments d
         SET live_to = greatest(clock_timestamp(), live_from + interval '1 microsecond')
         FROM new JOIN counted c ON c.project_id = new.project_id AND c.id = new.app_id
-        WHERE new.live AND d.project_id = c.project_id AND d.app_id = c.id AND d.number = new.ends
-            AND d.live_to IS NULL
+        WHERE new.live AND d.project_id = c.project_id AND d.app_id = c.id AND d.environment = new.environment
+            AND d.live_from IS NOT NULL AND d.live_to IS NULL
         RETURNING d.project_id, d.app_id, d.live_to
     ), deployment AS (
         SELECT new.*, c.number,
@@ -178,7 +176,6 @@ def _values(new: NewDeployment) -> tuple[object, ...]:
         json.dumps(new.warnings, ensure_ascii=False).encode(),
         new.source_deployment_id,
         new.live,
-        new.ends,
         caller.id,
         caller.name,
         new_id(),

@@ -23,15 +23,16 @@ class Target:
 TargetKey: TypeAlias = tuple[Projects, UUID, UUID | None, UUID | None]
 """The projects that the caller sees, an app, and a workflow and a version of it when they are known."""
 
-# In both statements LATERAL and LIMIT: index lookups for each key, however few rows there were when it was planned.
+# In both statements LATERAL and LIMIT: lookups by the whole key, however few rows there were when it was planned. What
+# is deleted is left out afterwards, or the index of names (of what is not deleted) would do as well then.
 _TARGETS = """
     SELECT k.place, a.project_id AS app_project_id, d.*
     FROM unnest($2::int[], $3::uuid[], $4::uuid[], $5::uuid[])
         WITH ORDINALITY AS k (caller, app_id, workflow_id, version_id, place)
     JOIN LATERAL (
-        SELECT project_id, id FROM apps
-        WHERE project_id = ANY(($1::text[])[k.caller]::uuid[]) AND id = k.app_id AND deleted_at IS NULL LIMIT 1
-    ) a ON true
+        SELECT project_id, id, deleted_at FROM apps
+        WHERE project_id = ANY(($1::text[])[k.caller]::uuid[]) AND id = k.app_id LIMIT 1
+    ) a ON a.deleted_at IS NULL
     LEFT JOIN LATERAL (
         SELECT workflow_id, workflow_name, workflow_description,
             version_id, version_number, version_description, version_digest, version_created_at
@@ -85,8 +86,8 @@ _STANDINGS = (
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::text[])
         WITH ORDINALITY AS k (project_id, app_id, environment, version_id, runtime_id, watched, place)
     JOIN LATERAL (
-        SELECT * FROM apps WHERE project_id = k.project_id AND id = k.app_id AND deleted_at IS NULL LIMIT 1
-    ) a ON true
+        SELECT * FROM apps WHERE project_id = k.project_id AND id = k.app_id LIMIT 1
+    ) a ON a.deleted_at IS NULL
     LEFT JOIN LATERAL (
         SELECT * FROM deployments
         WHERE project_id = a.project_id AND app_id = a.id AND environment = k.environment

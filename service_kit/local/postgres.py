@@ -44,6 +44,8 @@ class Cluster:
             "listen_addresses": "",
             "unix_socket_directories": str(self.socket_folder),
             "max_connections": str(MAX_CONNECTIONS),
+            # Services keep their plans until a table is analyzed: soon after it has grown from nothing, not in a minute.
+            "autovacuum_naptime": "5s",
             "port": str(SOCKET_PORT),
         }
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]

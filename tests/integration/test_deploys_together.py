@@ -190,6 +190,5 @@ def new(project: UUID, app: UUID, live: Any, revision: int) -> NewDeployment:
         warnings=('a "warning"', "ein Hinweis: ü"),
         source_deployment_id=None,
         live=True,
-        ends=live.number,
         action=None,
     )

@@ -19,7 +19,7 @@ from uuid import UUID
 import grpc
 import uvloop
 
-from deploy_service.deploying import Ordered, deploy_together
+from deploy_service.deploying import Ordered, deploy, deploy_together
 from deploy_service.drivers import InstantDriver
 from deploy_service.messages import app_message, deployment_message
 from deploy_service.model import Deployment
@@ -125,8 +125,9 @@ class Services(workflow_pb2_grpc.WorkflowServiceServicer, deploy_pb2_grpc.Deploy
         ordered = Ordered(caller, project.id, app_id, Order(project.environments[-1], resolved), "DeployApp")
         async with self._apps.acquire() as connection:
             (deployment,) = await deploy_together(connection, InstantDriver(), [ordered])
-        if not isinstance(deployment, Deployment):
-            raise LookupError("the app was not there, or something else was changing it")
+            if not isinstance(deployment, Deployment):  # something else is changing the app
+                async with connection.transaction():
+                    deployment = await deploy(connection, InstantDriver(), ordered)
         answer = deploy_pb2.DeployAppResponse(data=deployment_message(deployment))
         line.write(request_id=caller.request_id, rpc="DeployApp")
         return answer
