@@ -44,7 +44,7 @@ class Cluster:
             "listen_addresses": "",
             "unix_socket_directories": str(self.socket_folder),
             "max_connections": str(MAX_CONNECTIONS),
-            # Services keep their plans until a table is analyzed: soon after it has grown from nothing, not in a minute.
+            # Services keep their plans until a table is analyzed: let that be soon after it has grown from nothing.
             "autovacuum_naptime": "5s",
             "port": str(SOCKET_PORT),
         }
