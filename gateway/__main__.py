@@ -7,7 +7,7 @@ import uvloop
 from gateway.openapi.document import as_text, document
 from gateway.server import ALL_CONTRACTS, running_gateway
 from gateway.settings import Settings
-from service_kit import command, logs, memory
+from service_kit import command, logs
 from service_kit.lifecycle import until_stopped
 
 
@@ -23,7 +23,6 @@ def main() -> None:
         return
     settings = command.read_settings(Settings)
     logs.configure("gateway", settings.log_level, settings.log_format)
-    memory.prepare()
     try:
         uvloop.run(serve(settings))
     except RuntimeError as error:

@@ -11,7 +11,7 @@ import uvloop
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
-from service_kit import logs, memory, migrations
+from service_kit import logs, migrations
 from service_kit.access import AccessFileError
 from service_kit.settings import ServiceSettings, variable
 
@@ -31,7 +31,6 @@ def run(
     command = parse(module, commands, settings_class)
     settings = read_settings(settings_class)
     logs.configure(module, settings.log_level, settings.log_format)
-    memory.prepare()
     try:
         uvloop.run(_migrate(settings, schema, folder) if command == "migrate" else _wait_for(serve(settings)))
     except (AccessFileError, migrations.MigrationError, RuntimeError, ValueError) as error:

@@ -5,25 +5,16 @@ import ctypes
 import gc
 
 M_MMAP_THRESHOLD = -3
-M_ARENA_MAX = -8
 LARGE = 512 << 10
 """Blocks of this many bytes are mapped one by one and given back when freed. Left alone, glibc raises its threshold to
 the largest block it has seen, and a process keeps what its largest document took."""
-ARENAS = 2
-"""Of glibc's. It would make one for each thread up to 16, and in each of them something stays of what gRPC's threads
-received a large document in."""
 
 
 def prepare() -> None:
-    """To be called when a process starts, before there are threads."""
+    """To be called once what a process imports and builds at its start is there."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, LARGE)
-        mallopt(M_ARENA_MAX, ARENAS)
-
-
-def settle() -> None:
-    """To be called once what a process imports and builds at its start is there."""
     gc.collect()
     gc.freeze()
     # Or a thousand connections that come at once are walked through again and again, for a quarter of a second a time.
