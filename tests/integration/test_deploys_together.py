@@ -1,14 +1,14 @@
 """Deploys that wait at the same time are one statement, and each of them is as if it had been alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import pytest
 from deploy_fixtures import assert_chain, foreign_workflow, history
-from waiting import eventually
+from waiting import arrived, eventually
 from workflow_fixtures import refusal
 
 from deploy_service.repository.apps import lock_app
@@ -49,12 +49,6 @@ async def held_up(stack: Stack, workflow_id: str) -> AsyncIterator[None]:
             await eventually(waits, 5)
             yield
         await held
-
-
-async def arrived(*calls: Awaitable[Any]) -> list[asyncio.Future[Any]]:
-    futures = [asyncio.ensure_future(call) for call in calls]
-    await asyncio.sleep(0.2)
-    return futures
 
 
 async def deploy(stack: Stack, app_id: str, workflow_id: str, token: str = "editor", **fields: Any) -> Any:

@@ -1,12 +1,12 @@
 """Saves that wait at the same time are one statement, and each of them is as if it had been alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from waiting import eventually
+from waiting import arrived, eventually
 from workflow_fixtures import body_of, flow_of, listed, refusal, save_request, workflow_now
 
 from service_kit.ids import new_id
@@ -39,12 +39,6 @@ async def held_up(stack: Stack) -> AsyncIterator[None]:
             await eventually(waits, 5)
             yield
         await held
-
-
-async def arrived(*calls: Awaitable[Any]) -> list[asyncio.Future[Any]]:
-    futures = [asyncio.ensure_future(call) for call in calls]
-    await asyncio.sleep(0.2)
-    return futures
 
 
 async def save(stack: Stack, workflow_id: str, token: str = "editor", **fields: Any) -> Any:

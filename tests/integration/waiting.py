@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -31,3 +32,10 @@ async def ready(stack: Stack) -> bool:
 
 async def negated(holds: Awaitable[bool]) -> bool:
     return not await holds
+
+
+async def arrived(*calls: Awaitable[Any]) -> list[asyncio.Future[Any]]:
+    """Calls that have been sent, and come as far as they can for now."""
+    futures = [asyncio.ensure_future(call) for call in calls]
+    await asyncio.sleep(0.2)
+    return futures
