@@ -140,7 +140,10 @@ async def _fail(method: str, error: BaseException, started: float, context: Cont
     failure = _failure(method, error)
     if failure is None:
         _record(method, "CANCELLED", None, started)
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # or it and this frame would keep each other
     _record(method, failure.code.name, failure, started)
     await context.abort(failure.code, failure.message, ((STATUS_DETAILS, failure.status),))
 

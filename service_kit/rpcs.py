@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import grpc
 
@@ -16,12 +16,16 @@ MOST_CALLS = 64
 """In one batch."""
 SMALL = 64 << 10
 """What goes together, in bytes: a large message would hold up the others."""
+HUNG_UP_SECONDS = 1.0
+"""Until a call is canceled whose caller has hung up. Nearly all have ended by then, and an answer on its way when
+grpc.aio cancels a call stays in memory for good (grpc/grpc#43360)."""
 
 UNSERVED = {grpc.StatusCode.UNIMPLEMENTED}
 """How a service of an earlier release answers a batch."""
 REPEATABLE = UNSERVED | {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 """How a batch of reads fails that is worth another try, read by read."""
 
+T = TypeVar("T")
 Metadata: TypeAlias = Mapping[str, str]
 Trailers: TypeAlias = Mapping[str, str]
 Rpc: TypeAlias = Callable[[bytes, Metadata], Awaitable[tuple[bytes, Trailers]]]
@@ -35,6 +39,14 @@ def alone(channel: grpc.aio.Channel, path: str, timeout: float) -> Rpc:
 
     async def call(message: bytes, metadata: Metadata) -> tuple[bytes, Trailers]:
         call = multicallable(message, metadata=tuple(metadata.items()), timeout=timeout)
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        call.add_done_callback(lambda _: _settle(ended, None))
+        try:
+            await ended
+        except asyncio.CancelledError:
+            loop.call_later(HUNG_UP_SECONDS, call.cancel)
+            raise
         try:
             answer = await call
             return answer, {name: text for name, text in await call.trailing_metadata() if isinstance(text, str)}
@@ -44,7 +56,7 @@ def alone(channel: grpc.aio.Channel, path: str, timeout: float) -> Rpc:
     return call
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Batch:
     """The calls that go together, and what becomes of each: None when it is to be made alone."""
 
@@ -53,9 +65,9 @@ class _Batch:
     sending: asyncio.Task[None] | None = None
 
     def hung_up(self) -> None:
-        """A caller has. When nobody waits any more the service need not go on."""
+        """A caller has. When nobody waits any more the service need not go on for long."""
         if self.sending is not None and all(answer.done() for answer in self.answers):
-            self.sending.cancel()
+            asyncio.get_running_loop().call_later(HUNG_UP_SECONDS, self.sending.cancel)
 
 
 class Together:
@@ -73,7 +85,7 @@ class Together:
         )
         self._timeout = timeout
         self._next = _Batch()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[_Batch] = set()
 
     def rpc(self, path: str, alone: Rpc) -> Rpc:
         """The RPC `path`, sent with others where there are any, and else as `alone` does."""
@@ -119,8 +131,12 @@ class Together:
             _settle(batch.answers[0], None)
         elif batch.calls:
             batch.sending = asyncio.get_running_loop().create_task(self._send(batch))
-            self._under_way.add(batch.sending)  # the event loop itself holds tasks weakly
-            batch.sending.add_done_callback(self._under_way.discard)
+            self._under_way.add(batch)  # the event loop itself holds tasks weakly
+            batch.sending.add_done_callback(lambda _: self._sent(batch))
+
+    def _sent(self, batch: _Batch) -> None:
+        self._under_way.discard(batch)
+        batch.sending = None  # when canceled it knows its frames, and they the batch: nothing would let go of the other
 
     async def _send(self, batch: _Batch) -> None:
         try:
@@ -135,6 +151,6 @@ class Together:
                     answer.set_exception(error)
 
 
-def _settle(future: "asyncio.Future[pb.Answer | None]", answer: pb.Answer | None) -> None:
+def _settle(future: "asyncio.Future[T]", result: T) -> None:
     if not future.done():  # its caller may have hung up
-        future.set_result(answer)
+        future.set_result(result)

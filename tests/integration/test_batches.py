@@ -1,8 +1,9 @@
 """Calls that go together are as if each had come alone."""
 
 import asyncio
+import gc
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -284,7 +285,16 @@ async def test_a_service_of_an_earlier_release_is_called_one_by_one():
     assert [answer.status for answer in found] == [200] * 60
 
 
-async def test_callers_that_have_all_hung_up_cancel_their_batch(stack: Stack):
+@pytest.fixture
+def without_gc() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_gc")
+async def test_callers_that_have_all_hung_up_cancel_their_batch_and_nothing_of_it_stays(stack: Stack):
     held = (await stack.workflow())[0]["id"]
     request = save_request(held).SerializeToString()
 
@@ -303,7 +313,10 @@ async def test_callers_that_have_all_hung_up_cancel_their_batch(stack: Stack):
             one_is_left = await blocks(db, True)
             callers[1].cancel()
             await eventually(partial(blocks, db, False), 5)
+            await asyncio.wait(callers)
 
+    callers.clear()  # a task keeps what it was canceled with
+    assert not [kept for kept in gc.get_objects() if type(kept).__name__ == "_Batch" and kept.calls]
     assert one_is_left
     assert await listed(stack, held) == [1]
 

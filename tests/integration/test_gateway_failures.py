@@ -16,6 +16,7 @@ from service_kit.errors import (
     ServiceError,
     Unauthenticated,
 )
+from service_kit.rpcs import HUNG_UP_SECONDS
 
 SAVE = f"/v1/workflows/{WORKFLOW}/save"
 VERSION = f"/v1/workflows/{WORKFLOW}/versions/latest"
@@ -172,6 +173,19 @@ async def test_a_caller_that_hangs_up_cancels_the_rpc(world):
     call.cancel()
 
     await asyncio.wait_for(world.observed.canceled.wait(), 5)
+
+
+async def test_a_call_that_ends_soon_after_its_caller_hung_up_is_not_canceled(world):
+    world.observed.hangs = True
+    call = asyncio.create_task(world.post(SAVE, DOCUMENTS))
+    await world.observed.arrived.wait()
+
+    call.cancel()
+    await asyncio.sleep(0.3)
+    world.observed.go_on.set()
+    await asyncio.sleep(HUNG_UP_SECONDS)
+
+    assert not world.observed.canceled.is_set()
 
 
 async def test_an_unknown_path_is_a_404_in_the_envelope(world):
