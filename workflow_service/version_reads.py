@@ -18,7 +18,7 @@ from workflow_service.repository.version_batches import Key, State, find_states,
 
 ENTRY_BYTES = 2048
 """What an answer takes besides flow and flow_ui."""
-LARGEST = 8
+LARGEST = 4
 """An answer larger than this part of the cache is not kept, or a few of them would push out all others."""
 
 

@@ -40,9 +40,9 @@ def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
     read = workflow_pb2.GetVersionRequest(workflow_id=seeds.read.workflow_id, version=seeds.read.version_ids[0])
     method = f"{WORKFLOW}/GetVersion"
     peak = bench.grpc(method, read, bench.seconds(5, 1), clients=Clients(64)).rate
-    port, seconds = bench.stack.metrics_ports["workflow"], bench.seconds(60, 3)
+    port, seconds = bench.stack.metrics_ports["workflow"], OPENING_SECONDS + bench.seconds(60, 3)
     before = metrics.handled(port, "GetVersion")
-    load, answers = h2load.drive(
+    load, every = h2load.drive(
         [f"http://{bench.stack.workflow_grpc}/{method}"],
         {**h2load.GRPC_HEADERS, **bench.stack.headers},
         seconds,
@@ -51,6 +51,7 @@ def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
         clients=Clients(64, streams=100, rps=READS_TIMES * peak / 64),
     )
     codes = metrics.handled(port, "GetVersion") - before
+    opening, answers = _apart(every)
     failed = {code: count for code, count in codes.items() if code not in ("OK", "CANCELLED", *GRPC_REFUSALS)}
     accepted = codes["OK"] / seconds
     note = f"open loop at {READS_TIMES:g} times {peak:,.0f}/s for {seconds:.0f} s, by grpc-status: {dict(codes)}"
@@ -66,6 +67,7 @@ def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
             target=Target.at_most(1000, "ms"),
             note="of all answers, refusals too: h2load does not tell them apart",
         ),
+        _opening("Overload, gRPC reads", opening),
     ]
 
 
@@ -79,10 +81,17 @@ def _flooded(bench: Bench, name: str, requests: Sequence[Request], times: float)
         headers = {**bench.stack.headers, **first.headers}
         every = h2load.open_loop(urls, headers, OPENING_SECONDS + seconds, bench.scratch, rate=offered, body=first.body)
         calm_after = _calm_after(caller, first, NORMAL_TIMES * usual)
-    open_at = min(answer.sent_us for answer in every) + OPENING_SECONDS * 1_000_000
-    opening = [answer for answer in every if answer.sent_us < open_at]
-    answers = [answer for answer in every if answer.sent_us >= open_at]
+    opening, answers = _apart(every)
     return [*_judged(name, answers, peak, offered, seconds, calm_after), _opening(name, opening)]
+
+
+def _apart(answers: Sequence[Answer]) -> tuple[list[Answer], list[Answer]]:
+    """The answers of the opening, and those of what was sent after it."""
+    open_at = min(answer.sent_us for answer in answers) + OPENING_SECONDS * 1_000_000
+    return (
+        [answer for answer in answers if answer.sent_us < open_at],
+        [answer for answer in answers if answer.sent_us >= open_at],
+    )
 
 
 def _opening(name: str, answers: Sequence[Answer]) -> Row:
