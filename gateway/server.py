@@ -70,7 +70,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[int]:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         listener = await _listen(runner, Door(admission), settings.listen)
-        memory.prepare()
+        memory.prepare(young=50_000)
         log.info("listening", address=f"{settings.listen.rpartition(':')[0]}:{_port(listener)}")
         try:
             yield _port(listener)

@@ -10,14 +10,17 @@ LARGE = 512 << 10
 the largest block it has seen, and a process keeps what its largest document took."""
 
 
-def prepare() -> None:
-    """To be called once what a process imports and builds at its start is there."""
+def prepare(*, young: int) -> None:
+    """To be called once what a process imports and builds at its start is there.
+
+    `young` is how many new objects the collector waits for. Thousands of connections that come at once are walked
+    through each time, for up to a quarter of a second with Python's own 700, so a gateway waits for many. Each RPC that
+    grpc.aio serves leaves seven objects that only the collector finds, which is megabytes that no longer stay in the
+    processor's cache before there are many: a service that waited for 50,000 would read 10 % slower.
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, LARGE)
     gc.collect()
     gc.freeze()
-    # With the default, 700, a thousand connections that come at once are walked through again and again, for a quarter of
-    # a second a time. Each RPC that grpc.aio serves leaves seven objects that only the collector finds: many more than
-    # this of them are megabytes that no longer stay in the processor's cache, some 10 % of a read.
-    gc.set_threshold(10_000)
+    gc.set_threshold(young)

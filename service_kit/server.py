@@ -88,7 +88,7 @@ async def running_server(
     port = server.add_insecure_port(settings.listen)
     await server.start()
     log.info("listening", address=f"{settings.listen.rpartition(':')[0]}:{port}")
-    memory.prepare()
+    memory.prepare(young=10_000)
     try:
         async with in_background(directory.follow()), in_background(_watch(health_servicer, checks)):
             yield port
