@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from waiting import arrived, eventually
-from workflow_fixtures import body_of, flow_of, listed, refusal, save_request, workflow_now
+from workflow_fixtures import flow_of, listed, refusal, save_request, workflow_now
 
 from service_kit.ids import new_id
 from tests.stack import Stack
@@ -126,7 +126,7 @@ async def test_one_whose_caller_went_away_is_not_saved(stack: Stack):
     left, stays = await stack.draft(), await stack.draft()
 
     async with held_up(stack):
-        (gone,) = await arrived(stack.rest("POST", f"/v1/workflows/{left['id']}/save", body_of(), token="editor"))
+        (gone,) = await arrived(save(stack, left["id"]))
         gone.cancel()
         (saved,) = await arrived(save(stack, stays["id"]))
 
