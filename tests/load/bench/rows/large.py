@@ -76,7 +76,7 @@ def _least(bench: Bench, save: Request, count: int) -> Load:
 
 def _others(bench: Bench, seeds: Seeds, save: Request) -> Row:
     """What readers see while one large save a second comes in."""
-    seconds = bench.seconds(15, 3)
+    seconds = bench.seconds(15, 2)
     reads = [Request(path) for path in seeds.read.version_paths]
     with ThreadPoolExecutor(1) as pool, bench.caller() as caller:
         alone = bench.rest(reads, seconds / 4, OTHERS)

@@ -40,7 +40,7 @@ def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
     read = workflow_pb2.GetVersionRequest(workflow_id=seeds.read.workflow_id, version=seeds.read.version_ids[0])
     method = f"{WORKFLOW}/GetVersion"
     peak = bench.grpc(method, read, bench.seconds(5, 1), clients=Clients(64)).rate
-    port, seconds = bench.stack.metrics_ports["workflow"], OPENING_SECONDS + bench.seconds(60, 3)
+    port, seconds = bench.stack.metrics_ports["workflow"], OPENING_SECONDS + bench.seconds(60, 2)
     before = metrics.handled(port, "GetVersion")
     load, every = h2load.drive(
         [f"http://{bench.stack.workflow_grpc}/{method}"],
