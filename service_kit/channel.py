@@ -14,6 +14,9 @@ ACCEPTING = "accepting"
 RETRIED = ("Get", "List", "Resolve")
 """RPCs named so only read, and are tried again when a replica is away."""
 
+MOST_CONNECTIONS = 16
+"""To one replica. The next is opened when those there are have as many calls under way as the replica lets them."""
+
 
 def open_channel(
     targets: str,
@@ -35,6 +38,7 @@ def open_channel(
             ("grpc.service_config", json.dumps(service_config(*services))),
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", max_message_bytes),
+            ("grpc.max_connections_per_subchannel_cap", MOST_CONNECTIONS),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 5_000),
             ("grpc.initial_reconnect_backoff_ms", 100),
@@ -45,7 +49,7 @@ def open_channel(
 
 
 def service_config(*services: ServiceDescriptor) -> dict[str, object]:
-    """The gRPC service config: round robin, and a retry policy for the RPCs that only read."""
+    """The gRPC service config: round robin, more connections when one is full, and reads tried again."""
     reads = [
         {"service": service.full_name, "method": method.name}
         for service in services
@@ -63,5 +67,6 @@ def service_config(*services: ServiceDescriptor) -> dict[str, object]:
         "loadBalancingConfig": [{"round_robin": {}}],
         # A replica that is about to drain says so first: what arrives while it stops would come back as CANCELLED.
         "healthCheckConfig": {"serviceName": ACCEPTING},
+        "connectionScaling": {"maxConnectionsPerSubchannel": MOST_CONNECTIONS},
         "methodConfig": [{"name": reads, "retryPolicy": retry}] if reads else [],
     }

@@ -34,6 +34,12 @@ BATCH = batch_pb2.DESCRIPTOR.services_by_name["BatchService"]
 CHECK_SECONDS = 0.5
 LEAVE_SECONDS = 0.5
 """How long callers get to send their next calls elsewhere before a server drains."""
+MOST_WAITING = 4096
+"""Calls that may wait until this process comes to them. gRPC itself ends what comes on top, and says CANCELLED only; so
+it is far more than callers that heed `max_calls_per_connection` get to, and as many as are read in about a second."""
+ENDING_STREAMS = 128
+"""Calls of a connection that have ended, and that gRPC has not freed yet. It refuses the next ones, as UNAVAILABLE,
+once it has more of them and of those under way: by default (1.85) as soon as a caller has all under way that it may."""
 LIVE = "live"
 """The name under which health says that the process runs, whatever it cannot do."""
 
@@ -65,6 +71,10 @@ async def running_server(
     server = grpc.aio.server(
         options=[
             ("grpc.so_reuseport", 0),
+            ("grpc.max_concurrent_streams", settings.max_calls_per_connection),
+            ("grpc.http2.max_deallocating_streams", ENDING_STREAMS),
+            ("grpc.server.max_pending_requests", MOST_WAITING),
+            ("grpc.server.max_pending_requests_hard_limit", MOST_WAITING),
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
             ("grpc.keepalive_time_ms", 30_000),

@@ -57,6 +57,8 @@ class ServiceSettings(ProcessSettings):
     """Connections to Postgres at most."""
     max_calls: int = Field(default=512, ge=1)
     """Calls at work at a time; what comes on top is RESOURCE_EXHAUSTED at once."""
+    max_calls_per_connection: int = Field(default=32, ge=2)
+    """Calls under way on one connection; its caller's gRPC library holds back what comes on top."""
     max_message_bytes: int = Field(default=36 << 20, ge=1 << 20)
     """The largest gRPC message that is read or sent."""
     drain_seconds: float = Field(default=10, ge=0)

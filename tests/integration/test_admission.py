@@ -6,14 +6,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import grpc
 import pytest
 from gateway_fixtures import WORKFLOW, World, running_world
 from waiting import eventually
 from workflow_fixtures import HELD, refusal, save_request
 
 from service_kit.admission import Admission
+from service_kit.channel import open_channel
 from service_kit.errors import TooManyRequests
+from service_kit.pb.flowpin.identity.v1 import identity_pb2
+from service_kit.pb.flowpin.identity.v1.identity_pb2_grpc import IdentityServiceStub
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
+from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import WorkflowServiceStub
 from tests.stack import Stack, running_stack
 
 SAVE = f"/v1/workflows/{WORKFLOW}/save"
@@ -100,6 +105,56 @@ async def test_a_service_refuses_what_is_too_many(unstarted: Stack):
         assert refused.retry_after == 1
         assert sorted(saved) == [2, 3]
         assert (await call(stack.workflows.GetVersion, get)).data.version == 3
+
+
+@asynccontextmanager
+async def a_few_to_a_connection(unstarted: Stack) -> AsyncIterator[tuple[Stack, Any]]:
+    """A workflow service that lets a connection have two calls under way, and its database."""
+    async with (
+        running_stack(unstarted, workflow={"max_calls_per_connection": 2}) as stack,
+        stack.database("admin", "workflow") as admin,
+    ):
+        yield stack, admin
+
+
+def one_connection(port: int) -> grpc.aio.Channel:
+    """As a caller has it who sets nothing, and who is told when a call fails."""
+    return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_retries", 0)])
+
+
+async def read_while_locked(stack: Stack, admin: Any, channel: grpc.aio.Channel, at_work: int) -> None:
+    """Forty reads that need the database; they must all be answered, and so many be at work before they can be."""
+    workflow, _ = await stack.workflow()
+    request = pb.GetWorkflowRequest(workflow_id=workflow["id"])
+    stub = WorkflowServiceStub(channel)
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE workflows IN ACCESS EXCLUSIVE MODE")
+        reads = [asyncio.ensure_future(stub.GetWorkflow(request, metadata=stack.as_())) for _ in range(40)]
+        await eventually(lambda: admin.fetchval(f"SELECT ({HELD}) >= $1", at_work), seconds=5)
+        await asyncio.sleep(0.2)
+        assert await admin.fetchval(HELD) == at_work
+    assert {answer.data.id for answer in await asyncio.gather(*reads)} == {workflow["id"]}
+
+
+async def test_what_is_too_many_for_a_connection_waits_at_its_caller(unstarted: Stack):
+    async with a_few_to_a_connection(unstarted) as (stack, admin), one_connection(stack.workflow_port) as channel:
+        await read_while_locked(stack, admin, channel, at_work=2)
+
+
+async def test_our_channels_open_another_connection_when_one_is_full(unstarted: Stack):
+    async with (
+        a_few_to_a_connection(unstarted) as (stack, admin),
+        open_channel(f"127.0.0.1:{stack.workflow_port}") as channel,
+    ):
+        await read_while_locked(stack, admin, channel, at_work=10)  # as many as there are connections to Postgres
+
+
+async def test_a_full_connection_is_refused_nothing(unstarted: Stack):
+    async with a_few_to_a_connection(unstarted) as (stack, _), one_connection(stack.workflow_port) as channel:
+        stub = IdentityServiceStub(channel)
+        pings = [stub.Ping(identity_pb2.PingRequest(), metadata=stack.as_()) for _ in range(500)]
+
+        assert {await ping.code() for ping in pings} == {grpc.StatusCode.OK}
 
 
 class Caller:
