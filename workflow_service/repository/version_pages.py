@@ -15,24 +15,29 @@ from workflow_service.repository.versions import HEAD, version_from
 
 # Of $4 versions of a list that has $3 older ones. None of the list is hidden:
 _NUMBERS = "generate_series($3::integer + 1, $3 + $4::integer) AS n (number)"
-# Some are: blocks of a thousand numbers are passed by how many each lists, up to the latest number $6, and only those
-# with a part of the page are looked into.
+# Some are: counted is from the end of the list that is nearer, in blocks of a thousand numbers, of which the last holds
+# those up to the latest number $8. Blocks $6 to $7 are passed by how many each lists; $3 are to be passed in all. In
+# those that have a part of the page no more is looked at than what is passed, the page, and as much as is hidden.
 _LISTED_NUMBERS = """(
     WITH blocks AS (
-        SELECT b.block, CASE WHEN $5 THEN h.deleted ELSE h.archived | h.deleted END AS hidden
-        FROM generate_series(0, ($6::integer - 1) / 1000) AS b (block)
+        SELECT b.block, least(1000, $8::integer - b.block * 1000) AS held,
+            CASE WHEN $5 THEN h.deleted ELSE h.archived | h.deleted END AS hidden
+        FROM generate_series($6::integer, $7::integer) AS b (block)
         LEFT JOIN hidden_versions h ON h.project_id = $1 AND h.workflow_id = $2 AND h.block = b.block
     ), counted AS (
-        SELECT block, hidden, 1000 - coalesce(bit_count(hidden), 0) AS listed FROM blocks
+        SELECT block, held, hidden, held - coalesce(bit_count(hidden), 0)::integer AS listed FROM blocks
     ), passed AS (
-        SELECT block, hidden, listed, sum(listed) OVER (ORDER BY block)::integer - listed AS before FROM counted
+        SELECT *, sum(listed) OVER (ORDER BY block {order})::integer - listed AS before FROM counted
     ), chosen AS (
-        SELECT block, hidden, before FROM passed WHERE before < $3::integer + $4::integer AND before + listed > $3
+        SELECT *, greatest($3::integer - before, 0) + $4::integer + held - listed AS enough FROM passed
+        WHERE before < $3 + $4 AND before + listed > $3
     )
-    SELECT block * 1000 + place AS number FROM chosen, generate_series(1, 1000) AS place
+    SELECT block * 1000 + place AS number FROM chosen, {places} AS place
     WHERE hidden IS NULL OR get_bit(hidden, place - 1) = 0
-    ORDER BY number LIMIT $4 OFFSET $3 - (SELECT min(before) FROM chosen)
+    ORDER BY number {order} LIMIT $4 OFFSET $3 - (SELECT min(before) FROM chosen)
 ) n"""
+_FROM_OLDEST = _LISTED_NUMBERS.format(order="ASC", places="generate_series(1, least(held, enough))")
+_FROM_NEWEST = _LISTED_NUMBERS.format(order="DESC", places="generate_series(greatest(1, held - enough + 1), held)")
 # Each number by an ordered search, which only the primary key serves. For an equality, or a list of them, the planner
 # may take versions_digest_idx, and that reads the whole history.
 _VERSIONS = """, LATERAL (
@@ -40,7 +45,9 @@ _VERSIONS = """, LATERAL (
         ORDER BY versions.number LIMIT 1
     ) v, workflows w
     WHERE w.project_id = $1 AND w.id = $2 AND v.deleted_at IS NULL AND (v.archived_at IS NULL OR $5)"""
-_PAGE, _PAGE_AMONG_HIDDEN = ("SELECT" + HEAD + "FROM " + numbers + _VERSIONS for numbers in (_NUMBERS, _LISTED_NUMBERS))
+_PAGE, _PAGE_FROM_OLDEST, _PAGE_FROM_NEWEST = (
+    "SELECT" + HEAD + "FROM " + numbers + _VERSIONS for numbers in (_NUMBERS, _FROM_OLDEST, _FROM_NEWEST)
+)
 
 
 async def list_versions(
@@ -63,8 +70,23 @@ async def list_versions(
     if page.offset >= total:
         return [], total
     size = min(page.size, total - page.offset)
-    older = total - page.offset - size if newest_first else page.offset
-    values = project_id, workflow_id, older, size, with_archived
-    rows = await (db.fetch(_PAGE_AMONG_HIDDEN, *values, count) if hidden else db.fetch(_PAGE, *values))
+    rest = total - page.offset - size
+    newer, older = (page.offset, rest) if newest_first else (rest, page.offset)
+    whose = project_id, workflow_id
+    if not hidden:
+        rows = await db.fetch(_PAGE, *whose, older, size, with_archived)
+    elif older <= newer:
+        last = min(count, older + size + hidden)
+        rows = await db.fetch(_PAGE_FROM_OLDEST, *whose, older, size, with_archived, 0, _block(last), count)
+    else:
+        first = max(1, count - newer - size - hidden + 1)
+        rows = await db.fetch(
+            _PAGE_FROM_NEWEST, *whose, newer, size, with_archived, _block(first), _block(count), count
+        )
     found = sorted(map(version_from, rows), key=lambda version: version.number, reverse=newest_first)
     return found, total
+
+
+def _block(number: int) -> int:
+    """In which thousand a version's number is."""
+    return (number - 1) // 1000
