@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeAlias
 
 import grpc
 import structlog
@@ -47,7 +47,7 @@ class Guard:
         self._admission = admission
         self._spans = spans
 
-    def before(self, server: grpc.aio.Server) -> "Handlers":
+    def before(self, server: "Server") -> "Handlers":
         """Where servicers are added whose calls are to be guarded."""
         return Handlers(server, self._guard)
 
@@ -171,6 +171,12 @@ def _record(method: str, code: str, failure: ServiceError | None, started: float
         log.info("rpc", rpc=method, code=code, reason=failure.reason, duration_ms=milliseconds)
 
 
+class Server(Protocol):
+    """What handlers are added to: one grpc.aio.Server, or several."""
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[Handler], /) -> None: ...
+
+
 class Handlers:
     """A server's handlers, each wrapped, and found by name alone: what generated code adds servicers to.
 
@@ -178,7 +184,7 @@ class Handlers:
     every call: with the 40 methods here some 20 µs of an empty call's 250, and an interceptor takes as much again.
     """
 
-    def __init__(self, server: grpc.aio.Server, wrap: Wrap = lambda method, handler: handler) -> None:
+    def __init__(self, server: "Server", wrap: Wrap = lambda method, handler: handler) -> None:
         self._server = server
         self._wrap = wrap
         self._added: list[_Wrapped] = []

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import grpc
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -14,6 +13,7 @@ from grpc_health.v1._async import HealthServicer  # what health.aio is, under th
 from grpc_reflection.v1alpha import reflection
 
 from service_kit import memory
+from service_kit.acceptors import Acceptors
 from service_kit.access import Role
 from service_kit.admission import Admission
 from service_kit.batch_servicer import BatchServicer
@@ -34,9 +34,9 @@ BATCH = batch_pb2.DESCRIPTOR.services_by_name["BatchService"]
 CHECK_SECONDS = 0.5
 LEAVE_SECONDS = 0.5
 """How long callers get to send their next calls elsewhere before a server drains."""
-MOST_WAITING = 4096
-"""Calls that may wait until this process comes to them. gRPC itself ends what comes on top, and says CANCELLED only; so
-it is far more than callers that heed `max_calls_per_connection` get to, and as many as are read in about a second."""
+MOST_WAITING = 2048
+"""Calls that may wait at an acceptor. gRPC itself ends what comes on top, and says CANCELLED only; so it is far more
+than callers get to that heed `max_calls_per_connection`, and as many as all are read of in a second or two."""
 ENDING_STREAMS = 128
 """Calls of a connection that have ended, and that gRPC has not freed yet. It refuses the next ones, as UNAVAILABLE,
 once it has more of them and of those under way: by default (1.85) as soon as a caller has all under way that it may."""
@@ -68,9 +68,8 @@ async def running_server(
     `access`: a file that does not parse leaves the last good one in force. `live` is SERVING to the end.
     Raises RuntimeError when the port is taken.
     """
-    server = grpc.aio.server(
-        options=[
-            ("grpc.so_reuseport", 0),
+    server = Acceptors(
+        [
             ("grpc.max_concurrent_streams", settings.max_calls_per_connection),
             ("grpc.http2.max_deallocating_streams", ENDING_STREAMS),
             ("grpc.server.max_pending_requests", MOST_WAITING),
@@ -95,8 +94,7 @@ async def running_server(
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, open_to_all)
     names = [service.full_name for service in (*services, BATCH)]
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], open_to_all)
-    port = server.add_insecure_port(settings.listen)
-    await server.start()
+    port = await server.start(settings.listen)
     log.info("listening", address=f"{settings.listen.rpartition(':')[0]}:{port}")
     memory.prepare(young=10_000)
     try:

@@ -28,6 +28,7 @@ from deploy_service.planning import Order
 from deploy_service.repository.apps import get_app
 from deploy_service.repository.standings import find_targets
 from service_kit import db
+from service_kit.acceptors import Acceptors
 from service_kit.access import Role
 from service_kit.auth import Caller
 from service_kit.directory import Directory
@@ -141,14 +142,13 @@ async def serve(
         db.open_pool(deploy_database, "deploy", CONNECTIONS) as apps,
         grpc.aio.insecure_channel(workflow_target) as channel,
     ):
-        server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
+        server = Acceptors([("grpc.max_receive_message_length", -1)])
         pins = Workflows(channel, os.environ["DEPLOY_TOKEN"], together=False)
         services: Any = Services(Directory(access_file), workflows, apps, pins)
         handlers: Any = Handlers(server)
         workflow_pb2_grpc.add_WorkflowServiceServicer_to_server(services, handlers)
         deploy_pb2_grpc.add_DeployServiceServicer_to_server(services, handlers)
-        server.add_insecure_port(f"127.0.0.1:{port}")
-        await server.start()
+        await server.start(f"127.0.0.1:{port}")
         await asyncio.Event().wait()
 
 

@@ -1,0 +1,71 @@
+"""Several gRPC servers on one port, which nobody else may have."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import grpc
+import pytest
+
+from service_kit.acceptors import COUNT, Acceptors
+
+
+class Echo(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in its stubs only
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        async def echo(message: bytes, context: Any) -> bytes:
+            return message
+
+        return grpc.unary_unary_rpc_method_handler(echo)
+
+
+def acceptors() -> Acceptors:
+    made = Acceptors([])
+    made.add_generic_rpc_handlers(iter([Echo()]))
+    return made
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """Where they listen."""
+    running = acceptors()
+    yield await running.start("127.0.0.1:0")
+    await running.stop(0)
+
+
+async def test_every_connection_is_served(port: int):
+    async with AsyncExitStack() as closing:
+        own_connection = [("grpc.use_local_subchannel_pool", 1)]
+        channels = [grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=own_connection) for _ in range(16 * COUNT)]
+        for channel in channels:
+            await closing.enter_async_context(channel)
+        calls = [channel.unary_unary("/a.B/Echo")(b"%d" % n, timeout=5) for n, channel in enumerate(channels)]
+
+        assert await asyncio.gather(*calls) == [b"%d" % n for n in range(16 * COUNT)]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
+async def test_a_port_is_not_shared_with_others_of_its_kind(port: int, host: str):
+    with pytest.raises(RuntimeError, match=f"cannot listen on {host}:{port}: it is taken"):
+        await acceptors().start(f"{host}:{port}")
+
+
+async def test_a_port_is_not_shared_with_other_programs():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(RuntimeError, match="it is taken by another program"):
+            await acceptors().start(f"127.0.0.1:{port}")
+
+
+async def test_an_address_that_is_not_ours_is_named():
+    with pytest.raises(RuntimeError, match=r"nowhere\.invalid:5000"):
+        await acceptors().start("nowhere.invalid:5000")
+
+
+async def test_on_all_addresses():
+    running = acceptors()
+    port = await running.start("[::]:0")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        assert await channel.unary_unary("/a.B/Echo")(b"here", timeout=5) == b"here"
+    await running.stop(0)
