@@ -16,15 +16,18 @@ pytestmark = [
 
 
 def test_a_quick_run_of_some_rows_measures_them_all(tmp_path: Path):
-    words = ["--quick", "--rows", "grpc-read,rest-read,save-one", "--out", str(tmp_path)]
+    words = ["--quick", "--rows", "grpc-read,rest-read,save-one,overload-grpc", "--out", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-m", "tests.load.bench", *words], capture_output=True, text=True, timeout=180
     )
 
     assert done.returncode == 0, done.stderr[-2000:]
     rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    expected = {"gRPC read", "REST read", "Save, one workflow", "Overload, gRPC reads: answered"}
     assert [row["name"] for row in rows if row["problem"]] == []
-    assert {"gRPC read", "REST read", "Save, one workflow"} <= {row["name"] for row in rows}
+    assert {"gRPC read", "REST read", "Save, one workflow", "Overload, gRPC reads: answered"} <= {
+        row["name"] for row in rows
+    }
     assert all(row["load"]["rate"] > 100 for row in rows if row["load"])
     assert "REST read" in (tmp_path / "bench.md").read_text()
     assert (tmp_path / "bench.svg").read_text().startswith("<svg")

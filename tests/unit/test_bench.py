@@ -1,13 +1,21 @@
 """What the bench reads from its generators, and what it writes for people and programs."""
 
+import itertools
 import json
 import math
+import time
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import UUID
 
+import grpc
 import pytest
+from google.protobuf.empty_pb2 import Empty
 
 from tests.load.bench import h2load, metrics, pgbench, recording, wrk
+from tests.load.bench.bystander import GrpcCaller
 from tests.load.bench.context import comparison
 from tests.load.bench.percentile import median, percentiles
 from tests.load.bench.recording import Statement
@@ -108,6 +116,40 @@ def test_a_failed_transaction_is_no_measurement():
 
 def test_rpcs_are_counted_by_code():
     assert metrics.parse(METRICS, "Ping") == {"OK": 12345, "CANCELLED": 1_000_000}
+
+
+class EverySecond(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in its stubs only
+    """Is answered; the others are refused."""
+
+    def __init__(self) -> None:
+        self._number = itertools.count(1)
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        return grpc.unary_unary_rpc_method_handler(self._answer)
+
+    def _answer(self, message: bytes, context: grpc.ServicerContext) -> bytes:
+        if next(self._number) % 2:
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many")
+        return message
+
+
+def test_another_caller_keeps_what_it_is_told():
+    server = grpc.server(ThreadPoolExecutor(1), [EverySecond()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with GrpcCaller(f"127.0.0.1:{port}", "a.B/C", Empty(), {"authorization": "Bearer x"}) as caller:
+        with pytest.raises(Unmeasurable, match="too many"):
+            caller.timed()
+        assert 0 < caller.timed() < 5_000
+        with caller.beside() as told:
+            time.sleep(0.5)
+    server.stop(None).wait()
+
+    codes = Counter(call.code for call in told)
+    assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"}
+    assert abs(codes["OK"] - codes["RESOURCE_EXHAUSTED"]) <= 1
+    assert codes.total() > 5
+    assert all(0 < call.took_ms < 5_000 for call in told)
 
 
 def test_each_drive_is_compared_with_the_ceilings_around_it():
