@@ -46,7 +46,9 @@ def handler(route: Route, rpc: Rpc, admission: Admission) -> Handler:
             return errors.of_service(error, route.variables)
         finally:
             admission.leave(size)
-        body, fields = write(message_of(answer))
+        parsed = message_of(answer)
+        del answer, message  # documents, maybe of many MB, of which the next step makes one more copy
+        body, fields = write(parsed)
         return _answer(request, status, body, fields, trailers)
 
     return handle
@@ -108,6 +110,16 @@ def _writer(answer: Descriptor) -> Callable[[Value], Body]:
     return write
 
 
+class Answer(web.Response):
+    """Lets go of its body once that is written: aiohttp keeps an answer until the next request of its connection."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        try:
+            await super().write_eof(data)
+        finally:
+            self.body = None
+
+
 def _answer(
     request: web.Request, status: int, body: bytes, described: dict[str, str], trailers: Trailers
 ) -> web.Response:
@@ -116,10 +128,10 @@ def _answer(
     if etag is None and reads:
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     if etag is None:
-        return web.Response(status=status, body=body, headers=_marked(described, trailers))
+        return Answer(status=status, body=body, headers=_marked(described, trailers))
     if reads and headers.is_current(request.headers, etag):
         return web.Response(status=304, headers={"ETag": etag})
-    return web.Response(status=status, body=body, headers=_marked({**described, "ETag": etag}, trailers))
+    return Answer(status=status, body=body, headers=_marked({**described, "ETag": etag}, trailers))
 
 
 def _marked(fields: dict[str, str], trailers: Trailers) -> dict[str, str]:

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from service_kit import memory
+
 SWITCH_SECONDS = 0.001
 """How long such work may keep CPython's lock when the event loop wants it. At the usual 5 ms a call would wait as often
 as it wakes the loop; but all the time, the 1 ms would cost gRPC a twentieth of its reads."""
@@ -19,10 +21,15 @@ _under_way = 0
 async def in_thread(work: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
     """What `work` returns or raises."""
     global _under_way
+
+    def in_little_memory() -> Result:
+        memory.give_back()  # what the document came in
+        return work(*args, **kwargs)
+
     _under_way += 1
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
-        return await asyncio.to_thread(work, *args, **kwargs)
+        return await asyncio.to_thread(in_little_memory)
     finally:
         _under_way -= 1
         if not _under_way:

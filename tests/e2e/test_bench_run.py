@@ -16,16 +16,17 @@ pytestmark = [
 
 
 def test_a_quick_run_of_some_rows_measures_them_all(tmp_path: Path):
-    words = ["--quick", "--rows", "grpc-read,rest-read,save-one,overload-grpc", "--out", str(tmp_path)]
+    words = ["--quick", "--rows", "grpc-read,rest-read,save-one,large,overload-grpc", "--out", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-m", "tests.load.bench", *words], capture_output=True, text=True, timeout=180
     )
 
     assert done.returncode == 0, done.stderr[-2000:]
     rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
-    expected = {"gRPC read", "REST read", "Save, one workflow", "Overload, gRPC reads: answered"}
+    verdicts = {row["name"]: row["verdict"] for row in rows}
     assert [row["name"] for row in rows if row["problem"]] == []
-    assert expected <= {row["name"] for row in rows}
-    assert all(row["load"]["rate"] > 100 for row in rows if row["load"])
+    assert {"gRPC read", "REST read", "Save, one workflow", "Overload, gRPC reads: answered"} <= verdicts.keys()
+    assert verdicts["Large graph, memory"] == "passed"  # which does not depend on how fast the machine is
+    assert all(row["load"]["rate"] > (1 if "Large" in row["name"] else 100) for row in rows if row["load"])
     assert "REST read" in (tmp_path / "bench.md").read_text()
     assert (tmp_path / "bench.svg").read_text().startswith("<svg")

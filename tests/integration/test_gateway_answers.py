@@ -1,7 +1,12 @@
 """What the gateway makes of a service's answer."""
 
+import asyncio
+import gc
+
 import pytest
 from gateway_fixtures import APP, ETAG, PROJECT, WORKFLOW, ZIP, running_world
+
+from gateway.calls import Answer
 
 SAVE = f"/v1/workflows/{WORKFLOW}/save"
 VERSION = f"/v1/workflows/{WORKFLOW}/versions/latest"
@@ -23,6 +28,14 @@ async def test_documents_come_back_byte_for_byte(world):
     answer = await world.get(VERSION)
 
     assert b'"flow":' + flow + b',"flow_ui":' + flow_ui + b"}}" in answer.body
+
+
+async def test_a_connection_that_waits_holds_no_document(world):
+    assert (await world.get(VERSION)).body
+    await asyncio.sleep(0.1)
+
+    answers = [each for each in gc.get_objects() if isinstance(each, Answer)]
+    assert [each.body for each in answers if each.body is not None] == []
 
 
 async def test_the_response_message_is_the_body(world):
