@@ -75,11 +75,10 @@ def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
     name = "Overload, gRPC reads"
     return [
         _accepted(name, replace(load, rate=accepted), peak, note, raw),
-        Row(
+        _p99(
             f"{name}: p99",
-            value=percentiles((answer.took_us / 1000 for answer in answers), 99)[0],
-            target=Target.at_most(1000, "ms"),
-            note="of all answers, refusals too: h2load does not tell them apart",
+            [answer.took_us / 1000 for answer in answers],
+            "of all answers, refusals too: h2load does not tell them apart",
         ),
         *_beside(name, told),
         _normal_after(name, calm_after),
@@ -90,27 +89,13 @@ def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
 def _beside(name: str, told: Sequence[Told]) -> list[Row]:
     accepted = [call.took_ms for call in told if call.code == "OK"]
     refused = [call.took_ms for call in told if call.code in GRPC_REFUSALS]
-    (accepted_p99,), (refused_p99,) = percentiles(accepted, 99), percentiles(refused, 99)
+    percent = 100 * (len(accepted) + len(refused)) / len(told)
     codes = dict(Counter(call.code for call in told))
+    said = f"what another caller's gRPC library told it, OK or a refusal, of fifty calls a second: {codes}"
     return [
-        Row(
-            f"{name}: answered",
-            value=100 * (len(accepted) + len(refused)) / len(told),
-            target=Target.at_least(HANDLED, "%"),
-            note=f"what another caller's gRPC library told it, OK or a refusal, of fifty calls a second: {codes}",
-        ),
-        Row(
-            f"{name}: another's p99",
-            value=accepted_p99,
-            target=Target.at_most(1000, "ms"),
-            note="of that caller's calls that were accepted",
-        ),
-        Row(
-            f"{name}: refusals",
-            value=refused_p99 if refused else None,
-            target=Target.at_most(100, "ms"),
-            note="p99 of what it was refused" if refused else "nothing was refused",
-        ),
+        _answered(name, percent, said),
+        _p99(f"{name}: another's p99", accepted, "of that caller's calls that were accepted"),
+        _refusals(name, refused, "p99 of what it was refused", "nothing was refused"),
     ]
 
 
@@ -162,7 +147,6 @@ def _judged(
     rest = max(0.0, offered * seconds - len(accepted))
     handled = 100 * (1 - max(0.0, rest - len(refused)) / (offered * seconds)) if not broken else 0.0
     p50, p99 = percentiles(accepted, 50, 99)
-    (refused_p99,) = percentiles(refused, 99)
     note = (
         f"open loop, {offered:,.0f}/s offered ({offered / peak:.1f} times what it keeps up with, before and after) "
         f"for {seconds:.0f} s: "
@@ -172,19 +156,13 @@ def _judged(
     found = Load(len(accepted) / seconds, p50, p99, len(answers), broken)
     return [
         _accepted(name, found, peak, note, raw),
-        Row(f"{name}: p99", value=p99, target=Target.at_most(1000, "ms"), note="of what was accepted"),
-        Row(
-            f"{name}: answered",
-            value=handled,
-            target=Target.at_least(HANDLED, "%"),
-            note="of what was offered, accepted or refused with 429 or 503; 0 when something was answered otherwise",
+        _p99(f"{name}: p99", accepted, "of what was accepted"),
+        _answered(
+            name,
+            handled,
+            "of what was offered, accepted or refused with 429 or 503; 0 when something was answered otherwise",
         ),
-        Row(
-            f"{name}: refusals",
-            value=refused_p99 if refused else None,
-            target=Target.at_most(100, "ms"),
-            note="p99 of the 429s and 503s" if refused else "nothing was refused with 429 or 503",
-        ),
+        _refusals(name, refused, "p99 of the 429s and 503s", "nothing was refused with 429 or 503"),
         _normal_after(name, calm_after),
     ]
 
@@ -192,6 +170,19 @@ def _judged(
 def _accepted(name: str, found: Load, peak: float, note: str, raw: Mapping[str, object]) -> Row:
     percent = 100 * found.rate / peak
     return Row(f"{name}: accepted", found, peak, percent, target=Target.at_least(80, "%"), note=note, raw=raw)
+
+
+def _p99(name: str, took_ms: Sequence[float], note: str) -> Row:
+    return Row(name, value=percentiles(took_ms, 99)[0], target=Target.at_most(1000, "ms"), note=note)
+
+
+def _answered(name: str, percent: float, note: str) -> Row:
+    return Row(f"{name}: answered", value=percent, target=Target.at_least(HANDLED, "%"), note=note)
+
+
+def _refusals(name: str, took_ms: Sequence[float], note: str, without: str) -> Row:
+    value = percentiles(took_ms, 99)[0] if took_ms else None
+    return Row(f"{name}: refusals", value=value, target=Target.at_most(100, "ms"), note=note if took_ms else without)
 
 
 def _normal_after(name: str, calm_after: float) -> Row:
