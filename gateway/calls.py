@@ -17,7 +17,7 @@ from gateway.traffic import REQUEST_ID
 from service_kit.admission import Admission
 from service_kit.errors import ServiceError
 from service_kit.rpcs import Metadata, Rpc, Trailers
-from service_kit.threads import in_thread
+from service_kit.threads import read_in_thread
 
 LARGE = 256 << 10
 """What takes more than a few milliseconds to read, in bytes."""
@@ -63,7 +63,7 @@ def _reader(route: Route) -> Callable[[web.Request], Awaitable[Message]]:
             body = await _body(request)
             if len(body) < LARGE:
                 return read_body(request.match_info, body)
-            return await in_thread(read_body, request.match_info, body)  # others are not to wait for it
+            return await read_in_thread(read_body, request.match_info, body)  # others are not to wait for it
 
     else:
         read_query = from_query(request_type, route.variables)

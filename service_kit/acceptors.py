@@ -6,11 +6,12 @@ are under way, and threads wake each other for each of them, however many wait. 
 
 import asyncio
 import errno
-import socket
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import grpc
+
+from service_kit.ports import check_free
 
 COUNT = 4
 """Calls that are waited for at a time. Many more would be uneven: a connection stays with one acceptor."""
@@ -47,10 +48,7 @@ class Acceptors:
 def _refuse_taken(host: str, port: int) -> None:
     """Sockets that share a port share it with another process's, too; one that does not can tell."""
     try:
-        for family, kind, protocol, _, address in socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM):
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
+        check_free(host, port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise RuntimeError(f"cannot listen on {host}:{port}: it is taken by another program") from None

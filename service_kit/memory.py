@@ -28,7 +28,7 @@ def prepare(*, young: int) -> None:
 
 
 def give_back() -> None:
-    """Give free blocks back to the system, smaller ones too; takes some milliseconds, in which other threads go on.
+    """Give free blocks back to the system, smaller ones too; takes less than a millisecond, while others go on.
 
     gRPC reads a large message into blocks of 64 KB, in whichever of its threads comes by, and glibc keeps free ones for
     each thread: a process that was sent 5 MB again and again grew by 50 MB, and grows by 30 so.

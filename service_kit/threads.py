@@ -21,16 +21,23 @@ _under_way = 0
 async def in_thread(work: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
     """What `work` returns or raises."""
     global _under_way
-
-    def in_little_memory() -> Result:
-        memory.give_back()  # what the document came in
-        return work(*args, **kwargs)
-
     _under_way += 1
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
-        return await asyncio.to_thread(in_little_memory)
+        return await asyncio.to_thread(work, *args, **kwargs)
     finally:
         _under_way -= 1
         if not _under_way:
             sys.setswitchinterval(_usual_seconds)
+
+
+async def read_in_thread(
+    work: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
+) -> Result:
+    """The same with a document that has just come in: what it came in is given back to the system first."""
+
+    def read() -> Result:
+        memory.give_back()
+        return work(*args, **kwargs)
+
+    return await in_thread(read)

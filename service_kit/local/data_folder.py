@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import shlex
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from service_kit.files import replace_file
 from service_kit.local.errors import CannotRun
+from service_kit.ports import check_free
 
 LOOPBACK = "127.0.0.1"
 PORT_RANGE = range(20_000, 32_768)  # below the range outgoing connections take theirs from
@@ -131,13 +131,10 @@ def _free_port(last: int | None, taken: set[int]) -> int:
 
 
 def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As servers do; otherwise connections that ended a moment ago would make the port look taken.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except PermissionError:
-            raise CannotRun(f"port {port} is only for root; choose another with --port") from None
-        except OSError:
-            return False
+    try:
+        check_free(LOOPBACK, port)
+    except PermissionError:
+        raise CannotRun(f"port {port} is only for root; choose another with --port") from None
+    except OSError:
+        return False
     return True

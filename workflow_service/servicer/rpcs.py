@@ -12,7 +12,7 @@ from service_kit.db import Connection, Pool
 from service_kit.idempotency import Context, ProjectOf
 from service_kit.ids import new_id
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2_grpc as rpc
-from service_kit.threads import in_thread
+from service_kit.threads import read_in_thread
 from service_kit.turns import Turns
 from workflow_service.flow import LARGE, Content, check_content
 from workflow_service.model import Version, Workflow
@@ -43,7 +43,7 @@ class Rpcs(rpc.WorkflowServiceServicer):
         if len(flow) + len(flow_ui) < LARGE:
             return check_content(flow, flow_ui, self._max_flow_bytes)
         # Other calls are not to wait for it.
-        return await in_thread(check_content, flow, flow_ui, self._max_flow_bytes)
+        return await read_in_thread(check_content, flow, flow_ui, self._max_flow_bytes)
 
 
 async def new_draft(

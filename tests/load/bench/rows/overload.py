@@ -56,11 +56,12 @@ def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
                 body=h2load.grpc_frame(read.SerializeToString()),
                 clients=Clients(GRPC_CONNECTIONS, streams=100, rps=offered / GRPC_CONNECTIONS),
             )
+            answered = load.count + len(told)
             codes = metrics.handled(port, "GetVersion") - before
         calm_after = _calm_after(caller.timed, NORMAL_TIMES * usual)
     peak = (peak + bench.grpc(method, read, bench.seconds(5, 1), clients=Clients(GRPC_CONNECTIONS)).rate) / 2
     opening, answers = _apart(every)
-    unseen = max(0, load.count + len(told) - codes.total())
+    unseen = max(0, answered - codes.total())
     failed = unseen + sum(codes[code] for code in codes if code not in ("OK", "CANCELLED", *GRPC_REFUSALS))
     note = (
         f"open loop, {offered:,.0f}/s offered for {seconds:.0f} s, by grpc-status: {dict(codes)}; {unseen:,} turned "
