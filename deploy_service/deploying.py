@@ -1,129 +1,277 @@
-"""Deploys, rollbacks and promotions: pins what was ordered as the app's newest deployment, and cuts over.
+"""Deploys, rollbacks and promotions: each pins a version as an app's newest deployment, and cuts over.
 
-It is decided on what is found at one revision of the app, and written down in one statement if the app is still at it.
+A deploy is decided on what it finds at one revision of the app, and written in one guarded statement. Deploys of
+different apps that arrive at the same time share that statement; one that it skips is written by itself, under the
+app's lock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
+from google.protobuf.message import Message
 
 from deploy_service.drivers import Driver
-from deploy_service.errors import LiveMoved, PlanOutdated
-from deploy_service.model import Deployment, kind_of
-from deploy_service.planning import Order, outcome_of, token_of
+from deploy_service.errors import EnvironmentNotFound, PlanOutdated
+from deploy_service.model import App, Deployment, Pin, environment_of
+from deploy_service.planning import DeployCommand, DeployPlan, DeployRequest, DeploySpec, decide, plan_of
 from deploy_service.repository import apps
-from deploy_service.repository.new_deployments import NewDeployment, insert_deployments
-from deploy_service.repository.standings import Standing, find_standings
+from deploy_service.repository.app_states import DeployTarget, DeployTargetKey, find_app_states, find_targets
+from deploy_service.repository.deployment_inserts import NewDeployment, insert_deployments
 from deploy_service.rollouts import count_live
+from deploy_service.sources import Source, promotion_source, rollback_source
+from deploy_service.workflow_client import REFUSED, WorkflowClient
 from service_kit import audit
-from service_kit.auth import Caller
-from service_kit.db import Connection
+from service_kit.access.caller import Caller
+from service_kit.access.file import Project
+from service_kit.db import Connection, Pool
 from service_kit.errors import ServiceError
+from service_kit.hotpath.coalescer import Coalescer
+from service_kit.idempotency import IdempotentCall
+from service_kit.ids import new_id
+
+MAX_DEPLOYS_PER_STATEMENT = 64
+
+Answer = TypeVar("Answer", bound=Message)
+AnswerOf: TypeAlias = Callable[[Deployment, DeploySpec], Answer]
+SpecOf: TypeAlias = Callable[[Project, Pin | None], Awaitable[DeploySpec]]
 
 
 @dataclass(frozen=True, slots=True)
-class Ordered:
-    """An order for an app, and who gave it."""
+class NewApp:
+    """An app to be made and deployed."""
 
-    caller: Caller
-    project_id: UUID
-    app_id: UUID
-    order: Order
-    action: str | None
-    """Noted in the app's history, unless it is None."""
+    name: str
+    description: str
+    access_type: str
 
 
-async def deploy(db: Connection, driver: Driver, ordered: Ordered) -> Deployment:
-    """Deploy under the app's lock. In the caller's transaction.
+@dataclass(frozen=True, slots=True)
+class SourceRequest:
+    """What a rollback or a promotion asks for."""
+
+    environment: str
+    reason: str | None
+    force: bool
+
+
+class Deployer:
+    """Deploys, rolls back, promotes and plans."""
+
+    def __init__(self, pool: Pool, workflows: WorkflowClient, driver: Driver) -> None:
+        self._pool = pool
+        self._workflows = workflows
+        self._driver = driver
+        self._targets: Coalescer[DeployTargetKey, DeployTarget] = Coalescer(pool, find_targets, only_reads=True)
+        self._shared_inserts: Coalescer[DeployCommand, Deployment | None] = Coalescer(
+            pool, lambda db, commands: deploy_shared(db, driver, commands), most=MAX_DEPLOYS_PER_STATEMENT
+        )
+
+    async def create(
+        self,
+        call: IdempotentCall[Answer],
+        project: Project,
+        new: NewApp,
+        asked: DeployRequest,
+        answer_of: Callable[[App], Answer],
+    ) -> Answer:
+        """Make an app and deploy a version to it, in one transaction."""
+        kept = await call.replay()
+        if kept is not None:
+            return kept
+        spec, caller = await self._requested(call.caller, project, asked, known=None), call.caller
+
+        async def create(db: Connection) -> Answer:
+            app_id, pin = new_id(), spec.resolved.pin
+            async with db.transaction():
+                await apps.insert_app(db, project.id, app_id, new.name, new.description, new.access_type, caller.id)
+                await deploy_locked(db, self._driver, DeployCommand(caller, project.id, app_id, spec, None))
+                details = {"environment": spec.environment, "version": f"v{pin.version_number}"}
+                details |= {"label": spec.label} if spec.label else {}
+                await audit.record(db, caller, project.id, app_id, "CreateApp", app_id, **details)
+                return answer_of(await apps.get_app(db, [project.id], app_id))
+
+        return await call.run(create)
+
+    async def plan(self, caller: Caller, app_id: UUID, asked: DeployRequest) -> DeployPlan | ServiceError:
+        """What a deploy would pin and change; or why there is nothing to pin. Raises AppNotFound."""
+        target = await self._targets.get((caller.permitted_projects, app_id, asked.workflow_id, asked.version_id))
+        try:
+            spec = await self._requested(caller, caller.project(target.project_id), asked, target.known)
+        except (EnvironmentNotFound, *REFUSED) as refusal:
+            return refusal
+        async with self._pool.acquire() as db:
+            (state,) = await find_app_states(db, [spec.key(target.project_id, app_id)])
+        if isinstance(state, ServiceError):
+            raise state
+        return plan_of(target.project_id, app_id, spec, state)
+
+    async def deploy(
+        self, call: IdempotentCall[Answer], app_id: UUID, asked: DeployRequest, answer_of: AnswerOf[Answer]
+    ) -> Answer:
+        """Deploy a version. With `plan_token`, raises PlanOutdated when anything that the plan saw has changed."""
+
+        async def spec_of(project: Project, known: Pin | None) -> DeploySpec:
+            try:
+                return await self._requested(call.caller, project, asked, known)
+            except (EnvironmentNotFound, *REFUSED):
+                if asked.plan_token is not None:
+                    raise PlanOutdated from None  # a plan has a token only when its version could be pinned
+                raise
+
+        return await self._write(call, "DeployApp", app_id, spec_of, answer_of, asked.workflow_id, asked.version_id)
+
+    async def rollback(
+        self,
+        call: IdempotentCall[Answer],
+        app_id: UUID,
+        request_of: Callable[[Project], SourceRequest],
+        deployment_id: UUID | None,
+        answer_of: AnswerOf[Answer],
+    ) -> Answer:
+        """Deploy again what the live deployment goes back to, or the deployment that is named.
+
+        Raises SourceNotFound, DeploymentNeverLive or NothingToRollBackTo.
+        """
+
+        async def spec_of(project: Project, _: Pin | None) -> DeploySpec:
+            asked = request_of(project)
+            async with self._pool.acquire() as db:
+                source = await rollback_source(db, project.id, app_id, asked.environment, deployment_id)
+            return await self._repeated(call.caller, project, asked, source, "rollback")
+
+        return await self._write(call, "RollbackApp", app_id, spec_of, answer_of)
+
+    async def promote(
+        self,
+        call: IdempotentCall[Answer],
+        app_id: UUID,
+        request_of: Callable[[Project], tuple[str, SourceRequest]],
+        answer_of: AnswerOf[Answer],
+    ) -> Answer:
+        """Deploy what is live in one environment to another. Raises NothingLive."""
+
+        async def spec_of(project: Project, _: Pin | None) -> DeploySpec:
+            origin, asked = request_of(project)
+            async with self._pool.acquire() as db:
+                source = await promotion_source(db, project.id, app_id, origin)
+            return await self._repeated(call.caller, project, asked, source, "promote")
+
+        return await self._write(call, "PromoteApp", app_id, spec_of, answer_of)
+
+    async def _requested(self, caller: Caller, project: Project, asked: DeployRequest, known: Pin | None) -> DeploySpec:
+        environment = environment_of(project, asked.environment)
+        resolved = await self._workflows.resolve(
+            caller, project.id, asked.workflow_id, asked.version_id, known, asked.label
+        )
+        return DeploySpec(
+            environment,
+            resolved,
+            asked.runtime_id,
+            asked.config,
+            asked.reason,
+            asked.force,
+            asked.plan_token,
+            label=asked.label,
+        )
+
+    async def _repeated(
+        self, caller: Caller, project: Project, asked: SourceRequest, source: Source, kind: str
+    ) -> DeploySpec:
+        """Pin the source again. The workflow service is asked only for what is worth a warning."""
+        pin = source.deployment.pin
+        resolved = await self._workflows.resolve(caller, project.id, pin.workflow_id, pin.version_id, known=pin)
+        return DeploySpec(
+            asked.environment,
+            resolved,
+            config=source.deployment.config if kind == "rollback" else None,
+            reason=asked.reason,
+            force=asked.force,
+            source=source.deployment,
+            kind=kind,
+            only_while_live=(source.live.environment, source.live.id) if source.live else None,
+            why=source.why,
+        )
+
+    async def _write(
+        self,
+        call: IdempotentCall[Answer],
+        action: str,
+        app_id: UUID,
+        spec_of: SpecOf,
+        answer_of: AnswerOf[Answer],
+        workflow_id: UUID | None = None,
+        version_id: UUID | None = None,
+    ) -> Answer:
+        """Make the spec while no connection is held, then write the deployment once, with its audit event."""
+        kept = await call.replay()
+        if kept is not None:
+            return kept
+        caller = call.caller
+        target = await self._targets.get((caller.visible_projects, app_id, workflow_id, version_id))
+        project = caller.project(target.project_id)
+        spec = await spec_of(project, target.known)
+        command = DeployCommand(caller, project.id, app_id, spec, action)
+        if not call.has_key and not spec.is_large:
+            deployment = await self._shared_inserts.get(command)
+            if deployment is not None:
+                return answer_of(deployment, spec)
+
+        async def write(db: Connection) -> Answer:
+            async with db.transaction():
+                return answer_of(await deploy_locked(db, self._driver, command), spec)
+
+        return await call.run(write, changed=app_id)
+
+
+async def deploy_locked(db: Connection, driver: Driver, command: DeployCommand) -> Deployment:
+    """Deploy under the app's lock, in the caller's transaction.
 
     Raises AppNotFound, LiveMoved, PlanOutdated, AppArchived, RuntimeNotFound, RuntimeDeprecated or VersionMarkedBad.
     """
-    await apps.lock_app(db, [ordered.project_id], ordered.app_id)
-    (done,) = await _deploy(db, driver, [ordered])
+    await apps.lock_app(db, [command.project_id], command.app_id)
+    (done,) = await _deploy(db, driver, [command])
     if isinstance(done, ServiceError):
         raise done
     if done is None:
-        raise LookupError("the app moved on while it was locked")
+        raise LookupError("the app's revision changed while it was locked")
     return done
 
 
-async def deploy_together(
-    db: Connection, driver: Driver, many: Sequence[Ordered]
+async def deploy_shared(
+    db: Connection, driver: Driver, commands: Sequence[DeployCommand]
 ) -> list[Deployment | ServiceError | None]:
-    """Deploy without waiting for anything: each, or why not, in their order.
+    """Deploy without waiting for a lock: each deployment, or why not, in their order.
 
-    None is for one to be deployed by itself: another one comes first, or something else is changing its app.
+    None is for a command to be written by itself: an earlier one is for the same app, or the app is being changed.
     """
-    first = {ordered.app_id: ordered for ordered in reversed(many)}
+    first = {command.app_id: command for command in reversed(commands)}
     try:
         found = dict(zip(first, await _deploy(db, driver, list(first.values())), strict=True))
     except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
-        return [None] * len(many)
-    return [found[ordered.app_id] if ordered is first[ordered.app_id] else None for ordered in many]
+        return [None] * len(commands)
+    return [found[command.app_id] if command is first[command.app_id] else None for command in commands]
 
 
-async def _deploy(db: Connection, driver: Driver, many: Sequence[Ordered]) -> list[Deployment | ServiceError | None]:
-    standings = await find_standings(db, [ordered.order.key(ordered.project_id, ordered.app_id) for ordered in many])
-    decided = [_decide(driver, ordered, standing) for ordered, standing in zip(many, standings, strict=True)]
-    inserted = await insert_deployments(db, [new for new in decided if isinstance(new, NewDeployment)])
+async def _deploy(
+    db: Connection, driver: Driver, commands: Sequence[DeployCommand]
+) -> list[Deployment | ServiceError | None]:
+    keys = [command.spec.key(command.project_id, command.app_id) for command in commands]
+    states = await find_app_states(db, keys)
+    decisions = [
+        decide(command, state, live_at_once=driver.immediate) for command, state in zip(commands, states, strict=True)
+    ]
+    inserted = await insert_deployments(db, [each for each in decisions if isinstance(each, NewDeployment)])
     for deployment in inserted.values():
         if deployment.live_from is not None:
             count_live(deployment, deployment.live_from)
-    return [inserted.get(each.id) if isinstance(each, NewDeployment) else each for each in decided]
+    return [inserted.get(each.id) if isinstance(each, NewDeployment) else each for each in decisions]
 
 
-def _decide(driver: Driver, ordered: Ordered, standing: Standing | ServiceError) -> NewDeployment | ServiceError:
-    """What is to be written down, or why nothing is."""
-    if isinstance(standing, ServiceError):
-        return standing
-    order, pin, live = ordered.order, ordered.order.resolved.pin, standing.live
-    if order.only_while_live is not None:
-        environment, seen = order.only_while_live
-        if standing.live_in_watched != seen:
-            return LiveMoved(environment)
-    outcome = outcome_of(order, standing)
-    planned = order.plan_token
-    if planned is not None and planned != token_of(ordered.project_id, ordered.app_id, order, outcome):
-        return PlanOutdated()
-    for blocker in outcome.blockers:
-        return blocker
-    if outcome.runtime is None:
-        raise LookupError("an outcome without blockers has a runtime")
-    kind = order.kind or kind_of(pin, live)
-    source = order.source.id if order.source else None
-    return NewDeployment(
-        caller=ordered.caller,
-        project_id=ordered.project_id,
-        app_id=ordered.app_id,
-        revision=standing.revision,
-        environment=order.environment,
-        kind=kind,
-        reason=order.reason,
-        pin=pin,
-        flow=order.resolved.flow,
-        runtime_id=outcome.runtime.id,
-        runtime_version=outcome.runtime.version,
-        runtime_label=outcome.runtime.label,
-        config=outcome.config,
-        warnings=order.resolved.warnings,
-        source_deployment_id=source or (standing.last_live if kind == "rollback" else None),
-        live=driver.immediate,
-        action=ordered.action,
-    )
-
-
-async def note(db: Connection, caller: Caller, action: str, deployment: Deployment, **details: str) -> None:
+async def record_action(db: Connection, caller: Caller, action: str, deployment: Deployment, **details: str) -> None:
     """Record what was done to a deployment in its app's history."""
-    await audit.record(
-        db,
-        caller,
-        deployment.project_id,
-        deployment.app_id,
-        action,
-        deployment.id,
-        environment=deployment.environment,
-        version=f"v{deployment.pin.version_number}",
-        **details,
-    )
+    pin = deployment.pin
+    details = {"environment": deployment.environment, "version": f"v{pin.version_number}", **details}
+    await audit.record(db, caller, deployment.project_id, deployment.app_id, action, deployment.id, **details)

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from deploy_service.model import Deployment
@@ -16,18 +15,22 @@ class Driver(Protocol):
     immediate: bool
     """Whether there is nothing to wait for: the cut-over then happens in the transaction of the deploy."""
 
-    async def roll_out(self, deployment: Deployment) -> None:
+    async def roll_out(self, deployment: Deployment, age: float) -> None:
         """Return once what the deployment pins is up. Raises RolloutFailed.
 
-        It is called again with the same deployment when the replica that called it has died, and canceled when the
-        deployment is, so it takes up what it finds.
+        `age` is the seconds since the deployment was asked for, by the database's clock.
+
+        A driver is idempotent. It is called again with the same deployment when the replica that called it has died,
+        is paused or was cut off; that replica's call may still run. Each call takes up what an earlier one has begun,
+        and returns at once when all of it is up. A call is canceled when its rollout was canceled, timed out or taken
+        over: it then leaves what it has begun as it is, for the next one.
         """
 
 
 class InstantDriver:
     immediate = True
 
-    async def roll_out(self, deployment: Deployment) -> None:
+    async def roll_out(self, deployment: Deployment, age: float) -> None:
         return
 
 
@@ -44,16 +47,16 @@ class ScriptedDriver:
         self._steps = [self._parse(step.strip()) for step in script.split(",")]
 
     @staticmethod
-    def _parse(step: str) -> tuple[str, timedelta]:
+    def _parse(step: str) -> tuple[str, float]:
         found = re.fullmatch(r"(ok|fail|hang)|(delay):(\d{1,6}(?:\.\d+)?)", step)
         if found is None:
             raise ValueError(f"rollout_script: {step!r} is none of ok, delay:SECONDS, fail, hang")
-        return found[1] or found[2], timedelta(seconds=float(found[3] or 0))
+        return found[1] or found[2], float(found[3] or 0)
 
-    async def roll_out(self, deployment: Deployment) -> None:
+    async def roll_out(self, deployment: Deployment, age: float) -> None:
         name, delay = self._steps[min(deployment.number, len(self._steps)) - 1]
         if name == "fail":
             raise RolloutFailed("The script says that this rollout fails.")
         if name == "hang":
             await asyncio.Event().wait()
-        await asyncio.sleep((deployment.started_at + delay - datetime.now(UTC)).total_seconds())
+        await asyncio.sleep(delay - age)

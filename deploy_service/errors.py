@@ -195,6 +195,20 @@ class NoSuchRuntime(NotFound):
         super().__init__("There is no such runtime.", runtime_id=str(runtime_id))
 
 
+class AccessKeyExists(AlreadyExists):
+    """A repeat of the call that made a key, whose secret is not kept."""
+
+    reason = "ACCESS_KEY_EXISTS"
+
+    def __init__(self, access_key_id: str, preview: str) -> None:
+        super().__init__(
+            f"This idempotency key has made the access key {preview}, whose secret was answered once and is not kept. "
+            "If you never got it, revoke that key and make another with a new idempotency key.",
+            access_key_id=access_key_id,
+            preview=preview,
+        )
+
+
 class RuntimeExists(AlreadyExists):
     reason = "RUNTIME_EXISTS"
 

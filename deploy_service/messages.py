@@ -1,8 +1,12 @@
 """Apps, deployments and runtimes as the contract writes them."""
 
-from deploy_service.config import config_message
-from deploy_service.model import AccessKey, App, Deployment, Runtime
-from service_kit.access import Project
+import json
+
+from deploy_service.deployment_config import config_message
+from deploy_service.model import AccessKey, App, Deployment, Pin, Runtime
+from deploy_service.planning import DeployPlan
+from service_kit.access.file import Project
+from service_kit.errors import ServiceError
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
 from service_kit.times import timestamp
 
@@ -136,3 +140,45 @@ def access_key_message(key: AccessKey, secret: str | None = None) -> pb.AccessKe
         revoked_at=timestamp(key.revoked_at) if key.revoked_at else None,
         key=secret,
     )
+
+
+def refused_plan(refusal: ServiceError) -> pb.Plan:
+    """The plan of a deploy that pins nothing."""
+    return pb.Plan(blockers=[pb.Blocker(reason=refusal.reason, message=refusal.message)])
+
+
+def plan_message(plan: DeployPlan) -> pb.Plan:
+    message = pb.Plan(
+        plan_token=plan.token,
+        warnings=plan.spec.resolved.warnings,
+        blockers=[pb.Blocker(reason=blocker.reason, message=blocker.message) for blocker in plan.blockers],
+    )
+    pin, live, runtime = plan.spec.resolved.pin, plan.state.live, plan.runtime
+    if runtime is None:
+        return message
+    message.changes.flow.CopyFrom(
+        pb.Change(
+            before=_version_words(live.pin) if live else None,
+            after=_version_words(pin),
+            changed=live is None or live.pin.version_digest != pin.version_digest,
+        )
+    )
+    message.changes.runtime.CopyFrom(
+        pb.Change(
+            before=live.runtime_label if live else None,
+            after=runtime.label,
+            changed=live is None or live.runtime_id != runtime.id,
+        )
+    )
+    message.changes.config.CopyFrom(
+        pb.Change(
+            before=live.config.decode() if live else None,
+            after=plan.config.decode(),
+            changed=live is None or json.loads(live.config) != json.loads(plan.config),
+        )
+    )
+    return message
+
+
+def _version_words(pin: Pin) -> str:
+    return f"{pin.workflow_name} v{pin.version_number}"

@@ -1,6 +1,7 @@
 """Apps, deployments and what they pin, as the rules see them."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -13,10 +14,11 @@ from deploy_service.errors import (
     RuntimeIsDefault,
     SameEnvironment,
 )
-from service_kit.access import Project
+from service_kit.access.file import Project
 from service_kit.errors import InvalidFields
 
-APP_NAME = re.compile(r"[A-Za-z0-9 ./_'-]+")
+JOINERS = "\u200c\u200d"
+"""Zero width. Persian, Hindi and other scripts spell words with them."""
 RUNTIME_VERSION = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 MAX_NAME = 128
 MAX_TEXT = 512
@@ -171,15 +173,20 @@ def check_texts(
 ) -> None:
     """The rules for what people type. Raises InvalidFields naming each that breaks its rule."""
     wrong = {}
-    if name is not None and not name.strip():
+    if name is not None and not name.strip(f" {JOINERS}"):
         wrong["name"] = "cannot be blank"
-    elif name is not None and not (APP_NAME.fullmatch(name) and len(name) <= MAX_NAME):
-        wrong["name"] = f"can hold letters, digits, spaces and . / _ ' - only, up to {MAX_NAME} characters"
+    elif name is not None and not (is_app_name(name) and len(name) <= MAX_NAME):
+        wrong["name"] = f"can hold letters and digits of any script, spaces and . / _ ' -, up to {MAX_NAME} characters"
     for field, text in (("description", description), ("reason", reason), ("note", note)):
         if text is not None and len(text) > MAX_TEXT:
             wrong[field] = f"must be at most {MAX_TEXT} characters"
     if wrong:
         raise InvalidFields(wrong)
+
+
+def is_app_name(name: str) -> bool:
+    """Letters and digits of any script, with their marks (accents, vowel signs), spaces and . / _ ' -"""
+    return all(each in f" ./_'-{JOINERS}" or unicodedata.category(each)[0] in "LMN" for each in name)
 
 
 def check_labels(*, name: str | None = None, label: str | None = None, version: str | None = None) -> None:

@@ -1,20 +1,45 @@
-"""Looks at a deploy before it is made: what it would pin, what it would change, and why it would be refused."""
+"""Decides a deploy before it is written: what it pins, what it changes, and why it is refused."""
 
 import hashlib
 import json
 from dataclasses import dataclass
 from uuid import UUID
 
-from deploy_service.config import SERVERLESS
-from deploy_service.errors import AppArchived, RuntimeDeprecated, RuntimeNotFound, VersionMarkedBad
-from deploy_service.model import Deployment, Pin, check_runtime
-from deploy_service.pins import Resolved
-from deploy_service.repository.standings import Standing, StandingKey
+from deploy_service.deployment_config import SERVERLESS
+from deploy_service.errors import (
+    AppArchived,
+    LiveMoved,
+    PlanOutdated,
+    RuntimeDeprecated,
+    RuntimeNotFound,
+    VersionMarkedBad,
+)
+from deploy_service.model import Deployment, check_runtime, kind_of
+from deploy_service.repository.app_states import AppState, AppStateKey
+from deploy_service.repository.deployment_inserts import NewDeployment
+from deploy_service.workflow_client import ResolvedVersion
+from service_kit.access.caller import Caller
+from service_kit.documents import LARGE_DOCUMENT_BYTES
 from service_kit.errors import ServiceError
-from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
 
-LARGE = 256 << 10
-"""A flow from this size on is not written along with others, in bytes."""
+
+@dataclass(frozen=True, slots=True)
+class DeployRequest:
+    """What a caller asks for. None: the default environment, the latest version, the runtime and config that are live.
+
+    `config` is JSON.
+    """
+
+    environment: str | None
+    workflow_id: UUID
+    version_id: UUID | None
+    runtime_id: UUID | None
+    config: bytes | None
+    label: str | None = None
+    """Names the version instead of an id."""
+    reason: str | None = None
+    force: bool = False
+    plan_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +52,11 @@ class PinnedRuntime:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What was asked for. None keeps what is live there: the runtime, the configuration (JSON bytes)."""
+class DeploySpec:
+    """What is to be deployed, resolved. None keeps what is live there: the runtime, the configuration (JSON)."""
 
     environment: str
-    resolved: Resolved
+    resolved: ResolvedVersion
     runtime_id: UUID | None = None
     config: bytes | None = None
     reason: str | None = None
@@ -41,122 +66,133 @@ class Order:
     """What is rolled back to or promoted. It brings the runtime, current or not, and the configuration where nothing is
     live."""
     kind: str | None = None
-    """Deploy or rollback, by the version's number, unless given."""
+    """By default deploy or rollback, by the version's number."""
     only_while_live: tuple[str, UUID] | None = None
-    """An environment and what was live there when the order was made up; once that has moved, it is refused."""
+    """An environment and its live deployment when the spec was made. The deploy is refused when another one is live."""
+    label: str | None = None
+    """By which the version was asked for."""
     why: str = ""
-    """For people: how the source was chosen."""
+    """How the source was chosen, a sentence for people."""
 
     @property
-    def goes_together(self) -> bool:
-        """Whether it may be written down along with others: it is not large."""
-        return len(self.resolved.flow or b"") < LARGE
+    def is_large(self) -> bool:
+        """A large deployment does not share a statement with others."""
+        return len(self.resolved.flow or b"") >= LARGE_DOCUMENT_BYTES
 
-    def key(self, project_id: UUID, app_id: UUID) -> StandingKey:
-        """Of what it finds there."""
+    def key(self, project_id: UUID, app_id: UUID) -> AppStateKey:
+        """The key of the state that the deploy depends on."""
         watched = self.only_while_live[0] if self.only_while_live else None
         return project_id, app_id, self.environment, self.resolved.pin.version_id, self.runtime_id, watched
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What an order comes to, where it finds `standing`."""
+class DeployCommand:
+    """A spec for an app, and who asked for it."""
 
-    standing: Standing
+    caller: Caller
+    project_id: UUID
+    app_id: UUID
+    spec: DeploySpec
+    action: str | None
+    """Recorded in the app's audit events, unless it is None."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeployPlan:
+    """What a spec comes to, given the app's state."""
+
+    spec: DeploySpec
+    state: AppState
     runtime: PinnedRuntime | None
     config: bytes
     blockers: tuple[ServiceError, ...]
+    token: str
+    """A digest of everything the plan depends on; empty when there are blockers. It is no secret."""
 
 
-def outcome_of(order: Order, standing: Standing) -> Outcome:
-    """What a deploy writes down, as long as the app is at this revision."""
-    live = standing.live
+def plan_of(project_id: UUID, app_id: UUID, spec: DeploySpec, state: AppState) -> DeployPlan:
+    """What a deploy writes as long as the app is at the state's revision."""
     blockers: list[ServiceError] = []
     runtime: PinnedRuntime | None = None
-    if standing.archived:
+    if state.archived:
         blockers.append(AppArchived())
     try:
-        runtime = _runtime(order, standing)
+        runtime = _runtime(spec, state)
     except (RuntimeNotFound, RuntimeDeprecated) as refusal:
         blockers.append(refusal)
-    if standing.mark == "bad" and not order.force:
-        blockers.append(VersionMarkedBad(order.resolved.pin.version_number))
-    kept = live or order.source
-    config = order.config or (kept.config if kept else SERVERLESS)
-    return Outcome(standing, runtime, config, tuple(blockers))
+    if state.mark == "bad" and not spec.force:
+        blockers.append(VersionMarkedBad(spec.resolved.pin.version_number))
+    kept = state.live or spec.source
+    config = spec.config or (kept.config if kept else SERVERLESS)
+    token = "" if blockers else _token(project_id, app_id, spec, state, runtime, config)
+    return DeployPlan(spec, state, runtime, config, tuple(blockers), token)
 
 
-def _runtime(order: Order, standing: Standing) -> PinnedRuntime:
-    """The source's as it was pinned, or the one asked for, or the live one as it was pinned, or the default."""
-    pinned = order.source or (standing.live if order.runtime_id is None else None)
+def decide(
+    command: DeployCommand, state: AppState | ServiceError, *, live_at_once: bool
+) -> NewDeployment | ServiceError:
+    """The deployment to write, or why there is none."""
+    if isinstance(state, ServiceError):
+        return state
+    spec = command.spec
+    if spec.only_while_live is not None and state.live_in_watched != spec.only_while_live[1]:
+        return LiveMoved(spec.only_while_live[0])
+    plan = plan_of(command.project_id, command.app_id, spec, state)
+    if spec.plan_token is not None and spec.plan_token != plan.token:
+        return PlanOutdated()
+    for blocker in plan.blockers:
+        return blocker
+    if plan.runtime is None:
+        raise LookupError("a plan without blockers has a runtime")
+    kind = spec.kind or kind_of(spec.resolved.pin, state.live)
+    source = spec.source.id if spec.source else None
+    return NewDeployment(
+        caller=command.caller,
+        project_id=command.project_id,
+        app_id=command.app_id,
+        revision=state.revision,
+        environment=spec.environment,
+        kind=kind,
+        reason=spec.reason,
+        pin=spec.resolved.pin,
+        flow=spec.resolved.flow,
+        runtime_id=plan.runtime.id,
+        runtime_version=plan.runtime.version,
+        runtime_label=plan.runtime.label,
+        config=plan.config,
+        warnings=spec.resolved.warnings,
+        source_deployment_id=source or (state.last_live if kind == "rollback" else None),
+        live=live_at_once,
+        action=command.action,
+        label=spec.label,
+    )
+
+
+def _runtime(spec: DeploySpec, state: AppState) -> PinnedRuntime:
+    """The source's as it was pinned; else the one asked for; else the live one as it was pinned; else the default."""
+    pinned = spec.source or (state.live if spec.runtime_id is None else None)
     if pinned is not None:
         return PinnedRuntime(pinned.runtime_id, pinned.runtime_version, pinned.runtime_label)
-    runtime = standing.runtime
-    if runtime is None:
+    if state.runtime is None:
         raise RuntimeNotFound
-    check_runtime(runtime, standing.live)
-    return PinnedRuntime(runtime.id, runtime.version, runtime.label)
+    check_runtime(state.runtime, state.live)
+    return PinnedRuntime(state.runtime.id, state.runtime.version, state.runtime.label)
 
 
-def token_of(project_id: UUID, app_id: UUID, order: Order, outcome: Outcome) -> str:
-    """A digest of all that the plan rests on; empty when there are blockers.
-
-    It proves nothing about who planned, and need not.
-    """
-    if outcome.blockers:
-        return ""
-    live, runtime = outcome.standing.live, outcome.runtime
+def _token(
+    project_id: UUID, app_id: UUID, spec: DeploySpec, state: AppState, runtime: PinnedRuntime | None, config: bytes
+) -> str:
+    pin = spec.resolved.pin
     seen = {
         "project": str(project_id),
         "app": str(app_id),
-        "environment": order.environment,
-        "live": str(live.id) if live else None,
-        "version": str(order.resolved.pin.version_id),
-        "digest": order.resolved.pin.version_digest.hex(),
-        "warnings": order.resolved.warnings,
+        "environment": spec.environment,
+        "live": str(state.live.id) if state.live else None,
+        "version": str(pin.version_id),
+        "digest": pin.version_digest.hex(),
+        "warnings": spec.resolved.warnings,
         "runtime": str(runtime.id) if runtime else None,
-        "config": json.loads(outcome.config),
-        "mark": outcome.standing.mark,
+        "config": json.loads(config),
+        "mark": state.mark,
     }
     return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
-
-
-def refused_plan(refusal: ServiceError) -> pb.Plan:
-    """The plan of a deploy that pins nothing."""
-    return pb.Plan(blockers=[pb.Blocker(reason=refusal.reason, message=refusal.message)])
-
-
-def plan_message(order: Order, outcome: Outcome, token: str) -> pb.Plan:
-    plan = pb.Plan(
-        plan_token=token,
-        warnings=order.resolved.warnings,
-        blockers=[pb.Blocker(reason=blocker.reason, message=blocker.message) for blocker in outcome.blockers],
-    )
-    pin, live, runtime = order.resolved.pin, outcome.standing.live, outcome.runtime
-    if runtime is not None:
-        plan.changes.flow.CopyFrom(
-            pb.Change(
-                before=_version(live.pin) if live else None,
-                after=_version(pin),
-                changed=live is None or live.pin.version_digest != pin.version_digest,
-            )
-        )
-        plan.changes.runtime.CopyFrom(
-            pb.Change(
-                before=live.runtime_label if live else None,
-                after=runtime.label,
-                changed=live is None or live.runtime_id != runtime.id,
-            )
-        )
-        plan.changes.config.CopyFrom(
-            pb.Change(
-                before=live.config.decode() if live else None,
-                after=outcome.config.decode(),
-                changed=live is None or json.loads(live.config) != json.loads(outcome.config),
-            )
-        )
-    return plan
-
-
-def _version(pin: Pin) -> str:
-    return f"{pin.workflow_name} v{pin.version_number}"

@@ -1,12 +1,12 @@
 """What requests say beyond plain values: what was left out, enums, filters."""
 
-from typing import Any
 from uuid import UUID
 
 from deploy_service.repository.app_pages import AppFilter
 from deploy_service.repository.history import HistoryFilter
-from service_kit.access import Project
+from service_kit.access.file import Project
 from service_kit.errors import InvalidFields
+from service_kit.fields import optional, optional_id
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
 from service_kit.times import between, moment
 
@@ -15,14 +15,14 @@ STATUSES = {
 }
 
 
-def optional(request: Any, field: str) -> str | None:
-    """A string field, None when it was left out."""
-    return getattr(request, field) if request.HasField(field) else None
-
-
-def optional_id(request: Any, field: str) -> UUID | None:
-    """An id field, which the interceptor has checked; None when it was left out."""
-    return UUID(getattr(request, field)) if request.HasField(field) else None
+def version_of(
+    request: pb.CreateAppRequest | pb.DeployAppRequest | pb.PlanDeployRequest,
+) -> tuple[UUID | None, str | None]:
+    """The version's id, or the label that names it, or neither."""
+    named = optional(request, "workflow_version_id")
+    if named is None:
+        return None, None
+    return (None, named.removeprefix("@")) if named.startswith("@") else (UUID(named), None)
 
 
 def access_type_of(request: pb.CreateAppRequest | pb.UpdateAppRequest) -> str | None:

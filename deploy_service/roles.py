@@ -1,6 +1,6 @@
 """Which role each RPC takes; a test walks the contract so that none is left out."""
 
-from service_kit.access import Role
+from service_kit.access.file import Role
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 
 DEPLOY = deploy_pb2.DESCRIPTOR.services_by_name["DeployService"]
@@ -29,4 +29,5 @@ ROLES = {
     f"/{DEPLOY.full_name}/CreateAccessKey": Role.ADMIN,
     f"/{DEPLOY.full_name}/DeleteAccessKey": Role.ADMIN,
     f"/{DEPLOY.full_name}/ListAuditEvents": Role.VIEWER,
+    f"/{DEPLOY.full_name}/Ping": Role.VIEWER,
 }

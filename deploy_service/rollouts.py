@@ -2,24 +2,27 @@
 
 import asyncio
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
-import asyncpg
 import structlog
 from prometheus_client import Counter, Histogram
 
 from deploy_service.drivers import Driver, RolloutFailed
 from deploy_service.errors import AppNotFound
+from deploy_service.leases import LeaseWatch
 from deploy_service.model import Deployment
 from deploy_service.repository import apps, deployments, rollouts
+from deploy_service.repository.rollouts import Claim
 from service_kit import logs
-from service_kit.db import Connection, Pool, describe
+from service_kit.database_errors import describe
+from service_kit.db import FAILURES, Connection, Pool
 from service_kit.ids import new_id
 
 POLL_SECONDS = 0.25
 MOST_AT_ONCE = 50
-DATABASE_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+RETRY_SECONDS = 0.5
+"""Between two tries to write down how a rollout went."""
 
 OUTCOMES = Counter(
     "flowpin_rollouts_total", "Rollouts that ended: live, superseded, canceled or why they failed.", ["outcome"]
@@ -45,7 +48,9 @@ async def cut_over(db: Connection, deployment: Deployment, owner: UUID) -> Deplo
     live = await deployments.find_live(db, deployment.project_id, deployment.app_id, deployment.environment)
     if live is not None and live.number > deployment.number:
         message = "A newer deployment went live first."
-        await rollouts.cancel(db, deployment.project_id, deployment.app_id, deployment.id, "SUPERSEDED", message)
+        whose = deployment.project_id, deployment.app_id, deployment.id
+        if not await rollouts.cancel(db, *whose, "SUPERSEDED", message):
+            raise LeaseLost
         OUTCOMES.labels("superseded").inc()
         return await deployments.get_deployment(db, [deployment.project_id], deployment.app_id, deployment.id)
     moment = await rollouts.end_live(db, deployment.project_id, deployment.app_id, deployment.environment)
@@ -61,43 +66,44 @@ def count_live(deployment: Deployment, moment: datetime) -> None:
     CUT_OVER.observe((moment - deployment.started_at).total_seconds())
 
 
+def count_canceled(rollouts: int) -> None:
+    OUTCOMES.labels("canceled").inc(rollouts)
+
+
 class RolloutWorker:
     """One replica's share of the rollouts. Any replica can work on any; a lease says who does."""
 
-    def __init__(self, pool: Pool, driver: Driver, lease: timedelta, timeout: timedelta, takeover: timedelta) -> None:
-        """`timeout` bounds a rollout, `takeover` what is left of one whose replica has died."""
+    def __init__(
+        self, pool: Pool, driver: Driver, lease_seconds: float, timeout_seconds: float, takeover_seconds: float
+    ) -> None:
+        """`timeout_seconds` bounds a rollout; one that is taken up late still has `takeover_seconds`."""
         self._pool = pool
         self._driver = driver
-        self._lease = lease
-        self._timeout = timeout
-        self._takeover = takeover
+        self._lease = timedelta(seconds=lease_seconds)
+        self._timeout_seconds = timeout_seconds
+        self._takeover_seconds = min(takeover_seconds, timeout_seconds)
         self._owner = new_id()
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
+        self._watch = LeaseWatch(lease_seconds)
 
     async def run(self) -> None:
-        """Work until canceled; then leave what is under way to the other replicas, or to the next start."""
+        """Work until canceled; then leave what is under way to the other replicas, or to the next start.
+
+        Raises whatever breaks that is not a failure of the database.
+        """
         try:
-            while True:
-                try:
-                    await self._claim()
-                    await self._renew()
-                except DATABASE_FAILURES as error:
-                    log.warning("rollouts_wait_for_database", error=describe(error))
-                except Exception:
-                    log.exception("rollouts_broke")  # and go on: nobody else would
-                await asyncio.sleep(POLL_SECONDS)
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    try:
+                        # Its own leases first: others take over what this replica does not renew.
+                        await self._renew()
+                        await self._claim(tasks)
+                    except FAILURES as error:
+                        self._watch.forget()
+                        log.warning("rollouts_wait_for_database", error=describe(error))
+                    await asyncio.sleep(POLL_SECONDS)
         finally:
             await self._leave()
-
-    async def _claim(self) -> None:
-        if len(self._tasks) >= MOST_AT_ONCE:
-            return
-        # What is under way here stays out: after the database was away, its leases have run out too.
-        mine = [key for key, task in self._tasks.items() if not task.done()]
-        async with self._pool.acquire() as db:
-            claimed = await rollouts.claim_rollouts(db, self._owner, self._lease, mine, MOST_AT_ONCE - len(self._tasks))
-        for deployment, taken_over in claimed:
-            self._tasks[deployment.id] = asyncio.create_task(self._work(deployment, taken_over))
 
     async def _renew(self) -> None:
         self._tasks = {key: task for key, task in self._tasks.items() if not task.done()}
@@ -108,46 +114,60 @@ class RolloutWorker:
         for deployment_id in self._tasks.keys() - kept:
             self._tasks[deployment_id].cancel()
 
+    async def _claim(self, tasks: asyncio.TaskGroup) -> None:
+        most = MOST_AT_ONCE - len(self._tasks)
+        if most <= 0:
+            return
+        mine = list(self._tasks)
+        async with self._pool.acquire() as db:
+            lapsed = self._watch.lapsed(await rollouts.find_leases(db, mine))
+            claims = await rollouts.claim_rollouts(db, self._owner, self._lease, mine, lapsed, most)
+        for claim in claims:
+            self._tasks[claim.deployment.id] = tasks.create_task(self._work(claim))
+
     async def _leave(self) -> None:
-        for task in list(self._tasks.values()):
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        with suppress(*DATABASE_FAILURES):
+        with suppress(*FAILURES):
             async with self._pool.acquire() as db:
                 await rollouts.release_leases(db, self._owner)
 
-    async def _work(self, deployment: Deployment, taken_over: bool) -> None:
+    async def _work(self, claim: Claim) -> None:
+        deployment = claim.deployment
         logs.about(deployment=str(deployment.id), app=str(deployment.app_id))
-        log.info("rollout_started", taken_over=taken_over)
-        try:
-            await self._roll_out(deployment, taken_over)
-        except DATABASE_FAILURES as error:
-            # How it went could not be written down: the lease runs out, and the rollout is claimed again.
-            log.warning("rollout_waits_for_database", error=describe(error))
-
-    async def _roll_out(self, deployment: Deployment, taken_over: bool) -> None:
-        left = (deployment.started_at + self._timeout - datetime.now(UTC)).total_seconds()
-        if taken_over:
-            left = min(left, self._takeover.total_seconds())
-        try:
-            async with asyncio.timeout(left):
-                await self._driver.roll_out(deployment)
-        except RolloutFailed as error:
-            await self._fail(deployment, "ROLLOUT_FAILED", str(error))
-        except TimeoutError:
-            if taken_over:
-                await self._fail(deployment, "ROLLOUT_INTERRUPTED", "The service that rolled it out died meanwhile.")
+        log.info("rollout_started", taken_over=claim.taken_over)
+        failure = await self._bring_up(claim)
+        while True:
+            try:
+                await (self._succeed(deployment) if failure is None else self._fail(deployment, *failure))
+            except FAILURES as error:
+                # Its lease is renewed all the same, so that no other replica does the work again.
+                log.warning("rollout_waits_for_database", error=describe(error))
+                await asyncio.sleep(RETRY_SECONDS)
             else:
-                await self._fail(deployment, "ROLLOUT_TIMED_OUT", f"It was not up after {self._timeout}.")
+                return
+
+    async def _bring_up(self, claim: Claim) -> tuple[str, str] | None:
+        """None once it is up, or why it is not: a code, and a sentence for people."""
+        left = max(self._timeout_seconds - claim.age, self._takeover_seconds)
+        try:
+            async with asyncio.timeout(left) as limit:
+                await self._driver.roll_out(claim.deployment, claim.age)
+        except RolloutFailed as error:
+            return "ROLLOUT_FAILED", str(error)
         except Exception:
-            log.exception("rollout_broke")
-            await self._fail(deployment, "ROLLOUT_FAILED", "The driver broke.")
-        else:
-            await self._succeed(deployment)
+            if not limit.expired():
+                log.exception("rollout_broke")
+                return "ROLLOUT_FAILED", "The driver broke."
+            if claim.taken_over:
+                return (
+                    "ROLLOUT_INTERRUPTED",
+                    "The service that rolled it out was lost, and no other finished it in time.",
+                )
+            return "ROLLOUT_TIMED_OUT", f"It was not up after {self._timeout_seconds:g} seconds."
+        return None
 
     async def _succeed(self, deployment: Deployment) -> None:
         try:
-            async with self._pool.acquire() as db, db.transaction():
+            async with self._pool.acquire_to_change(deployment.app_id) as db, db.transaction():
                 await apps.lock_app(db, [deployment.project_id], deployment.app_id)
                 done = await cut_over(db, deployment, self._owner)
         except (LeaseLost, AppNotFound):
@@ -157,6 +177,9 @@ class RolloutWorker:
 
     async def _fail(self, deployment: Deployment, code: str, message: str) -> None:
         async with self._pool.acquire() as db:
-            await rollouts.fail(db, deployment, self._owner, code, message)
+            has_failed = await rollouts.fail(db, deployment, self._owner, code, message)
+        if not has_failed:
+            log.info("rollout_left")
+            return
         OUTCOMES.labels(code.lower()).inc()
         log.warning("rollout_failed", code=code, message=message)

@@ -18,13 +18,15 @@ class Settings(ServiceSettings):
     """The token of this service's own account, viewer in every org it deploys for. `serve` refuses to start without."""
     apps_domain: str = "apps.localhost"
     """An app's hostname is its id in this domain."""
+    max_request_bytes: int = Field(default=5 << 20, ge=1 << 20)
+    """The largest gRPC message that is read: a batch of 64 calls of 64 KiB, which is far more than calls here have."""
     rollout_driver: Literal["instant", "scripted"] = "instant"
     """What brings a deployment up. `instant` waits for nothing; `scripted` follows `rollout_script`, for tests."""
     rollout_script: str = "ok"
     """One step for each deployment of an app, the last for all further ones: ok, delay:SECONDS, fail or hang."""
     rollout_timeout_seconds: float = Field(default=600, gt=0)
-    """A rollout that takes longer has failed."""
-    rollout_lease_seconds: float = Field(default=1.5, ge=0.3)
-    """How long a replica that no longer answers keeps its rollouts from the others."""
+    """A rollout that takes longer has failed, whichever replicas worked on it."""
+    rollout_lease_seconds: float = Field(default=4, ge=1)
+    """How long a replica that no longer answers keeps its rollouts from the others, which then go on with them."""
     rollout_takeover_seconds: float = Field(default=2, ge=0)
-    """How long a rollout may still take once its replica has died; then it has failed."""
+    """How long a rollout still has when a replica takes it up at the end of its time, or after it."""

@@ -1,4 +1,4 @@
-"""Finds what a rollback goes back to and what a promotion takes along."""
+"""Finds the deployment that a rollback or a promotion pins again."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -16,25 +16,25 @@ class Source:
     deployment: Deployment
     why: str
     live: Deployment | None = None
-    """What was live when the choice was made; None when it does not rest on that."""
+    """What was live when the source was chosen; None when the choice does not depend on it."""
 
 
 async def rollback_source(
-    db: Connection, project_id: UUID, app_id: UUID, environment: str, asked: UUID | None
+    db: Connection, project_id: UUID, app_id: UUID, environment: str, deployment_id: UUID | None
 ) -> Source:
     """Raises SourceNotFound, DeploymentNeverLive or NothingToRollBackTo."""
-    if asked is not None:
-        named = await history.find_in(db, project_id, app_id, environment, asked)
+    if deployment_id is not None:
+        named = await history.find_in(db, project_id, app_id, environment, deployment_id)
         if named is None:
             raise SourceNotFound
         if named.live_from is None:
             raise DeploymentNeverLive
         return Source(named, f"Back to {_words(named)}, as asked for.")
-    back = await history.find_back(db, project_id, app_id, environment)
-    if back is None or back.older is None:
+    found = await history.find_rollback_candidates(db, project_id, app_id, environment)
+    if found is None or found.older is None:
         raise NothingToRollBackTo(environment)
-    why = f"Back to {_words(back.older)}, the newest before {_words(back.base)} that was live and is not marked bad."
-    return Source(back.older, why, back.live)
+    why = f"Back to {_words(found.older)}, the newest before {_words(found.base)} that was live and is not marked bad."
+    return Source(found.older, why, found.live)
 
 
 async def promotion_source(db: Connection, project_id: UUID, app_id: UUID, environment: str) -> Source:

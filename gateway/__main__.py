@@ -2,12 +2,11 @@
 
 import sys
 
-import uvloop
-
 from gateway.openapi.document import as_text, document
 from gateway.server import ALL_CONTRACTS, running_gateway
 from gateway.settings import Settings
 from service_kit import command, logs
+from service_kit.hotpath import event_loop
 from service_kit.lifecycle import until_stopped
 
 
@@ -24,7 +23,7 @@ def main() -> None:
     settings = command.read_settings(Settings)
     logs.configure("gateway", settings.log_level, settings.log_format)
     try:
-        uvloop.run(serve(settings))
+        event_loop.run(serve(settings))
     except RuntimeError as error:
         command.refuse(f"gateway: {error}")
     except OSError as error:

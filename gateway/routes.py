@@ -47,7 +47,7 @@ def routes_of(contracts: Iterable[FileDescriptor]) -> list[Route]:
     """Every binding in the contracts, literal paths before those with variables. Raises ValueError on one unserved."""
     services = [service for contract in contracts for service in contract.services_by_name.values()]
     methods = [method for service in services for method in service.methods]
-    named = Counter(method.name for method in methods)
+    named = Counter(method.name for method in methods if any(_rules(method)))
     found = [
         _route(method, rule, _operation_id(method, binding, shared=named[method.name] > 1))
         for method in methods

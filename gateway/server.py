@@ -1,9 +1,8 @@
 """The running gateway: channels to the services, an application with a handler per route, a listener."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import grpc
 import structlog
@@ -11,21 +10,29 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gateway import pages
-from gateway.calls import Handler, handler
-from gateway.connection import Arrival
-from gateway.door import Door
+from gateway.handlers import Handler, Limits, handler
 from gateway.health import Health
 from gateway.routes import routes_of
 from gateway.settings import Settings
-from gateway.traffic import Traffic
-from service_kit import memory, metrics
-from service_kit.admission import Admission
-from service_kit.channel import Interceptor, open_channel
+from service_kit import metrics
+from service_kit.byte_budget import ByteBudget
+from service_kit.calls import SecondTries, single_call
+from service_kit.channel import Interceptor, may_be_several, open_channel
+from service_kit.fair_queue import FairQueue
+from service_kit.hotpath import process_tuning
+from service_kit.hotpath.rpc_batches import RpcBatcher
+from service_kit.http.bodies import BodyLimits
+from service_kit.http.connections import ConnectionLimits
+from service_kit.http.listener import listen, port_of
+from service_kit.http.middleware import RequestMiddleware
+from service_kit.http.overload import LoadShedder
+from service_kit.http.rates import RateLimiter
+from service_kit.http.token_checks import TokenChecks, ping_path
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.identity.v1 import identity_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
-from service_kit.rpcs import Together, alone
 from service_kit.tracing import client_interceptors, open_spans
+from service_kit.workers.pool import WorkerPool, open_workers
 
 if TYPE_CHECKING:
     from service_kit.tracing.spans import Spans
@@ -37,17 +44,14 @@ CONTRACTS = {
 """Which contracts each service speaks."""
 ALL_CONTRACTS = [contract for contracts in CONTRACTS.values() for contract in contracts]
 
-BUSIEST = (
+BATCHED = (
     "/v1/workflows/{workflow_id}/versions/{version}",
     "/v1/workflows/{workflow_id}/save",
     "/v1/apps/{app_id}",
     "/v1/apps/{app_id}/deploy",
+    "/v1/ping",
 )
-"""Found first: aiohttp tries the templates that begin alike one after another, some 3 µs each. Their calls go together
-where several come at the same time."""
-BACKLOG = 8192
-"""Connections that may wait to be accepted. On top of it (or of the system's own limit, net.core.somaxconn) they are
-dropped, and callers try again only after a second."""
+"""Whose calls go together where several come at the same time."""
 
 log = structlog.get_logger()
 
@@ -61,50 +65,66 @@ async def running_gateway(settings: Settings) -> AsyncIterator[int]:
         interceptors = client_interceptors(spans)
         channels = {
             name: await stack.enter_async_context(_channel(name, target, interceptors))
-            for name, target in (("workflow", settings.workflow_target), ("deploy", settings.deploy_target))
+            for name, target in settings.targets.items()
         }
-        traffic = Traffic()
-        admission = Admission(settings.max_requests, settings.max_bytes_under_way)
-        app = application(settings, channels, traffic, admission, spans)
+        middleware = RequestMiddleware()
+        at_work = min(settings.max_requests_at_work, settings.max_requests)
+        queue = FairQueue(at_work, settings.max_requests - at_work, all_for_one=True)
+        workers = await stack.enter_async_context(open_workers(settings.worker_limits))
+        app = application(settings, channels, middleware, queue, workers, spans)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        listener = await _listen(runner, Door(admission), settings.listen)
-        memory.prepare(young=50_000)
-        log.info("listening", address=f"{settings.listen.rpartition(':')[0]}:{_port(listener)}")
+        limits = ConnectionLimits(
+            settings.head_seconds, settings.idle_seconds, settings.write_seconds, settings.max_connections
+        )
+        listener = await listen(runner, settings.listen, LoadShedder(queue), limits, share_port=settings.share_port)
+        process_tuning.tune(gc_threshold=50_000)
+        log.info("listening", address=f"{settings.listen.rpartition(':')[0]}:{port_of(listener)}")
         try:
-            yield _port(listener)
+            yield port_of(listener)
         finally:
             log.info("draining")
             listener.close()
-            await traffic.drain(settings.drain_seconds)
+            await middleware.drain(settings.drain_seconds)
 
 
 def application(
     settings: Settings,
     channels: Mapping[str, grpc.aio.Channel],
-    traffic: Traffic,
-    admission: Admission,
+    middleware: RequestMiddleware,
+    queue: FairQueue,
+    workers: WorkerPool,
     spans: "Spans | None" = None,
 ) -> web.Application:
-    middlewares: list[Middleware] = [traffic.follow]
+    middlewares: list[Middleware] = [middleware.follow]
     if spans is not None:
-        from gateway.tracing import tracing
+        from service_kit.http.tracing import tracing
 
         middlewares.insert(0, tracing(spans))
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=middlewares)
-    health = Health(channels, traffic)
+    health = Health(channels, middleware, queue)
     pages.add_to(app.router, ALL_CONTRACTS)
     app.router.add_get("/health/live", health.live)
     app.router.add_get("/health/ready", health.ready)
+    limits = Limits(
+        queue,
+        ByteBudget(settings.max_bytes_under_way),
+        BodyLimits(settings.max_body_bytes, settings.body_seconds, settings.body_bytes_per_second),
+        workers,
+        RateLimiter(settings.rate_limit) if settings.rate_limit else None,
+    )
     verbs: dict[str, set[str]] = {}
     for name, contracts in CONTRACTS.items():
-        together = Together(channels[name], settings.timeout_seconds)
-        for route in sorted(routes_of(contracts), key=lambda route: route.template not in BUSIEST):
-            rpc = alone(channels[name], route.rpc_path, settings.timeout_seconds)
-            if route.template in BUSIEST and spans is None:  # traced, each is an RPC with a span of its own
-                rpc = together.rpc(route.rpc_path, alone=rpc)
-            answer = handler(route, rpc, admission)
+        # A second try with a single replica would only give it more to do.
+        tries = SecondTries(settings.second_try_seconds) if may_be_several(settings.targets[name]) else None
+        tokens = TokenChecks(single_call(channels[name], ping_path(contracts), settings.timeout_seconds, tries))
+        together = RpcBatcher(channels[name], settings.timeout_seconds, tries)
+        for route in routes_of(contracts):
+            rpc = single_call(channels[name], route.rpc_path, settings.timeout_seconds, tries)
+            if route.template in BATCHED and spans is None:  # traced, each is an RPC with a span of its own
+                rpc = together.rpc(route.rpc_path, single_call=rpc)
+            answer = handler(route, rpc, tokens, limits)
             for verb in ("GET", "HEAD") if route.verb == "GET" else (route.verb,):
                 app.router.add_route(verb, route.template, answer)
                 verbs.setdefault(route.template, set()).add(verb)
@@ -124,13 +144,3 @@ def _refuser(allowed: set[str]) -> Handler:
 def _channel(name: str, target: str, interceptors: Sequence[Interceptor]) -> grpc.aio.Channel:
     services = [service for contract in CONTRACTS[name] for service in contract.services_by_name.values()]
     return open_channel(target, *services, interceptors=interceptors)
-
-
-async def _listen(runner: web.AppRunner, door: Door, address: str) -> asyncio.Server:
-    host, _, port = address.rpartition(":")
-    loop, server = asyncio.get_running_loop(), cast("web.Server", runner.server)
-    return await loop.create_server(lambda: Arrival(server, door, loop), host.strip("[]"), int(port), backlog=BACKLOG)
-
-
-def _port(listener: asyncio.Server) -> int:
-    return int(listener.sockets[0].getsockname()[1])

@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-import asyncpg
-import uvloop
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from service_kit import logs, migrations
-from service_kit.access import AccessFileError
+from service_kit.access.file import AccessFileError
+from service_kit.db import FAILURES
+from service_kit.hotpath import event_loop
+from service_kit.lifecycle import BackgroundTaskEnded
 from service_kit.settings import ServiceSettings, variable
 
 S = TypeVar("S", bound=BaseSettings)
@@ -32,10 +33,10 @@ def run(
     settings = read_settings(settings_class)
     logs.configure(module, settings.log_level, settings.log_format)
     try:
-        uvloop.run(_migrate(settings, schema, folder) if command == "migrate" else _wait_for(serve(settings)))
-    except (AccessFileError, migrations.MigrationError, RuntimeError, ValueError) as error:
+        event_loop.run(_migrate(settings, schema, folder) if command == "migrate" else _wait_for(serve(settings)))
+    except (AccessFileError, BackgroundTaskEnded, migrations.MigrationError, RuntimeError, ValueError) as error:
         refuse(f"{module}: {error}")
-    except (OSError, asyncpg.PostgresError) as error:
+    except FAILURES as error:
         refuse(f"{module}: the database refused: {error}")
 
 

@@ -1,16 +1,39 @@
-"""The one way to fail: a ServiceError, which crosses gRPC as google.rpc.Status and is read back from it."""
+"""The one way to fail: a ServiceError, which crosses gRPC as google.rpc.Status and is read back from it.
 
-from collections.abc import Mapping
+gRPC and protobuf are imported where they are used: worker processes raise these errors too, and have no other use for
+20 MB of libraries.
+"""
 
-import grpc
-from google.protobuf.duration_pb2 import Duration
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from service_kit.problems import Problems
+
+if TYPE_CHECKING:
+    import grpc
+    from google.rpc import status_pb2
 
 DOMAIN = "flowpin"
 STATUS_DETAILS = "grpc-status-details-bin"
 MAX_FIELD_BYTES = 2000
 MAX_MESSAGE_BYTES = 600
 """What is longer is cut: both travel in trailers, encoded, and gRPC may refuse more than 8 KiB of them in all."""
+
+
+class _StatusCode:
+    """A class's gRPC status code, by its name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, error: object, kind: type | None = None) -> "grpc.StatusCode":
+        import grpc
+
+        return grpc.StatusCode[self._name]
+
+
+def _status_code(name: str) -> Any:
+    return _StatusCode(name)
 
 
 class ServiceError(Exception):
@@ -21,7 +44,7 @@ class ServiceError(Exception):
     `retry_after` is in seconds.
     """
 
-    code: grpc.StatusCode = grpc.StatusCode.INTERNAL
+    code: "grpc.StatusCode" = _status_code("INTERNAL")
     reason: str = "INTERNAL"
 
     def __init__(
@@ -38,9 +61,16 @@ class ServiceError(Exception):
         self.metadata: Mapping[str, str] = metadata
         self.retry_after = retry_after
 
+    def __reduce__(self) -> tuple[Callable[..., "ServiceError"], tuple[Any, ...]]:
+        # Pickled by its state: subclasses have parameters of their own.
+        return _restored, (type(self), self.args, self.__dict__)
+
     @property
     def status(self) -> bytes:
         """The serialized google.rpc.Status, for the trailer `grpc-status-details-bin`."""
+        from google.protobuf.duration_pb2 import Duration
+        from google.rpc import code_pb2, error_details_pb2, status_pb2
+
         status = status_pb2.Status(code=code_pb2.Code.Value(self.code.name), message=self.message)
         info = error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN, metadata=self.metadata)
         status.details.add().Pack(info)
@@ -58,8 +88,11 @@ class ServiceError(Exception):
         return bytes(status.SerializeToString())
 
     @classmethod
-    def from_rpc_error(cls, error: grpc.aio.AioRpcError) -> "ServiceError":
+    def from_rpc_error(cls, error: "grpc.aio.AioRpcError") -> "ServiceError":
         """What the called service raised, or, where gRPC itself failed, the same in our words."""
+        import grpc
+        from google.rpc import status_pb2
+
         trailers = error.trailing_metadata() or ()
         details = grpc.aio.Metadata(*trailers).get(STATUS_DETAILS)  # type: ignore[arg-type]  # pairs, as it takes
         if isinstance(details, bytes):
@@ -67,7 +100,10 @@ class ServiceError(Exception):
         return cls._from_transport(error.code())
 
     @classmethod
-    def from_status(cls, status: status_pb2.Status) -> "ServiceError":
+    def from_status(cls, status: "status_pb2.Status") -> "ServiceError":
+        import grpc
+        from google.rpc import code_pb2, error_details_pb2
+
         found = ServiceError(status.message)
         found.code = getattr(grpc.StatusCode, code_pb2.Code.Name(status.code))
         for detail in status.details:
@@ -83,22 +119,28 @@ class ServiceError(Exception):
         return found
 
     @classmethod
-    def _from_transport(cls, code: grpc.StatusCode) -> "ServiceError":
+    def _from_transport(cls, code: "grpc.StatusCode") -> "ServiceError":
         # gRPC's own words name addresses and internals, so none of them are passed on.
-        match code:
-            case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:
-                return Unavailable("The service cannot be reached right now. Try again shortly.", retry_after=1)
-            case grpc.StatusCode.DEADLINE_EXCEEDED:
-                return DeadlineExceeded("The call took too long and was given up.")
-            case grpc.StatusCode.RESOURCE_EXHAUSTED:
+        match code.name:
+            case "UNAVAILABLE" | "CANCELLED":
+                return Unreachable()
+            case "DEADLINE_EXCEEDED":
+                return DeadlineExceeded()
+            case "RESOURCE_EXHAUSTED":
                 return MessageTooLarge("The message is larger than the service accepts.")
         found = ServiceError("Something went wrong on our side.")
         found.code = code
         return found
 
 
+def _restored(kind: type[ServiceError], args: tuple[Any, ...], state: dict[str, Any]) -> ServiceError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
+
 class InvalidArgument(ServiceError):
-    code = grpc.StatusCode.INVALID_ARGUMENT
+    code = _status_code("INVALID_ARGUMENT")
     reason = "INVALID_REQUEST"
 
 
@@ -112,26 +154,38 @@ class InvalidFields(InvalidArgument):
 def sentences(fields: Mapping[str, str]) -> str:
     """Field problems as one message: as many as fit into it, and how many more there are."""
     shown: list[str] = []
+    count = len(fields) + (fields.more if isinstance(fields, Problems) else 0)
     room = MAX_MESSAGE_BYTES - len("; and 1000000 more")
     for field, problem in fields.items():
         sentence = f"{_clip(field)} {_clip(problem)}"
         room -= len(sentence.encode()) + len("; ")
         if shown and room < 0:
-            return f"{'; '.join(shown)}; and {len(fields) - len(shown)} more"
+            break
         shown.append(sentence)
-    return "; ".join(shown)
+    more = [f"and {count - len(shown)} more"] if count > len(shown) else []
+    return "; ".join([*shown, *more])
 
 
 def _clip(text: str, longest: int = 120) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
+class DocumentTooComplex(InvalidArgument):
+    """A document exceeds a limit that its size does not tell: of values, differences, CPU time, memory."""
+
+    reason = "DOCUMENT_TOO_COMPLEX"
+
+    def __init__(self, excess: str) -> None:
+        """`excess` is what it does, such as `holds more than 1,000,000 values`."""
+        super().__init__(f"The document is too complex: it {excess}.")
+
+
 class FailedPrecondition(ServiceError):
-    code = grpc.StatusCode.FAILED_PRECONDITION
+    code = _status_code("FAILED_PRECONDITION")
 
 
 class NotFound(ServiceError):
-    code = grpc.StatusCode.NOT_FOUND
+    code = _status_code("NOT_FOUND")
 
 
 class ProjectNotFound(NotFound):
@@ -142,18 +196,18 @@ class ProjectNotFound(NotFound):
 
 
 class AlreadyExists(ServiceError):
-    code = grpc.StatusCode.ALREADY_EXISTS
+    code = _status_code("ALREADY_EXISTS")
 
 
 class Aborted(ServiceError):
-    code = grpc.StatusCode.ABORTED
+    code = _status_code("ABORTED")
 
 
 class PermissionDenied(ServiceError):
-    code = grpc.StatusCode.PERMISSION_DENIED
+    code = _status_code("PERMISSION_DENIED")
 
 
-class RoleTooSmall(PermissionDenied):
+class InsufficientRole(PermissionDenied):
     reason = "ROLE_TOO_SMALL"
 
     def __init__(self, role: str, scope: str = "the project") -> None:
@@ -161,12 +215,12 @@ class RoleTooSmall(PermissionDenied):
 
 
 class Unauthenticated(ServiceError):
-    code = grpc.StatusCode.UNAUTHENTICATED
+    code = _status_code("UNAUTHENTICATED")
     reason = "TOKEN_INVALID"
 
 
 class ResourceExhausted(ServiceError):
-    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    code = _status_code("RESOURCE_EXHAUSTED")
 
 
 class TooManyRequests(ResourceExhausted):
@@ -181,23 +235,27 @@ class MessageTooLarge(ResourceExhausted):
 
 
 class Unavailable(ServiceError):
-    code = grpc.StatusCode.UNAVAILABLE
+    code = _status_code("UNAVAILABLE")
     reason = "SERVICE_UNAVAILABLE"
 
 
-LOST = (
-    "The connection to the database was lost. Whether a change was made is not known: "
-    "repeat it with the same Idempotency-Key, or read before you repeat it."
-)
+class Unreachable(Unavailable):
+    """gRPC itself failed: the service has not answered, and may never have seen the call."""
+
+    def __init__(self, message: str = "The service cannot be reached right now. Try again shortly.") -> None:
+        super().__init__(message, retry_after=1)
 
 
 class DatabaseUnavailable(Unavailable):
     reason = "DATABASE_UNAVAILABLE"
 
-    def __init__(self, message: str = LOST) -> None:
+    def __init__(self, message: str) -> None:
         super().__init__(message, retry_after=1)
 
 
 class DeadlineExceeded(ServiceError):
-    code = grpc.StatusCode.DEADLINE_EXCEEDED
+    code = _status_code("DEADLINE_EXCEEDED")
     reason = "DEADLINE_EXCEEDED"
+
+    def __init__(self, message: str = "The call took too long and was given up.") -> None:
+        super().__init__(message)

@@ -1,29 +1,45 @@
 """Replacing a small file so that a crash leaves the old content or the new, never half of it."""
 
 import os
-import tempfile
+import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Write `text` to `path` in one step. A new file is mode 600; an old one keeps its mode and owner."""
-    fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    """Write `text` to `path` in one step. A new file is mode 600; an old one keeps its mode and owner.
+
+    A link of that name is replaced, not followed. All of it happens in the folder that is there at the start, even if
+    somebody exchanges that meanwhile.
+    """
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
+        temporary = f".{path.name}.{secrets.token_hex(8)}"
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                with suppress(FileNotFoundError):
+                    _keep_mode_and_owner(fd, os.stat(path.name, dir_fd=folder, follow_symlinks=False))
+                os.fsync(fd)
+            os.rename(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
             with suppress(FileNotFoundError):
-                old = path.stat()
-                if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
-                    os.fchown(fd, old.st_uid, old.st_gid)
-                os.fchmod(fd, old.st_mode & 0o7777)
-            os.fsync(fd)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+                os.unlink(temporary, dir_fd=folder)
+            raise
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _keep_mode_and_owner(fd: int, old: os.stat_result) -> None:
+    if not stat.S_ISREG(old.st_mode):
+        return
+    if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+        os.fchown(fd, old.st_uid, old.st_gid)
+    os.fchmod(fd, stat.S_IMODE(old.st_mode))
 
 
 def sync_folder(path: Path) -> None:

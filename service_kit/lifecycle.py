@@ -3,8 +3,16 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
+
+import structlog
+
+log = structlog.get_logger()
+
+
+class BackgroundTaskEnded(Exception):
+    """A task that runs as long as the process has ended by itself. Its cause says why, and is in the log."""
 
 
 async def until_stopped() -> None:
@@ -13,18 +21,41 @@ async def until_stopped() -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    await stopped.wait()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.remove_signal_handler(number)
+    try:
+        await stopped.wait()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
 
 
 @asynccontextmanager
 async def in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run `work` until the block ends; then cancel it and wait until it is gone."""
-    task = asyncio.create_task(work)
+    """Run `work`, which never ends by itself, until the block ends; then cancel it and wait until it is gone.
+
+    When it does end, the block is canceled, and BackgroundTaskEnded is raised: in `serve`, that ends the process.
+    """
+    name = getattr(work, "__qualname__", repr(work))
     try:
-        yield
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(_for_ever(name, work))
+            try:
+                yield
+            finally:
+                task.cancel()
+    except BaseExceptionGroup as group:
+        # In most cases there is one: what the block raised, or the task. Callers expect it as it is.
+        raise group.exceptions[0] from group.exceptions[0].__cause__
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        work.close()  # where the block ended before it had begun
+
+
+async def _for_ever(name: str, work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+        raise RuntimeError("it returned")
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise  # by us
+        log.critical("background_task_ended", task=name, exc_info=error)
+        raise BackgroundTaskEnded(f"the background task {name} ended") from error

@@ -11,8 +11,16 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor
 
+from service_kit.log_budget import LogBudget
+
 Format = Literal["auto", "json", "console"]
 
+LIBRARY_RECORDS = 10
+"""Of what libraries log, a second: gRPC logs a traceback of 300 bytes for 20 that anybody sends it."""
+LIBRARY_MESSAGE_CHARS = 500
+"""A record's message is cut there: gRPC's quote what a caller sent."""
+
+_library_records = LogBudget("library_records_not_logged", LIBRARY_RECORDS)
 _about: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxyType({}))
 
 
@@ -50,7 +58,16 @@ def configure(service: str, level: str = "info", format: Format = "auto") -> Non
         else structlog.BytesLoggerFactory(file=sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
+    libraries = logging.StreamHandler(sys.stderr)
+    libraries.setFormatter(_Cut("%(name)s %(levelname)s %(message)s"))
+    libraries.addFilter(lambda _: _library_records.take())
+    logging.basicConfig(level=logging.WARNING, handlers=[libraries])
+
+
+class _Cut(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        record.message = record.message[:LIBRARY_MESSAGE_CHARS]
+        return super().formatMessage(record)
 
 
 def _json(event: EventDict, **_options: object) -> bytes:

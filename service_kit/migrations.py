@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
@@ -59,6 +60,8 @@ async def migrate(migrator_url: str, schema: str, folder: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         find_dbmate(),
         "--env=DATABASE_URL",
+        "--env-file",
+        "/dev/null",  # not the .env of the folder we are started in (dbmate 2.37 takes no "=" here)
         f"--migrations-dir={folder}",
         "--no-dump-schema",
         "--migration-lock",
@@ -70,6 +73,16 @@ async def migrate(migrator_url: str, schema: str, folder: Path) -> None:
     output, _ = await process.communicate()
     if process.returncode:
         raise MigrationError(output.decode(errors="replace").strip())
+
+
+async def replay(migrator: Connection, schema: str, files: Sequence[Path]) -> None:
+    """Run migrations in an empty schema as dbmate does, but in the caller's transaction. Raises asyncpg's errors."""
+    await migrator.execute("SELECT set_config('search_path', $1, false)", schema)
+    await migrator.execute("CREATE TABLE schema_migrations (version varchar PRIMARY KEY)")
+    for path in files:
+        up, _, _ = path.read_text().partition("-- migrate:down")
+        await migrator.execute(up)
+        await migrator.execute("INSERT INTO schema_migrations VALUES ($1)", path.name.partition("_")[0])
 
 
 def find_dbmate() -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from service_kit.db import Connection, Row
 from service_kit.errors import InvalidFields
 
 DEFAULT_SIZE = 25
@@ -30,6 +31,15 @@ class Page:
             "page_count": -(-total // self.size),
             "total_count": total,
         }
+
+
+async def fetch_page(db: Connection, statement: str, *values: object, key: str = "id") -> tuple[list[Row], int]:
+    """The rows of a page, and how many there are in all: from one statement, so that they are of one snapshot.
+
+    Each row of the statement has the `total`. An empty page is one row in which `key` is NULL.
+    """
+    rows = await db.fetch(statement, *values)
+    return [row for row in rows if row[key] is not None], rows[0]["total"]
 
 
 def page_of(request: Any, sorts: Mapping[str, str] | None = None, default: str = "") -> Page:

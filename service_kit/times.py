@@ -1,6 +1,6 @@
 """Times as the contracts write them and as Postgres takes them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -8,6 +8,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from service_kit.errors import InvalidFields
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+NO_TIME = "must be a time between the years 1 and 9999"
 
 
 def timestamp(value: datetime) -> Timestamp:
@@ -20,15 +22,27 @@ def moment(field: str, timestamp: Timestamp) -> datetime:
     try:
         return timestamp.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise InvalidFields({field: "must be a time between the years 1 and 9999"}) from None
+        raise InvalidFields({field: NO_TIME}) from None
 
 
 def between(field: str, times: Any) -> tuple[datetime | None, datetime | None]:
-    """The bounds of any contract's TimeFilter, None where it is open. Raises InvalidFields."""
-    return (
-        moment(f"{field}.gte", times.gte) if times.HasField("gte") else None,
-        moment(f"{field}.lte", times.lte) if times.HasField("lte") else None,
-    )
+    """The first and the last moment of any contract's TimeFilter, None where it is open. Raises InvalidFields.
+
+    Postgres keeps microseconds: after one of them is from the next on.
+    """
+    first, last = [], []
+    for name in ("gte", "gt", "lte", "lt"):
+        if times.HasField(name):
+            bound = getattr(times, name)
+            at, is_between = moment(f"{field}.{name}", bound), bound.nanos % 1000 > 0
+            try:
+                if name in ("gte", "gt"):
+                    first.append(at + MICROSECOND if name == "gt" or is_between else at)
+                else:
+                    last.append(at - MICROSECOND if name == "lt" and not is_between else at)
+            except OverflowError:
+                raise InvalidFields({f"{field}.{name}": NO_TIME}) from None
+    return max(first, default=None), min(last, default=None)
 
 
 def rfc3339(value: datetime) -> str:

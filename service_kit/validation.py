@@ -11,14 +11,25 @@ from google.protobuf.message import Message
 
 Check = Callable[[Message, str, dict[str, str]], None]
 """Adds what is wrong with a message, by path; the paths begin with the string."""
+DOCUMENTS = {"flowpin.workflow.v1.ImportWorkflowRequest.config"}
+"""Texts that may be as large as a message."""
+MAX_TEXT_CHARS = 1 << 16
+"""Of any other text. Whoever uses one has a smaller limit, but would have to read all of it first."""
+MAX_ENTRIES = 100
+"""Of a list of messages in a request."""
+TOO_MANY_ENTRIES = f"must have at most {MAX_ENTRIES} entries"
+VERSION = "workflow_version_id"
+"""The one field ending in _id that also takes a label."""
+LABEL = re.compile("@[a-z][a-z0-9-]{0,62}")
 UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def violations(message: Message) -> dict[str, str]:
     """Map the path of each field that breaks the contract to a sentence; empty when none does.
 
-    The rules are `google.api.field_behavior = REQUIRED`, that a string field named `…_id` holds a UUID, and that none
-    holds a NUL character, which Postgres cannot keep.
+    The rules are `google.api.field_behavior = REQUIRED`, that a string field named `…_id` holds a UUID (or, named
+    `workflow_version_id`, `@` and a label), that none holds a NUL character, which Postgres cannot keep, that texts
+    have at most MAX_TEXT_CHARS, and lists of messages MAX_ENTRIES.
     """
     found: dict[str, str] = {}
     for check in _checks_of(message.DESCRIPTOR):
@@ -32,12 +43,15 @@ def _checks_of(descriptor: Descriptor) -> list[Check]:
 
 
 def _field_checks(field: FieldDescriptor) -> Iterator[Check]:
-    if is_required(field):
-        yield _presence(field.name) if field.has_presence else _not_blank(field.name)
+    if is_required(field) and field.has_presence:
+        yield _presence(field.name)
+    is_blank_wrong = is_required(field) and not field.has_presence
     if field.type == FieldDescriptor.TYPE_STRING and field.name.endswith("_id"):
-        yield _uuid(field.name, always=not field.has_presence)
+        yield _id(field.name, is_blank_wrong=is_blank_wrong, may_be_sent_blank=not field.has_presence)
     elif field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated:
-        yield _no_nul(field.name)
+        yield _text(field, is_blank_wrong=is_blank_wrong)
+    elif is_blank_wrong:
+        yield _not_zero(field.name)
     if field.message_type is not None and _has_rules(field.message_type, frozenset()):
         checks = _checks_of(field.message_type)
         yield _each(field.name, checks) if field.is_repeated else _inside(field.name, checks)
@@ -67,7 +81,7 @@ def _presence(name: str) -> Check:
     return check
 
 
-def _not_blank(name: str) -> Check:
+def _not_zero(name: str) -> Check:
     get = attrgetter(name)
 
     def check(message: Message, prefix: str, found: dict[str, str]) -> None:
@@ -78,23 +92,32 @@ def _not_blank(name: str) -> Check:
     return check
 
 
-def _uuid(name: str, *, always: bool) -> Check:
+def _id(name: str, *, is_blank_wrong: bool, may_be_sent_blank: bool) -> Check:
     get = attrgetter(name)
+    fits, rule = (is_version, "must be a UUID, or @ and a label") if name == VERSION else (is_uuid, "must be a UUID")
 
     def check(message: Message, prefix: str, found: dict[str, str]) -> None:
         value = get(message)
-        # A blank required id is reported as blank; a blank optional one that was sent is no UUID.
-        if (value if always else message.HasField(name)) and not is_uuid(value):
-            found[prefix + name] = "must be a UUID"
+        if not value and is_blank_wrong:
+            found[prefix + name] = "cannot be blank"
+        elif (value if may_be_sent_blank else message.HasField(name)) and not fits(value):
+            found[prefix + name] = rule
 
     return check
 
 
-def _no_nul(name: str) -> Check:
-    get = attrgetter(name)
+def _text(field: FieldDescriptor, *, is_blank_wrong: bool) -> Check:
+    """Reads the text once: where it is a document, that takes up to 70 ms."""
+    name, get = field.name, attrgetter(field.name)
+    is_document = field.full_name in DOCUMENTS
 
     def check(message: Message, prefix: str, found: dict[str, str]) -> None:
-        if "\0" in get(message):
+        value = get(message)
+        if not value and is_blank_wrong:
+            found[prefix + name] = "cannot be blank"
+        elif len(value) > MAX_TEXT_CHARS and not is_document:
+            found[prefix + name] = f"must be at most {MAX_TEXT_CHARS:,} characters"
+        elif "\0" in value:
             found[prefix + name] = "cannot hold a NUL character"
 
     return check
@@ -115,7 +138,11 @@ def _each(name: str, checks: list[Check]) -> Check:
     get = attrgetter(name)
 
     def check(message: Message, prefix: str, found: dict[str, str]) -> None:
-        for index, value in enumerate(get(message)):
+        values = get(message)
+        if len(values) > MAX_ENTRIES:
+            found[prefix + name] = TOO_MANY_ENTRIES
+            return
+        for index, value in enumerate(values):
             for inner in checks:
                 inner(value, f"{prefix}{name}[{index}].", found)
 
@@ -125,3 +152,8 @@ def _each(name: str, checks: list[Check]) -> Check:
 def is_uuid(value: str) -> bool:
     """Whether `value` is a UUID in the usual 8-4-4-4-12 form; Python's own parser also takes braces and URNs."""
     return UUID.fullmatch(value) is not None
+
+
+def is_version(value: str) -> bool:
+    """Whether `value` is what a `workflow_version_id` may be."""
+    return is_uuid(value) or LABEL.fullmatch(value) is not None

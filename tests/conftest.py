@@ -1,6 +1,5 @@
 """What every test stands on: one embedded Postgres per run, schemas per test."""
 
-import itertools
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
@@ -11,14 +10,18 @@ import pytest
 # Postgres is forked from this process, which uses gRPC: its fork handlers would crash the child before it begins.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
-from service_kit.local.data_folder import locked
-from service_kit.local.health import until
-from service_kit.local.postgres import open_cluster
-from service_kit.local.processes import start
-from tests.stack import People, Stack, migrate, running_stack
+from flowpin_cli.machine.data_folder import locked
+from flowpin_cli.machine.health import until
+from flowpin_cli.machine.processes import start
+from flowpin_cli.postgres.cluster import open_cluster
+from tests.support.contract_errors import ContractErrors
+from tests.support.stack import Stack, fresh_stack, running_stack
 
 ROLES = ["flowpin_workflow_migrator", "flowpin_workflow", "flowpin_deploy_migrator", "flowpin_deploy"]
-numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(ContractErrors(config))
 
 
 @pytest.fixture(scope="session")
@@ -39,15 +42,6 @@ async def database_urls(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
 async def unstarted(database_urls: Mapping[str, str], tmp_path: Path) -> Stack:
     """Schemas and people, and nothing running: for tests that start the services their own way (`running_stack`)."""
     return await fresh_stack(database_urls, tmp_path)
-
-
-async def fresh_stack(database_urls: Mapping[str, str], folder: Path) -> Stack:
-    people = People(folder / "access.yaml")
-    people.write()
-    number = next(numbers)
-    stack = Stack(people, database_urls, {"workflow": f"workflow_{number}", "deploy": f"deploy_{number}"})
-    await migrate(database_urls, stack.schemas)
-    return stack
 
 
 @pytest.fixture

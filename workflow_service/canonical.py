@@ -31,12 +31,13 @@ _split_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 def read_plain(utf8: bytes, *, exactly: bool) -> tuple[Any, bytes] | None:
     """The parsed document and its canonical bytes, their floats only if `exactly`.
 
-    None for one that is wrong in some way, or that only CPython's codec can write: that is then to say which.
+    None for one that is wrong in some way, or that only CPython's codec can write: that is then to say which. Takes a
+    document that is_deeper has passed.
     """
     try:
         value = (_decode_exactly if exactly else _decode)(utf8)
         encoded = _encode(value)
-    except (ValueError, OverflowError, RecursionError):
+    except (ValueError, OverflowError):
         return None
     return None if _may_have_dropped_a_key(utf8, encoded.count(b":")) else (value, encoded)
 

@@ -1,13 +1,22 @@
 """Compares two states of a flow: node by node, edge by edge, value by value."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
+from service_kit.documents import holds_more_than
+from service_kit.errors import DocumentTooComplex
+from service_kit.paths import Path, shown
+
 Flow = Mapping[str, Any]
-Pair = tuple[str, Any, Any]
+Pair = tuple[Path, Any, Any]
 """A path and the two values that stand there."""
+MAX_VALUES = 1_000_000
+"""Of a document: keys, scalars, lists and objects."""
+MAX_DIFFERENCES = 100_000
+"""Nodes, edges and values that differ."""
 MAX_CHANGES = 1000
 """Changes of values that are told one by one. What goes beyond is told by key: each value that differs, as a whole."""
 MISSING = object()
@@ -51,6 +60,11 @@ class FlowDiff:
     flow: tuple[ValueChange, ...]
 
     @property
+    def size(self) -> int:
+        ends = (self.added, self.removed, self.edges_added, self.edges_removed, self.flow)
+        return sum(map(len, ends)) + sum(1 + len(node.changes) for node in self.changed)
+
+    @property
     def touched(self) -> frozenset[str]:
         """The ids of all nodes that differ, in their values or in what they wait for."""
         ids = {node_id for node_id, _ in (*self.added, *self.removed)} | {change.id for change in self.changed}
@@ -58,7 +72,10 @@ class FlowDiff:
 
 
 def diff_flows(before: Flow, after: Flow) -> FlowDiff:
-    """What differs from `before` to `after`, two flows that passed the light check."""
+    """What differs from `before` to `after`, two flows that passed the light check.
+
+    Raises DocumentTooComplex when there are more than MAX_DIFFERENCES.
+    """
     old, new = _nodes(before), _nodes(after)
     edges_before, edges_after = set(_edges(before)), set(_edges(after))
     changed, left = [], MAX_CHANGES
@@ -66,7 +83,7 @@ def diff_flows(before: Flow, after: Flow) -> FlowDiff:
         if node_id in old and (changes := _node_changes(old[node_id], new[node_id], left)):
             changed.append(NodeChange(node_id, str(new[node_id]["type"]), changes))
             left = max(left - len(changes), 0)
-    return FlowDiff(
+    found = FlowDiff(
         added=tuple((node_id, str(node["type"])) for node_id, node in new.items() if node_id not in old),
         removed=tuple((node_id, str(node["type"])) for node_id, node in old.items() if node_id not in new),
         changed=tuple(changed),
@@ -74,11 +91,33 @@ def diff_flows(before: Flow, after: Flow) -> FlowDiff:
         edges_removed=tuple(sorted(edges_before - edges_after)),
         flow=_told(_pairs(before, after, "nodes"), left),
     )
+    if found.size > MAX_DIFFERENCES:
+        raise DocumentTooComplex(f"differs in more than {MAX_DIFFERENCES:,} places")
+    return found
+
+
+def parse(document: bytes) -> Any:
+    """A document that was saved. Raises DocumentTooComplex when it holds too many values to compare."""
+    value = json.loads(document)
+    if holds_more_than(MAX_VALUES, value):
+        raise DocumentTooComplex(f"holds more than {MAX_VALUES:,} values")
+    return value
 
 
 def same(before: Any, after: Any) -> bool:
     """Whether two JSON values mean the same; 1, 1.0 and true do not."""
-    return next(_changes("", before, after), None) is None
+    return json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True)
+
+
+def nodes_changed_by_both(start: bytes, theirs: bytes, ours: bytes) -> list[str]:
+    """The ids of the nodes that differ from `start` in both of two flows. Raises DocumentTooComplex."""
+    before = parse(start)
+    return sorted(diff_flows(before, parse(theirs)).touched & diff_flows(before, parse(ours)).touched)
+
+
+def same_documents(before: bytes, after: bytes) -> bool:
+    """The same for documents that were saved. Raises DocumentTooComplex."""
+    return same(parse(before), parse(after))
 
 
 def _nodes(flow: Flow) -> dict[str, Mapping[str, Any]]:
@@ -102,13 +141,15 @@ def _is_edge(dependency: Any) -> bool:
 
 
 def _node_changes(before: Mapping[str, Any], after: Mapping[str, Any], left: int) -> tuple[ValueChange, ...]:
+    if same(before, after):
+        return ()
     # Edges are compared apart. What else stands in `depends`, such as a trigger, is a value like any other.
     return _told([*_pairs(before, after, "depends"), *_dependency_pairs(before, after)], left)
 
 
 def _pairs(before: Mapping[str, Any], after: Mapping[str, Any], without: str) -> list[Pair]:
     keys = (key for key in {**before, **after} if key != without)
-    return [(key, before.get(key, MISSING), after.get(key, MISSING)) for key in keys]
+    return [(("", key), before.get(key, MISSING), after.get(key, MISSING)) for key in keys]
 
 
 def _dependency_pairs(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Pair]:
@@ -116,7 +157,7 @@ def _dependency_pairs(before: Mapping[str, Any], after: Mapping[str, Any]) -> It
     (old, old_rest), (new, new_rest) = _dependencies(before), _dependencies(after)
     for edge in old | new:
         index, _ = new.get(edge) or old[edge]
-        yield f"depends[{index}]", old.get(edge, (0, {}))[1], new.get(edge, (0, {}))[1]
+        yield ("depends", index), old.get(edge, (0, {}))[1], new.get(edge, (0, {}))[1]
     yield "depends", old_rest, new_rest
 
 
@@ -134,18 +175,21 @@ def _told(pairs: Sequence[Pair], left: int) -> tuple[ValueChange, ...]:
     found = tuple(islice(chain.from_iterable(_changes(*pair) for pair in pairs), left + 1))
     if len(found) <= left:
         return found
-    return tuple(ValueChange(*pair) for pair in pairs if not same(*pair[1:]))
+    return tuple(ValueChange(shown(path), old, new) for path, old, new in pairs if _differ(old, new))
 
 
-def _changes(path: str, before: Any, after: Any) -> Iterator[ValueChange]:
+def _differ(before: Any, after: Any) -> bool:
+    return before is MISSING or after is MISSING or not same(before, after)
+
+
+def _changes(path: Path, before: Any, after: Any) -> Iterator[ValueChange]:
     if isinstance(before, dict) and isinstance(after, dict):
         for key in before | after:
-            where = f"{path}.{key}" if path else key
-            yield from _changes(where, before.get(key, MISSING), after.get(key, MISSING))
+            yield from _changes((path, key), before.get(key, MISSING), after.get(key, MISSING))
     elif isinstance(before, list) and isinstance(after, list):
         for index in range(max(len(before), len(after))):
             old = before[index] if index < len(before) else MISSING
             new = after[index] if index < len(after) else MISSING
-            yield from _changes(f"{path}[{index}]", old, new)
+            yield from _changes((path, index), old, new)
     elif type(before) is not type(after) or str(before) != str(after):  # as text, because -0.0 == 0.0
-        yield ValueChange(path, before, after)
+        yield ValueChange(shown(path), before, after)

@@ -10,6 +10,7 @@ from service_kit.errors import (
     ResourceExhausted,
     sentences,
 )
+from service_kit.problems import Problems
 
 
 class WorkflowNotFound(NotFound):
@@ -38,6 +39,33 @@ class VersionIsLatest(FailedPrecondition):
 
     def __init__(self, workflow_id: object, verb: str) -> None:
         super().__init__(f"Cannot {verb} the latest version of a workflow.", workflow_id=str(workflow_id))
+
+
+class VersionLabeled(FailedPrecondition):
+    reason = "VERSION_LABELED"
+
+    def __init__(self, labels: str) -> None:
+        super().__init__(f"The version is labeled {labels}: move the label or remove it first.", labels=labels)
+
+
+class LabelNotFound(NotFound):
+    reason = "LABEL_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__("The workflow has no such label.", label=name)
+
+
+class TooManyLabels(FailedPrecondition):
+    reason = "TOO_MANY_LABELS"
+
+    def __init__(self, names: int) -> None:
+        super().__init__(f"The workflow has had labels of {names} names, the most there can be: set one of these.")
+
+
+class LabelConflict(Aborted):
+    """Someone else moved the label since; the details are what they did."""
+
+    reason = "LABEL_CONFLICT"
 
 
 class WorkflowNotReleased(FailedPrecondition):
@@ -102,7 +130,8 @@ class InvalidFlow(InvalidArgument):
     reason = "INVALID_FLOW"
 
     def __init__(self, problems: Mapping[str, str]) -> None:
-        super().__init__(sentences(problems), fields=problems)
+        fields = problems.with_number_of_more("flow") if isinstance(problems, Problems) else problems
+        super().__init__(sentences(problems), fields=fields)
 
 
 class FlowTooLarge(ResourceExhausted):

@@ -3,17 +3,28 @@
 import hashlib
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from service_kit.documents import LARGE_DOCUMENT_BYTES
+from service_kit.nesting import is_deeper
+from service_kit.paths import Path, shown_key
+from service_kit.problems import Problems
 from workflow_service.canonical import Outline, read_in_pieces, read_plain
 from workflow_service.errors import FlowTooLarge, InvalidFlow
 
 MAX_DEPTH = 200
-LARGE = 256 << 10
-"""What takes more than a few milliseconds to check, in bytes."""
+MAX_DIGITS = 4300
+"""Of an integer. CPython has the same limit, but `PYTHONINTMAXSTRDIGITS` changes that; msgspec (0.22) has it too."""
+MIN_PIECE_BYTES = 16
+"""Between two commas, on average, of a document that is read in pieces: eight million numbers take a tenth of the
+memory when they are read at once."""
+DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
+"""Of a class, as Python imports it."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,75 +38,92 @@ class Content:
 
     @property
     def is_large(self) -> bool:
-        return len(self.flow) + len(self.flow_ui) >= LARGE
+        return len(self.flow) + len(self.flow_ui) >= LARGE_DOCUMENT_BYTES
 
 
 def check_content(flow: bytes, flow_ui: bytes, limit: int) -> Content:
     """The light check of create, save and release. Raises FlowTooLarge, or InvalidFlow naming each problem."""
-    problems: dict[str, str] = {}
+    return Content(flow, flow_ui, *digests_of(flow, flow_ui, limit))
+
+
+def digests_of(flow: bytes, flow_ui: bytes, limit: int) -> tuple[bytes, bytes]:
+    """The digest and the canvas digest of what passes the light check. Raises as check_content does."""
+    problems = Problems()
     value, digest = _read("flow", flow, limit, problems, _outline)
-    _read("flow_ui", flow_ui, limit, problems, _outline)
     if value is not None:
-        problems.update(_light_problems(value))
+        _check_nodes(value, problems)
+    del value
+    _read("flow_ui", flow_ui, limit, problems, _outline)
     if problems:
         raise InvalidFlow(problems)
+    return digest, canvas_digest_of(flow, flow_ui)
+
+
+def canvas_digest_of(flow: bytes, flow_ui: bytes) -> bytes:
+    """Of the exact bytes of both."""
     canvas = hashlib.sha256(flow)
     canvas.update(b"\0")
     canvas.update(flow_ui)
-    return Content(flow, flow_ui, digest, canvas.digest())
+    return canvas.digest()
 
 
 def parse_flow(flow: bytes, limit: int) -> dict[str, Any]:
     """A flow to export; an empty list of nodes will do. Raises FlowTooLarge or InvalidFlow."""
-    problems: dict[str, str] = {}
+    problems = Problems()
     value, _ = _read("flow", flow, limit, problems)
     if value is not None:
-        problems.update(_light_problems(value, allow_empty=True))
+        _check_nodes(value, problems, allow_empty=True)
     if value is None or problems:
         raise InvalidFlow(problems)
     return value
 
 
 def _read(
-    field: str, utf8: bytes, limit: int, problems: dict[str, str], outline: Outline | None = None
+    field: str, utf8: bytes, limit: int, problems: Problems, outline: Outline | None = None
 ) -> tuple[dict[str, Any] | None, bytes]:
     """The parsed object and the digest of its canonical bytes; or None, and what is wrong in `problems`.
 
-    Of a large one, and with an `outline`, only what that makes of its pieces.
+    Of a large one, and with an `outline`, only what that makes of its pieces, unless they are tiny.
     """
     if len(utf8) > limit:
         raise FlowTooLarge(field, limit)
-    if outline is not None and len(utf8) >= LARGE:
-        in_pieces = read_in_pieces(utf8, outline, exactly=field == "flow")
+    has_pieces = len(utf8) >= LARGE_DOCUMENT_BYTES and utf8.count(b",") * MIN_PIECE_BYTES <= len(utf8)
+    piece_outline = outline if has_pieces else None
+    if piece_outline is not None:
+        in_pieces = read_in_pieces(utf8, piece_outline, exactly=field == "flow")
         if in_pieces is not None:
             return in_pieces
-    elif (plain := read_plain(utf8, exactly=field == "flow")) is not None:
+    if is_deeper(utf8, MAX_DEPTH):
+        problems.add(field, f"is nested deeper than {MAX_DEPTH} levels")
+        return None, b""
+    if piece_outline is None and (plain := read_plain(utf8, exactly=field == "flow")) is not None:
         value, encoded = plain
-        if isinstance(value, dict) and not _is_deep(utf8, value):
+        if isinstance(value, dict):
             return value, hashlib.sha256(encoded).digest()
     try:
-        value = json.loads(utf8.decode("utf-8"), object_pairs_hook=_refuse_repeated, parse_constant=_refuse_constant)
+        value = json.loads(
+            utf8.decode("utf-8"),
+            object_pairs_hook=_refuse_repeated,
+            parse_constant=_refuse_constant,
+            parse_int=_integer,
+        )
         canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         encoded = canonical.encode("utf-8")
-    except RecursionError:
-        problems[field] = f"is nested deeper than {MAX_DEPTH} levels"
     except _RepeatedKeyError:
-        problems.update(_repeated_keys(field, utf8))
+        _find_repeated_keys(field, utf8, problems)
     except UnicodeEncodeError:
-        problems.update(_find(field, value, _is_lone_surrogate, "holds half of a surrogate pair"))
+        _find(field, value, _is_lone_surrogate, "holds half of a surrogate pair", problems)
     except UnicodeDecodeError as error:
-        problems[field] = f"is not UTF-8 at byte {error.start}"
+        problems.add(field, f"is not UTF-8 at byte {error.start}")
     except json.JSONDecodeError as error:
-        problems[field] = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        problems.add(field, f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}")
     except ValueError:
-        # allow_nan=False, parse_constant, or an integer of more digits than CPython converts.
-        found = _find(field, _lenient(utf8), _is_out_of_range, "is a number out of range")
-        problems.update(found or {field: "holds a number out of range"})
+        # allow_nan=False, parse_constant or parse_int.
+        if not _find(field, _lenient(utf8), _is_out_of_range, "is a number out of range", problems):
+            problems.add(field, "holds a number out of range")
     else:
         if not isinstance(value, dict):
-            problems[field] = "must be an object"
-        elif _is_deep(utf8, value):
-            problems[field] = f"is nested deeper than {MAX_DEPTH} levels"
+            problems.add(field, "must be an object")
         else:
             return value, hashlib.sha256(encoded).digest()
     return None, b""
@@ -120,111 +148,111 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 
 
+def _integer(digits: str) -> int:
+    if len(digits.removeprefix("-")) > MAX_DIGITS:
+        raise ValueError(f"an integer of more than {MAX_DIGITS} digits")
+    return int(digits)
+
+
 def _lenient(utf8: bytes) -> Any:
     """The document with each number that is out of range as an infinity; None when it has yet other problems."""
     try:
         return json.loads(utf8.decode("utf-8"), parse_int=_int_or_infinity)
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
 
 
 def _int_or_infinity(digits: str) -> float:
     try:
-        return int(digits)
+        return _integer(digits)
     except ValueError:
         return math.inf
 
 
-def _repeated_keys(field: str, utf8: bytes) -> dict[str, str]:
-    problems: dict[str, str] = {}
+def _find_repeated_keys(field: str, utf8: bytes, problems: Problems) -> None:
     try:
         document = json.loads(utf8.decode("utf-8"), object_pairs_hook=_Pairs, parse_int=str)
-    except (ValueError, RecursionError):
+    except ValueError:
         # Something is wrong further on, too.
-        return {field: "has an object with a key more than once"}
+        problems.add(field, "has an object with a key more than once")
+        return
     for path, value in _walk(field, document):
         if isinstance(value, _Pairs):
             count = Counter(key for key, _ in value)
-            problems |= {f"{path}.{_shown(key)}": "stands there more than once" for key in count if count[key] > 1}
-    return problems
+            if len(count) < len(value):
+                for key in (key for key in count if count[key] > 1):
+                    problems.add((path, key), "stands there more than once")
 
 
-def _find(field: str, value: Any, is_wrong: Callable[[Any], bool], sentence: str) -> dict[str, str]:
-    return {path: sentence for path, found in _walk(field, value) if is_wrong(found)}
+def _find(field: str, value: Any, is_wrong: Callable[[Any], bool], sentence: str, problems: Problems) -> bool:
+    """Whether there is such a value; each is added to `problems`."""
+    is_found = False
+    for path, found in _walk(field, value):
+        if is_wrong(found):
+            problems.add(path, sentence)
+            is_found = True
+    return is_found
 
 
 def _is_lone_surrogate(value: Any) -> bool:
     texts = [value] if isinstance(value, str) else list(value) if isinstance(value, dict) else []
-    return any("\ud800" <= character <= "\udfff" for text in texts for character in text)
+    return any(_SURROGATE.search(text) for text in texts)
 
 
 def _is_out_of_range(value: Any) -> bool:
     return isinstance(value, float) and (value != value or value in (float("inf"), float("-inf")))
 
 
-def _walk(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Every value with its path, without recursion."""
-    left = [(path, value)]
-    while left:
-        path, value = left.pop()
-        yield path, value
-        if isinstance(value, dict | _Pairs):
-            pairs = value.items() if isinstance(value, dict) else value
-            left += [(f"{path}.{_shown(key)}", child) for key, child in pairs]
-        elif isinstance(value, list):
-            left += [(f"{path}[{index}]", child) for index, child in enumerate(value)]
+def _walk(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
+    """Every value with its path, in the order of the document, without recursion."""
+    levels = [iter([(path, value)])]
+    while levels:
+        for path, value in levels[-1]:
+            yield path, value
+            if children := _children(path, value):
+                levels.append(children)
+                break
+        else:
+            levels.pop()
 
 
-def _shown(key: str) -> str:
-    # Half a surrogate pair fits into no message.
-    return key.encode("utf-8", "backslashreplace").decode("utf-8")
+def _children(path: Path, value: Any) -> Iterator[tuple[Path, Any]] | None:
+    if isinstance(value, _Pairs):
+        return (((path, key), child) for key, child in value)
+    if isinstance(value, dict):
+        return (((path, key), child) for key, child in value.items())
+    if isinstance(value, list):
+        return (((path, index), child) for index, child in enumerate(value))
+    return None
 
 
 def _outline(value: Any, utf8: bytes) -> Any:
-    """What the light check looks at."""
-    if _is_deep(utf8, [value], MAX_DEPTH - 2):
-        raise ValueError("is, or may be, nested too deep")
-    return {key: value[key] for key in ("id", "type") if key in value} if type(value) is dict else value
+    """What the light check looks at. Raises ValueError for a piece that is, or may be, nested too deep."""
+    if is_deeper(utf8, MAX_DEPTH - 2):
+        raise ValueError
+    return {key: value[key] for key in ("id", "type") if key in value} if type(value) is dict else None
 
 
-def _is_deep(utf8: bytes, value: Any, limit: int = MAX_DEPTH) -> bool:
-    # Most documents have not even as many brackets.
-    return utf8.count(b"{") + utf8.count(b"[") >= limit and _depth(value) > limit
-
-
-def _depth(value: Any) -> int:
-    depth, level = 0, [value]
-    while level:
-        depth += 1
-        level = [
-            child
-            for container in level
-            for child in (container.values() if type(container) is dict else container)
-            if type(child) is dict or type(child) is list
-        ]
-    return depth
-
-
-def _light_problems(flow: dict[str, Any], *, allow_empty: bool = False) -> dict[str, str]:
-    """Problems of an otherwise sound document: `nodes`, and the `id` and `type` of each."""
+def _check_nodes(flow: dict[str, Any], problems: Problems, *, allow_empty: bool = False) -> None:
+    """Adds the problems of an otherwise sound document: of `nodes`, and the `id` and `type` of each."""
     nodes = flow.get("nodes")
     if not isinstance(nodes, list):
-        return {"flow.nodes": "must be a list"}
+        problems.add("flow.nodes", "must be a list")
+        return
     if not nodes and not allow_empty:
-        return {"flow.nodes": "cannot be empty"}
-    problems = {}
+        problems.add("flow.nodes", "cannot be empty")
     seen: set[str] = set()
     for index, node in enumerate(nodes):
+        path = ("flow.nodes", index)
         if not isinstance(node, dict):
-            problems[f"flow.nodes[{index}]"] = "must be an object"
+            problems.add(path, "must be an object")
             continue
         node_id, node_type = node.get("id"), node.get("type")
         if not isinstance(node_id, str) or not node_id:
-            problems[f"flow.nodes[{index}].id"] = "must be a string that is not empty"
+            problems.add((path, "id"), "must be a string that is not empty")
         elif node_id in seen:
-            problems[f"flow.nodes[{index}].id"] = f"{node_id!r} is the id of an earlier node too"
+            problems.add((path, "id"), f"{shown_key(node_id)!r} is the id of an earlier node too")
         else:
             seen.add(node_id)
-        if not isinstance(node_type, str) or "." not in node_type or not all(node_type.split(".")):
-            problems[f"flow.nodes[{index}].type"] = "must be a dotted name, such as dynamiq.nodes.utils.Input"
-    return problems
+        if not isinstance(node_type, str) or not DOTTED_NAME.fullmatch(node_type):
+            problems.add((path, "type"), "must be a dotted name, such as dynamiq.nodes.utils.Input")

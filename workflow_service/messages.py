@@ -3,11 +3,14 @@
 import json
 from typing import Any
 
+from service_kit.errors import DocumentTooComplex
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from service_kit.times import timestamp
-from workflow_service.diff import MISSING, Edge, FlowDiff, ValueChange
-from workflow_service.model import Version, Workflow
-from workflow_service.sdk.problems import Problem
+from workflow_service.diff import MISSING, Edge, FlowDiff, ValueChange, diff_flows, parse, same_documents
+from workflow_service.dynamiq_config.problems import Problem
+from workflow_service.model import Label, LabelMove, Version, Workflow
+
+MAX_DIFF_BYTES = 16 << 20
 
 
 def workflow_message(workflow: Workflow) -> pb.Workflow:
@@ -61,11 +64,49 @@ def version_message(version: Version) -> pb.Version:
     if version.archived_at is not None:
         message.archived_at.CopyFrom(timestamp(version.archived_at))
         message.archived_by = str(version.archived_by)
+    if version.note is not None and version.noted_at is not None:
+        message.note = version.note
+        message.noted_at.CopyFrom(timestamp(version.noted_at))
+        message.noted_by = str(version.noted_by)
     if version.flow is not None:
         message.flow.utf8 = version.flow
     if version.flow_ui is not None:
         message.flow_ui.utf8 = version.flow_ui
     return message
+
+
+def label_message(label: Label) -> pb.Label:
+    return pb.Label(
+        name=label.name,
+        workflow_id=str(label.workflow_id),
+        workflow_version_id=str(label.version_id),
+        version=label.number,
+        moved_at=timestamp(label.moved_at),
+        moved_by=str(label.moved_by),
+        moved_by_name=label.moved_by_name,
+    )
+
+
+def move_message(move: LabelMove) -> pb.LabelMove:
+    return pb.LabelMove(
+        revision=move.revision,
+        workflow_version_id=str(move.version_id) if move.version_id else None,
+        version=move.number,
+        moved_at=timestamp(move.moved_at),
+        moved_by=str(move.moved_by),
+        moved_by_name=move.moved_by_name,
+    )
+
+
+def compared(before: bytes, after: bytes, canvas_before: bytes, canvas_after: bytes) -> bytes:
+    """The answer to DiffVersions, serialized. Raises DocumentTooComplex."""
+    message = diff_message(
+        diff_flows(parse(before), parse(after)),
+        layout_changed=canvas_before != canvas_after and not same_documents(canvas_before, canvas_after),
+    )
+    if message.ByteSize() > MAX_DIFF_BYTES:
+        raise DocumentTooComplex(f"differs in more than {MAX_DIFF_BYTES >> 20} MiB of values")
+    return pb.DiffVersionsResponse(data=message).SerializeToString()
 
 
 def diff_message(diff: FlowDiff, *, layout_changed: bool) -> pb.Diff:

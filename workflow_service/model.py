@@ -13,7 +13,9 @@ from workflow_service.flow import Content
 
 SLUG = re.compile(r"[a-z0-9]([a-z0-9]|-[a-z0-9])*")
 MAX_NAME = 128
+LABEL = re.compile(r"[a-z][a-z0-9-]{0,62}")
 MAX_DESCRIPTION = 512
+MAX_NOTE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class Version:
     archived_at: datetime | None
     archived_by: UUID | None
     revision: int
+    note: str | None
+    noted_at: datetime | None
+    noted_by: UUID | None
     flow: bytes | None = None
     flow_ui: bytes | None = None
 
@@ -50,7 +55,7 @@ class Version:
 
     @property
     def etag(self) -> str:
-        """Covers all that can change: the archive state by the revision, and whether it is the latest."""
+        """Covers all that can change: archive state and note by the revision, and whether it is the latest."""
         return f'"{self.id}.{self.revision}{".current" if self.current else ""}"'
 
     def check_archivable(self) -> None:
@@ -116,27 +121,64 @@ class LockedWorkflow:
     def is_draft(self) -> bool:
         return self.version_count == 0
 
-    def check_releasable(self, digest: bytes) -> None:
-        """A draft can be released, and, once, what a save has just released with the same flow."""
-        if not self.is_draft and not (self.accepts_release and self.latest_digest == digest):
+    def check_releasable(self, digest: bytes, *, by_official_client: bool) -> None:
+        """A draft can be released.
+
+        The official client creates, saves and releases in a row: from it alone, and once, a release with the same
+        flow is accepted after a save.
+        """
+        accepts = by_official_client and self.accepts_release and self.latest_digest == digest
+        if not self.is_draft and not accepts:
             raise WorkflowNotDraft(self.id)
 
 
 @dataclass(frozen=True, slots=True)
-class VersionRef:
-    """How a request names a version of a workflow: by id, as the latest, or by number."""
+class Label:
+    """A named pointer of a workflow to one of its versions."""
 
-    by: Literal["id", "latest", "number"]
-    id: UUID | None = None
-    number: int | None = None
+    workflow_id: UUID
+    name: str
+    version_id: UUID
+    number: int
+    """Of the version."""
+    revision: int
+    moved_at: datetime
+    moved_by: UUID
+    moved_by_name: str
 
     @property
-    def values(self) -> tuple[UUID | int, ...]:
+    def etag(self) -> str:
+        return f'"label.{self.name}.{self.revision}"'
+
+
+@dataclass(frozen=True, slots=True)
+class LabelMove:
+    """A label was made to name a version, or was removed: then `version_id` and `number` are None."""
+
+    revision: int
+    version_id: UUID | None
+    number: int | None
+    moved_at: datetime
+    moved_by: UUID
+    moved_by_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRef:
+    """How a request names a version of a workflow: by id, as the latest, by number, or by a label."""
+
+    by: Literal["id", "latest", "number", "label"]
+    id: UUID | None = None
+    number: int | None = None
+    label: str | None = None
+
+    @property
+    def values(self) -> tuple[UUID | int | str, ...]:
         """What a query that looks for it takes."""
-        return (self.id,) if self.id else (self.number,) if self.number else ()
+        return tuple(value for value in (self.id, self.number, self.label) if value is not None)
 
     def __str__(self) -> str:
-        return str(self.id or self.number or "latest")
+        return f"@{self.label}" if self.label else str(self.id or self.number or "latest")
 
     @classmethod
     def parse(cls, text: str, field: str = "version") -> "VersionRef":
@@ -148,10 +190,29 @@ class VersionRef:
             return cls("number", number=int(text))
         if is_uuid(text):
             return cls("id", id=UUID(text))
-        raise InvalidFields({field: "must be a UUID, latest, or a number from 1"})
+        if text.startswith("@") and is_label(text[1:]):
+            return cls("label", label=text[1:])
+        raise InvalidFields({field: "must be a UUID, latest, a number from 1, or @ and a label"})
+
+    @classmethod
+    def of_id(cls, text: str) -> "VersionRef":
+        """Of a field `workflow_version_id`, which the contract's own rules have checked."""
+        return cls("label", label=text[1:]) if text.startswith("@") else cls("id", id=UUID(text))
 
 
-def check_texts(*, name: str | None = None, description: str | None = None) -> None:
+def is_label(name: str) -> bool:
+    return LABEL.fullmatch(name) is not None and name != "latest"
+
+
+def check_label(name: str) -> None:
+    """Raises InvalidFields."""
+    if not is_label(name):
+        raise InvalidFields(
+            {"name": "must be a letter and up to 62 more of a to z, 0 to 9 and hyphens, and not `latest`"}
+        )
+
+
+def check_texts(*, name: str | None = None, description: str | None = None, note: str | None = None) -> None:
     """The rules for what people type. Raises InvalidFields naming each that breaks its rule."""
     wrong = {}
     if name is not None and not (SLUG.fullmatch(name) and len(name) <= MAX_NAME):
@@ -162,5 +223,7 @@ def check_texts(*, name: str | None = None, description: str | None = None) -> N
         )
     if description is not None and len(description) > MAX_DESCRIPTION:
         wrong["description"] = f"must be at most {MAX_DESCRIPTION} characters"
+    if note is not None and len(note) > MAX_NOTE:
+        wrong["note"] = f"must be at most {MAX_NOTE:,} characters"
     if wrong:
         raise InvalidFields(wrong)

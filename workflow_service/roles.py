@@ -1,6 +1,6 @@
 """Which role each RPC takes; a test walks the contracts so that none is left out."""
 
-from service_kit.access import Role
+from service_kit.access.file import Role
 from service_kit.pb.flowpin.identity.v1 import identity_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 
@@ -36,5 +36,11 @@ ROLES = {
     f"/{WORKFLOW.full_name}/RestoreVersion": Role.EDITOR,
     f"/{WORKFLOW.full_name}/DiffVersions": Role.VIEWER,
     f"/{WORKFLOW.full_name}/ExportVersion": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/SetVersionNote": Role.EDITOR,
+    f"/{WORKFLOW.full_name}/ListLabels": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/GetLabel": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/SetLabel": Role.EDITOR,  # admin where the project protects the label
+    f"/{WORKFLOW.full_name}/DeleteLabel": Role.EDITOR,  # the same
+    f"/{WORKFLOW.full_name}/ListLabelMoves": Role.VIEWER,
     f"/{WORKFLOW.full_name}/ListAuditEvents": Role.VIEWER,
 }

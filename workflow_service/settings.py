@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from service_kit.settings import Address, ServiceSettings, settings_config
+from service_kit.settings import Address, ServiceSettings, WorkerSettings, settings_config
 
 
-class Settings(ServiceSettings):
+class Settings(ServiceSettings, WorkerSettings):
     model_config = settings_config("WORKFLOW_")
 
     listen: Address = "127.0.0.1:50051"

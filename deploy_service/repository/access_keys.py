@@ -1,13 +1,17 @@
 """The table access_keys: of a key's secret only its hash and a preview."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime
 from uuid import UUID
 
 from deploy_service.errors import AccessKeyNotFound
 from deploy_service.model import AccessKey
-from service_kit.db import Connection, only
-from service_kit.paging import Page
+from service_kit.db import Connection
+from service_kit.errors import InvalidFields
+from service_kit.paging import Page, fetch_page
+
+_FIELDS = [field.name for field in fields(AccessKey)]
 
 
 async def insert_access_key(
@@ -20,10 +24,11 @@ async def insert_access_key(
     by: UUID,
     expires_at: datetime | None,
 ) -> AccessKey:
+    """Raises InvalidFields when it would have expired already, by the database's clock."""
     row = await db.fetchrow(
         """
         INSERT INTO access_keys (project_id, id, name, secret_hash, preview, created_by, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        SELECT $1, $2, $3, $4, $5, $6, $7 WHERE $7::timestamptz IS NULL OR $7 > clock_timestamp()
         RETURNING project_id, id, name, preview, created_at, created_by, expires_at, revoked_at
         """,
         project_id,
@@ -34,23 +39,33 @@ async def insert_access_key(
         by,
         expires_at,
     )
-    return AccessKey(**only(row))
+    if row is None:
+        raise InvalidFields({"expires_at": "must be in the future"})
+    return AccessKey(**row)
 
 
 async def list_access_keys(db: Connection, project_id: UUID, page: Page) -> tuple[list[AccessKey], int]:
-    """A page, newest first, revoked ones included; and how many there are in all."""
-    rows = await db.fetch(
+    """A page, newest first, revoked ones included; and how many there are in all.
+
+    By time, not by id: an id has the clock of the machine that made it, created_at the database's.
+    """
+    rows, total = await fetch_page(
+        db,
         """
-        SELECT project_id, id, name, preview, created_at, created_by, expires_at, revoked_at
-        FROM access_keys WHERE project_id = $1
-        ORDER BY id DESC LIMIT $2 OFFSET $3
+        SELECT counted.total, k.*
+        FROM (SELECT count(*) AS total FROM access_keys WHERE project_id = $1) counted
+        LEFT JOIN (
+            SELECT project_id, id, name, preview, created_at, created_by, expires_at, revoked_at
+            FROM access_keys WHERE project_id = $1
+            ORDER BY created_at DESC, id DESC LIMIT $2 OFFSET $3
+        ) k ON true
+        ORDER BY k.created_at DESC, k.id DESC
         """,
         project_id,
         page.size,
         page.offset,
     )
-    total: int = await db.fetchval("SELECT count(*) FROM access_keys WHERE project_id = $1", project_id)
-    return [AccessKey(**row) for row in rows], total
+    return [AccessKey(**{name: row[name] for name in _FIELDS}) for row in rows], total
 
 
 async def lock_access_key(db: Connection, projects: Sequence[UUID], access_key_id: UUID) -> UUID:

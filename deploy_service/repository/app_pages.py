@@ -5,10 +5,10 @@ from datetime import datetime
 from uuid import UUID
 
 from deploy_service.model import App
-from deploy_service.repository.apps import APP, LIVE, apps_from
+from deploy_service.repository.apps import APP, APP_COLUMNS, LIVE, apps_from
 from deploy_service.repository.deployments import COLUMNS
 from service_kit.db import Connection
-from service_kit.paging import Page
+from service_kit.paging import Page, fetch_page
 
 SORTS = {"name": "a.name", "created_at": "a.created_at", "updated_at": "a.updated_at"}
 
@@ -51,22 +51,26 @@ async def list_apps(db: Connection, where: AppFilter, page: Page) -> tuple[list[
         where.updated_to,
         where.archived,
     )
-    rows = await db.fetch(
-        "WITH a AS MATERIALIZED (SELECT * FROM apps a"
+    rows, total = await fetch_page(
+        db,
+        "WITH a AS MATERIALIZED (SELECT "
+        + APP_COLUMNS
+        + " FROM apps a"
         + _MATCHES
         + "ORDER BY "
         + page.order_by
-        + " LIMIT $9 OFFSET $10)"
-        + "SELECT"
+        + " LIMIT $9 OFFSET $10), counted AS MATERIALIZED (SELECT count(*) AS total FROM apps a"
+        + _MATCHES
+        + ") SELECT counted.total,"
         + APP
         + COLUMNS
-        + "FROM a"
+        + "FROM counted LEFT JOIN a ON true"
         + LIVE
         + "ORDER BY "
         + page.order_by.replace("id DESC", "a.id DESC"),
         *values,
         page.size,
         page.offset,
+        key="found_app_id",
     )
-    total: int = await db.fetchval("SELECT count(*) FROM apps a" + _MATCHES, *values)
     return list(apps_from(rows)), total

@@ -7,9 +7,13 @@ from uuid import UUID
 from deploy_service.errors import AppNotFound
 from deploy_service.model import App
 from deploy_service.repository.deployments import COLUMNS, deployment_from
-from service_kit.batches import Projects, by_caller
+from service_kit.array_parameters import Projects, by_caller
 from service_kit.db import Connection, Row
 
+APP_COLUMNS = """
+    project_id, id, name, description, access_type, deployment_count,
+    created_at, created_by, updated_at, updated_by, archived_at, archived_by """
+"""The columns of the table that APP and LIVE read."""
 APP = """
     a.name AS app_name, a.description AS app_description, a.access_type,
     a.created_at AS app_created_at, a.created_by AS app_created_by, a.updated_at, a.updated_by,
@@ -70,19 +74,14 @@ async def get_app(db: Connection, projects: Sequence[UUID], app_id: UUID) -> App
     return found
 
 
-async def find_project(db: Connection, projects: Sequence[UUID], app_id: UUID) -> tuple[UUID, int]:
-    """The project that owns an app, and how many deployments the app has. Raises AppNotFound."""
-    row = await db.fetchrow(
-        """
-        SELECT project_id, deployment_count FROM apps
-        WHERE project_id = ANY($1) AND id = $2 AND deleted_at IS NULL
-        """,
-        projects,
-        app_id,
+async def find_project(db: Connection, projects: Sequence[UUID], app_id: UUID) -> UUID:
+    """The project that owns an app. Raises AppNotFound."""
+    project_id: UUID | None = await db.fetchval(
+        "SELECT project_id FROM apps WHERE project_id = ANY($1) AND id = $2 AND deleted_at IS NULL", projects, app_id
     )
-    if row is None:
+    if project_id is None:
         raise AppNotFound(app_id)
-    return row["project_id"], row["deployment_count"]
+    return project_id
 
 
 async def find_project_ever(db: Connection, projects: Sequence[UUID], app_id: UUID) -> UUID:
@@ -103,14 +102,16 @@ async def update_app(
     description: str | None,
     access_type: str | None,
     by: UUID,
-) -> None:
-    """What is None stays."""
-    await db.execute(
+) -> bool:
+    """What is None stays. False when nothing changes."""
+    updated = await db.fetchval(
         """
         UPDATE apps
         SET name = coalesce($3, name), description = coalesce($4, description),
             access_type = coalesce($5, access_type), updated_at = clock_timestamp(), updated_by = $6
         WHERE project_id = ANY($1) AND id = $2 AND deleted_at IS NULL
+            AND (name <> $3 OR description <> $4 OR access_type <> $5)
+        RETURNING true
         """,
         projects,
         app_id,
@@ -119,6 +120,7 @@ async def update_app(
         access_type,
         by,
     )
+    return bool(updated)
 
 
 async def lock_app(db: Connection, projects: Sequence[UUID], app_id: UUID) -> UUID:

@@ -81,3 +81,20 @@ def deployment_from(row: Row) -> Deployment:
 
 def pin_from(row: Row) -> Pin:
     return Pin(**{name: row[name] for name in _PIN})
+
+
+async def mark(
+    db: Connection, project_id: UUID, app_id: UUID, deployment_id: UUID, health: str, note: str | None
+) -> None:
+    """The app is locked, so that marks have an order: a trigger takes the app's revision for their number."""
+    await db.execute(
+        """
+        UPDATE deployments SET health = $4, health_note = $5, marked_at = clock_timestamp()
+        WHERE project_id = $1 AND app_id = $2 AND id = $3
+        """,
+        project_id,
+        app_id,
+        deployment_id,
+        health,
+        note,
+    )

@@ -1,48 +1,41 @@
 """The history of an app: pages of it, and where a rollback finds what to go back to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from deploy_service.errors import AppNotFound
 from deploy_service.model import Deployment
 from deploy_service.repository.deployments import COLUMNS, deployment_from
 from service_kit.db import Connection
-from service_kit.paging import Page
+from service_kit.paging import Page, fetch_page
+
+# Of an app, a range of numbers: any page costs the same, however long the history is.
+_HISTORY = (
+    "SELECT a.deployment_count AS total,"
+    + COLUMNS
+    + """
+    FROM apps a
+    LEFT JOIN deployments d ON d.project_id = a.project_id AND d.app_id = a.id AND {of_page}
+    WHERE a.project_id = ANY($1) AND a.id = $2 AND a.deleted_at IS NULL
+    ORDER BY d.number {order}
+    """
+)
+_NEWEST_FIRST = _HISTORY.format(
+    of_page="d.number <= a.deployment_count - $3::bigint AND d.number > a.deployment_count - $3 - $4", order="DESC"
+)
+_OLDEST_FIRST = _HISTORY.format(of_page="d.number > $3::bigint AND d.number <= $3 + $4", order="ASC")
 
 
 async def list_history(
-    db: Connection, project_id: UUID, app_id: UUID, count: int, page: Page, *, newest_first: bool
-) -> list[Deployment]:
-    """A page of the whole history: a range of numbers, however long it is."""
-    if newest_first:
-        rows = await db.fetch(
-            "SELECT"
-            + COLUMNS
-            + """
-            FROM deployments d
-            WHERE d.project_id = $1 AND d.app_id = $2 AND d.number <= $3::bigint AND d.number > $3 - $4
-            ORDER BY d.number DESC
-            """,
-            project_id,
-            app_id,
-            count - page.offset,
-            page.size,
-        )
-    else:
-        rows = await db.fetch(
-            "SELECT"
-            + COLUMNS
-            + """
-            FROM deployments d
-            WHERE d.project_id = $1 AND d.app_id = $2 AND d.number > $3::bigint AND d.number <= $3 + $4
-            ORDER BY d.number
-            """,
-            project_id,
-            app_id,
-            page.offset,
-            page.size,
-        )
-    return [deployment_from(row) for row in rows]
+    db: Connection, projects: Sequence[UUID], app_id: UUID, page: Page, *, newest_first: bool
+) -> tuple[list[Deployment], int]:
+    """A page of the whole history, and how many deployments that is. Raises AppNotFound."""
+    rows = await db.fetch(_NEWEST_FIRST if newest_first else _OLDEST_FIRST, projects, app_id, page.offset, page.size)
+    if not rows:
+        raise AppNotFound(app_id)
+    return [deployment_from(row) for row in rows if row["id"] is not None], rows[0]["total"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +74,27 @@ async def search_history(
         where.started_to,
     )
     order = "ORDER BY d.number DESC" if newest_first else "ORDER BY d.number"
-    rows = await db.fetch(
-        "SELECT" + COLUMNS + _MATCHES + order + " LIMIT $8 OFFSET $9", *values, page.size, page.offset
+    rows, total = await fetch_page(
+        db,
+        "SELECT counted.total,"
+        + COLUMNS
+        + "FROM (SELECT count(*) AS total"
+        + _MATCHES
+        + ") counted LEFT JOIN (SELECT"
+        + COLUMNS
+        + _MATCHES
+        + order
+        + " LIMIT $8 OFFSET $9) d ON true "
+        + order,
+        *values,
+        page.size,
+        page.offset,
     )
-    total: int = await db.fetchval("SELECT count(*)" + _MATCHES, *values)
     return [deployment_from(row) for row in rows], total
 
 
 @dataclass(frozen=True, slots=True)
-class Back:
+class RollbackCandidates:
     """Where one step back leads."""
 
     live: Deployment
@@ -122,7 +127,7 @@ _BACK = (
                     SELECT m.health FROM deployments m
                     WHERE m.project_id = d.project_id AND m.app_id = d.app_id AND m.version_id = d.version_id
                         AND m.health IS NOT NULL
-                    ORDER BY m.marked_at DESC LIMIT 1
+                    ORDER BY m.mark_number DESC LIMIT 1
                 ) IS DISTINCT FROM 'bad'
             ORDER BY d.number DESC LIMIT 1
         ) o ON true
@@ -135,16 +140,20 @@ _BACK = (
     + COLUMNS
     + """
     FROM part JOIN LATERAL (
-        SELECT * FROM deployments WHERE project_id = $1 AND app_id = $2 AND number = part.number LIMIT 1
+        SELECT"""
+    + COLUMNS
+    + """FROM deployments d WHERE d.project_id = $1 AND d.app_id = $2 AND d.number = part.number LIMIT 1
     ) d ON true """
 )
 
 
-async def find_back(db: Connection, project_id: UUID, app_id: UUID, environment: str) -> Back | None:
+async def find_rollback_candidates(
+    db: Connection, project_id: UUID, app_id: UUID, environment: str
+) -> RollbackCandidates | None:
     """None when nothing is live there."""
     rows = await db.fetch(_BACK, project_id, app_id, environment)
     parts = {row["part"]: deployment_from(row) for row in rows}
-    return Back(parts["live"], parts["base"], parts.get("older")) if parts else None
+    return RollbackCandidates(parts["live"], parts["base"], parts.get("older")) if parts else None
 
 
 async def find_in(

@@ -1,24 +1,53 @@
 """Moves of a deployment: claimed, renewed, live, finished. The app's row is locked before each that ends it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from deploy_service.leases import Lease
 from deploy_service.model import Deployment
 from deploy_service.repository.deployments import COLUMNS, deployment_from
 from service_kit.db import Connection
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A rollout that this replica is to work on."""
+
+    deployment: Deployment
+    age: float
+    """Seconds since the deployment was asked for, by the database's clock."""
+    taken_over: bool
+    """From a replica that has not ended it."""
+
+
+async def find_leases(db: Connection, mine: Sequence[UUID]) -> list[Lease]:
+    """All leases but those of `mine`."""
+    rows = await db.fetch(
+        """
+        SELECT id, lease_until, lease_until < clock_timestamp() AS is_over FROM deployments
+        WHERE finished_at IS NULL AND lease_owner IS NOT NULL AND id <> ALL($1)
+        """,
+        mine,
+    )
+    return [Lease(row["id"], row["lease_until"], row["is_over"]) for row in rows]
+
+
 async def claim_rollouts(
-    db: Connection, owner: UUID, lease: timedelta, mine: Sequence[UUID], most: int
-) -> list[tuple[Deployment, bool]]:
-    """Take up to `most` rollouts, none of `mine`, that nobody works on; True for one whose replica has died over it."""
+    db: Connection, owner: UUID, lease: timedelta, mine: Sequence[UUID], lapsed: Sequence[Lease], most: int
+) -> list[Claim]:
+    """Take up to `most` rollouts, none of `mine`, that nobody works on, or whose lease is one of `lapsed` still."""
     rows = await db.fetch(
         """
         WITH free AS (
             SELECT project_id, app_id, number, lease_owner IS NOT NULL AS taken_over FROM deployments
-            WHERE finished_at IS NULL AND (lease_until IS NULL OR lease_until < clock_timestamp())
-              AND id <> ALL($4)
+            WHERE finished_at IS NULL AND id <> ALL($4)
+              AND (
+                lease_owner IS NULL OR (id, lease_until) IN (
+                    SELECT id, until FROM unnest($5::uuid[], $6::timestamptz[]) AS lapsed (id, until)
+                )
+            )
             ORDER BY started_at LIMIT $3
             FOR UPDATE SKIP LOCKED
         )
@@ -28,13 +57,15 @@ async def claim_rollouts(
         WHERE d.project_id = f.project_id AND d.app_id = f.app_id AND d.number = f.number
         RETURNING """
         + COLUMNS
-        + ", f.taken_over",
+        + ", extract(epoch FROM clock_timestamp() - d.started_at)::float8 AS age, f.taken_over",
         owner,
         lease,
         most,
         mine,
+        [each.deployment_id for each in lapsed],
+        [each.until for each in lapsed],
     )
-    return [(deployment_from(row), row["taken_over"]) for row in rows]
+    return [Claim(deployment_from(row), row["age"], row["taken_over"]) for row in rows]
 
 
 async def renew_leases(db: Connection, owner: UUID, ids: Sequence[UUID], lease: timedelta) -> set[UUID]:
@@ -94,14 +125,15 @@ async def go_live(db: Connection, deployment: Deployment, owner: UUID, moment: d
     return deployment_from(row) if row else None
 
 
-async def fail(db: Connection, deployment: Deployment, owner: UUID, code: str, message: str) -> None:
-    """It never goes live. Nothing happens when it is finished already, or someone else works on it."""
-    await db.execute(
+async def fail(db: Connection, deployment: Deployment, owner: UUID, code: str, message: str) -> bool:
+    """It never goes live. False when it is finished already, or someone else works on it."""
+    failed = await db.fetchval(
         """
         UPDATE deployments
         SET status = 'failed', finished_at = clock_timestamp(), error_code = $5, error_message = $6,
             lease_owner = NULL, lease_until = NULL
         WHERE project_id = $1 AND app_id = $2 AND number = $3 AND finished_at IS NULL AND lease_owner = $4
+        RETURNING true
         """,
         deployment.project_id,
         deployment.app_id,
@@ -110,6 +142,7 @@ async def fail(db: Connection, deployment: Deployment, owner: UUID, code: str, m
         code,
         message,
     )
+    return bool(failed)
 
 
 async def cancel(
@@ -132,22 +165,30 @@ async def cancel(
     return bool(canceled)
 
 
-async def end_all(db: Connection, project_id: UUID, app_id: UUID) -> None:
-    """End all that an app has live, and cancel all that is under way."""
+async def cancel_all(db: Connection, project_id: UUID, app_id: UUID, code: str | None, message: str | None) -> int:
+    """None of an app's rollouts goes live any more, for the reason given. How many there were."""
+    rows = await db.fetch(
+        """
+        UPDATE deployments
+        SET status = 'canceled', finished_at = clock_timestamp(), error_code = $3, error_message = $4,
+            lease_owner = NULL, lease_until = NULL
+        WHERE project_id = $1 AND app_id = $2 AND finished_at IS NULL RETURNING id
+        """,
+        project_id,
+        app_id,
+        code,
+        message,
+    )
+    return len(rows)
+
+
+async def end_all_live(db: Connection, project_id: UUID, app_id: UUID) -> None:
+    """End all that an app has live."""
     await db.execute(
         """
         UPDATE deployments
         SET live_to = greatest(clock_timestamp(), live_from + interval '1 microsecond')
         WHERE project_id = $1 AND app_id = $2 AND live_from IS NOT NULL AND live_to IS NULL
-        """,
-        project_id,
-        app_id,
-    )
-    await db.execute(
-        """
-        UPDATE deployments
-        SET status = 'canceled', finished_at = clock_timestamp(), lease_owner = NULL, lease_until = NULL
-        WHERE project_id = $1 AND app_id = $2 AND finished_at IS NULL
         """,
         project_id,
         app_id,

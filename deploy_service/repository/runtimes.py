@@ -7,21 +7,28 @@ import asyncpg
 from deploy_service.errors import NoSuchRuntime, RuntimeExists
 from deploy_service.model import Runtime
 from service_kit.db import Connection, only
-from service_kit.paging import Page
+from service_kit.paging import Page, fetch_page
 
 
 async def list_runtimes(db: Connection, page: Page) -> tuple[list[Runtime], int]:
     """A page, the default first, then the newest; and how many there are in all."""
-    rows = await db.fetch(
+    rows, total = await fetch_page(
+        db,
         """
-        SELECT id, version, label, is_default, deprecated FROM runtimes
-        ORDER BY is_default DESC, created_at DESC, id DESC LIMIT $1 OFFSET $2
+        SELECT counted.total, r.*
+        FROM (SELECT count(*) AS total FROM runtimes) counted
+        LEFT JOIN (
+            SELECT id, version, label, is_default, deprecated, created_at FROM runtimes
+            ORDER BY is_default DESC, created_at DESC, id DESC LIMIT $1 OFFSET $2
+        ) r ON true
+        ORDER BY r.is_default DESC, r.created_at DESC, r.id DESC
         """,
         page.size,
         page.offset,
     )
-    total: int = await db.fetchval("SELECT count(*) FROM runtimes")
-    return [Runtime(**row) for row in rows], total
+    return [
+        Runtime(row["id"], row["version"], row["label"], row["is_default"], row["deprecated"]) for row in rows
+    ], total
 
 
 async def lock_runtimes(db: Connection) -> None:
@@ -62,20 +69,12 @@ async def insert_runtime(db: Connection, runtime_id: UUID, version: str, label: 
     return Runtime(**only(row))
 
 
-async def update_runtime(
-    db: Connection, runtime_id: UUID, label: str | None, default: bool | None, deprecated: bool | None
-) -> Runtime:
-    """What is None stays."""
-    row = await db.fetchrow(
-        """
-        UPDATE runtimes
-        SET label = coalesce($2, label), is_default = coalesce($3, is_default), deprecated = coalesce($4, deprecated)
-        WHERE id = $1
-        RETURNING id, version, label, is_default, deprecated
-        """,
-        runtime_id,
-        label,
-        default,
-        deprecated,
+async def update_runtime(db: Connection, runtime: Runtime) -> None:
+    """Write its label and marks."""
+    await db.execute(
+        "UPDATE runtimes SET label = $2, is_default = $3, deprecated = $4 WHERE id = $1",
+        runtime.id,
+        runtime.label,
+        runtime.is_default,
+        runtime.deprecated,
     )
-    return Runtime(**only(row))

@@ -1,11 +1,16 @@
 """The deploy contract's RPCs, by noun: read the message, do the work, write the message."""
 
-from deploy_service.servicer.access_keys import AccessKeyRpcs
-from deploy_service.servicer.apps import AppRpcs
-from deploy_service.servicer.deployments import DeploymentRpcs
-from deploy_service.servicer.orders import OrderRpcs
-from deploy_service.servicer.runtimes import RuntimeRpcs
+from deploy_service.servicer.access_keys import AccessKeyMethods
+from deploy_service.servicer.apps import AppMethods
+from deploy_service.servicer.deployments import DeploymentMethods
+from deploy_service.servicer.deploys import DeployMethods
+from deploy_service.servicer.runtimes import RuntimeMethods
+from service_kit.idempotency import Context
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
 
 
-class DeployServicer(AppRpcs, OrderRpcs, DeploymentRpcs, RuntimeRpcs, AccessKeyRpcs):
+class DeployServicer(AppMethods, DeployMethods, DeploymentMethods, RuntimeMethods, AccessKeyMethods):
     """All of DeployService."""
+
+    async def Ping(self, request: pb.PingRequest, context: Context) -> pb.PingResponse:
+        return pb.PingResponse()

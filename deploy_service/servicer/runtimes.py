@@ -1,15 +1,17 @@
 """Runtimes. They are every project's: the nil UUID stands for the project in their audit and idempotency records."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from deploy_service.messages import runtime_message
 from deploy_service.model import check_labels, check_runtime_change
 from deploy_service.repository import runtimes
-from deploy_service.requests import optional
-from deploy_service.servicer.rpcs import Rpcs
-from service_kit import audit, auth
+from deploy_service.servicer.base import ServicerBase
+from service_kit import audit
+from service_kit.access.caller import current_caller
 from service_kit.db import Connection
-from service_kit.idempotency import Context, once
+from service_kit.fields import optional
+from service_kit.idempotency import Context, IdempotentCall, in_project
 from service_kit.ids import new_id
 from service_kit.paging import page_of
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
@@ -17,20 +19,17 @@ from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
 EVERY_PROJECT = UUID(int=0)
 
 
-class RuntimeRpcs(Rpcs):
+class RuntimeMethods(ServicerBase):
     async def ListRuntimes(self, request: pb.ListRuntimesRequest, context: Context) -> pb.ListRuntimesResponse:
         page = page_of(request)
-        async with self._pool.acquire() as db:
+        async with self._pages.acquire() as db:
             found, total = await runtimes.list_runtimes(db, page)
         return pb.ListRuntimesResponse(data=map(runtime_message, found), pagination=pb.Pagination(**page.of(total)))
 
     async def CreateRuntime(self, request: pb.CreateRuntimeRequest, context: Context) -> pb.CreateRuntimeResponse:
-        caller = auth.caller()
+        caller = current_caller()
         caller.require_in_an_org()
         check_labels(version=request.version, label=request.label)
-
-        async def project_of(db: Connection) -> UUID:
-            return EVERY_PROJECT
 
         async def create(db: Connection) -> pb.CreateRuntimeResponse:
             async with db.transaction():
@@ -45,23 +44,31 @@ class RuntimeRpcs(Rpcs):
                 )
             return pb.CreateRuntimeResponse(data=runtime_message(runtime))
 
-        return await once(self._pool, context, caller, project_of, request, pb.CreateRuntimeResponse, create)
+        call = IdempotentCall(self._pool, context, request, pb.CreateRuntimeResponse, in_project(EVERY_PROJECT))
+        return await call.run(create, changed=EVERY_PROJECT)
 
     async def UpdateRuntime(self, request: pb.UpdateRuntimeRequest, context: Context) -> pb.UpdateRuntimeResponse:
-        caller = auth.caller()
+        caller = current_caller()
         caller.require_in_an_org()
         label = optional(request, "label")
         check_labels(label=label)
         default = request.default if request.HasField("default") else None
         deprecated = request.deprecated if request.HasField("deprecated") else None
-        async with self._pool.acquire() as db, db.transaction():
+        async with self._pool.acquire_to_change(EVERY_PROJECT) as db, db.transaction():
             await runtimes.lock_runtimes(db)
             runtime = await runtimes.get_named_runtime(db, UUID(request.runtime_id))
             check_runtime_change(runtime, default, deprecated)
-            if default:
-                await runtimes.clear_default(db)
-            runtime = await runtimes.update_runtime(db, runtime.id, label, default, deprecated)
-            await audit.record(
-                db, caller, EVERY_PROJECT, runtime.id, "UpdateRuntime", runtime.id, version=runtime.version
+            updated = replace(
+                runtime,
+                label=runtime.label if label is None else label,
+                is_default=runtime.is_default if default is None else default,
+                deprecated=runtime.deprecated if deprecated is None else deprecated,
             )
-        return pb.UpdateRuntimeResponse(data=runtime_message(runtime))
+            if updated != runtime:
+                if updated.is_default:
+                    await runtimes.clear_default(db)
+                await runtimes.update_runtime(db, updated)
+                await audit.record(
+                    db, caller, EVERY_PROJECT, runtime.id, "UpdateRuntime", runtime.id, version=runtime.version
+                )
+        return pb.UpdateRuntimeResponse(data=runtime_message(updated))

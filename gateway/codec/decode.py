@@ -8,6 +8,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.codec.members import split_object
 from gateway.codec.scalars import LONE_SURROGATE, Value, WrongValue, scalar
+from service_kit.validation import MAX_ENTRIES, TOO_MANY_ENTRIES
 
 Values: TypeAlias = dict[str, Value]
 """Keyword arguments that make a message; nested messages are dicts too."""
@@ -19,6 +20,7 @@ ReadObject = Callable[[bytes, str, Problems], Values]
 """Reads the text of an object, given what its fields' paths begin with."""
 
 NULL = b"null"
+MAX_LIST_BYTES = 64 << 10
 
 _split_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -94,6 +96,9 @@ def _message_reader(read_object: ReadObject) -> Read:
 
 def _list_reader(read_value: Read, *, message: bool) -> Read:
     def read(raw: bytes, path: str, problems: Problems) -> list[Value] | None:
+        if len(raw) > MAX_LIST_BYTES:
+            problems[path] = f"must be at most {MAX_LIST_BYTES >> 10} KiB of JSON"
+            return None
         try:
             items = [bytes(item) for item in _split_list(raw)]
         except msgspec.ValidationError:
@@ -101,6 +106,9 @@ def _list_reader(read_value: Read, *, message: bool) -> Read:
             return None
         except msgspec.DecodeError:
             problems[path] = LONE_SURROGATE
+            return None
+        if len(items) > MAX_ENTRIES:
+            problems[path] = TOO_MANY_ENTRIES
             return None
         values = []
         for index, item in enumerate(items):

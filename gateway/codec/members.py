@@ -23,7 +23,7 @@ def split_object(text: bytes) -> tuple[dict[str, bytes], str | None]:
     """The members' values as they stand in `text`, and a key that is given twice.
 
     Raises msgspec.ValidationError when `text` is another JSON value than an object, msgspec.DecodeError when it is no
-    JSON, InvalidArgument when it is nested too deeply or has too many members.
+    JSON, InvalidArgument when it has too many members.
     """
     shape, found = _shape(text)
     if len(found) > MAX_MEMBERS:
@@ -51,8 +51,6 @@ def _shape(text: bytes) -> tuple[bytes, Raws]:
     """`text`, or its like with every member in the same place, and the members."""
     try:
         return text, _split(text)
-    except RecursionError:
-        raise InvalidArgument("The body is nested too deeply.") from None
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:

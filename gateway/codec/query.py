@@ -14,7 +14,11 @@ ReadQuery = Callable[[MultiMapping[str], Problems], Values]
 
 
 def query_reader(descriptor: Descriptor, *, without: frozenset[str] = frozenset()) -> ReadQuery:
-    """Reads a query string. A filter's operator is in the key, `created_at:gte` or `created_at.gte`."""
+    """Reads a query string. A filter's operator is in the key, `created_at:gte` or `created_at.gte`.
+
+    A list refuses what it does not have, and what is blank: it would answer with everything.
+    """
+    is_list = "page_size" in descriptor.fields_by_name
     places = {
         operator.join(path): (path, field, kind)
         for path, field, kind in query_fields(descriptor)
@@ -22,12 +26,19 @@ def query_reader(descriptor: Descriptor, *, without: frozenset[str] = frozenset(
         for operator in (".", ":")
     }
 
+    names = ", ".join(sorted(key for key in places if "." not in key))
+
     def read(query: MultiMapping[str], problems: Problems) -> Values:
         values: Values = {}
         for key, text in query.items():
             if key not in places:
+                if is_list and key not in without:
+                    problems[key] = f"is no filter of this list, which has {names}"
                 continue
             path, field, kind = places[key]
+            if is_list and key != "sort" and not text.strip():
+                problems[".".join(path)] = "must not be blank; leave it out instead"
+                continue
             try:
                 _put(values, path, kind.from_text(text), field)
             except WrongValue as wrong:

@@ -1,13 +1,17 @@
 """How one value of each scalar type is written in JSON and in a query string."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+
+from gateway import rules
+from service_kit import comments
 
 Value: TypeAlias = Any
 """What a field holds: its descriptor says of which type."""
@@ -15,6 +19,8 @@ Value: TypeAlias = Any
 TIMESTAMP = "google.protobuf.Timestamp"
 LONE_SURROGATE = "holds half of a surrogate pair"
 
+NUMBER = re.compile(rb"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,20})?")
+"""In JSON, and not longer than numbers are."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-]\d\d:\d\d))", re.ASCII)
 
@@ -49,9 +55,7 @@ def scalar(field: FieldDescriptor) -> Scalar | None:
         case FieldDescriptor.TYPE_DOUBLE | FieldDescriptor.TYPE_FLOAT:
             return _literal(float, "must be a number")
     bounds = INTEGERS.get(field.type)
-    return bounds and _literal(
-        Annotated[int, msgspec.Meta(ge=bounds[0], le=bounds[1])], f"must be an integer from {bounds[0]} to {bounds[1]}"
-    )
+    return bounds and _integer(*bounds, rules.of_integer(comments.kept().get(field.full_name, "")))
 
 
 INTEGERS: dict[int, tuple[int, int]] = {
@@ -112,6 +116,28 @@ def _literal(kind: TypeForm, must_be: str) -> Scalar:
             raise WrongValue(must_be) from None
 
     return Scalar(_json(kind, must_be), from_text)
+
+
+def _integer(lowest: int, highest: int, rule: Mapping[str, int]) -> Scalar:
+    """`2.0` is the integer 2, as in JSON Schema (2020-12, section 4.2.3) and in protobuf's JSON.
+
+    The message names the range that the field's comment has; whether the value is in it, the service says.
+    """
+    decode = msgspec.json.Decoder(Annotated[int, msgspec.Meta(ge=lowest, le=highest)]).decode
+    must_be = f"must be an integer from {rule.get('minimum', lowest)} to {rule.get('maximum', highest)}"
+
+    def read(raw: bytes) -> Value:
+        try:
+            return decode(raw)
+        except ValueError:
+            pass
+        value = Decimal(raw.decode()) if NUMBER.fullmatch(raw) else None
+        # The bounds first: 1e999999999 as an int would fill the memory.
+        if value is None or not lowest <= value <= highest or value != int(value):
+            raise WrongValue(must_be)
+        return int(value)
+
+    return Scalar(read, lambda text: read(text.encode()))
 
 
 def _quoted(from_text: Callable[[str], Value], must_be: str) -> Scalar:

@@ -74,6 +74,7 @@ const table = (found) => make("table", {}, make("tbody", {}, ...found));
 
 function copied(title, text) {
   const button = make("button", { type: "button" }, "copy");
+  button.hidden = !navigator.clipboard; // browsers have it over https and on localhost only
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(text);
     button.textContent = "copied";
@@ -151,22 +152,26 @@ function show() {
   main.replaceChildren(prose(api.info.description));
   for (const tag of api.tags) {
     const group = make("section", {}, make("h2", {}, tag.name), prose(tag.description));
-    contents.append(make("b", {}, tag.name));
+    const entries = make("section", {}, make("b", {}, tag.name));
     for (const each of calls.filter(({ call }) => call.tags.includes(tag.name))) {
       each.card = card(each.verb, each.path, each.call);
       each.entry = make("a", { href: `#${each.call.operationId}` }, each.call.operationId);
       group.append(each.card);
-      contents.append(each.entry);
+      entries.append(each.entry);
     }
     main.append(group);
+    contents.append(entries);
   }
+  const nothing = make("p", { role: "status" });
+  main.append(nothing);
   const search = document.getElementById("search");
   search.addEventListener("input", () => {
     const words = search.value.toLowerCase().split(/\s+/);
     for (const each of calls) each.card.hidden = each.entry.hidden = !words.every((word) => each.text.includes(word));
-    for (const group of main.querySelectorAll("section:has(> .call)")) {
-      group.hidden = !group.querySelector(".call:not([hidden])");
+    for (const group of document.querySelectorAll("main > section, nav > section")) {
+      group.hidden = !group.querySelector("details:not([hidden]), a:not([hidden])");
     }
+    nothing.textContent = calls.every((each) => each.card.hidden) ? `No call has “${search.value}”.` : "";
   });
 }
 
@@ -175,6 +180,7 @@ function open() {
   if (named instanceof HTMLDetailsElement) {
     named.open = true;
     named.scrollIntoView();
+    named.querySelector("summary").focus({ preventScroll: true });
   }
 }
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from gateway.codec.encode import download_field
 from gateway.openapi.examples import Examples
-from gateway.openapi.failures import Failure, failures_of, takes_key
+from gateway.openapi.failures import Failure, failures_of, said, sends_etag, takes_key
 from gateway.openapi.schemas import Schema, Schemas
-from gateway.openapi.texts import said
 from gateway.routes import Route
 from service_kit import comments
 
@@ -89,9 +88,9 @@ def share(operations: Iterable[dict[str, Any]]) -> dict[str, Answer]:
 
 def _succeeded(route: Route, schemas: Schemas) -> Answer:
     output, named = route.rpc.output_type, []
-    if route.verb == "GET":
+    if route.verb == "GET" or sends_etag(route.rpc):
         named.append("ETag")
-    if takes_key(route):
+    if takes_key(route.rpc):
         named.append("Idempotent-Replayed")
     downloaded = download_field(output)
     if downloaded is not None:

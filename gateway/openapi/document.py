@@ -8,9 +8,9 @@ from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 
 from gateway.openapi import answers, parameters
 from gateway.openapi.examples import Examples
+from gateway.openapi.failures import said
 from gateway.openapi.links import links_of
 from gateway.openapi.schemas import Schemas
-from gateway.openapi.texts import said
 from gateway.routes import Route, routes_of
 
 ABOUT = """\

@@ -1,17 +1,17 @@
 """The errors that a contract's comments list, and those that are the gateway's own."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from grpc import StatusCode
 
-from gateway.errors import answer_to
-from gateway.openapi.texts import ERRORS
-from gateway.routes import CREATES, Route
+from gateway.routes import Route
 from service_kit import comments
+from service_kit.http.errors import answer_to
 
+ERRORS = "\nErrors:\n"
+LISTS = re.compile(r"\n(Errors:\n|Every RPC can also answer)")
 LISTED = re.compile(r"(?:^- |\banswer )([A-Z_]+), ([A-Z_]+): (.+(?:\n(?!- |\n).+)*)", re.MULTILINE)
 
 
@@ -33,9 +33,16 @@ class Failure:
         return answer_to(self.code, self.reason)[1]
 
 
-TAKES_KEY = (*CREATES, "Save", "Release")
+KEYED = "`idempotency-key`"
+"""What the paragraph of a service's comment holds that names the RPCs which read the key, and their errors."""
+ETAG = "the trailing metadata `etag`"
+"""What the paragraph holds that names the RPCs which send it."""
 MALFORMED_ID = Failure(StatusCode.NOT_FOUND, "INVALID_REQUEST", "an id in the path is malformed.")
-BODY_TOO_LARGE = Failure(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", "the body is over the size limit.")
+OF_BODIES = (
+    Failure(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", "the body is over the size limit."),
+    Failure(StatusCode.INVALID_ARGUMENT, "DOCUMENT_TOO_COMPLEX", "reading the body takes too much CPU time or memory."),
+    Failure(StatusCode.UNAVAILABLE, "WORKER_LOST", "the process that read a large body was lost; nothing was changed."),
+)
 ALWAYS = (
     Failure(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS", "too much is under way; try again after Retry-After."),
     Failure(StatusCode.INTERNAL, "INTERNAL", "something went wrong on our side; the logs say what."),
@@ -48,17 +55,29 @@ def failures_of(route: Route) -> list[Failure]:
     """All that a call can fail with, the RPC's own first, each reason once for each status."""
     found = [
         *read(comments.kept()[route.rpc.full_name]),
-        *_of_every_rpc(route.rpc.containing_service, keyed=takes_key(route)),
+        *shared(route.rpc.containing_service),
+        *(of_keyed(route.rpc.containing_service) if takes_key(route.rpc) else []),
         *([MALFORMED_ID] if route.variables else []),
-        *([BODY_TOO_LARGE] if route.has_body else []),
+        *(OF_BODIES if route.has_body else ()),
         *ALWAYS,
     ]
     return list({(failure.status, failure.reason): failure for failure in reversed(found)}.values())[::-1]
 
 
-def takes_key(route: Route) -> bool:
-    """Whether the RPC reads Idempotency-Key: it creates, and its comment does not say that it takes none."""
-    return route.rpc.name.startswith(TAKES_KEY) and "no idempotency key" not in comments.kept()[route.rpc.full_name]
+def takes_key(rpc: MethodDescriptor) -> bool:
+    """Whether the RPC reads Idempotency-Key: its service's comment names it."""
+    return any(
+        re.search(rf"\b{rpc.name}\b", paragraph) for paragraph in _paragraphs(rpc.containing_service, keyed=True)
+    )
+
+
+def sends_etag(rpc: MethodDescriptor) -> bool:
+    """Whether the service sends the ETag of the answer: its comment names the RPC."""
+    return any(
+        re.search(rf"\b{rpc.name}\b", paragraph)
+        for paragraph in _paragraphs(rpc.containing_service, keyed=False)
+        if ETAG in paragraph
+    )
 
 
 def read(comment: str) -> list[Failure]:
@@ -72,8 +91,21 @@ def read(comment: str) -> list[Failure]:
     return found
 
 
-def _of_every_rpc(service: ServiceDescriptor, *, keyed: bool) -> Iterator[Failure]:
-    """A service's comment lists, by paragraph, the errors of every RPC, and those of RPCs that take a key."""
-    for paragraph in comments.kept()[service.full_name].split("\n\n"):
-        if keyed or "idempotency-key" not in paragraph:
-            yield from read(paragraph)
+def shared(service: ServiceDescriptor) -> list[Failure]:
+    """What a service's comment lists for every RPC."""
+    return [failure for paragraph in _paragraphs(service, keyed=False) for failure in read(paragraph)]
+
+
+def of_keyed(service: ServiceDescriptor) -> list[Failure]:
+    """What a service's comment lists for the RPCs that read an idempotency key."""
+    return [failure for paragraph in _paragraphs(service, keyed=True) for failure in read(paragraph)]
+
+
+def _paragraphs(service: ServiceDescriptor, *, keyed: bool) -> list[str]:
+    return [each for each in comments.kept()[service.full_name].split("\n\n") if (KEYED in each) is keyed]
+
+
+def said(kind: Descriptor | MethodDescriptor | ServiceDescriptor) -> str:
+    """A comment without the name that it starts with, up to its list of errors, which the answers repeat."""
+    text = LISTS.split(comments.kept()[kind.full_name])[0].strip().removeprefix(f"{kind.name} ")
+    return text[0].upper() + text[1:]

@@ -6,9 +6,10 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor
 
-from gateway.openapi.failures import TAKES_KEY
-from gateway.routes import Route
+from gateway.routes import CREATES, Route
 
+MAKES = (*CREATES, "Save", "Release")
+"""RPCs named so answer what they make."""
 ALSO = {"version": ("version", "workflow_version_id"), "deployment": ("deployment_id",)}
 """Fields that name a thing in another way than `<its message>_id`."""
 
@@ -16,7 +17,7 @@ ALSO = {"version": ("version", "workflow_version_id"), "deployment": ("deploymen
 def links_of(route: Route, routes: Iterable[Route]) -> dict[str, Any]:
     """Calls that take the id of what `route` makes, which is its answer's `data`."""
     data = route.rpc.output_type.fields_by_name.get("data")
-    if not route.rpc.name.startswith(TAKES_KEY) or data is None or data.message_type is None or data.is_repeated:
+    if not route.rpc.name.startswith(MAKES) or data is None or data.message_type is None or data.is_repeated:
         return {}
     offered = _offered(data.message_type)
     links = {}

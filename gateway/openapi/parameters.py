@@ -25,8 +25,8 @@ HEADERS = {
         '"0199c2f1.3"',
     ),
     "If-Match": (
-        "The `ETag` of the workflow that was changed: a 409 when someone else saved since. "
-        "Without it, the last save wins.",
+        "The `ETag` of what is to be changed, the workflow or the label, or a list of up to 10: a 409 when someone "
+        "else changed it since. Without it, the last change wins.",
         {"type": "string"},
         '"0199c2f1.3"',
     ),
@@ -55,9 +55,9 @@ def parameters_of(route: Route, schemas: Schemas) -> list[dict[str, Any]]:
 
 
 def _headers(route: Route) -> Iterator[str]:
-    if takes_key(route):
+    if takes_key(route.rpc):
         yield "Idempotency-Key"
-    if any(failure.reason == "VERSION_CONFLICT" for failure in failures_of(route)):
+    if any(failure.reason in ("VERSION_CONFLICT", "LABEL_CONFLICT") for failure in failures_of(route)):
         yield "If-Match"
     if route.verb == "GET":
         yield "If-None-Match"

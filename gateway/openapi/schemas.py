@@ -4,11 +4,11 @@ from typing import Any, TypeAlias
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
+from gateway import rules
 from gateway.codec.decode import is_json
 from gateway.codec.scalars import INTEGERS, TIMESTAMP, enum_names
-from gateway.openapi import rules
 from service_kit import comments
-from service_kit.validation import is_required
+from service_kit.validation import VERSION, is_required
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -109,7 +109,7 @@ def _scalar(field: FieldDescriptor, *, asked: bool) -> Schema:
         case FieldDescriptor.TYPE_STRING:
             schema = {"type": "string", **rules.of_string(comment)}
             # The services take every `…_id` that they are sent for a UUID; they may answer with other ids.
-            if asked and field.name.endswith("_id"):
+            if asked and field.name.endswith("_id") and field.name != VERSION:
                 schema["format"] = "uuid"
             elif asked and is_required(field) and not field.has_presence:
                 schema["minLength"] = 1

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from service_kit.access.caller import Caller
 from service_kit.audit import repository
-from service_kit.auth import Caller
 from service_kit.db import Connection
 from service_kit.ids import new_id
 from service_kit.paging import Page

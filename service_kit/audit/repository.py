@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from service_kit.db import Connection, Row
-from service_kit.paging import Page
+from service_kit.paging import Page, fetch_page
 
 
 async def insert_event(
@@ -43,21 +43,26 @@ async def insert_event(
 async def list_events(db: Connection, projects: Sequence[UUID], subject_id: UUID, page: Page) -> tuple[list[Row], int]:
     """A page of what was done to a subject, newest first, and how many events there are in all.
 
-    By time, not by id: an id is made before its change waits for its turn.
+    The order is that of their numbers, which are given under the subject's lock. Events from before there were numbers
+    are older; their order is that of time.
     """
-    rows = await db.fetch(
+    return await fetch_page(
+        db,
         """
-        SELECT id, action, target_id, actor_id, actor_name, token_id, request_id, created_at, details
-        FROM audit_events
-        WHERE project_id = ANY($1) AND subject_id = $2
-        ORDER BY created_at DESC, id DESC LIMIT $3 OFFSET $4
+        SELECT counted.total, e.*
+        FROM (
+            SELECT count(*) AS total FROM audit_events WHERE project_id = ANY($1) AND subject_id = $2
+        ) counted
+        LEFT JOIN (
+            SELECT id, action, target_id, actor_id, actor_name, token_id, request_id, created_at, details, number
+            FROM audit_events
+            WHERE project_id = ANY($1) AND subject_id = $2
+            ORDER BY number DESC NULLS LAST, created_at DESC, id DESC LIMIT $3 OFFSET $4
+        ) e ON true
+        ORDER BY e.number DESC NULLS LAST, e.created_at DESC, e.id DESC
         """,
         projects,
         subject_id,
         page.size,
         page.offset,
     )
-    total: int = await db.fetchval(
-        "SELECT count(*) FROM audit_events WHERE project_id = ANY($1) AND subject_id = $2", projects, subject_id
-    )
-    return list(rows), total

@@ -4,15 +4,16 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
-from typing import Any, TypeVar
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import grpc
 from google.protobuf.message import Message
 
-from service_kit.auth import Caller
+from service_kit.access.caller import current_caller
 from service_kit.db import Connection, Pool
+from service_kit.documents import LARGE_DOCUMENT_BYTES
 from service_kit.errors import Aborted
 from service_kit.idempotency import repository
 from service_kit.idempotency.repository import Scope
@@ -38,52 +39,99 @@ class RequestInProgress(Aborted):
         super().__init__("The first request with this idempotency key is still at work.", retry_after=1)
 
 
-async def once(
-    pool: Pool,
-    context: Context,
-    caller: Caller,
-    project_of: ProjectOf,
-    request: Message,
-    answer: type[Answer],
-    work: Callable[[Connection], Awaitable[Answer]],
-    turn: asyncio.Lock | None = None,
-) -> Answer:
-    """Do `work` and keep its answer with the caller's key, in one transaction; or answer as the first time.
+class IdempotentCall(Generic[Answer]):
+    """One call of an RPC that creates. With an idempotency key it takes effect once, however often it is sent."""
 
-    Without a key this is `work` on a connection of the pool, once it has its `turn`. (With one it waits in Postgres: it
-    must not hold a connection while others, who have the turn, wait for one.) A failure leaves no trace, so the key is
-    free again.
-    `project_of` finds the project the key belongs to and is asked only when there is a key. Raises
-    IdempotencyKeyReused or RequestInProgress.
-    """
-    if caller.idempotency_key is None:
-        async with turn or nullcontext(), pool.acquire() as db:
-            return await work(db)
-    async with pool.acquire() as db:
-        scope = Scope(await project_of(db), caller.id, request.DESCRIPTOR.full_name, caller.idempotency_key)
-        digest = _digest(request)
-        async with db.transaction():
-            if not await repository.lock_key(db, scope):
-                raise RequestInProgress
-            if (kept := await _kept(db, context, scope, digest, answer)) is not None:
+    def __init__(
+        self, pool: Pool, context: Context, request: Message, answer_type: type[Answer], project_of: ProjectOf
+    ) -> None:
+        """`project_of` finds the project that the key belongs to, and raises when the caller may not do this there."""
+        self._pool = pool
+        self._context = context
+        self._request = request
+        self._answer_type = answer_type
+        self.caller = current_caller()
+        self.project_of = project_of
+        self.is_replayed = False
+        """Whether the answer is the first call's."""
+
+    @property
+    def has_key(self) -> bool:
+        return self.caller.idempotency_key is not None
+
+    async def replay(self) -> Answer | None:
+        """The first call's answer, None when there is none: for work that asks elsewhere before it begins.
+
+        Raises IdempotencyKeyReused.
+        """
+        if not self.has_key:
+            return None
+        async with self._pool.acquire() as db:
+            return await self._kept_answer(db, await self._scope(db))
+
+    async def run(self, work: Callable[[Connection], Awaitable[Answer]], changed: UUID | None = None) -> Answer:
+        """Do `work` and keep its answer with the key, in one transaction; or return the first call's answer.
+
+        The trailing metadata that `work` sets is kept and sent again, too.
+
+        Without a key this is `work` on a connection of the pool. `changed` is what it changes, unless that is new:
+        other changes of it in this process are waited for first. A failure frees the key again. Raises
+        IdempotencyKeyReused or RequestInProgress.
+        """
+        if not self.has_key:
+            async with self._connection(changed) as db:
+                return await work(db)
+        if changed is not None and self._pool.is_changing(changed):
+            kept = await self._kept_before_waiting()
+            if kept is not None:
                 return kept
-            done = await work(db)
-            await repository.insert_answer(db, scope, digest, done.SerializeToString())
-            return done
+        async with self._connection(changed) as db:
+            scope = await self._scope(db)
+            async with db.transaction():
+                if not await repository.lock_key(db, scope):
+                    raise RequestInProgress
+                kept = await self._kept_answer(db, scope)
+                if kept is not None:
+                    return kept
+                answer = await work(db)
+                trailers = {name: str(value) for name, value in dict(self._context.trailing_metadata()).items()}
+                await repository.insert_answer(db, scope, await self._digest(), answer.SerializeToString(), trailers)
+                return answer
+
+    def _connection(self, changed: UUID | None) -> AbstractAsyncContextManager[Connection]:
+        return self._pool.acquire() if changed is None else self._pool.acquire_to_change(changed)
+
+    async def _kept_before_waiting(self) -> Answer | None:
+        """So that a repeat does not wait for other changes. Raises IdempotencyKeyReused or RequestInProgress."""
+        async with self._pool.acquire() as db:
+            scope = await self._scope(db)
+            if not await repository.lock_key(db, scope):  # without a transaction it is free again at once
+                raise RequestInProgress
+            return await self._kept_answer(db, scope)
+
+    async def _scope(self, db: Connection) -> Scope:
+        key = self.caller.idempotency_key
+        if key is None:
+            raise LookupError("a call without a key has no scope")
+        return Scope(await self.project_of(db), self.caller.id, self._request.DESCRIPTOR.full_name, key)
+
+    async def _kept_answer(self, db: Connection, scope: Scope) -> Answer | None:
+        row = await repository.find_answer(db, scope)
+        if row is None:
+            return None
+        if row["request_digest"] != await self._digest():
+            raise IdempotencyKeyReused
+        self._context.set_trailing_metadata((*map(tuple, row["trailers"]), ("idempotent-replayed", "true")))
+        self.is_replayed = True
+        return self._answer_type.FromString(row["answer"])
+
+    async def _digest(self) -> bytes:
+        if self._request.ByteSize() < LARGE_DOCUMENT_BYTES:
+            return _digest(self._request)
+        return await asyncio.to_thread(_digest, self._request)  # hashing lets other threads go on
 
 
-async def replay(
-    pool: Pool, context: Context, caller: Caller, project_of: ProjectOf, request: Message, answer: type[Answer]
-) -> Answer | None:
-    """The first answer, when there is one: for work that asks elsewhere before it begins. None without a key."""
-    if caller.idempotency_key is None:
-        return None
-    async with pool.acquire() as db:
-        scope = Scope(await project_of(db), caller.id, request.DESCRIPTOR.full_name, caller.idempotency_key)
-        return await _kept(db, context, scope, _digest(request), answer)
-
-
-def always(project_id: UUID) -> ProjectOf:
+def in_project(project_id: UUID) -> ProjectOf:
     """For requests that name their project."""
 
     async def project_of(db: Connection) -> UUID:
@@ -94,13 +142,3 @@ def always(project_id: UUID) -> ProjectOf:
 
 def _digest(request: Message) -> bytes:
     return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
-
-
-async def _kept(db: Connection, context: Context, scope: Scope, digest: bytes, answer: type[Answer]) -> Answer | None:
-    row = await repository.find_answer(db, scope)
-    if row is None:
-        return None
-    if row["request_digest"] != digest:
-        raise IdempotencyKeyReused
-    context.set_trailing_metadata((("idempotent-replayed", "true"),))
-    return answer.FromString(row["answer"])

@@ -1,5 +1,6 @@
 """The table idempotency_keys, which every service here has in its own schema."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -23,10 +24,10 @@ async def lock_key(db: Connection, scope: Scope) -> bool:
 
 
 async def find_answer(db: Connection, scope: Scope) -> Row | None:
-    """The request digest and the answer kept in the last 24 hours."""
+    """The request digest, the answer and its trailing metadata, kept in the last 24 hours."""
     return await db.fetchrow(
         """
-        SELECT request_digest, answer FROM idempotency_keys
+        SELECT request_digest, answer, trailers FROM idempotency_keys
         WHERE project_id = $1 AND principal_id = $2 AND rpc = $3 AND key = $4
           AND created_at > clock_timestamp() - interval '24 hours'
         """,
@@ -37,14 +38,16 @@ async def find_answer(db: Connection, scope: Scope) -> Row | None:
     )
 
 
-async def insert_answer(db: Connection, scope: Scope, request_digest: bytes, answer: bytes) -> None:
-    """Keep the answer, over one that has expired."""
+async def insert_answer(
+    db: Connection, scope: Scope, request_digest: bytes, answer: bytes, trailers: Mapping[str, str]
+) -> None:
+    """Keep the answer and its trailing metadata, over one that has expired."""
     await db.execute(
         """
-        INSERT INTO idempotency_keys (project_id, principal_id, rpc, key, request_digest, answer)
-        VALUES ($1, $2, $3, $4, $5, $6)
+        INSERT INTO idempotency_keys (project_id, principal_id, rpc, key, request_digest, answer, trailers)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
         ON CONFLICT (project_id, principal_id, rpc, key)
-        DO UPDATE SET request_digest = $5, answer = $6, created_at = clock_timestamp()
+        DO UPDATE SET request_digest = $5, answer = $6, trailers = $7, created_at = clock_timestamp()
         """,
         scope.project_id,
         scope.principal_id,
@@ -52,6 +55,7 @@ async def insert_answer(db: Connection, scope: Scope, request_digest: bytes, ans
         scope.key,
         request_digest,
         answer,
+        list(map(list, trailers.items())),
     )
 
 

@@ -55,15 +55,19 @@ class Spans:
 
     def unary(self, method: str, behavior: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def traced(request: Any, context: Context) -> Any:
-            with self._answering(method, context):
-                return await behavior(request, context)
+            answering, span = behavior(request, context), self._answering(method, context)
+            del request, context  # an aborted RPC keeps this frame
+            with span:
+                return await answering
 
         return traced
 
     def streaming(self, method: str, behavior: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
         async def traced(request: Any, context: Context) -> AsyncIterator[Any]:
-            with self._answering(method, context):
-                async for response in behavior(request, context):
+            answering, span = behavior(request, context), self._answering(method, context)
+            del request, context  # an aborted RPC keeps this frame
+            with span:
+                async for response in answering:
                     yield response
 
         return traced

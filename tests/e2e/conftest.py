@@ -2,25 +2,17 @@
 
 import signal
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import asyncpg
 import pytest
 
-from service_kit.local.data_folder import locked
-from service_kit.local.health import until
-from service_kit.local.postgres import open_cluster
-from service_kit.local.processes import start
-from tests.e2e.up_process import free_port
-
-
-@dataclass(frozen=True)
-class TcpPostgres:
-    port: int
-    password: str = "an administrator's"
-
-    def url(self, database: str = "flowpin") -> str:
-        return f"postgresql://postgres:an%20administrator%27s@127.0.0.1:{self.port}/{database}"
+from flowpin_cli.machine.data_folder import locked
+from flowpin_cli.machine.health import until
+from flowpin_cli.machine.processes import start
+from flowpin_cli.postgres.cluster import open_cluster
+from tests.support.ports import free_port
+from tests.support.tcp_postgres import TcpPostgres
 
 
 @pytest.fixture

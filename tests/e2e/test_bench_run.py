@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,18 +16,37 @@ pytestmark = [
 ]
 
 
-def test_a_quick_run_of_some_rows_measures_them_all(tmp_path: Path):
-    words = ["--quick", "--rows", "grpc-read,rest-read,save-one,large,overload-grpc", "--out", str(tmp_path)]
+def measured(out: Path, *rows: str) -> dict[str, Any]:
+    """The rows by name, of a quick run of these groups of rows. All of them were measured."""
+    words = ["--quick", "--rows", ",".join(rows), "--out", str(out)]
     done = subprocess.run(
         [sys.executable, "-m", "tests.load.bench", *words], capture_output=True, text=True, timeout=180
     )
-
     assert done.returncode == 0, done.stderr[-2000:]
-    rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
-    verdicts = {row["name"]: row["verdict"] for row in rows}
-    assert [row["name"] for row in rows if row["problem"]] == []
-    assert {"gRPC read", "REST read", "Save, one workflow", "Overload, gRPC reads: answered"} <= verdicts.keys()
-    assert verdicts["Large graph, memory"] == "passed"  # which does not depend on how fast the machine is
-    assert all(row["load"]["rate"] > (1 if "Large" in row["name"] else 100) for row in rows if row["load"])
+    found = {row["name"]: row for row in json.loads((out / "bench.json").read_text())["rows"]}
+    assert [name for name, row in found.items() if row["problem"]] == []
+    return found
+
+
+def test_a_quick_run_of_some_rows_measures_them_all(tmp_path: Path):
+    rows = measured(tmp_path, "grpc-read", "rest-read", "save-one", "large", "overload-grpc")
+
+    assert {"gRPC read", "REST read", "Save, one workflow", "Overload, gRPC reads: answered"} <= rows.keys()
+    assert {"CPU: gRPC read", "CPU: REST read"} <= rows.keys()
+    assert rows["Large graph, memory"]["verdict"] == "passed"  # which does not depend on how fast the machine is
+    loads = {name: row["load"] for name, row in rows.items() if row["load"]}
+    assert all(load["rate"] > (1 if "Large" in name else 100) for name, load in loads.items())
     assert "REST read" in (tmp_path / "bench.md").read_text()
     assert (tmp_path / "bench.svg").read_text().startswith("<svg")
+
+
+def test_the_mix_the_restarts_and_storage_are_measured(tmp_path: Path):
+    rows = measured(tmp_path, "deploy-cpu", "mix", "storage", "process-restart")
+
+    # None of these depends on how fast the machine is.
+    assert rows["Mix, open loop: failed"]["value"] == 0
+    assert rows["A million versions: tables and indexes"]["verdict"] == "passed"
+    assert rows["A million versions: log"]["verdict"] == "passed"
+    for process in ("workflow service", "deploy service", "gateway"):
+        assert 0 < rows[f"Restart of the {process}: failed"]["value"] < 100
+    assert {"CPU: deploy", "A million versions: backup", "A million versions: restore"} <= rows.keys()

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from service_kit.access import Role
-from service_kit.tokens import mint_token, read_access_file, service_account, write_first_access_file
-from tests.e2e import transcript
-from tests.e2e.compose import COMPOSE, VARIABLE, Composed
-from tests.e2e.conftest import TcpPostgres
-from tests.e2e.up_process import ROOT, Up, call, free_port
+from service_kit.access.file import Role
+from service_kit.access.tokens import mint_token, read_access_file, service_account, write_first_access_file
+from tests.support import transcript
+from tests.support.compose import COMPOSE, VARIABLE, Composed
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
+from tests.support.tcp_postgres import TcpPostgres
+from tests.support.up_process import Up, call
+
+pytestmark = pytest.mark.slow
 
 PASSWORDS = [
     "POSTGRES_PASSWORD",

@@ -16,10 +16,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from service_kit.local.data_folder import DataFolder
-from service_kit.local.running import embedded_url
-from service_kit.tokens import read_access_file
-from tests.e2e.up_process import Up, answers, eventually, flowpin
+from flowpin_cli.machine.data_folder import DataFolder
+from flowpin_cli.postgres.alone import embedded_url
+from flowpin_cli.postgres.socket_folder import MARKER
+from service_kit.access.tokens import read_access_file
+from tests.support.up_process import PATIENCE, Up, answers, flowpin
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 Findings = list[dict[str, str]]
 
@@ -112,6 +116,18 @@ def test_a_secret_that_others_may_read_is_a_problem_with_its_command(up):
     assert [f["do"].partition(";")[0] for f in findings if f["state"] == "problem"] == [f"chmod 600 {up.data / 'env'}"]
 
 
+def test_what_to_do_can_be_pasted_whatever_the_folder_is_called(stopped):
+    odd = stopped.rename(stopped.parent / "odd; name")
+    (odd / "env").chmod(0o644)
+    (odd / "postgres.unfinished").mkdir(mode=0o700)
+
+    _, findings = examined(odd)
+
+    do = "".join(finding["do"] for finding in findings)
+    assert f"chmod 600 '{odd}/env'" in do
+    assert f"rm -r '{odd}/postgres.unfinished'" in do
+
+
 async def test_a_database_that_is_not_as_migrated_is_a_problem(up):
     await sql(up, "; ".join(harm for harm, _ in HARMS.values()))
 
@@ -160,22 +176,52 @@ def test_a_process_that_hangs_is_a_problem(up):
     code, findings = examined(up.data)
 
     os.kill(pid, signal.SIGCONT)
-    eventually(lambda: answers(up.env), 5)
+    wait_until(lambda: answers(up.env), 5)
     assert code == 1
     assert "The gateway is not ready" in said(findings, "problem")
 
 
-def test_the_socket_folder_of_a_crashed_run_is_named(up):
-    with tempfile.TemporaryDirectory(prefix="flowpin-", dir="/tmp") as left:
-        os.utime(left, (time.time() - 3600,) * 2)
+def test_the_socket_folder_of_a_crashed_run_is_named(up, tmp_path):
+    crashed = Up(tmp_path / "crashed").start()
+    wait_until(lambda: (crashed.data / "socket").exists(), PATIENCE)
+    left = DataFolder(crashed.data).secret("socket")
+    crashed.process.kill()
+    crashed.ended()
 
-        _, findings = examined(up.data)
+    _, findings = examined(up.data)
 
-    assert left in "".join(finding["do"] for finding in findings if finding["state"] == "warning")
+    advice = "".join(finding["do"] for finding in findings if finding["state"] == "warning")
+    shutil.rmtree(left)
+    assert left in advice
     assert DataFolder(up.data).secret("socket") not in str(findings)
 
 
-def test_without_a_run_it_says_what_it_did_not_look_at(stopped):
+def test_folders_of_other_programs_are_not_named_whatever_their_name(up):
+    with tempfile.TemporaryDirectory(prefix="flowpin-", dir="/tmp") as theirs:
+        shutil.copy(Path(DataFolder(up.data).secret("socket")) / MARKER, theirs)
+        os.utime(theirs, (time.time() - 3600,) * 2)
+
+        _, findings = examined(up.data)
+
+    assert theirs not in str(findings)
+
+
+@pytest.mark.parametrize("json_", [(), ("--json",)])
+def test_a_data_folder_that_others_can_change_is_a_problem_and_nothing_in_it_is_read(tmp_path, json_):
+    (tmp_path / "secret").write_text("another program's")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "env").symlink_to(tmp_path / "secret")
+    (tmp_path / "data" / "access.yaml").symlink_to(tmp_path / "secret")
+
+    ran = flowpin("doctor", *json_, "--data", str(tmp_path / "data"))
+
+    assert ran.returncode == 1
+    assert ran.stderr == ""
+    assert f"The data folder cannot be trusted: {tmp_path}/data/access.yaml is a link" in ran.stdout
+    assert "another program's" not in ran.stdout
+
+
+def test_doctor_says_what_it_did_not_look_at_without_a_run(stopped):
     code, findings = examined(stopped)
 
     assert code == 0
@@ -194,7 +240,7 @@ def test_a_port_that_another_program_has_taken_is_named(stopped):
     assert f"{port}, is taken by another program" in said(findings, "warning")
 
 
-def test_it_changes_and_starts_nothing(stopped, tmp_path):
+def test_doctor_changes_and_starts_nothing(stopped, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in stopped.rglob("*")}
 
     examined(stopped)
@@ -204,7 +250,7 @@ def test_it_changes_and_starts_nothing(stopped, tmp_path):
     assert not (tmp_path / "no-such-folder").exists()
 
 
-def test_everything_that_is_not_well_says_what_to_do(tmp_path):
+def test_each_problem_says_what_to_do(tmp_path):
     _, findings = examined(tmp_path / "no-such-folder")
 
     assert [finding["what"] for finding in findings if finding["state"] != "ok" and not finding["do"]] == []
@@ -212,7 +258,7 @@ def test_everything_that_is_not_well_says_what_to_do(tmp_path):
 
 def test_stubs_that_cannot_be_imported_do_not_keep_the_rest_from_being_looked_at(stopped, tmp_path):
     (tmp_path / "grpc.py").write_text("raise ImportError('broken')")
-    script = "import sys; sys.argv[0] = 'flowpin'; import flowpin; flowpin.main()"
+    script = "import sys; sys.argv[0] = 'flowpin'; from flowpin_cli import cli; cli.main()"
 
     ran = subprocess.run(
         [sys.executable, "-c", script, "doctor", "--json", "--data", str(stopped)],

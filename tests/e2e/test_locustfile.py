@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.up_process import ROOT, Up
+from tests.support.paths import ROOT
+from tests.support.up_process import Up
 
 LOCUST = os.environ.get("LOCUST") or shutil.which("locust")
 SCENARIO = ROOT / "tests" / "load" / "locustfile.py"
@@ -41,7 +42,7 @@ def test_every_call_of_the_main_job_succeeds(tmp_path):
     assert {row["Error"] for row in refused[2]} == {"CatchResponseError('401 unauthorized TOKEN_INVALID')"}
 
 
-def test_without_the_environment_it_says_what_to_source(tmp_path):
+def test_locust_without_the_environment_says_what_to_source(tmp_path):
     command = [LOCUST, "-f", str(SCENARIO), "--headless", "-t", "1s"]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("FLOWPIN_")}
 

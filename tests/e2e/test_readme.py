@@ -1,5 +1,6 @@
 """What the README says is so: its transcripts print what it shows, and its tables leave nothing out."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pytest
 import deploy_service.settings
 import gateway.settings
 import workflow_service.settings
-from tests.e2e import transcript
-from tests.e2e.up_process import Up
+from tests.support import transcript
+from tests.support.up_process import Up
 
 SETTINGS = [workflow_service.settings.Settings, deploy_service.settings.Settings, gateway.settings.Settings]
 
@@ -23,6 +24,14 @@ def test_the_transcripts_print_what_the_readme_shows(tmp_path: Path):
 
     expected = [transcript.alike(block.expected) for block in transcript.blocks()]
     assert [transcript.alike(text) for text in printed] == expected
+
+
+def test_flowpin_is_installed_in_the_tested_versions_and_in_an_environment():
+    installs = re.findall(r"^.*pip install .*'\.\[.*$", transcript.README.read_text(), re.MULTILINE)
+
+    assert installs
+    for command in installs:
+        assert command.startswith("python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt ")
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.__module__)

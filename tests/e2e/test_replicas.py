@@ -11,8 +11,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from tests.e2e.replicas import Load, Replicas, running_replicas
-from tests.stack import People, migrate
+from tests.support.replicas import Load, Replicas, running_replicas
+from tests.support.stack import People, migrate
 
 pytestmark = pytest.mark.load
 WARM_UP, AFTER_KILL, RECONNECT, AFTER_RESTART, AFTER_DRAIN = 1.5, 2.0, 1.5, 1.5, 1.5

@@ -13,9 +13,10 @@ from uuid import UUID
 
 import pytest
 
-from tests.e2e.up_process import ROOT, Up, call, eventually, flowpin, workflow_names
+from tests.support.up_process import Up, call, flowpin, workflow_names
+from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.load
+pytestmark = pytest.mark.slow
 
 VERSIONS = 25
 ARCHIVED = [4, 8, 12, 16, 20, 24]
@@ -99,7 +100,7 @@ def test_graphs_load_in_the_sdk_and_versions_differ_as_edits_do(seeded: Seeded):
     assert len({node["type"] for node in versions[-1]["flow"]["nodes"]}) >= 5
 
 
-def test_any_page_lists_what_is_not_archived(seeded: Seeded):
+def test_any_page_of_seeded_versions_lists_what_is_not_archived(seeded: Seeded):
     listed = [number for number in range(VERSIONS, 0, -1) if number not in ARCHIVED]
     workflow_id = seeded.workflow_id
 
@@ -118,7 +119,7 @@ def test_times_and_ids_rise_with_the_numbers(seeded: Seeded):
     assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
 
 
-def test_it_is_saved_onto_archived_and_unarchived_as_any_other(seeded: Seeded):
+def test_a_seeded_workflow_is_saved_onto_archived_and_unarchived_as_any_other(seeded: Seeded):
     workflow = seeded.made["workflows"][1]
     path, content = f"/v1/workflows/{workflow['id']}", {"flow": {"nodes": [{"id": "n", "type": "x.Y"}]}, "flow_ui": {}}
 
@@ -191,7 +192,7 @@ def refused(*words: str) -> str:
     return done.stderr
 
 
-def test_without_a_running_up_it_says_what_to_start(seeded: Seeded, tmp_path: Path):
+def test_seed_without_a_running_up_says_what_to_start(seeded: Seeded, tmp_path: Path):
     access = ("--access-file", str(seeded.up.data / "access.yaml"))
 
     assert "there is no access file" in refused("--data", str(tmp_path))
@@ -210,14 +211,14 @@ def test_cut_short_it_leaves_no_half_of_a_workflow(seeded: Seeded, number: signa
     before = workflow_names(seeded.env)
     words = ("seed", "--data", str(seeded.up.data), "--workflows", "1", "--versions", "100000")
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "flowpin.py"), *words],
+        [sys.executable, "-P", "-m", "flowpin_cli", *words],
         stderr=subprocess.PIPE,
         text=True,
         # Where these tests run in the background, SIGINT is ignored, and by what they start, too.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     size = database_size(seeded)
-    eventually(lambda: database_size(seeded) > size + 10_000_000, 20)
+    wait_until(lambda: database_size(seeded) > size + 10_000_000, 20)
 
     process.send_signal(number)
     _, said = process.communicate(timeout=20)

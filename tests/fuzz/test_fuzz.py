@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from tests.stack import Stack
+from tests.support.paths import ROOT
+from tests.support.stack import Stack
 
-ROOT = Path(__file__).parents[2]
 SCHEMATHESIS = Path(sys.executable).with_name("st")
 SEEDED = 20
 

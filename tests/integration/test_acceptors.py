@@ -9,7 +9,11 @@ from typing import Any
 import grpc
 import pytest
 
-from service_kit.acceptors import COUNT, Acceptors
+from service_kit.hotpath.server_group import CHECK_SECONDS, COUNT, ServerGroup
+from service_kit.lifecycle import in_background
+from tests.support.raw_http2 import send_path
+
+pytestmark = pytest.mark.slow
 
 
 class Echo(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in its stubs only
@@ -20,16 +24,20 @@ class Echo(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in its 
         return grpc.unary_unary_rpc_method_handler(echo)
 
 
-def acceptors() -> Acceptors:
-    made = Acceptors([])
+def acceptors() -> ServerGroup:
+    made = ServerGroup([])
     made.add_generic_rpc_handlers(iter([Echo()]))
     return made
 
 
 @pytest.fixture
-async def port() -> AsyncIterator[int]:
+async def running() -> ServerGroup:
+    return acceptors()
+
+
+@pytest.fixture
+async def port(running: ServerGroup) -> AsyncIterator[int]:
     """Where they listen."""
-    running = acceptors()
     yield await running.start("127.0.0.1:0")
     await running.stop(0)
 
@@ -63,9 +71,21 @@ async def test_an_address_that_is_not_ours_is_named():
         await acceptors().start("nowhere.invalid:5000")
 
 
-async def test_on_all_addresses():
+async def test_a_server_group_listens_on_all_addresses():
     running = acceptors()
     port = await running.start("[::]:0")
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         assert await channel.unary_unary("/a.B/Echo")(b"here", timeout=5) == b"here"
     await running.stop(0)
+
+
+async def test_a_path_that_is_not_utf8_stops_nobody(port: int, running: ServerGroup):
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel, in_background(running.keep()):
+        echo = channel.unary_unary("/a.B/Echo")
+        assert await echo(b"before", timeout=5, wait_for_ready=True) == b"before"
+
+        async with asyncio.TaskGroup() as sending:
+            for _ in range(5 * COUNT):
+                sending.create_task(send_path(port, b"/\xff/Echo"))
+                await asyncio.sleep(2 * CHECK_SECONDS)
+                assert await echo(b"after", timeout=5, wait_for_ready=True) == b"after"

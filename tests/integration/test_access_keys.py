@@ -4,9 +4,8 @@ import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 
-from deploy_fixtures import refusal, unknown, uuid
-
-from tests.stack import Stack
+from tests.support.deployments import unknown, uuid
+from tests.support.stack import Stack
 
 
 async def create(stack: Stack, **fields):
@@ -39,14 +38,23 @@ async def test_the_secret_is_shown_once_and_kept_as_a_hash_and_a_preview(stack: 
     assert not [found for found in everywhere if secret[14:-2] in found]
 
 
-async def test_no_idempotency_record_keeps_a_secret(stack: Stack):
+async def test_a_repeat_with_the_same_idempotency_key_makes_no_other_key_and_names_the_first(stack: Stack):
     key = {"Idempotency-Key": "one"}
     body = {"project_id": str(stack.people.project), "name": "the site"}
+    first = await stack.rest("POST", "/v1/access-keys", body, headers=key)
 
-    first, second = [await stack.rest("POST", "/v1/access-keys", body, headers=key) for _ in range(2)]
+    repeat = await stack.rest("POST", "/v1/access-keys", body, headers=key)
+    other = await stack.rest("POST", "/v1/access-keys", {**body, "name": "another"}, headers=key)
 
-    assert first.data["key"] != second.data["key"]
-    assert (await stack.row_counts())["deploy.idempotency_keys"] == 0
+    assert (repeat.status, repeat.error["code"]) == (409, "conflict")
+    named = {"access_key_id": first.data["id"], "preview": first.data["preview"]}
+    assert repeat.error["details"] == {"reason": "ACCESS_KEY_EXISTS", **named}
+    assert other.error["details"]["reason"] == "IDEMPOTENCY_KEY_REUSED"
+    assert [row["id"] for row in await listed(stack)] == [first.data["id"]]
+    async with stack.database("admin", "deploy") as db:
+        kept = await db.fetchval("SELECT answer FROM idempotency_keys")
+    assert first.data["id"].encode() in kept
+    assert first.data["key"][14:-2].encode() not in kept
 
 
 async def test_a_revoked_key_stays_on_the_list_and_twice_is_fine(stack: Stack):
@@ -65,7 +73,7 @@ async def test_a_revoked_key_stays_on_the_list_and_twice_is_fine(stack: Stack):
         )
 
 
-async def test_an_expiry_lies_ahead(stack: Stack):
+async def test_an_expiry_is_in_the_future(stack: Stack):
     now = datetime.now(UTC)
     tomorrow, yesterday = [(now + timedelta(days=days)).isoformat().replace("+00:00", "Z") for days in (1, -1)]
 
@@ -73,7 +81,8 @@ async def test_an_expiry_lies_ahead(stack: Stack):
     past = await create(stack, name="until yesterday", expires_at=yesterday)
 
     assert datetime.fromisoformat(ahead.data["expires_at"]) == now + timedelta(days=1)
-    assert refusal(past) == (400, "INVALID_REQUEST", {"expires_at"})
+    assert past.refusal == (400, "INVALID_REQUEST", {"expires_at"})
+    assert past.error["details"]["expires_at"] == "must be in the future"
     assert len(await listed(stack)) == 1
 
 
@@ -96,7 +105,7 @@ async def test_keys_are_the_projects_and_its_admins(stack: Stack):
 
 async def test_what_breaks_a_rule_is_refused(stack: Stack):
     for name in ("", " ", "n" * 129, "a\0"):
-        assert refusal(await create(stack, name=name)) == (400, "INVALID_REQUEST", {"name"})
+        assert (await create(stack, name=name)).refusal == (400, "INVALID_REQUEST", {"name"})
     nowhere = await stack.rest("DELETE", f"/v1/access-keys/{unknown()}")
     unseen = await stack.rest("POST", "/v1/access-keys", {"name": "n", "project_id": unknown()})
 

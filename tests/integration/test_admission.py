@@ -7,19 +7,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import grpc
-import pytest
-from gateway_fixtures import WORKFLOW, World, running_world
-from waiting import eventually
-from workflow_fixtures import HELD, refusal, save_request
 
-from service_kit.admission import Admission
 from service_kit.channel import open_channel
-from service_kit.errors import TooManyRequests
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.identity.v1 import identity_pb2
 from service_kit.pb.flowpin.identity.v1.identity_pb2_grpc import IdentityServiceStub
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import WorkflowServiceStub
-from tests.stack import Stack, running_stack
+from tests.support.observed_services import WORKFLOW, World, running_world
+from tests.support.refusals import refusal
+from tests.support.stack import Stack, running_stack
+from tests.support.waiting import eventually
+from tests.support.workflows import HELD, save_request
 
 SAVE = f"/v1/workflows/{WORKFLOW}/save"
 VERSION = f"/v1/workflows/{WORKFLOW}/versions/latest"
@@ -74,16 +73,6 @@ async def test_the_gateway_refuses_what_is_too_much():
         assert (await world.post(SAVE, large)).status == 200
 
 
-def test_a_place_is_free_again_when_its_call_has_left():
-    admission = Admission(1)
-    admission.enter()
-
-    with pytest.raises(TooManyRequests):
-        admission.enter()
-    admission.leave()
-    admission.enter()
-
-
 async def test_a_service_refuses_what_is_too_many(unstarted: Stack):
     async with AsyncExitStack() as until_done:
         stack = await until_done.enter_async_context(running_stack(unstarted, workflow={"max_calls": 2}))
@@ -99,12 +88,32 @@ async def test_a_service_refuses_what_is_too_many(unstarted: Stack):
             taken_on = [call(stack.workflows.SaveWorkflow, save_request(workflow["id"])) for _ in range(2)]
             await eventually(lambda: admin.fetchval(HELD), seconds=5)
             refused = await refusal(call(stack.workflows.GetVersion, get))
+            ping = await refusal(call(stack.identity.Ping, identity_pb2.PingRequest()))
         saved = [(await save).data.version for save in taken_on]
 
         assert (refused.code.name, refused.reason) == ("RESOURCE_EXHAUSTED", "TOO_MANY_REQUESTS")
+        assert (ping.code, ping.reason) == (refused.code, refused.reason)
         assert refused.retry_after == 1
         assert sorted(saved) == [2, 3]
         assert (await call(stack.workflows.GetVersion, get)).data.version == 3
+
+
+async def test_a_deploy_service_refuses_what_is_too_many(unstarted: Stack):
+    async with (
+        running_stack(unstarted, deploy={"max_calls": 2}) as stack,
+        stack.database("admin", "deploy") as admin,
+    ):
+        workflow, _ = await stack.workflow()
+        get = deploy_pb2.GetAppRequest(app_id=(await stack.app(workflow["id"]))["id"])
+
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE apps IN ACCESS EXCLUSIVE MODE")
+            taken_on = [asyncio.ensure_future(stack.deploys.GetApp(get, metadata=stack.as_())) for _ in range(2)]
+            await eventually(lambda: admin.fetchval(HELD.replace("workflows", "apps")), seconds=5)
+            refused = await refusal(stack.deploys.GetApp(get, metadata=stack.as_()))
+
+        assert (refused.code.name, refused.reason) == ("RESOURCE_EXHAUSTED", "TOO_MANY_REQUESTS")
+        assert {answer.data.id for answer in await asyncio.gather(*taken_on)} == {get.app_id}
 
 
 @asynccontextmanager
@@ -146,7 +155,7 @@ async def test_our_channels_open_another_connection_when_one_is_full(unstarted: 
         a_few_to_a_connection(unstarted) as (stack, admin),
         open_channel(f"127.0.0.1:{stack.workflow_port}") as channel,
     ):
-        await read_while_locked(stack, admin, channel, at_work=10)  # as many as there are connections to Postgres
+        await read_while_locked(stack, admin, channel, at_work=8)  # as many as there are connections to Postgres
 
 
 async def test_a_full_connection_is_refused_nothing(unstarted: Stack):
@@ -181,7 +190,7 @@ async def full_gateway() -> AsyncIterator[tuple[World, Caller]]:
         host, _, port = world.url.removeprefix("http://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         caller = Caller(reader, writer)
-        caller.send(f"GET {VERSION} HTTP/1.1\nHost: x\nAuthorization: Bearer a\n\n")
+        caller.send(f"GET {VERSION} HTTP/1.1\nHost: x\nAuthorization: Bearer dyn_pat_test\n\n")
         assert "200 OK" in await caller.answer()
         world.observed.hangs = True
         taken_on = asyncio.create_task(world.post(SAVE, DOCUMENTS))
@@ -203,7 +212,7 @@ async def test_a_refusal_at_the_door_leaves_the_connection_as_it_was():
         world.observed.hangs = False
         world.observed.go_on.set()
         await asyncio.sleep(0.1)
-        caller.send(f"GET {VERSION} HTTP/1.1\nHost: x\nAuthorization: Bearer a\n\n")
+        caller.send(f"GET {VERSION} HTTP/1.1\nHost: x\nAuthorization: Bearer dyn_pat_test\n\n")
 
         assert "200 OK" in await caller.answer()
 
@@ -212,7 +221,7 @@ async def test_the_rest_of_a_request_is_not_taken_for_another():
     async with full_gateway() as (_world, caller):
         caller.send(f"GET {VERSION} HTTP/1.1\nHost: x\nX-Other: ")
         await asyncio.sleep(0.1)
-        caller.send(f"GET {VERSION} HTTP/1.1\nAuthorization: Bearer a\n\n")
+        caller.send(f"GET {VERSION} HTTP/1.1\nAuthorization: Bearer dyn_pat_test\n\n")
         first = await caller.answer()
         caller.send(f"GET {VERSION} HTTP/1.1\nHost: x\nX-Request-Id: second\n\n")
         second = await caller.answer()

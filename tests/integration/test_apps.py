@@ -3,9 +3,9 @@
 from datetime import datetime
 
 import pytest
-from deploy_fixtures import SERVERLESS, TWO_TO_FIVE, app_now, bodies, history, refusal, unknown
 
-from tests.stack import Stack
+from tests.support.deployments import SERVERLESS, TWO_TO_FIVE, app_now, bodies, history, unknown
+from tests.support.stack import Stack
 
 
 async def test_a_new_app_serves_the_latest_version_serverless_and_private(stack: Stack):
@@ -86,7 +86,7 @@ async def test_what_breaks_a_rule_is_named_and_nothing_is_made_or_changed(stack:
         created = await stack.rest("POST", "/v1/apps", {**new, **fields})
         updated = await stack.rest("PUT", f"/v1/apps/{app['id']}", fields)
 
-        assert refusal(created) == refusal(updated) == (400, "INVALID_REQUEST", named)
+        assert created.refusal == updated.refusal == (400, "INVALID_REQUEST", named)
         assert await stack.row_counts() == rows
         assert await app_now(stack, app["id"]) == app
 
@@ -154,7 +154,7 @@ async def test_a_list_that_cannot_be_is_a_400_that_names_the_field(stack: Stack)
     }.items():
         answer = await stack.rest("GET", f"/v1/apps?project_id={stack.people.project}&{query}")
 
-        assert refusal(answer) == (400, "INVALID_REQUEST", named)
+        assert answer.refusal == (400, "INVALID_REQUEST", named)
 
 
 async def test_an_update_changes_what_is_given_and_deploys_nothing(stack: Stack):

@@ -1,8 +1,10 @@
 """An archived app stays live, out of the lists, and closed to deployments."""
 
-from deploy_fixtures import app_now, history, refusal
+import pytest
 
-from tests.stack import Stack
+from tests.support.deployments import app_now, begun, deployment_now, history, rollouts_under_way, settled
+from tests.support.stack import Stack, running_stack
+from tests.support.waiting import eventually
 
 
 async def names(stack: Stack, query: str = "") -> list[str]:
@@ -55,7 +57,36 @@ async def test_nothing_is_deployed_to_an_archived_app(stack: Stack):
         await stack.rest("POST", f"{path}/promote", {}),
     ]
 
-    assert [refusal(answer) for answer in answers] == [(400, "APP_ARCHIVED", set())] * 3
+    assert [answer.refusal for answer in answers] == [(400, "APP_ARCHIVED", set())] * 3
     assert await history(stack, app["id"]) == before
     await stack.ok("POST", f"{path}/unarchive")
     assert (await stack.deploy(app["id"], workflow["id"]))["live"]
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+async def test_archiving_cancels_what_is_under_way_so_that_what_is_live_does_not_change(
+    unstarted: Stack, is_begun: bool
+):
+    script = {"rollout_driver": "scripted", "rollout_script": "ok,delay:1"}
+    async with running_stack(unstarted, deploy=script) as stack:
+        workflow, versions = await stack.workflow(saves=2)
+        app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
+        await settled(stack, (await history(stack, app["id"]))[0])
+        live = await app_now(stack, app["id"])
+        slow = await stack.deploy(app["id"], workflow["id"])
+        if is_begun:
+            await begun(stack, slow)
+
+        archived = await stack.ok("POST", f"/v1/apps/{app['id']}/archive")
+
+        canceled = await deployment_now(stack, slow)
+        assert (canceled["status"], canceled["live"]) == ("canceled", False)
+        assert canceled["error"] == {"code": "APP_ARCHIVED", "message": "The app was archived."}
+
+        async def is_given_up() -> bool:
+            return rollouts_under_way() == 0
+
+        await eventually(is_given_up)
+        assert await deployment_now(stack, slow) == canceled
+        assert await app_now(stack, app["id"]) == archived
+        assert {name: value for name, value in archived.items() if not name.startswith("archived_")} == live

@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
-from workflow_fixtures import body_of, refusal, save_request
 
 from service_kit.ids import new_id
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
-from tests.stack import Answer, Stack
+from tests.support.paths import DATA
+from tests.support.refusals import refusal
+from tests.support.stack import Answer, Stack
+from tests.support.workflows import OFFICIAL, body_of, save_request
 
-CONFIG = (Path(__file__).parents[1] / "data" / "config.yaml").read_text()
+CONFIG = (DATA / "config.yaml").read_text()
 
 
 @pytest.fixture
@@ -30,6 +32,8 @@ async def rows(stack: Stack) -> int:
     return (await stack.row_counts())["workflow.audit_events"]
 
 
+DELETED = {"version": "v1", "identical": "v2"}
+"""All versions below have the same flow: v2 was identical to v1."""
 CHANGES: list[tuple[str, str, str, Any, dict[str, str], Callable[[dict[str, Any]], str]]] = [
     ("UpdateWorkflow", "PUT", "", {"name": "b"}, {"name": "b"}, lambda ids: ids["workflow"]),
     ("UpdateWorkflow", "PUT", "", {"description": "d"}, {}, lambda ids: ids["workflow"]),
@@ -40,7 +44,7 @@ CHANGES: list[tuple[str, str, str, Any, dict[str, str], Callable[[dict[str, Any]
     ("ArchiveVersion", "POST", "/versions/1/archive", None, {"version": "v1"}, lambda ids: ids["versions"][1]),
     ("UnarchiveVersion", "POST", "/versions/1/unarchive", None, {"version": "v1"}, lambda ids: ids["versions"][1]),
     ("RestoreVersion", "POST", "/versions/1/restore", None, {"version": "v4"}, lambda ids: ids["answer"]),
-    ("DeleteVersion", "DELETE", "/versions/1", None, {"version": "v1"}, lambda ids: ids["versions"][1]),
+    ("DeleteVersion", "DELETE", "/versions/1", None, DELETED, lambda ids: ids["versions"][1]),
     ("DeleteWorkflow", "DELETE", "", None, {}, lambda ids: ids["workflow"]),
 ]
 
@@ -52,7 +56,7 @@ async def test_every_change_writes_one_event(stack: Stack):
     for action, method, call, sent, details, target in CHANGES:
         body = sent.replace(b"<2>", versions[2].encode()) if isinstance(sent, bytes) and b"<2>" in sent else sent
         before, request_id = await rows(stack), f"request-{action}"
-        answer = await stack.rest(method, path + call, body, headers={"X-Request-Id": request_id})
+        answer = await stack.rest(method, path + call, body, headers={"X-Request-Id": request_id, **OFFICIAL})
         assert answer.status < 300, action
         data = answer.body.get("data", {})
         if "version" in data:
@@ -133,6 +137,8 @@ async def test_what_fails_or_changes_nothing_writes_none(stack: Stack):
         ("POST", "/fork", {"name": "n", "workflow_version_id": str(new_id())}, 400),
         ("POST", "/versions/1/archive", None, 200),
         ("POST", "/versions/2/unarchive", None, 200),
+        ("PUT", "", {"name": workflow["name"], "description": ""}, 200),
+        ("PUT", "", {}, 200),
         ("GET", "", None, 200),
         ("GET", "/versions/1/diff/2", None, 200),
         ("GET", "/versions/1/export", None, 200),
@@ -203,7 +209,7 @@ async def test_the_events_of_what_was_deleted_still_answer(stack: Stack, release
     assert (found[0]["action"], found[1:]) == ("DeleteWorkflow", before)
 
 
-async def test_to_a_stranger_they_are_not_there(stack: Stack):
+async def test_events_are_not_there_to_a_stranger(stack: Stack):
     workflow_id = (await stack.draft())["id"]
 
     for subject, token in ((workflow_id, "stranger"), (str(new_id()), "admin")):
@@ -237,3 +243,33 @@ async def test_pages_are_newest_first_also_of_what_happened_at_once(stack: Stack
     request = pb.ListAuditEventsRequest(workflow_id=workflow_id, page=0, page_size=501)
     error = await refusal(stack.workflows.ListAuditEvents(request, metadata=stack.as_()))
     assert (error.reason, set(error.fields)) == ("INVALID_REQUEST", {"page", "page_size"})
+
+
+async def test_events_are_in_the_order_of_the_changes_though_the_databases_clock_was_set_back(stack: Stack):
+    workflow, _ = await stack.workflow()
+    async with stack.database("admin", "workflow") as db:
+        await db.execute(
+            "UPDATE audit_events SET created_at = created_at + interval '1 hour' WHERE subject_id = $1",
+            UUID(workflow["id"]),
+        )
+    await stack.save(workflow["id"], "later")
+    await stack.ok("PUT", f"/v1/workflows/{workflow['id']}", {"description": "latest"})
+
+    found = await events(stack, workflow["id"])
+
+    actions = ["UpdateWorkflow", "SaveWorkflow", "SaveWorkflow", "CreateWorkflow"]
+    assert [event["action"] for event in found] == actions
+    assert [
+        (await events(stack, workflow["id"], f"page_size=1&page={page}"))[0]["action"] for page in (1, 2, 3, 4)
+    ] == (actions)
+
+
+async def test_events_from_before_there_were_numbers_come_last_in_the_order_of_time(stack: Stack):
+    workflow, _ = await stack.workflow()
+    async with stack.database("admin", "workflow") as db:
+        await db.execute("UPDATE audit_events SET number = NULL WHERE subject_id = $1", UUID(workflow["id"]))
+    await stack.save(workflow["id"], "later")
+
+    found = await events(stack, workflow["id"])
+
+    assert [event["details"] for event in found] == [{"version": "v2"}, {"version": "v1"}, {"name": "flow"}]

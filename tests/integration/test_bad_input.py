@@ -14,33 +14,13 @@ from service_kit.errors import ServiceError
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.identity.v1 import identity_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
-from tests.integration import (
-    bad_input_bodies,
-    bad_input_configs,
-    bad_input_deploys,
-    bad_input_flows,
-    bad_input_ids,
-    bad_input_lists,
-    bad_input_orders,
-    bad_input_texts,
-    bad_input_tokens,
-)
-from tests.integration.bad_input_flows import LIMIT
-from tests.integration.bad_input_table import Bad, Good, Rest, Rpc, fill
-from tests.integration.good_input import GOOD
-from tests.stack import Answer, People, Stack, migrate, running_stack
+from tests.support.bad_input import bodies, configs, deploys, flows, ids, lists, orders, texts, tokens
+from tests.support.bad_input.flows import LIMIT
+from tests.support.bad_input.good import GOOD
+from tests.support.bad_input.table import Bad, Good, Rest, Rpc, fill
+from tests.support.stack import Answer, People, Stack, migrate, running_stack
 
-TABLES = (
-    bad_input_bodies,
-    bad_input_configs,
-    bad_input_deploys,
-    bad_input_flows,
-    bad_input_ids,
-    bad_input_lists,
-    bad_input_orders,
-    bad_input_texts,
-    bad_input_tokens,
-)
+TABLES = (bodies, configs, deploys, flows, ids, lists, orders, texts, tokens)
 HTTP = {
     "INVALID_ARGUMENT": (400, "bad_request"),
     "FAILED_PRECONDITION": (400, "bad_request"),
@@ -203,7 +183,7 @@ def saving(flow: bytes, flow_ui: bytes = b"{}") -> bytes:
 
 async def test_the_limit_is_sixteen_mebibytes_a_document_unless_set(stack: Stack):
     save = f"/v1/workflows/{(await stack.draft())['id']}/save"
-    largest, larger = (bad_input_flows.padded(size).encode() for size in (16 << 20, (16 << 20) + 1))
+    largest, larger = (flows.padded(size).encode() for size in (16 << 20, (16 << 20) + 1))
 
     fits = await stack.rest("POST", save, saving(largest, largest))
     after = await stack.row_counts()

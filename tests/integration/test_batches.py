@@ -11,20 +11,22 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
-from gateway_fixtures import WORKFLOW, running_world
 from google.rpc import code_pb2
-from waiting import eventually
-from workflow_fixtures import body_of, flow_of, listed, refusal, save_request
+from structlog.testing import capture_logs
 
 from service_kit.channel import open_channel
 from service_kit.errors import ServiceError
+from service_kit.hotpath.rpc_batches import SEND_BATCH, UNSERVED, RpcBatcher
 from service_kit.ids import new_id
 from service_kit.pb.flowpin.batch.v1 import batch_pb2 as pb
-from service_kit.pb.flowpin.batch.v1.batch_pb2_grpc import BatchServiceStub
+from service_kit.pb.flowpin.batch.v1.batch_pb2_grpc import BatchServiceServicer, BatchServiceStub
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
-from service_kit.rpcs import Together
-from tests.stack import Stack
+from tests.support.observed_services import WORKFLOW, running_world
+from tests.support.refusals import refusal
+from tests.support.stack import Stack
+from tests.support.waiting import eventually
+from tests.support.workflows import body_of, flow_of, listed, save_request
 
 GET = "/flowpin.workflow.v1.WorkflowService/GetVersion"
 SAVE = "/flowpin.workflow.v1.WorkflowService/SaveWorkflow"
@@ -44,9 +46,19 @@ async def batches(port: int) -> AsyncIterator[BatchServiceStub]:
         yield BatchServiceStub(channel)
 
 
+TOKENS = ("revoked", "viewer", "admin", "stranger", "editor")
+"""Whose authorizations a batch here has, in this order."""
+
+
 def call(stack: Stack, method: str, request: Any, token: str = "editor", **metadata: str) -> pb.Call:
-    fields = dict(stack.as_(token, **metadata))
-    return pb.Call(method=method, metadata=fields, message=request.SerializeToString())
+    fields = dict(stack.as_(token, **metadata)[1:])
+    return pb.Call(
+        method=method, metadata=fields, message=request.SerializeToString(), authorization=TOKENS.index(token)
+    )
+
+
+def authorizations(stack: Stack, *tokens: str) -> tuple[tuple[str, str], ...]:
+    return tuple(stack.as_(token)[0] for token in tokens or TOKENS)
 
 
 def get(stack: Stack, workflow_id: str, version: str = "latest", token: str = "editor") -> pb.Call:
@@ -56,7 +68,8 @@ def get(stack: Stack, workflow_id: str, version: str = "latest", token: str = "e
 async def answers(stack: Stack, *calls: pb.Call, port: int | None = None) -> list[pb.Answer]:
     """In the calls' order."""
     async with batches(port or stack.workflow_port) as stub:
-        found = {a.call: a async for part in stub.Batch(pb.BatchRequest(calls=calls)) for a in part.answers}
+        parts = stub.SendBatch(pb.SendBatchRequest(calls=calls), metadata=authorizations(stack))
+        found = {answer.call: answer async for part in parts for answer in part.answers}
     assert sorted(found) == list(range(len(calls)))
     return [found[place] for place in range(len(calls))]
 
@@ -75,16 +88,18 @@ async def test_each_call_is_its_own_callers(stack: Stack):
     workflow, (version,) = await stack.workflow()
     theirs = await stack.draft(project=stack.people.foreign, token="stranger")
     await stack.save(theirs["id"], token="stranger")
-    unnamed = get(stack, workflow["id"])
-    del unnamed.metadata["authorization"]
+    unnamed, negative = get(stack, workflow["id"]), get(stack, workflow["id"])
+    unnamed.authorization, negative.authorization = len(TOKENS), -1
+    unnamed.metadata["authorization"] = stack.as_("editor")[0][1]
 
-    ours, other, stranger, revoked, nobody, viewer, saved = await answers(
+    ours, other, stranger, *refused, viewer, saved = await answers(
         stack,
         get(stack, workflow["id"], version["id"]),
         get(stack, theirs["id"], token="stranger"),
         get(stack, workflow["id"], token="stranger"),
         get(stack, workflow["id"], token="revoked"),
         unnamed,
+        negative,
         call(stack, SAVE, save_request(workflow["id"]), "viewer"),
         call(stack, SAVE, save_request(workflow["id"]), "editor"),
     )
@@ -96,13 +111,12 @@ async def test_each_call_is_its_own_callers(stack: Stack):
     assert (read.id, read.flow) == (alone.data.id, alone.data.flow)
     assert ours.trailing_metadata["etag"]
     assert workflow_pb2.GetVersionResponse.FromString(other.message).data.workflow_id == theirs["id"]
-    assert [reason(answer) for answer in (stranger, revoked, nobody, viewer)] == [
+    assert [reason(answer) for answer in (stranger, *refused, viewer)] == [
         ("NOT_FOUND", "WORKFLOW_NOT_FOUND"),
-        ("UNAUTHENTICATED", "TOKEN_INVALID"),
-        ("UNAUTHENTICATED", "TOKEN_INVALID"),
+        *[("UNAUTHENTICATED", "TOKEN_INVALID")] * 3,
         ("PERMISSION_DENIED", "ROLE_TOO_SMALL"),
     ]
-    assert not any(answer.message for answer in (stranger, revoked, nobody, viewer))
+    assert not any(answer.message for answer in (stranger, *refused, viewer))
     assert workflow_pb2.SaveWorkflowResponse.FromString(saved.message).data.version == 2
     async with stack.database("admin", "workflow") as db:
         by = "SELECT array_agg(token_id) FROM audit_events WHERE action = 'SaveWorkflow' AND subject_id = $1"
@@ -112,19 +126,21 @@ async def test_each_call_is_its_own_callers(stack: Stack):
 async def test_what_is_no_call_fails_alone(stack: Stack):
     workflow, _ = await stack.workflow()
     good = get(stack, workflow["id"])
-    odd = pb.Call(method=GET, metadata=good.metadata, message=good.message)
+    editor = good.authorization
+    odd, long = pb.Call(), pb.Call()
+    odd.CopyFrom(good)
     odd.metadata["x-request-id"] = "a\0b"
-    long = pb.Call(method=GET, metadata=good.metadata, message=good.message)
+    long.CopyFrom(good)
     long.metadata["x-request-id"] = "a" * 9000
 
     found = await answers(
         stack,
-        pb.Call(method="/flowpin.workflow.v1.WorkflowService/Nothing", metadata=good.metadata),
-        pb.Call(method="/flowpin.batch.v1.BatchService/Batch", metadata=good.metadata),
+        pb.Call(method="/flowpin.workflow.v1.WorkflowService/Nothing", authorization=editor),
+        pb.Call(method="/flowpin.batch.v1.BatchService/SendBatch", authorization=editor),
         pb.Call(method="/grpc.health.v1.Health/Check"),
         pb.Call(),
-        pb.Call(method=GET, metadata=good.metadata, message=b"\xff\xff\xff"),
-        pb.Call(method=GET, metadata=good.metadata),
+        pb.Call(method=GET, authorization=editor, message=b"\xff\xff\xff"),
+        pb.Call(method=GET, authorization=editor),
         odd,
         long,
         good,
@@ -141,7 +157,8 @@ async def test_more_calls_than_a_batch_takes_are_refused(stack: Stack):
         calls = [call(stack, PING, workflow_pb2.GetVersionRequest()) for _ in range(65)]
 
         async def all_of(calls: list[pb.Call]) -> int:
-            return sum([len(part.answers) async for part in stub.Batch(pb.BatchRequest(calls=calls))])
+            parts = stub.SendBatch(pb.SendBatchRequest(calls=calls), metadata=authorizations(stack))
+            return sum([len(part.answers) async for part in parts])
 
         error = await refusal(all_of(calls))
         counts = [await all_of(calls[:count]) for count in (0, 1, 64)]
@@ -149,6 +166,44 @@ async def test_more_calls_than_a_batch_takes_are_refused(stack: Stack):
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
     assert "65" in error.message
     assert counts == [0, 1, 64]
+
+
+async def test_a_batch_without_a_good_token_is_refused_before_it_has_come(stack: Stack):
+    over = asyncio.Event()
+
+    async def late() -> AsyncIterator[bytes]:
+        await over.wait()
+        return
+        yield b""
+
+    async with open_channel(f"127.0.0.1:{stack.workflow_port}") as channel:
+        send = channel.stream_stream(SEND_BATCH)
+        with capture_logs() as logs:
+            refused = [
+                await refusal(send(late(), metadata=metadata, timeout=3).read())
+                for metadata in ((), authorizations(stack, "revoked", "expired"))
+            ]
+        over.set()
+
+    assert [(error.code.name, error.reason) for error in refused] == [("UNAUTHENTICATED", "TOKEN_INVALID")] * 2
+    assert [(line["rpc"], line["code"]) for line in logs if line["event"] == "rpc"] == [
+        (SEND_BATCH, "UNAUTHENTICATED")
+    ] * 2
+
+
+async def test_a_batch_that_is_none_is_the_callers_fault(stack: Stack):
+    async with open_channel(f"127.0.0.1:{stack.workflow_port}") as channel:
+        send = channel.unary_stream(SEND_BATCH)
+        error = await refusal(send(b"\xff\xff\xff", metadata=authorizations(stack, "viewer")).read())
+
+    assert (error.code.name, error.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+
+
+async def test_a_gateway_of_the_release_before_calls_one_by_one(stack: Stack):
+    async with open_channel(f"127.0.0.1:{stack.workflow_port}") as channel:
+        error = await refusal(channel.unary_stream("/flowpin.batch.v1.BatchService/Batch")(b"").read())
+
+    assert error.code in UNSERVED
 
 
 async def test_one_that_waits_holds_up_no_other(stack: Stack):
@@ -160,7 +215,7 @@ async def test_one_that_waits_holds_up_no_other(stack: Stack):
         async with db.transaction():
             await db.execute("SELECT FROM workflows WHERE id = $1 FOR UPDATE", held)
             async with asyncio.timeout(10):
-                parts = stub.Batch(pb.BatchRequest(calls=calls))
+                parts = stub.SendBatch(pb.SendBatchRequest(calls=calls), metadata=authorizations(stack))
                 while len(places) < 2:
                     places += [answer.call for answer in (await parts.read()).answers]
         last = [answer.call for answer in (await parts.read()).answers]
@@ -175,7 +230,7 @@ async def test_what_is_canceled_is_not_done(stack: Stack):
         async with db.transaction():
             await db.execute("SELECT FROM workflows WHERE id = $1 FOR UPDATE", held)
             calls = [call(stack, SAVE, save_request(held)) for _ in range(3)]
-            waiting = stub.Batch(pb.BatchRequest(calls=calls))
+            waiting = stub.SendBatch(pb.SendBatchRequest(calls=calls), metadata=authorizations(stack))
             reading = asyncio.ensure_future(waiting.read())
 
             await eventually(partial(blocks, db, True), 5)
@@ -194,7 +249,8 @@ async def test_large_answers_go_in_messages_of_their_own(stack: Stack):
 
     async with open_channel(f"127.0.0.1:{stack.workflow_port}", max_message_bytes=8 << 20) as channel:
         calls = [get(stack, workflow["id"]) for _ in range(5)]
-        parts = [part async for part in BatchServiceStub(channel).Batch(pb.BatchRequest(calls=calls))]
+        sent = BatchServiceStub(channel).SendBatch(pb.SendBatchRequest(calls=calls), metadata=authorizations(stack))
+        parts = [part async for part in sent]
 
     flows = [
         workflow_pb2.GetVersionResponse.FromString(answer.message).data.flow.utf8
@@ -223,7 +279,7 @@ async def test_the_gateways_calls_of_one_turn_go_together(stack: Stack):
     request = workflow_pb2.GetVersionRequest(workflow_id=workflow["id"], version="latest").SerializeToString()
 
     async with open_channel(f"127.0.0.1:{stack.workflow_port}") as channel:
-        rpc = Together(channel, 5).rpc(GET, alone=never_alone)
+        rpc = RpcBatcher(channel, 5).rpc(GET, single_call=never_alone)
         found = await asyncio.gather(
             *(rpc(request, dict(stack.as_("editor"))) for _ in range(150)),
             rpc(request, dict(stack.as_("stranger"))),
@@ -237,6 +293,34 @@ async def test_the_gateways_calls_of_one_turn_go_together(stack: Stack):
     assert refused.reason == "WORKFLOW_NOT_FOUND"
 
 
+async def test_a_batch_has_no_more_authorizations_than_its_metadata_takes(stack: Stack):
+    workflow, _ = await stack.workflow()
+    request = workflow_pb2.GetVersionRequest(workflow_id=workflow["id"], version="latest").SerializeToString()
+    tokens = [f"Bearer dyn_pat_{number:0300}" for number in range(100)]  # 30 KB
+    good = dict(stack.as_("editor"))
+
+    async with open_channel(f"127.0.0.1:{stack.workflow_port}") as channel:
+        rpc = RpcBatcher(channel, 5).rpc(GET, single_call=never_alone)
+        calls = [rpc(request, {"authorization": token}) for token in tokens]
+        found = await asyncio.gather(*calls, *(rpc(request, good) for _ in range(100)), return_exceptions=True)
+
+    refused, read = found[:100], found[100:]
+    assert {(error.code.name, error.reason) for error in refused} == {("UNAUTHENTICATED", "TOKEN_INVALID")}
+    assert len({message for message, _ in read}) == 1
+
+
+@pytest.mark.parametrize("metadata", [{}, {"authorization": "Bearer " + "x" * 7000}])
+async def test_a_call_whose_authorization_fits_in_no_batch_goes_alone(stack: Stack, metadata: Any):
+    async def alone(message: bytes, metadata: Any) -> Any:
+        return b"alone", {}
+
+    async with open_channel(f"127.0.0.1:{stack.workflow_port}") as channel:
+        rpc = RpcBatcher(channel, 5).rpc(GET, single_call=alone)
+        found = await asyncio.gather(rpc(b"", metadata), rpc(b"", metadata))
+
+    assert found == [(b"alone", {})] * 2
+
+
 async def test_a_call_by_itself_and_a_large_one_go_alone(stack: Stack):
     sent = []
 
@@ -245,7 +329,7 @@ async def test_a_call_by_itself_and_a_large_one_go_alone(stack: Stack):
         return b"alone", {}
 
     async with open_channel(f"127.0.0.1:{stack.workflow_port}") as channel:
-        rpc = Together(channel, 5).rpc(GET, alone=alone)
+        rpc = RpcBatcher(channel, 5).rpc(GET, single_call=alone)
         metadata = dict(stack.as_("editor"))
         await rpc(b"", metadata)
         by_itself = list(sent)
@@ -266,9 +350,10 @@ async def test_a_service_that_is_away_gets_reads_again_and_saves_not():
         return b"", {}
 
     async with open_channel("127.0.0.1:1") as channel:
-        together = Together(channel, 5)
-        read, save = together.rpc(GET, alone=alone), together.rpc(SAVE, alone=alone)
-        found = await asyncio.gather(read(b"r", {}), save(b"s", {}), read(b"r", {}), return_exceptions=True)
+        together = RpcBatcher(channel, 5)
+        read, save = together.rpc(GET, single_call=alone), together.rpc(SAVE, single_call=alone)
+        token = {"authorization": "Bearer a"}
+        found = await asyncio.gather(read(b"r", token), save(b"s", token), read(b"r", token), return_exceptions=True)
 
     assert alone_again == [b"r", b"r"]
     assert isinstance(found[1], ServiceError)
@@ -283,6 +368,28 @@ async def test_a_service_of_an_earlier_release_is_called_one_by_one():
         )
 
     assert [answer.status for answer in found] == [200] * 60
+
+
+class CountingBatches(BatchServiceServicer):
+    """Answers every call, and keeps how many came in one batch."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    async def SendBatch(self, request, context):  # noqa: N802
+        self.sizes.append(len(request.calls))
+        yield pb.SendBatchResponse(answers=[pb.Answer(call=place) for place in range(len(request.calls))])
+
+
+async def test_pings_at_the_same_time_share_an_rpc_as_what_is_measured_against_them():
+    batches = CountingBatches()
+    async with running_world(batches) as world:
+        found = await asyncio.gather(
+            *(world.get("/v1/ping") for _ in range(30)), *(world.post("/v1/ping", b"{}") for _ in range(30))
+        )
+
+    assert [answer.status for answer in found] == [200] * 60
+    assert max(batches.sizes) > 5
 
 
 @pytest.fixture
@@ -302,7 +409,7 @@ async def test_callers_that_have_all_hung_up_cancel_their_batch_and_nothing_of_i
         stack.database("admin", "workflow") as db,
         open_channel(f"127.0.0.1:{stack.workflow_port}") as channel,
     ):
-        rpc = Together(channel, 30).rpc(SAVE, alone=never_alone)
+        rpc = RpcBatcher(channel, 30).rpc(SAVE, single_call=never_alone)
 
         async with db.transaction():
             await db.execute("SELECT FROM workflows WHERE id = $1 FOR UPDATE", held)
@@ -319,6 +426,21 @@ async def test_callers_that_have_all_hung_up_cancel_their_batch_and_nothing_of_i
     assert not [kept for kept in gc.get_objects() if type(kept).__name__ == "_Batch" and kept.calls]
     assert one_is_left
     assert await listed(stack, held) == [1]
+
+
+@pytest.mark.usefixtures("without_gc")
+async def test_nothing_stays_of_a_batch_that_has_failed():
+    async with open_channel("127.0.0.1:1") as channel:
+        save = RpcBatcher(channel, 5).rpc(SAVE, single_call=never_alone)
+        found = await asyncio.gather(*(save(b"s", {"authorization": "a"}) for _ in range(2)), return_exceptions=True)
+
+    assert [error.reason for error in found] == ["SERVICE_UNAVAILABLE"] * 2
+    found.clear()
+    await eventually(no_batch_is_kept, 2)
+
+
+async def no_batch_is_kept() -> bool:
+    return not [kept for kept in gc.get_objects() if type(kept).__name__ == "_Batch" and kept.calls]
 
 
 async def test_requests_at_the_same_time_are_answered_as_one_by_one(stack: Stack):

@@ -3,18 +3,18 @@
 import io
 import json
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from workflow_fixtures import body_of, listed, refusal, workflow_now
 
 from service_kit.ids import new_id
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
-from tests.stack import FLOW, FLOW_UI, Answer, Stack, running_stack
+from tests.support.paths import DATA
+from tests.support.refusals import refusal
+from tests.support.stack import FLOW, FLOW_UI, Answer, Stack, running_stack
+from tests.support.workflows import body_of, listed, workflow_now
 
-DATA = Path(__file__).parents[1] / "data"
 CONFIG = (DATA / "config.yaml").read_text()
 CONFIGS = {path.stem: path.read_text() for path in sorted((DATA / "configs").glob("*.yaml"))}
 INPUT = "dynamiq.nodes.utils.Input"
@@ -124,8 +124,45 @@ async def test_what_is_validated_has_the_limit_of_a_flow(unstarted: Stack):
         ):
             answer = await stack.rest("POST", path, body)
             assert answer.error["details"]["reason"] == "FLOW_TOO_LARGE"
+            assert answer.status == 413
         answer = await take_in(stack, CONFIG + "# " + "x" * 2048)
         assert answer.error["details"]["reason"] == "CONFIG_TOO_LARGE"
+        assert (answer.status, answer.error["code"]) == (413, "payload_too_large")
+
+
+async def test_a_version_saved_under_a_larger_limit_is_not_exported(unstarted: Stack):
+    flow = b'{"nodes":[{"id":"a","type":"x.Y"}],"x":"' + b"x" * 2048 + b'"}'
+    async with running_stack(unstarted) as stack:
+        path = f"/v1/workflows/{(await stack.draft())['id']}"
+        await stack.ok("POST", f"{path}/save", body_of(flow, FLOW_UI))
+
+    async with running_stack(unstarted, workflow={"max_flow_bytes": 2048}) as stack:
+        answer = await stack.rest("GET", f"{path}/versions/1/export")
+
+    assert (answer.status, answer.error["details"]["reason"]) == (413, "FLOW_TOO_LARGE")
+
+
+@pytest.mark.parametrize(
+    ("config", "paths"),
+    [
+        ('nodes: {"": {type: x.Y}}\nflows: {f: {nodes: [""]}}\nworkflows: {w: {flow: f}}', {"flow.nodes[0].id"}),
+        (
+            f"connections: {{c: {{x: {'[' * 196}{']' * 196}}}}}\n"
+            f"nodes: {{a: {{type: x.Y, llm: {{in: {{in: {{in: {{in: {{type: x.Y, connection: c}}}}}}}}}}}}}}\n"
+            "flows: {f: {nodes: [a]}}\nworkflows: {w: {flow: f}}",
+            {"flow", "flow_ui"},
+        ),
+    ],
+    ids=["a node without a name", "what is written out is too deep"],
+)
+async def test_a_file_that_makes_a_flow_which_no_save_would_take_is_refused(stack: Stack, config: str, paths: set[str]):
+    before = await stack.row_counts()
+
+    answer = await take_in(stack, config)
+
+    assert (answer.status, answer.error["details"]["reason"]) == (400, "INVALID_FLOW")
+    assert answer.error["details"].keys() == paths | {"reason"}
+    assert await stack.row_counts() == before
 
 
 @pytest.mark.parametrize("file", CONFIGS)

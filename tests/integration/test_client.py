@@ -3,12 +3,12 @@
 import grpc
 import pytest
 
-from service_kit.client import flowpin_client
+from flowpin_cli.client import flowpin_client
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.identity.v1 import identity_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
-from tests.integration.gateway_fixtures import Backend, Observed
-from tests.stack import Stack
+from tests.support.observed_services import Backend, Observed
+from tests.support.stack import Stack
 
 CONTRACTS = [workflow_pb2, identity_pb2, deploy_pb2]
 

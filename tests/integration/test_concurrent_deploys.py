@@ -4,12 +4,14 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
-from deploy_fixtures import app_now, assert_chain, history, settled
 
 from service_kit.channel import open_channel
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
 from service_kit.pb.flowpin.deploy.v1.deploy_pb2_grpc import DeployServiceStub
-from tests.stack import Stack, deploy_service_of, running_stack
+from tests.support.deployments import app_now, assert_chain, history, settled
+from tests.support.stack import Stack, deploy_service_of, running_stack
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = "ok,delay:0.9,delay:0.1,delay:0.5,fail,delay:0.7,ok,delay:0.3"
 SCRIPTED = {"rollout_driver": "scripted", "rollout_script": SCRIPT}

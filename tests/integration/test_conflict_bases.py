@@ -1,12 +1,13 @@
 """What a save can say it starts from."""
 
 import pytest
-from conflict_fixtures import UI, assert_names, etag, flow, moved_on, save
-from workflow_fixtures import body_of, listed, refusal, save_request
 
 from service_kit.ids import new_id
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
-from tests.stack import Stack
+from tests.support.conflicts import UI, assert_names, etag, flow, moved_on, save
+from tests.support.refusals import refusal
+from tests.support.stack import Stack
+from tests.support.workflows import body_of, listed, save_request
 
 UNKNOWN = "01980000-0000-7000-8000-00000000000f"
 
@@ -56,6 +57,21 @@ async def test_the_field_counts_when_there_is_a_header_too(stack: Stack):
     assert (refused.status, saved.status) == (409, 200)
 
 
+async def test_if_match_is_a_list_of_which_one_is_to_be_the_latest(stack: Stack):
+    workflow, (first, second) = await stack.workflow(saves=2)
+    path = f"/v1/workflows/{workflow['id']}/save"
+    tags = {name: f'"{version["id"]}.1"' for name, version in (("old", first), ("new", second))}
+    unknown = f'"{new_id()}.1"'
+
+    stale = await stack.rest("POST", path, body_of(flow(a=1)), headers={"If-Match": f'"x", {unknown},{tags["old"]}'})
+    fresh = await stack.rest(
+        "POST", path, body_of(flow(a=1)), headers={"If-Match": f'"x" , {tags["old"]}, {tags["new"]}'}
+    )
+
+    assert (stale.status, stale.error["details"]["reason"]) == (409, "VERSION_CONFLICT")
+    assert fresh.status == 200
+
+
 @pytest.mark.parametrize("headers", [{}, {"If-Match": "*"}])
 async def test_without_a_base_the_last_save_wins(stack: Stack, headers: dict[str, str]):
     workflow_id, _, _ = await moved_on(stack)
@@ -93,7 +109,22 @@ async def test_a_base_that_the_workflow_never_had_is_named(stack: Stack, call: s
     assert await stack.row_counts() == before
 
 
-@pytest.mark.parametrize("value", ["x", '""', '"draft"', "draft.1", f'"{UNKNOWN}"', f"{UNKNOWN}.1", '"x.1"', '"é.1"'])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x",
+        '""',
+        '"draft"',
+        "draft.1",
+        f'"{UNKNOWN}"',
+        f"{UNKNOWN}.1",
+        '"x.1"',
+        '"é.1"',
+        '"x", "y"',
+        f'"{UNKNOWN}.1" "x"',
+        ", ".join([f'"{UNKNOWN}.1"'] * 11),
+    ],
+)
 @pytest.mark.parametrize("call", ["save", "release"])
 async def test_an_if_match_that_is_no_etag_is_named(stack: Stack, call: str, value: str):
     workflow_id = (await stack.draft())["id"]

@@ -4,10 +4,10 @@ import asyncio
 import json
 
 import pytest
-from conflict_fixtures import UI, assert_names, etag, flow, moved_on, save
-from workflow_fixtures import body_of, listed, release, workflow_now
 
-from tests.stack import Stack
+from tests.support.conflicts import UI, assert_names, etag, flow, moved_on, save
+from tests.support.stack import Stack
+from tests.support.workflows import body_of, listed, release, workflow_now
 
 
 @pytest.fixture

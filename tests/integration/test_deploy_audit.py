@@ -1,8 +1,7 @@
 """Every change of an app is in its audit: who, with which token, what, in which request; and nothing else is."""
 
-from deploy_fixtures import history, unknown
-
-from tests.stack import Stack, running_stack
+from tests.support.deployments import history, unknown
+from tests.support.stack import Stack, running_stack
 
 
 async def events(stack: Stack, app_id: str, **options):
@@ -20,7 +19,9 @@ async def everything(stack: Stack):
     staging = await stack.deploy(app["id"], workflow["id"], environment="staging")
     promoted = await stack.ok("POST", f"{path}/promote", {})
     await stack.ok("POST", f"/v1/deployments/{promoted['id']}/health", {"health": "bad", "note": "canary"})
-    await stack.ok("PUT", path, {"description": "canary"})
+    updated = [await stack.ok("PUT", path, {"description": "canary"}) for _ in range(2)]
+    assert updated[0] == updated[1]
+    await stack.ok("PUT", path, {"name": app["name"], "access_control": app["access_control"]})
     for call in ("archive", "archive", "unarchive", "unarchive"):
         await stack.ok("POST", f"{path}/{call}")
     await stack.rest("DELETE", path)
@@ -130,7 +131,8 @@ async def test_no_change_is_kept_without_its_event(stack: Stack):
 
 async def test_runtimes_and_keys_have_events_of_their_own(stack: Stack):
     runtime = await stack.ok("POST", "/v1/runtimes", {"version": "1", "label": "One"})
-    await stack.ok("PUT", f"/v1/runtimes/{runtime['id']}", {"deprecated": True})
+    for _ in range(2):
+        await stack.ok("PUT", f"/v1/runtimes/{runtime['id']}", {"deprecated": True})
     new = {"project_id": str(stack.people.project), "name": "key"}
     key = await stack.ok("POST", "/v1/access-keys", new)
     for _ in range(2):

@@ -2,9 +2,9 @@
 
 import asyncpg
 import pytest
-from deploy_fixtures import bodies, history, uuid
 
-from tests.stack import Stack
+from tests.support.deployments import bodies, history, uuid
+from tests.support.stack import Stack
 
 ROLE = "flowpin_deploy"
 # All else of a deployment, its pins and its place in the history, is written once.

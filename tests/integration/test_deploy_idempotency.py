@@ -4,10 +4,11 @@ import asyncio
 
 import grpc
 import pytest
-from deploy_fixtures import app_now, bodies, eventually, history, unknown
 
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
-from tests.stack import Answer, Stack
+from tests.support.deployments import app_now, bodies, history, unknown
+from tests.support.stack import Answer, Stack
+from tests.support.waiting import eventually
 
 KEY = {"Idempotency-Key": "first try"}
 REPLAYED = "Idempotent-Replayed"

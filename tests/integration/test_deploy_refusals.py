@@ -1,9 +1,9 @@
 """What cannot be deployed is refused with its own reason, and leaves no trace."""
 
 import pytest
-from deploy_fixtures import add_runtime, bodies, deprecate, foreign_workflow, refusal, unknown
 
-from tests.stack import Stack
+from tests.support.deployments import add_runtime, bodies, deprecate, foreign_workflow, unknown
+from tests.support.stack import Stack
 
 
 async def unknown_workflow(stack: Stack, workflow, version):
@@ -104,8 +104,8 @@ async def test_what_cannot_be_deployed_is_a_400_with_its_reason_and_changes_noth
         deployed = await stack.rest("POST", f"/v1/apps/{app['id']}/deploy", body)
         created = await stack.rest("POST", "/v1/apps", {"name": "b", "project_id": str(stack.people.project), **body})
 
-        assert (fields_of, *refusal(deployed)) == (fields_of, 400, reason, named)
-        assert (fields_of, *refusal(created)) == (fields_of, 400, reason, named)
+        assert (fields_of, *deployed.refusal) == (fields_of, 400, reason, named)
+        assert (fields_of, *created.refusal) == (fields_of, 400, reason, named)
         assert await bodies(stack, app["id"]) == before
         assert await stack.row_counts() == rows
 
@@ -123,7 +123,7 @@ async def test_a_runtime_live_in_one_environment_is_refused_in_another_once_it_i
     there = await stack.rest("POST", f"/v1/apps/{app['id']}/deploy", body)
 
     assert here.status == 201
-    assert refusal(there) == (400, "RUNTIME_DEPRECATED", {"runtime_id"})
+    assert there.refusal == (400, "RUNTIME_DEPRECATED", {"runtime_id"})
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.stack import FLOW_UI, Stack
+from tests.support.stack import FLOW_UI, Stack
 
 
 async def test_what_validate_says_of_a_flow_stands_in_the_deployment_and_in_its_plan(stack: Stack):

@@ -1,7 +1,8 @@
 """A deploy pins a version, a runtime and a configuration, and nothing moves them afterwards."""
 
 import pytest
-from deploy_fixtures import (
+
+from tests.support.deployments import (
     SERVERLESS,
     TWO_TO_FIVE,
     add_runtime,
@@ -14,8 +15,7 @@ from deploy_fixtures import (
     odd_flow,
     save_exactly,
 )
-
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 
 async def more_saves(stack, workflow, versions):

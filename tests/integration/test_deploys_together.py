@@ -7,19 +7,20 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from deploy_fixtures import assert_chain, foreign_workflow, history
-from waiting import arrived, eventually
-from workflow_fixtures import refusal
 
+from deploy_service.repository.app_states import find_app_states
 from deploy_service.repository.apps import lock_app
+from deploy_service.repository.deployment_inserts import NewDeployment, insert_deployments
 from deploy_service.repository.deployments import find_live
-from deploy_service.repository.new_deployments import NewDeployment, insert_deployments
-from deploy_service.repository.standings import find_standings
-from service_kit.access import Role, Token, User
-from service_kit.auth import Caller, Principal
+from service_kit.access.caller import Caller, Principal
+from service_kit.access.file import Role, Token, User
 from service_kit.db import read_json_as_bytes
+from service_kit.hotpath import coalescer
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
-from tests.stack import Stack
+from tests.support.deployments import assert_chain, foreign_workflow, history
+from tests.support.refusals import refusal
+from tests.support.stack import Stack
+from tests.support.waiting import arrived, eventually
 
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = $1::text::regclass"
 BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
@@ -32,6 +33,12 @@ NOTED = "SELECT token_id FROM audit_events WHERE action = 'DeployApp' AND subjec
 def stack(shared_stack: Stack) -> Stack:
     """One for all tests here: each has apps of its own."""
     return shared_stack
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a statement is held up, the next one waits for it."""
+    monkeypatch.setattr(coalescer, "LATE_SECONDS", 10)
 
 
 @asynccontextmanager
@@ -100,7 +107,7 @@ async def test_each_is_decided_by_itself(stack: Stack):
         assert len(await history(stack, app["id"])) == 1
 
 
-async def test_those_of_one_app_follow_one_another(stack: Stack):
+async def test_deploys_of_one_app_follow_one_another(stack: Stack):
     workflow, versions = await stack.workflow(saves=3)
     app, other = await stack.app(workflow["id"]), await stack.app(workflow["id"])
 
@@ -140,7 +147,7 @@ async def test_one_that_an_app_is_changed_under_is_decided_again(stack: Stack):
     assert len(await history(stack, app["id"])) == 1
 
 
-async def test_nothing_is_written_on_a_revision_that_is_past(stack: Stack):
+async def test_a_deploy_writes_nothing_on_a_revision_that_is_past(stack: Stack):
     workflow, _ = await stack.workflow()
     app, other = [UUID((await stack.app(workflow["id"]))["id"]) for _ in range(2)]
     project = stack.people.project
@@ -148,7 +155,7 @@ async def test_nothing_is_written_on_a_revision_that_is_past(stack: Stack):
         await read_json_as_bytes(db)
         live = await find_live(db, project, app, "production")
         keys = [(project, app_id, "production", live.pin.version_id, None, None) for app_id in (app, other)]
-        seen = await find_standings(db, keys)
+        seen = await find_app_states(db, keys)
         await lock_app(db, [project], app)
 
         news = [
@@ -156,7 +163,7 @@ async def test_nothing_is_written_on_a_revision_that_is_past(stack: Stack):
         ]
         written = await insert_deployments(db, news)
 
-        now = await find_standings(db, keys)
+        now = await find_app_states(db, keys)
     assert list(written) == [news[1].id]
     assert [standing.live.id for standing in now] == [live.id, news[1].id]
     assert now[1].live.warnings == news[1].warnings

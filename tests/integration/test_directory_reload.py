@@ -7,14 +7,16 @@ from collections.abc import Awaitable, Callable
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from workflow_fixtures import refusal
 
-from service_kit import tokens
-from service_kit.access import Role
-from service_kit.local.health import until
+from flowpin_cli.machine.health import until
+from service_kit.access import tokens
+from service_kit.access.file import Role
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.identity.v1 import identity_pb2
-from tests.stack import Stack, running_stack, workflow_service_of
+from tests.support.refusals import refusal
+from tests.support.stack import Stack, running_stack, workflow_service_of
+
+pytestmark = pytest.mark.slow
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -66,10 +68,10 @@ async def test_a_new_token_opens_within_two_seconds(stack: Stack):
 
 @pytest.mark.parametrize(
     "content",
-    [b"tokens: [", b"expires_at: 2024-13-45", None],
-    ids=["not YAML", "no such month", "gone"],
+    [b"tokens: [", b"expires_at: 2024-13-45", None, b"", b"tokens: []", b"\xff"],
+    ids=["not YAML", "no such month", "gone", "empty", "nobody", "not UTF-8"],
 )
-async def test_a_file_that_does_not_parse_keeps_the_old_one_and_shows_in_health(stack: Stack, content: bytes | None):
+async def test_a_file_that_cannot_be_used_keeps_the_old_one_and_shows_in_health(stack: Stack, content: bytes | None):
     path = stack.people.path
     good = path.read_bytes()
     ports = (stack.workflow_port, stack.deploy_port)

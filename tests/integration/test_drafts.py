@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from workflow_fixtures import body_of, flow_of, listed, refusal, release, save_request, workflow_now
 
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
-from tests.stack import FLOW, FLOW_UI, Answer, Stack
+from tests.support.refusals import refusal
+from tests.support.stack import FLOW, FLOW_UI, Answer, Stack
+from tests.support.workflows import OFFICIAL, body_of, flow_of, listed, release, save_request, workflow_now
 
 
 def assert_not_draft(answer: Answer) -> None:
@@ -54,13 +55,13 @@ async def test_a_release_makes_version_1(stack: Stack):
 
 
 @pytest.mark.parametrize("saves", [0, 1])
-async def test_after_a_release_there_is_no_other(shared_stack: Stack, saves: int):
+async def test_a_release_is_the_only_one(shared_stack: Stack, saves: int):
     workflow = await shared_stack.draft()
     await release(shared_stack, workflow["id"], name="first")
     for _ in range(saves):
         await shared_stack.ok("POST", f"/v1/workflows/{workflow['id']}/save", body_of())
 
-    answer = await release(shared_stack, workflow["id"], name="second")
+    answer = await release(shared_stack, workflow["id"], name="second", headers=OFFICIAL)
 
     assert_not_draft(answer)
     now = await workflow_now(shared_stack, workflow["id"])
@@ -79,14 +80,34 @@ async def test_the_refusal_is_word_for_word_over_grpc(shared_stack: Stack):
     assert error.message == "Only draft workflows can be released."
 
 
-async def test_after_a_save_one_release_of_the_same_meaning_is_accepted(shared_stack: Stack):
+@pytest.mark.parametrize("agent", [None, "curl/8", "xdynamiq-cli/1", "dynamiq-client/1", "dynamiq-cli"])
+async def test_another_clients_release_after_a_save_is_refused(shared_stack: Stack, agent: str | None):
+    workflow = await shared_stack.draft()
+    await shared_stack.ok("POST", f"/v1/workflows/{workflow['id']}/save", body_of())
+    before = await workflow_now(shared_stack, workflow["id"])
+
+    answer = await release(shared_stack, workflow["id"], headers={"User-Agent": agent} if agent else {})
+    request = pb.ReleaseWorkflowRequest(
+        workflow_id=workflow["id"], name="again", flow=pb.Json(utf8=FLOW), flow_ui=pb.Json(utf8=FLOW_UI)
+    )
+    error = await refusal(
+        shared_stack.workflows.ReleaseWorkflow(request, metadata=shared_stack.as_(user_agent="dynamiq-cli/1"))
+    )
+
+    assert_not_draft(answer)
+    assert error.reason == "WORKFLOW_NOT_DRAFT"
+    assert await workflow_now(shared_stack, workflow["id"]) == before
+
+
+async def test_one_release_of_the_same_meaning_is_accepted_from_the_official_client_after_a_save(shared_stack: Stack):
     workflow = await shared_stack.draft("before")
     saved = await shared_stack.ok("POST", f"/v1/workflows/{workflow['id']}/save", body_of(FLOW, FLOW_UI))
     same = json.dumps(json.loads(FLOW), sort_keys=True).encode()
 
     path = f"/v1/workflows/{workflow['id']}/release"
-    first = await shared_stack.rest("POST", path, body_of(same, b'{"another": "layout"}', name="after"))
-    second = await shared_stack.rest("POST", path, body_of(same, name="never"))
+    body = body_of(same, b'{"another": "layout"}', name="after")
+    first = await shared_stack.rest("POST", path, body, headers=OFFICIAL)
+    second = await shared_stack.rest("POST", path, body_of(same, name="never"), headers=OFFICIAL)
 
     assert first.status == 200
     assert first.data["name"] == "after"
@@ -97,13 +118,13 @@ async def test_after_a_save_one_release_of_the_same_meaning_is_accepted(shared_s
     assert (await workflow_now(shared_stack, workflow["id"]))["name"] == "after"
 
 
-async def test_the_kindness_compares_with_the_latest_version(shared_stack: Stack):
+async def test_the_official_clients_release_is_compared_with_the_latest_version(shared_stack: Stack):
     workflow = await shared_stack.draft()
     for note in ("one", "two"):
         await shared_stack.ok("POST", f"/v1/workflows/{workflow['id']}/save", body_of(flow_of(note)))
 
-    older = await release(shared_stack, workflow["id"], flow_of("one"))
-    latest = await release(shared_stack, workflow["id"], flow_of("two"))
+    older = await release(shared_stack, workflow["id"], flow_of("one"), headers=OFFICIAL)
+    latest = await release(shared_stack, workflow["id"], flow_of("two"), headers=OFFICIAL)
 
     assert_not_draft(older)
     assert latest.status == 200
@@ -114,7 +135,7 @@ async def test_a_release_of_another_flow_is_refused_after_a_save(shared_stack: S
     workflow, _ = await shared_stack.workflow()
     before = await workflow_now(shared_stack, workflow["id"])
 
-    assert_not_draft(await release(shared_stack, workflow["id"], flow_of("other")))
+    assert_not_draft(await release(shared_stack, workflow["id"], flow_of("other"), headers=OFFICIAL))
 
     assert await workflow_now(shared_stack, workflow["id"]) == before
 

@@ -1,9 +1,11 @@
 """An ETag changes when the body does, and at no other time."""
 
-import pytest
-from workflow_fixtures import body_of, release
+from typing import Any
 
-from tests.stack import Answer, Stack
+import pytest
+
+from tests.support.stack import Answer, Stack
+from tests.support.workflows import OFFICIAL, body_of, release
 
 
 @pytest.fixture
@@ -28,16 +30,18 @@ async def assert_etag_tells_the_body(stack: Stack, path: str, before: Answer) ->
     return after
 
 
-CHANGES = {
+CHANGES: dict[str, tuple[Any, ...]] = {
     "a rename": ("PUT", "", {"name": "renamed"}),
     "an update of nothing": ("PUT", "", {}),
+    "a rename to the same name": ("PUT", "", {"name": "renamed", "description": ""}),
     "a save": ("POST", "/save", body_of()),
     "an archived version": ("POST", "/versions/1/archive", None),
     "an archived version again": ("POST", "/versions/1/archive", None),
     "an unarchived version": ("POST", "/versions/1/unarchive", None),
     "an unarchived version again": ("POST", "/versions/1/unarchive", None),
-    "the kindness to a release": ("POST", "/release", body_of(name="kind")),
-    "a refused release": ("POST", "/release", body_of(name="unkind")),
+    "another client's release": ("POST", "/release", body_of(name="other"), {}),
+    "the official client's release": ("POST", "/release", body_of(name="official"), OFFICIAL),
+    "the official client's second release": ("POST", "/release", body_of(name="again"), OFFICIAL),
     "a refused archive": ("POST", "/versions/latest/archive", None),
 }
 
@@ -50,15 +54,15 @@ async def test_every_etag_changes_with_its_body_through_a_workflows_life(stack: 
     last = {path: await stack.rest("GET", path) for path in paths}
     changed: dict[str, list[str]] = {path: [] for path in paths}
 
-    for change, (method, call, body) in CHANGES.items():
-        await stack.rest(method, root + call, body)
+    for change, (method, call, body, *headers) in CHANGES.items():
+        await stack.rest(method, root + call, body, headers=dict(*headers))
         for path in paths:
             now = await assert_etag_tells_the_body(stack, path, last[path])
             if now.content != last[path].content:
                 changed[path].append(change)
             last[path] = now
 
-    renames = ["a rename", "an update of nothing", "the kindness to a release"]
+    renames = ["a rename", "the official client's release"]
     archives = ["an archived version", "an unarchived version"]
     assert changed[root] == sorted([*renames, "a save", *archives], key=list(CHANGES).index)
     assert changed[paths[1]] == archives

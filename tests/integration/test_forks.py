@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from workflow_fixtures import body_of, flow_of, listed, release, workflow_now
 
-from service_kit.access import hash_token
+from service_kit.access.file import hash_token
 from service_kit.ids import new_id
-from tests.stack import FLOW, FLOW_UI, Answer, Stack, running_stack
+from tests.support.stack import FLOW, FLOW_UI, Answer, Stack, running_stack
+from tests.support.workflows import body_of, flow_of, listed, release, workflow_now
 
 OTHER_UI = b'{"nodes": [ 1 ]}'
 
@@ -56,7 +56,7 @@ async def test_a_version_is_forked_byte_for_byte(stack: Stack, archived: bool):
     assert version["description"] == answer.data["description"] == "of its own"
 
 
-async def test_without_a_version_or_a_canvas_the_latest_is_forked(stack: Stack):
+async def test_a_fork_without_a_version_or_a_canvas_is_of_the_latest(stack: Stack):
     workflow_id, _ = await three_versions(stack)
 
     answer = await fork(stack, workflow_id)

@@ -4,9 +4,9 @@ import asyncio
 import gc
 
 import pytest
-from gateway_fixtures import APP, ETAG, PROJECT, WORKFLOW, ZIP, running_world
 
-from gateway.calls import Answer
+from gateway.handlers import Answer
+from tests.support.observed_services import APP, ETAG, PROJECT, WORKFLOW, ZIP, running_world
 
 SAVE = f"/v1/workflows/{WORKFLOW}/save"
 VERSION = f"/v1/workflows/{WORKFLOW}/versions/latest"

@@ -5,8 +5,8 @@ import json
 
 import grpc
 import pytest
-from gateway_fixtures import APP, PROJECT, WORKFLOW, running_world
 
+from service_kit.calls import HUNG_UP_SECONDS
 from service_kit.errors import (
     Aborted,
     FailedPrecondition,
@@ -16,7 +16,7 @@ from service_kit.errors import (
     ServiceError,
     Unauthenticated,
 )
-from service_kit.rpcs import HUNG_UP_SECONDS
+from tests.support.observed_services import APP, PROJECT, WORKFLOW, running_world
 
 SAVE = f"/v1/workflows/{WORKFLOW}/save"
 VERSION = f"/v1/workflows/{WORKFLOW}/versions/latest"

@@ -8,12 +8,14 @@ import sys
 
 import aiohttp
 import pytest
-from gateway_fixtures import WORKFLOW, Backend, Observed, running_world
 from grpc_health.v1 import health_pb2
 from structlog.testing import capture_logs
 
+from gateway.health import SATURATED_SECONDS
 from gateway.settings import Settings
 from service_kit.settings import variable
+from tests.support.observed_services import WORKFLOW, Backend, Observed, running_world
+from tests.support.waiting import eventually
 
 VERSION = f"/v1/workflows/{WORKFLOW}/versions/latest"
 
@@ -36,7 +38,8 @@ async def test_the_gateway_is_ready_when_both_services_serve(world):
     answer = await world.get("/health/ready", authorization=None)
 
     assert answer.status == 200
-    assert answer.json == {"status": "ready", "services": {"workflow": "serving", "deploy": "serving"}}
+    both = {"workflow": "serving", "deploy": "serving"}
+    assert answer.json == {"status": "ready", "services": both, "writes": both, "saturated": False}
 
 
 async def test_the_gateway_is_not_ready_while_a_service_is_not(world):
@@ -46,6 +49,50 @@ async def test_the_gateway_is_not_ready_while_a_service_is_not(world):
 
     assert answer.status == 503
     assert answer.json["services"] == {"workflow": "not_serving", "deploy": "not_serving"}
+
+
+async def test_the_gateway_is_ready_for_reads_while_a_service_takes_no_writes(world):
+    await world.backend.health.set("writes", health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    answer = await world.get("/health/ready")
+
+    assert answer.status == 200
+    assert (answer.json["status"], answer.json["services"]["workflow"]) == ("ready", "serving")
+    assert answer.json["writes"] == {"workflow": "not_serving", "deploy": "not_serving"}
+
+
+async def test_of_a_service_of_the_release_before_it_is_unknown_whether_it_takes_writes(world):
+    del world.backend.health._server_status["writes"]
+
+    answer = await world.get("/health/ready")
+
+    assert answer.status == 200
+    assert answer.json["writes"] == {"workflow": "unknown", "deploy": "unknown"}
+
+
+async def test_the_gateway_says_that_it_was_saturated_and_is_ready_all_the_same():
+    async with running_world(max_requests=2) as world:
+        before = await world.get("/health/ready")
+        world.observed.hangs = True
+        taken_on = [asyncio.create_task(world.get(VERSION)) for _ in range(2)]
+
+        async def are_at_work() -> bool:
+            return len(world.observed.requests) == 2
+
+        await eventually(are_at_work)
+        full = await world.get("/health/ready")
+        refused = await world.get(VERSION)
+        world.observed.go_on.set()
+        done = [answer.status for answer in await asyncio.gather(*taken_on)]
+        just_after = await world.get("/health/ready")
+        await asyncio.sleep(SATURATED_SECONDS)
+        later = await world.get("/health/ready")
+
+    answers = [before, full, just_after, later]
+    assert [answer.status for answer in answers] == [200] * 4
+    assert [answer.json["saturated"] for answer in answers] == [False, True, True, False]
+    assert [answer.headers.get("X-Envoy-Degraded") for answer in answers] == [None, "saturated", "saturated", None]
+    assert (refused.status, done) == (429, [200, 200])
 
 
 async def test_the_gateway_is_ready_again_when_its_services_are_back(world):
@@ -101,7 +148,7 @@ async def test_help_names_every_setting():
     assert [name for name in names if f"  {name} (".encode() not in explained] == []
 
 
-async def test_after_sigterm_calls_under_way_finish_and_no_new_ones_begin():
+async def test_calls_under_way_finish_after_sigterm_and_no_new_ones_begin():
     backend = Backend(Observed(hangs=True))
     await backend.start()
     process = await start_gateway(

@@ -3,7 +3,9 @@
 import asyncio
 
 import pytest
-from deploy_fixtures import (
+
+from deploy_service.workflow_client import WorkflowClient
+from tests.support.deployments import (
     SERVERLESS,
     TWO_TO_FIVE,
     add_runtime,
@@ -11,19 +13,16 @@ from deploy_fixtures import (
     cancel,
     deprecate,
     history,
-    refusal,
     settled,
     unknown,
 )
-
-from deploy_service.pins import Workflows
-from tests.stack import Answer, Stack, running_stack
+from tests.support.stack import Answer, Stack, running_stack
 
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch):
     """On a busy machine a second is no sign that the workflow service is away."""
-    monkeypatch.setattr("deploy_service.pins.ASK_ABOUT_KNOWN_SECONDS", 5)
+    monkeypatch.setattr("deploy_service.workflow_client.ASK_ABOUT_KNOWN_SECONDS", 5)
 
 
 async def app_with(stack: Stack, saves: int, **fields):
@@ -43,7 +42,7 @@ async def mark(stack: Stack, deployment, health: str) -> None:
     await stack.ok("POST", f"/v1/deployments/{deployment['id']}/health", {"health": health})
 
 
-async def test_twice_goes_back_two_steps_and_then_there_is_nothing_older(stack: Stack):
+async def test_a_second_rollback_goes_back_two_steps_and_then_there_is_nothing_older(stack: Stack):
     app, [first, second, _] = await app_with(stack, 3)
 
     answers = [await roll_back(stack, app, reason="v3 broke") for _ in range(2)]
@@ -54,7 +53,7 @@ async def test_twice_goes_back_two_steps_and_then_there_is_nothing_older(stack: 
     assert [answer.data["workflow_version"]["version"] for answer in answers] == [2, 1]
     assert [(a.data["kind"], a.data["reason"], a.data["live"]) for a in answers] == [("rollback", "v3 broke", True)] * 2
     assert answers[0].body["message"].startswith(f"Back to flow v2 (deployment {second['id']}), the newest before")
-    assert refusal(none_left) == (400, "NOTHING_TO_ROLL_BACK_TO", set())
+    assert none_left.refusal == (400, "NOTHING_TO_ROLL_BACK_TO", set())
     assert_chain((await history(stack, app["id"]))[::-1])
 
 
@@ -133,7 +132,7 @@ async def test_a_source_that_is_bad_takes_force(stack: Stack):
     refused = await roll_back(stack, app, deployment_id=first["id"])
     forced = await roll_back(stack, app, deployment_id=first["id"], force=True)
 
-    assert refusal(refused) == (400, "VERSION_MARKED_BAD", {"force"})
+    assert refused.refusal == (400, "VERSION_MARKED_BAD", {"force"})
     assert (forced.status, forced.data["live"]) == (201, True)
 
 
@@ -155,7 +154,7 @@ async def test_what_cannot_be_gone_back_to_is_refused_and_changes_nothing(stack:
         ({"deployment_id": "x"}, "INVALID_REQUEST", {"deployment_id"}),
         ({"reason": "r" * 513}, "INVALID_REQUEST", set()),
     ]:
-        assert refusal(await roll_back(stack, app, **body)) == (400, reason, named)
+        assert (await roll_back(stack, app, **body)).refusal == (400, reason, named)
     assert await stack.row_counts() == rows
 
 
@@ -173,7 +172,7 @@ async def test_what_was_never_live_is_refused(unstarted: Stack):
         under_way = await roll_back(stack, app, deployment_id=first["id"])
         await cancel(stack, under_way.data)
 
-        assert refusal(answer) == (400, "DEPLOYMENT_NEVER_LIVE", {"deployment_id"})
+        assert answer.refusal == (400, "DEPLOYMENT_NEVER_LIVE", {"deployment_id"})
         assert (under_way.status, under_way.data["status"]) == (201, "pending")
         assert [row["live"] for row in await history(stack, app["id"])] == [False, False, True]
 
@@ -196,7 +195,7 @@ async def test_rollbacks_at_once_go_back_one_step_or_are_told_that_live_moved(st
 async def test_a_choice_that_rests_on_what_was_live_is_given_up_once_that_has_moved(stack: Stack, monkeypatch):
     app, [first, second, _] = await app_with(stack, 3)
     body = {"workflow_id": second["workflow_id"], "workflow_version_id": second["workflow_version_id"]}
-    ask, asked = Workflows.resolve, []
+    ask, asked = WorkflowClient.resolve, []
 
     async def meanwhile(self, *arguments, **options):
         if not asked:
@@ -204,12 +203,12 @@ async def test_a_choice_that_rests_on_what_was_live_is_given_up_once_that_has_mo
             await stack.deploy(app["id"], **body)
         return await ask(self, *arguments, **options)
 
-    monkeypatch.setattr(Workflows, "resolve", meanwhile)
+    monkeypatch.setattr(WorkflowClient, "resolve", meanwhile)
     moved = await roll_back(stack, app)
     asked.clear()
     named = await roll_back(stack, app, deployment_id=first["id"])
 
-    assert refusal(moved) == (409, "LIVE_MOVED", set())
+    assert moved.refusal == (409, "LIVE_MOVED", set())
     assert (named.status, named.data["source_deployment_id"]) == (201, first["id"])
 
 
@@ -228,5 +227,5 @@ async def test_the_same_call_with_the_same_key_happens_once_even_at_once(stack: 
     made = {answer.content for answer in answers if answer.status == 201}
     assert made == {again.content}
     assert again.headers["Idempotent-Replayed"] == "true"
-    assert refusal(another) == (409, "IDEMPOTENCY_KEY_REUSED", set())
+    assert another.refusal == (409, "IDEMPOTENCY_KEY_REUSED", set())
     assert len(await history(stack, app["id"])) == 4

@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 
 import grpc
 import pytest
-from deploy_fixtures import assert_chain, history, refusal, unknown
 
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
-from tests.stack import Stack
+from tests.support.deployments import assert_chain, history, unknown
+from tests.support.stack import Stack
 
 LONG = 1000
 BEGAN = "2026-01-01T00:00:00Z"
@@ -140,7 +140,7 @@ async def test_a_history_that_cannot_be_is_a_400_that_names_the_field(stack: Sta
     }.items():
         answer = await stack.rest("GET", f"/v1/apps/{app['id']}/deployments?{query}")
 
-        assert refusal(answer) == (400, "INVALID_REQUEST", named)
+        assert answer.refusal == (400, "INVALID_REQUEST", named)
 
 
 async def test_a_status_that_is_none_is_refused_over_grpc_too(stack: Stack):

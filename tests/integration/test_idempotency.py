@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from workflow_fixtures import HELD, body_of, flow_of, listed, refusal, save_request, workflow_now
 
-from service_kit.access import hash_token
+from flowpin_cli.machine.health import until
+from service_kit.access.file import hash_token
 from service_kit.ids import new_id
-from service_kit.local.health import until
-from tests.stack import Stack, running_stack
+from tests.support.refusals import refusal
+from tests.support.stack import Stack, running_stack
+from tests.support.workflows import HELD, OFFICIAL, body_of, flow_of, listed, save_request, workflow_now
 
 CALLS = ["create", "save", "release"]
 
@@ -75,7 +76,7 @@ async def test_a_repeat_answers_the_same_after_the_workflow_has_moved_on(stack: 
     assert repeat.content == first.content
 
 
-async def test_without_a_key_a_repeat_is_another_save(stack: Stack):
+async def test_a_repeat_without_a_key_is_another_save(stack: Stack):
     path, body = await path_and_body(stack, "save")
 
     numbers = [(await stack.ok("POST", path, body))["version"] for _ in range(2)]
@@ -99,7 +100,7 @@ async def test_a_key_with_another_body_is_a_conflict(stack: Stack, keyed: dict[s
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_while_the_first_is_at_work_the_second_is_told_to_wait(stack: Stack, keyed: dict[str, str], call: str):
+async def test_a_second_save_is_told_to_wait_while_the_first_is_at_work(stack: Stack, keyed: dict[str, str], call: str):
     path, body = await path_and_body(stack, call)
 
     async with writes_held(stack):
@@ -147,10 +148,10 @@ async def test_a_refused_release_frees_its_key(stack: Stack, keyed: dict[str, st
     workflow = await stack.draft()
     path = f"/v1/workflows/{workflow['id']}/release"
     await stack.save(workflow["id"], "saved")
-    refused = await stack.rest("POST", path, body_of(name="a"), headers=keyed)
+    refused = await stack.rest("POST", path, body_of(name="a"), headers=keyed | OFFICIAL)
     await stack.ok("POST", f"/v1/workflows/{workflow['id']}/save", body_of())
 
-    answer = await stack.rest("POST", path, body_of(name="a"), headers=keyed)
+    answer = await stack.rest("POST", path, body_of(name="a"), headers=keyed | OFFICIAL)
 
     assert refused.status == 400
     assert (answer.status, answer.data["name"]) == (200, "a")

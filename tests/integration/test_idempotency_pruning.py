@@ -7,8 +7,8 @@ import pytest
 from service_kit.db import open_pool
 from service_kit.idempotency import pruning
 from service_kit.ids import new_id
-from tests.integration.waiting import eventually
-from tests.stack import Stack, running_stack
+from tests.support.stack import Stack, running_stack
+from tests.support.waiting import eventually
 
 SERVICES = ["workflow", "deploy"]
 KEPT = """

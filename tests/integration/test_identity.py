@@ -1,10 +1,10 @@
 """Me, orgs and projects, as the access file declares them."""
 
 import pytest
-from workflow_fixtures import refusal
 
 from service_kit.pb.flowpin.identity.v1 import identity_pb2 as pb
-from tests.stack import Stack, running_stack
+from tests.support.refusals import refusal
+from tests.support.stack import Stack, running_stack
 
 UNKNOWN = "01980000-0000-7000-8000-000000000000"
 
@@ -27,6 +27,14 @@ async def test_a_service_account_is_no_person(shared_stack: Stack):
 
     assert (answer.status, answer.error["code"]) == (403, "forbidden")
     assert (error.code.name, error.reason) == ("PERMISSION_DENIED", "NOT_A_PERSON")
+
+
+async def test_a_malformed_idempotency_key_is_refused_where_none_is_read(shared_stack: Stack):
+    metadata = shared_stack.as_(idempotency_key="")
+
+    error = await refusal(shared_stack.identity.GetMe(pb.GetMeRequest(), metadata=metadata))
+
+    assert (error.code.name, error.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from service_kit.metrics import exposed
-from tests.stack import Stack, running_stack
+from tests.support.ports import free_port
+from tests.support.stack import Stack, running_stack
 
 CANARY = "canary-in-the-coal-mine"
 HANDLED = "grpc_server_handled_total"
-
-
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return bound.getsockname()[1]
 
 
 @pytest.fixture
@@ -80,11 +75,13 @@ async def test_each_request_is_counted_by_route_and_status(scraped):
 async def test_pools_show_what_is_idle_and_what_is_used(scraped):
     stack, url = scraped
     pool = {"pool_name": stack.schemas["workflow"]}
+    pages = {"pool_name": f"{stack.schemas['workflow']} pages"}
 
     await stack.draft()
 
     metrics = await scrape(stack, url)
-    assert value(metrics, "db_client_connection_max", **pool) == 10
+    assert value(metrics, "db_client_connection_max", **pool) == 8
+    assert value(metrics, "db_client_connection_max", **pages) == 3
     assert value(metrics, "db_client_connection_count", **pool, state="idle") >= 1
     assert value(metrics, "db_client_connection_count", **pool, state="used") == 0
 
@@ -104,7 +101,7 @@ async def test_a_cut_over_is_counted_by_its_outcome_and_timed(scraped):
         assert value(after, name, **labels) - value(before, name, **labels) == 1
 
 
-async def test_nothing_that_a_caller_sent_is_in_the_metrics(scraped):
+async def test_metrics_hold_nothing_that_a_caller_sent(scraped):
     stack, url = scraped
     workflow = await stack.draft(name=CANARY)
     version = await stack.save(workflow["id"], CANARY)

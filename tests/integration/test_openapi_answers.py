@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.stack import FLOW, FLOW_UI, Answer, Stack
+from tests.support.stack import FLOW, FLOW_UI, Answer, Stack
 
 UNKNOWN = "01980000-0000-7000-8000-0000000000ff"
 

@@ -4,27 +4,24 @@ import asyncio
 import json
 import signal
 import socket
-import subprocess
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 
 import gateway.server
 import gateway.settings
 from service_kit.errors import ServiceError
-from service_kit.local.data_folder import locked
-from service_kit.local.health import until
-from service_kit.local.postgres import Cluster, open_cluster
-from service_kit.local.processes import start
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
-from tests.integration.waiting import eventually, negated, ready, serving
-from tests.stack import (
+from tests.support.crashing_postgres import CrashingPostgres, crashing_postgres
+from tests.support.stack import (
     FLOW,
     FLOW_UI,
     People,
@@ -34,38 +31,18 @@ from tests.stack import (
     running_stack,
     workflow_service_of,
 )
+from tests.support.waiting import eventually, negated, ready, serving
 
-ROLES = ("flowpin_workflow_migrator", "flowpin_workflow", "flowpin_deploy_migrator", "flowpin_deploy")
+pytestmark = pytest.mark.slow
+
 AT_ONCE = 2.0
 SAVE = {"flow": json.loads(FLOW), "flow_ui": json.loads(FLOW_UI)}
 
 
-@dataclass
-class CrashingPostgres:
-    """A server of this module's own, which can come back."""
-
-    cluster: Cluster
-    process: subprocess.Popen[bytes] | None = None
-
-    async def start(self) -> None:
-        self.cluster.forget_the_dead()
-        self.process = start(self.cluster.command(), self.cluster.folder.fresh_log("postgres"))
-        assert await until(lambda: self.cluster.is_ready(self.process), 20), "Postgres did not start"
-
-    async def crash(self) -> None:
-        """All of it ends at once, in the middle of whatever it does."""
-        self.process.send_signal(signal.SIGQUIT)
-        await asyncio.to_thread(self.process.wait, 20)
-
-
 @pytest.fixture(scope="module")
 async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[CrashingPostgres]:
-    with locked(tmp_path_factory.mktemp("crashing")) as folder:
-        async with open_cluster(folder) as cluster:
-            server = CrashingPostgres(cluster)
-            await server.start()
-            yield server
-            await server.crash()
+    async with crashing_postgres(tmp_path_factory.mktemp("crashing")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +50,8 @@ async def frail(postgres: CrashingPostgres, tmp_path_factory: pytest.TempPathFac
     """A stack on a Postgres that can crash."""
     people = People(tmp_path_factory.mktemp("people") / "access.yaml")
     people.write()
-    urls = {"admin": postgres.cluster.url(), **{role: postgres.cluster.url(role) for role in ROLES}}
-    unstarted = Stack(people, urls, {"workflow": "workflow", "deploy": "deploy"})
-    await migrate(urls, unstarted.schemas)
+    unstarted = Stack(people, postgres.urls, {"workflow": "workflow", "deploy": "deploy"})
+    await migrate(postgres.urls, unstarted.schemas)
     async with running_stack(unstarted) as stack:
         yield stack
 
@@ -88,9 +64,7 @@ async def failure_of(call: Awaitable[Any]) -> ServiceError:
     return error
 
 
-async def test_without_postgres_each_call_is_unavailable_at_once_until_it_is_back(
-    postgres: CrashingPostgres, frail: Stack
-):
+async def test_each_call_is_unavailable_at_once_until_postgres_is_back(postgres: CrashingPostgres, frail: Stack):
     workflow, versions = await frail.workflow(saves=1)
     app = await frail.app(workflow["id"])
     project, workflow_id, app_id = str(frail.people.project), workflow["id"], app["id"]
@@ -189,6 +163,98 @@ async def test_what_was_answered_is_there_after_postgres_crashed_in_the_middle_o
     assert not unchanged & set(kept.values())
 
 
+async def test_health_is_true_through_restarts_under_load_and_nobody_sees_an_internal_error(
+    postgres: CrashingPostgres, frail: Stack
+):
+    workflow, _ = await frail.workflow()
+    app = await frail.app(workflow["id"])
+    statuses, enough = Counter(), asyncio.Event()
+    ports = (frail.workflow_port, frail.deploy_port)
+
+    async def keep_calling(method: str, path: str, body: Any = None) -> None:
+        while not enough.is_set():
+            statuses[(await frail.rest(method, path, body)).status] += 1
+            await asyncio.sleep(0.005)
+
+    async def are_serving(wanted: bool) -> bool:
+        return [await serving(port) for port in ports] == [wanted, wanted]
+
+    async def restart_often() -> None:
+        for number in range(6):
+            await eventually(lambda: are_serving(True), 3)
+            await postgres.stop(signal.SIGINT if number % 2 else signal.SIGQUIT)
+            await eventually(lambda: are_serving(False), 2)
+            await postgres.start()
+        await eventually(lambda: are_serving(True), 3)
+        enough.set()
+
+    versions, apps = f"/v1/workflows/{workflow['id']}", f"/v1/apps/{app['id']}"
+    await asyncio.gather(
+        restart_often(),
+        *(keep_calling("GET", f"{versions}/versions/latest") for _ in range(6)),
+        *(keep_calling("GET", f"{versions}/versions") for _ in range(6)),
+        *(keep_calling("POST", f"{versions}/save", SAVE) for _ in range(4)),
+        *(keep_calling("POST", f"{apps}/deploy", {"workflow_id": workflow["id"]}) for _ in range(4)),
+    )
+
+    assert set(statuses) == {200, 201, 503}
+
+
+async def test_a_read_only_server_is_reported_and_still_read(postgres: CrashingPostgres, frail: Stack):
+    workflow, _ = await frail.workflow()
+    path = f"/v1/workflows/{workflow['id']}"
+
+    async with altered(postgres, "SYSTEM SET default_transaction_read_only = on", "SYSTEM RESET ALL"):
+        refused = [
+            await frail.rest("POST", f"{path}/save", SAVE),
+            await frail.rest("POST", f"{path}/save", SAVE, headers={"Idempotency-Key": "read-only"}),
+            await frail.rest("PUT", path, {"name": "renamed"}),
+        ]
+        read = await frail.rest("GET", path)
+
+    assert [(answer.status, answer.error["details"]["reason"]) for answer in refused] == [
+        (503, "DATABASE_UNAVAILABLE")
+    ] * 3
+    assert {answer.error["message"] for answer in refused} == {
+        "The database takes no changes right now, only reads. Nothing was changed; try again shortly."
+    }
+    assert read.status == 200
+    assert (await frail.save(workflow["id"], "after"))["version"] == 2
+
+
+async def test_a_server_without_a_free_connection_is_reported(postgres: CrashingPostgres, frail: Stack):
+    workflow, _ = await frail.workflow()
+
+    limit = "ROLE flowpin_workflow CONNECTION LIMIT"
+    async with altered(postgres, f"{limit} 0", f"{limit} -1") as admin:
+        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'flowpin_workflow'")
+        await asyncio.sleep(0.1)
+        answer = await frail.rest("PUT", f"/v1/workflows/{workflow['id']}", {"name": "renamed"})
+
+    assert answer.status == 503
+    assert answer.error["message"] == (
+        "The database takes no more connections right now. Nothing was changed; try again shortly."
+    )
+
+
+@asynccontextmanager
+async def altered(postgres: CrashingPostgres, change: str, back: str) -> AsyncIterator[asyncpg.Connection]:
+    """With `ALTER <change>` in force until the block ends."""
+    admin = await asyncpg.connect(postgres.cluster.url(), server_settings={"default_transaction_read_only": "off"})
+
+    async def alter(what: str) -> None:
+        await admin.execute(f"ALTER {what}")
+        await admin.execute("SELECT pg_reload_conf()")
+        await asyncio.sleep(0.2)
+
+    try:
+        await alter(change)
+        yield admin
+    finally:
+        await alter(back)
+        await admin.close()
+
+
 async def resolved(value: bool) -> bool:
     return value
 
@@ -211,7 +277,7 @@ async def without_workflow_service(stack: Stack) -> AsyncIterator[Stack]:
         yield alone
 
 
-async def test_while_the_workflow_service_is_down_its_routes_are_503_and_apps_and_history_still_read(stack: Stack):
+async def test_apps_and_history_read_while_the_workflow_service_is_down_and_its_routes_are_503(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
     workflow_id, app_id = workflow["id"], app["id"]

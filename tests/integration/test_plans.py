@@ -1,7 +1,9 @@
 """PlanDeploy says what a deploy would do, and its token holds the deploy to that."""
 
 import pytest
-from deploy_fixtures import (
+
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
+from tests.support.deployments import (
     SERVERLESS,
     TWO_TO_FIVE,
     add_runtime,
@@ -9,12 +11,9 @@ from deploy_fixtures import (
     deprecate,
     foreign_workflow,
     history,
-    refusal,
     unknown,
 )
-
-from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 NEW_CONFIG = {"deployment_config": TWO_TO_FIVE}
 
@@ -137,7 +136,7 @@ async def test_a_plan_is_outdated_once_anything_it_saw_has_moved(stack: Stack, m
     before = await history(stack, app["id"])
     answer = await deploy(stack, app, body, token)
 
-    assert refusal(answer) == (409, "PLAN_OUTDATED", {"plan_token"})
+    assert answer.refusal == (409, "PLAN_OUTDATED", {"plan_token"})
     assert await history(stack, app["id"]) == before
 
 
@@ -154,7 +153,7 @@ async def test_a_token_is_of_one_body_and_one_app(stack: Stack):
         (app, body, ""),
         (app, body, "0" * 64),
     ]:
-        assert refusal(await deploy(stack, of, sent, given)) == (409, "PLAN_OUTDATED", {"plan_token"})
+        assert (await deploy(stack, of, sent, given)).refusal == (409, "PLAN_OUTDATED", {"plan_token"})
 
 
 async def test_blockers_are_what_the_deploy_would_be_refused_for(stack: Stack):
@@ -205,7 +204,7 @@ async def test_a_plan_that_cannot_be_made_is_an_error(stack: Stack):
     away = await stack.rest("POST", path, never_live)
     was_live = await plan(stack, app, {**never_live, "workflow_version_id": versions[1]["id"]})
 
-    assert refusal(broken) == (400, "INVALID_REQUEST", {"deployment_config.config.autoscaling"})
+    assert broken.refusal == (400, "INVALID_REQUEST", {"deployment_config.config.autoscaling"})
     assert (away.status, away.error["details"]["reason"]) == (503, "WORKFLOW_SERVICE_UNAVAILABLE")
     assert was_live["plan_token"]
     assert len(was_live["warnings"]) == 1

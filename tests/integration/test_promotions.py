@@ -2,10 +2,9 @@
 
 import asyncio
 
-from deploy_fixtures import SERVERLESS, TWO_TO_FIVE, add_runtime, app_now, assert_chain, deprecate, history, refusal
-
-from deploy_service.pins import Workflows
-from tests.stack import Answer, Stack
+from deploy_service.workflow_client import WorkflowClient
+from tests.support.deployments import SERVERLESS, TWO_TO_FIVE, add_runtime, app_now, assert_chain, deprecate, history
+from tests.support.stack import Answer, Stack
 
 
 async def promote(stack: Stack, app, **body) -> Answer:
@@ -93,7 +92,7 @@ async def test_what_cannot_be_promoted_is_refused_and_changes_nothing(stack: Sta
         (app, {"reason": "r" * 513}, "INVALID_REQUEST", set()),
         (app, {}, "VERSION_MARKED_BAD", {"force"}),
     ]:
-        assert (body, *refusal(await promote(stack, of, **body))) == (body, 400, reason, named)
+        assert (body, *(await promote(stack, of, **body)).refusal) == (body, 400, reason, named)
     assert await stack.row_counts() == rows
     assert (await promote(stack, app, force=True)).status == 201
 
@@ -101,7 +100,7 @@ async def test_what_cannot_be_promoted_is_refused_and_changes_nothing(stack: Sta
 async def test_what_went_live_in_the_source_meanwhile_is_not_promoted_unseen(stack: Stack, monkeypatch):
     app, workflow, _ = await staged_app(stack, saves=2)
 
-    ask, asked = Workflows.resolve, []
+    ask, asked = WorkflowClient.resolve, []
 
     async def meanwhile(self, *arguments, **options):
         if not asked:
@@ -109,10 +108,10 @@ async def test_what_went_live_in_the_source_meanwhile_is_not_promoted_unseen(sta
             await stack.deploy(app["id"], workflow["id"], environment="staging")
         return await ask(self, *arguments, **options)
 
-    monkeypatch.setattr(Workflows, "resolve", meanwhile)
+    monkeypatch.setattr(WorkflowClient, "resolve", meanwhile)
     answer = await promote(stack, app)
 
-    assert refusal(answer) == (409, "LIVE_MOVED", set())
+    assert answer.refusal == (409, "LIVE_MOVED", set())
     assert [row["environment"] for row in await history(stack, app["id"])] == ["staging", "staging"]
 
 

@@ -4,10 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from workflow_fixtures import body_of, flow_of, listed, workflow_now
 
 from service_kit.ids import new_id
-from tests.stack import Answer, Stack
+from tests.support.stack import Answer, Stack
+from tests.support.workflows import body_of, flow_of, listed, workflow_now
 
 UI = b'{"nodes" : [ 1.0 ]}'
 ODD = b'{ "odd" : [9007199254740993, 1E2, "\\u00e9"],\n"nodes":[{"type":"x.Y","id":"a"}] }'
@@ -68,7 +68,7 @@ async def test_what_was_there_stays_as_it_was(stack: Stack):
     ("body", "description"),
     [(None, "Restored from v1."), ({"description": "back again"}, "back again"), ({"description": ""}, "")],
 )
-async def test_it_says_what_it_was_restored_from_unless_told(stack: Stack, body: Any, description: str):
+async def test_a_restore_describes_what_it_was_made_from_unless_told(stack: Stack, body: Any, description: str):
     path = await odd_and_two(stack)
 
     assert (await restore(stack, path, body=body)).data["description"] == description

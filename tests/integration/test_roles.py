@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,18 +10,19 @@ import pytest
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from workflow_fixtures import refusal
 
 import deploy_service.roles
 import workflow_service.roles
-from service_kit.access import Role
-from service_kit.admission import Admission
-from service_kit.directory import Directory
-from service_kit.guard import Guard
+from service_kit.access.file import Role
+from service_kit.access.registry import AccessRegistry
+from service_kit.fair_queue import FairQueue
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.identity.v1 import identity_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
-from tests.stack import FLOW, FLOW_UI, People, Stack
+from service_kit.serving.guard import Guard
+from tests.support.paths import DATA
+from tests.support.refusals import refusal
+from tests.support.stack import FLOW, FLOW_UI, People, Stack
 
 CONTRACTS = {identity_pb2: workflow_service, pb: workflow_service, deploy_pb2: deploy_service}
 RPCS: dict[str, tuple[MethodDescriptor, Any]] = {
@@ -49,7 +49,6 @@ BAD_TOKENS = {
     "nothing after it": (("authorization", "Bearer "),),
     "wrong": (("authorization", "Bearer dyn_pat_wrong"),),
 }
-DATA = Path(__file__).parents[1] / "data"
 UNKNOWN = "01980000-0000-7000-8000-000000000000"
 
 
@@ -59,6 +58,8 @@ async def known(shared_stack: Stack) -> dict[str, Any]:
     workflow, versions = await shared_stack.workflow(saves=2)
     app = await shared_stack.app(workflow["id"])
     key = {"project_id": str(shared_stack.people.project), "name": "key"}
+    label = {"workflow_version_id": versions[0]["id"]}
+    await shared_stack.ok("PUT", f"/v1/workflows/{workflow['id']}/labels/name", label)
     return {
         "org_id": str(shared_stack.people.org),
         "project_id": str(shared_stack.people.project),
@@ -164,7 +165,7 @@ async def test_a_role_that_is_too_small_is_told_so(
 @pytest.mark.parametrize(
     "rpc", [rpc for rpc, (method, _) in RPCS.items() if method.name not in WITHOUT_A_ROLE | OF_EVERY_PROJECT]
 )
-async def test_to_a_stranger_nothing_is_there(shared_stack: Stack, call: Call, known: dict[str, Any], rpc: str):
+async def test_a_stranger_finds_nothing(shared_stack: Stack, call: Call, known: dict[str, Any], rpc: str):
     method = RPCS[rpc][0]
     before = await shared_stack.row_counts()
 
@@ -207,7 +208,7 @@ async def streaming(people: People) -> AsyncIterator[Callable[..., Any]]:
     }
     roles = {f"/test.Streams/{name}": Role.VIEWER for name in handlers if name != "Unlisted"}
     server = grpc.aio.server()
-    guarded = Guard(Directory(people.path), roles, Admission(10)).before(server)
+    guarded = Guard(AccessRegistry(people.path), roles, FairQueue(10)).before(server)
     guarded.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Streams", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -1,9 +1,9 @@
 """A rollback is a deploy of an older version: the newest row of the history, and all that was live before it stays."""
 
 import pytest
-from deploy_fixtures import TWO_TO_FIVE, add_runtime, app_now, assert_chain, history, refusal
 
-from tests.stack import Stack
+from tests.support.deployments import TWO_TO_FIVE, add_runtime, app_now, assert_chain, history
+from tests.support.stack import Stack
 
 DELETED = "The workflow or this version of it has been deleted; the app keeps what it had live."
 
@@ -11,7 +11,7 @@ DELETED = "The workflow or this version of it has been deleted; the app keeps wh
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch):
     """On a busy machine a quarter of a second is no sign that the workflow service is away."""
-    monkeypatch.setattr("deploy_service.pins.ASK_ABOUT_KNOWN_SECONDS", 5)
+    monkeypatch.setattr("deploy_service.workflow_client.ASK_ABOUT_KNOWN_SECONDS", 5)
 
 
 async def test_a_rollback_is_a_deploy_of_an_older_version_and_the_newest_row(stack: Stack):
@@ -79,7 +79,7 @@ async def test_an_app_rolls_back_to_what_it_had_live_after_the_workflow_was_dele
     pinned = ("workflow_id", "workflow", "workflow_version_id", "workflow_version", "runtime", "deployment_config")
     assert {name: back[name] for name in pinned} == {name: first[name] for name in pinned}
     assert (back["kind"], back["live"], back["warnings"]) == ("rollback", True, [DELETED])
-    assert refusal(never_live) == (400, "WORKFLOW_NOT_FOUND", {"workflow_id"})
+    assert never_live.refusal == (400, "WORKFLOW_NOT_FOUND", {"workflow_id"})
 
 
 async def test_what_another_app_had_live_does_not_outlive_its_workflow_here(stack: Stack):
@@ -94,7 +94,7 @@ async def test_what_another_app_had_live_does_not_outlive_its_workflow_here(stac
         {"workflow_id": workflow["id"], "workflow_version_id": versions[0]["id"]},
     )
 
-    assert refusal(answer) == (400, "WORKFLOW_NOT_FOUND", {"workflow_id"})
+    assert answer.refusal == (400, "WORKFLOW_NOT_FOUND", {"workflow_id"})
 
 
 async def test_a_rollback_pins_the_names_of_now_and_leaves_those_of_then(stack: Stack):

@@ -3,20 +3,20 @@
 from contextlib import asynccontextmanager
 
 import pytest
-from deploy_fixtures import (
+
+from tests.support.deployments import (
     app_now,
     assert_chain,
     begun,
     bodies,
     cancel,
     deployment_now,
-    eventually,
     history,
     rollouts_under_way,
     settled,
 )
-
-from tests.stack import Stack, running_stack
+from tests.support.stack import Stack, running_stack
+from tests.support.waiting import eventually
 
 
 @asynccontextmanager

@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from deploy_fixtures import refusal, unknown
 
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
-from tests.integration.workflow_fixtures import refusal as grpc_refusal
-from tests.stack import Answer, Stack
+from tests.support.deployments import unknown
+from tests.support.refusals import refusal
+from tests.support.stack import Answer, Stack
 
 
 async def create(stack: Stack, version: str, label: str = "New", **fields) -> Answer:
@@ -58,7 +58,7 @@ async def test_the_default_stays_current_and_stays_until_there_is_another(stack:
         (other, {"default": True}),
         (other, {"default": True, "deprecated": True}),
     ]:
-        assert refusal(await update(stack, runtime, **fields)) == (400, "RUNTIME_IS_DEFAULT", set())
+        assert (await update(stack, runtime, **fields)).refusal == (400, "RUNTIME_IS_DEFAULT", set())
     assert await listed(stack) == before
 
 
@@ -83,10 +83,10 @@ async def test_what_breaks_a_rule_is_refused_and_changes_nothing(stack: Stack):
         ("1", " ", {"label"}),
         ("1", "L" * 129, {"label"}),
     ]:
-        assert refusal(await create(stack, version, label)) == (400, "INVALID_REQUEST", named)
+        assert (await create(stack, version, label)).refusal == (400, "INVALID_REQUEST", named)
     same = await create(stack, "0.69", default=True)
     assert (same.status, same.error["code"], same.error["details"]["reason"]) == (409, "conflict", "RUNTIME_EXISTS")
-    assert refusal(await update(stack, default, label="")) == (400, "INVALID_REQUEST", {"label"})
+    assert (await update(stack, default, label="")).refusal == (400, "INVALID_REQUEST", {"label"})
     assert (await update(stack, {"id": unknown()}, label="L")).error["details"]["reason"] == "RUNTIME_NOT_FOUND"
     assert (await update(stack, {"id": unknown()}, label="L")).status == 404
     assert await stack.row_counts() == rows
@@ -99,14 +99,14 @@ async def test_an_admin_of_a_project_only_is_told_that_the_role_is_too_small(sta
     metadata = stack.as_(token)
 
     over_rest = await create(stack, "0.70", token=token)
-    created = await grpc_refusal(
+    created = await refusal(
         stack.deploys.CreateRuntime(pb.CreateRuntimeRequest(version="1", label="L"), metadata=metadata)
     )
-    updated = await grpc_refusal(
+    updated = await refusal(
         stack.deploys.UpdateRuntime(pb.UpdateRuntimeRequest(runtime_id=default["id"]), metadata=metadata)
     )
 
-    assert refusal(over_rest)[:2] == (403, "ROLE_TOO_SMALL")
+    assert over_rest.refusal[:2] == (403, "ROLE_TOO_SMALL")
     assert created.reason == updated.reason == "ROLE_TOO_SMALL"
     assert len(await listed(stack)) == 1
 

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from workflow_fixtures import body_of, flow_of, listed, save_request, workflow_now
 
-from tests.stack import Stack
+from tests.support.stack import Stack
+from tests.support.workflows import body_of, flow_of, listed, save_request, workflow_now
 
 FLOWS = [flow_of(note) for note in "abcdefg"]
 

@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from waiting import arrived, eventually
-from workflow_fixtures import flow_of, listed, refusal, save_request, workflow_now
 
+from service_kit.hotpath import coalescer
 from service_kit.ids import new_id
-from tests.stack import Stack
+from tests.support.refusals import refusal
+from tests.support.stack import Stack
+from tests.support.waiting import arrived, eventually
+from tests.support.workflows import flow_of, listed, save_request, workflow_now
 
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'versions'::regclass"
 NOTED = "SELECT token_id FROM audit_events WHERE action = 'SaveWorkflow' AND subject_id = ANY($1)"
@@ -22,6 +24,12 @@ STATEMENTS = "SELECT count(DISTINCT xmin::text) FROM versions WHERE workflow_id 
 def stack(shared_stack: Stack) -> Stack:
     """One for all tests here: each has workflows of its own."""
     return shared_stack
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a statement is held up, the next one waits for it."""
+    monkeypatch.setattr(coalescer, "LATE_SECONDS", 10)
 
 
 @asynccontextmanager
@@ -72,7 +80,7 @@ async def test_each_is_held_against_its_own_callers_projects(stack: Stack):
     assert sorted(row["token_id"] for row in noted) == ["tok_admin", "tok_editor", "tok_stranger"]
 
 
-async def test_those_of_one_workflow_are_numbered_as_they_came(stack: Stack):
+async def test_saves_of_one_workflow_are_numbered_as_they_came(stack: Stack):
     workflow = await stack.draft()
 
     async with held_up(stack):

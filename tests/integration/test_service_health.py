@@ -8,8 +8,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service_kit.channel import open_channel
-from tests.integration.waiting import eventually, negated, serving
-from tests.stack import Stack, workflow_service_of
+from tests.support.stack import Stack, workflow_service_of
+from tests.support.waiting import eventually, negated, serving
 
 
 async def test_a_service_without_its_database_is_live_and_not_ready(unstarted: Stack):

@@ -1,15 +1,18 @@
 """With a collector to send to, one deploy is one trace through all three processes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import grpc
 import pytest
 
-from tests.integration.gateway_fixtures import WORKFLOW, running_world
-from tests.stack import Stack, running_stack
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
+from tests.support.observed_services import WORKFLOW, running_world
+from tests.support.refusals import refusal
+from tests.support.stack import Stack, running_stack
 
 trace_service = pytest.importorskip(
     "opentelemetry.proto.collector.trace.v1.trace_service_pb2",
@@ -102,8 +105,34 @@ async def test_a_failed_call_says_so_in_its_span(unstarted: Stack):
         async with running_stack(unstarted, workflow=traced) as stack:
             await stack.rest("GET", f"/v1/workflows/{stack.people.project}")
 
-    assert [span.name for span in collector.spans] == ["flowpin.workflow.v1.WorkflowService/GetWorkflow"]
+    assert [span.name for span in collector.spans] == [
+        "flowpin.identity.v1.IdentityService/Ping",  # the gateway asks about the token
+        "flowpin.workflow.v1.WorkflowService/GetWorkflow",
+    ]
     assert f"int_value: {grpc.StatusCode.NOT_FOUND.value[0]}" in "".join(collector.everything)
+
+
+@pytest.fixture
+def without_gc() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_gc")
+async def test_reference_counting_frees_refused_calls_that_are_traced(unstarted: Stack):
+    missing = workflow_pb2.GetWorkflowRequest(workflow_id=str(unstarted.people.project))
+    async with (
+        collecting() as (_, endpoint),
+        running_stack(unstarted, workflow={"otel_exporter_otlp_endpoint": endpoint}) as stack,
+    ):
+        for token in ("viewer", "revoked") * 20:
+            await refusal(stack.workflows.GetWorkflow(missing, metadata=stack.as_(token)))
+
+        kept = [found for found in gc.get_objects() if type(found).__name__ == "AbortError"]
+
+    assert len(kept) <= 5  # grpc.aio has the last call or two until the next ones
 
 
 async def test_a_caller_that_hangs_up_cancels_the_traced_call():

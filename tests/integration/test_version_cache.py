@@ -8,13 +8,16 @@ from typing import Any
 
 import grpc
 import pytest
-from workflow_fixtures import flow_of, refusal, save_request
 
-from service_kit import tokens
+from service_kit.access import tokens
 from service_kit.channel import open_channel
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import WorkflowServiceStub
-from tests.stack import FLOW_UI, Stack, workflow_service_of
+from tests.support.refusals import refusal
+from tests.support.stack import FLOW_UI, Stack, workflow_service_of
+from tests.support.workflows import flow_of, save_request
+
+pytestmark = pytest.mark.slow
 
 ROUNDS = 40
 

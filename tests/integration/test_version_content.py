@@ -3,10 +3,10 @@
 import hashlib
 
 import pytest
-from workflow_fixtures import body_of, flow_of, save_request
 
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
-from tests.stack import FLOW, FLOW_UI, Stack
+from tests.support.stack import FLOW, FLOW_UI, Stack
+from tests.support.workflows import body_of, flow_of, save_request
 
 NODES = rb'"nodes":[{"id":"a","type":"x.Y"}]'
 

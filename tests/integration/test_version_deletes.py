@@ -4,11 +4,12 @@ import itertools
 from typing import Any
 
 import pytest
-from deploy_fixtures import app_now, kept_flow, settled
-from workflow_fixtures import listed, refusal, workflow_now
 
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
-from tests.stack import Answer, Stack
+from tests.support.deployments import app_now, kept_flow, settled
+from tests.support.refusals import refusal
+from tests.support.stack import Answer, Stack
+from tests.support.workflows import listed, workflow_now
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ async def test_its_number_is_never_used_again(stack: Stack):
 
 
 @pytest.mark.parametrize(("token", "status"), [("viewer", 403), ("editor", 403), ("stranger", 404)])
-async def test_it_takes_an_admin(stack: Stack, token: str, status: int):
+async def test_a_delete_takes_an_admin(stack: Stack, token: str, status: int):
     workflow, _ = await stack.workflow(saves=2)
 
     answer = await delete(stack, workflow["id"], 1, token=token)

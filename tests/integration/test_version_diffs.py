@@ -5,10 +5,11 @@ import json
 from typing import Any
 
 import pytest
-from workflow_fixtures import body_of, refusal
 
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
-from tests.stack import Stack
+from tests.support.refusals import refusal
+from tests.support.stack import Stack
+from tests.support.workflows import body_of
 
 UI = b'{"at": {"x": 1, "y": 2}}'
 BEFORE = rb"""{"id": "f", "version": 1, "nodes": [
@@ -44,7 +45,7 @@ async def diff(stack: Stack, path: str, version: str = "1", other: str = "2") ->
     return await stack.ok("GET", f"{path}/versions/{version}/diff/{other}", token="viewer")
 
 
-async def test_it_names_all_that_differs(stack: Stack):
+async def test_a_diff_names_all_that_differs(stack: Stack):
     path = await saved(stack, BEFORE, AFTER)
 
     found = await diff(stack, path)

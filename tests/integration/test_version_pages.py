@@ -13,13 +13,13 @@ import pytest
 
 import workflow_service
 from service_kit import migrations
-from service_kit.db import Connection, Pool, open_pool
+from service_kit.db import Connection, open_pool
 from service_kit.paging import Page
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
-from tests.stack import Stack
+from tests.support.stack import Stack
 from workflow_service.repository import version_pages
 
-pytestmark = pytest.mark.load
+pytestmark = pytest.mark.slow
 
 SEED = 20261122
 PAGES = {"first": 0, "second": 1, "middle": 360, "last but one": 718, "last": 719}
@@ -106,16 +106,16 @@ class History:
 async def serving(shared_stack: Stack) -> AsyncIterator[Connection]:
     """A connection as the service has it: the plans are those that it gets."""
     url, schema = shared_stack.urls["flowpin_workflow"], shared_stack.schemas["workflow"]
-    async with open_pool(url, schema, 1) as pool, pool.acquire() as connection:
+    async with open_pool(url, schema, 1, one_plan=True) as pool, pool.acquire() as connection:
         yield connection
 
 
-async def marks(db: Connection | Pool, workflow_id: UUID) -> list[tuple[int, bool, bool]]:
+async def marks(db: Connection, workflow_id: UUID) -> list[tuple[int, bool, bool]]:
     """Of the hidden versions, as they are marked: number, archived, deleted."""
     return sorted(tuple(row) for row in await db.fetch(MARKED, workflow_id))
 
 
-async def hidden(db: Connection | Pool, workflow_id: UUID) -> list[tuple[int, bool, bool]]:
+async def hidden(db: Connection, workflow_id: UUID) -> list[tuple[int, bool, bool]]:
     """The same, as the versions say it."""
     return sorted(tuple(row) for row in await db.fetch(HIDDEN, workflow_id))
 
@@ -128,7 +128,7 @@ async def history(stack: Stack, serving: Connection, versions: int) -> History:
     return History(stack, UUID(workflow["id"]), serving)
 
 
-async def test_after_any_archives_and_deletes_every_page_is_a_slice_of_the_plain_list(
+async def test_every_page_is_a_slice_of_the_plain_list_after_any_archives_and_deletes(
     shared_stack: Stack, serving: Connection
 ):
     chance, count = random.Random(SEED), 4_321
@@ -191,7 +191,7 @@ async def test_plans_made_while_there_was_nothing_read_no_more(stack: Stack):
     url, schema = stack.urls["flowpin_workflow"], stack.schemas["workflow"]
     workflow, _ = await stack.workflow(saves=2)
     await stack.ok("POST", f"/v1/workflows/{workflow['id']}/versions/1/archive")
-    async with open_pool(url, schema, 1) as pool, pool.acquire() as serving:
+    async with open_pool(url, schema, 1, one_plan=True) as pool, pool.acquire() as serving:
         of = History(stack, UUID(workflow["id"]), serving)
         await of.page(0, 25)
         async with stack.database("admin", "workflow") as admin:
@@ -213,22 +213,22 @@ async def test_the_migration_counts_what_is_hidden_already_and_what_older_replic
     await migrations.provision(shared_stack.urls["admin"], schema, migrator, url)
     await migrations.migrate(migrator, schema, tmp_path)
     project, workflow = UUID(int=1), UUID(int=2)
-    async with open_pool(url, schema, 1) as pool:
-        await pool.execute(
+    async with open_pool(url, schema, 1, one_plan=True) as pool, pool.acquire() as db:
+        await db.execute(
             "INSERT INTO workflows (project_id, id, name, description, version_count, created_by, updated_by) "
             "VALUES ($1, $2, 'flow', '', 1, $2, $2)",
             project,
             workflow,
         )
-        await pool.execute(GROW, workflow, 2_500)
-        await pool.execute(HIDE["archived"], workflow, [2, 7, 1_000, 1_001, 2_400])
-        await pool.execute(HIDE["deleted"], workflow, [7, 8, 2_000])
+        await db.execute(GROW, workflow, 2_500)
+        await db.execute(HIDE["archived"], workflow, [2, 7, 1_000, 1_001, 2_400])
+        await db.execute(HIDE["deleted"], workflow, [7, 8, 2_000])
 
         await migrations.migrate(migrator, schema, workflow_service.MIGRATIONS)
-        before = await marks(pool, workflow), await hidden(pool, workflow)
-        await pool.execute(HIDE["archived"], workflow, [3, 2_401])
-        await pool.execute(HIDE["deleted"], workflow, [2])
-        after = await marks(pool, workflow), await hidden(pool, workflow)
+        before = await marks(db, workflow), await hidden(db, workflow)
+        await db.execute(HIDE["archived"], workflow, [3, 2_401])
+        await db.execute(HIDE["deleted"], workflow, [2])
+        after = await marks(db, workflow), await hidden(db, workflow)
 
     assert before[0] == before[1]
     assert [number for number, *_ in before[0]] == [2, 7, 8, 1_000, 1_001, 2_000, 2_400]

@@ -3,10 +3,11 @@
 import itertools
 
 import pytest
-from workflow_fixtures import listed, refusal, workflow_now
 
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
-from tests.stack import Stack
+from tests.support.refusals import refusal
+from tests.support.stack import Stack
+from tests.support.workflows import listed, workflow_now
 
 UNKNOWN = "01980000-0000-7000-8000-000000000000"
 

@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 COLUMNS = (
     *("project_id", "workflow_id", "number", "id", "description", "digest", "canvas_digest", "flow", "flow_ui"),
@@ -78,7 +78,9 @@ async def content(shared_stack: Stack):
 
 
 @pytest.mark.parametrize("statement", REFUSED)
-async def test_it_is_refused_and_the_content_stays(shared_stack: Stack, content: list, statement: str):
+async def test_a_change_of_saved_content_is_refused_and_the_content_stays(
+    shared_stack: Stack, content: list, statement: str
+):
     sql = REFUSED[statement]
     for service, schema in shared_stack.schemas.items():
         sql = sql.replace(f"{{{service}}}", schema)

@@ -2,11 +2,14 @@
 
 import grpc
 import pytest
-from deploy_fixtures import app_now, assert_chain, bodies, eventually, history, unknown
 
 from service_kit.errors import ServiceError
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
-from tests.stack import Stack
+from tests.support.deployments import app_now, assert_chain, bodies, history, unknown
+from tests.support.stack import Stack
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.slow
 
 NOT_KNOWN = "The workflow service did not answer, so whether the version is archived is not known."
 
@@ -104,7 +107,7 @@ async def test_grpc_callers_are_told_when_to_try_again(stack: Stack):
     assert (failure.reason, failure.retry_after) == ("WORKFLOW_SERVICE_UNAVAILABLE", 1)
 
 
-async def test_it_works_again_once_the_workflow_service_is_back(stack: Stack):
+async def test_deploying_works_again_once_the_workflow_service_is_back(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
     body = {"workflow_id": workflow["id"], "workflow_version_id": versions[1]["id"]}

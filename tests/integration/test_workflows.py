@@ -3,15 +3,15 @@
 import io
 import itertools
 import zipfile
-from pathlib import Path
 
 import pytest
-from workflow_fixtures import body_of, refusal, workflow_now
 
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
-from tests.stack import FLOW, Stack
+from tests.support.paths import DATA
+from tests.support.refusals import refusal
+from tests.support.stack import FLOW, Stack
+from tests.support.workflows import body_of, workflow_now
 
-DATA = Path(__file__).parents[1] / "data"
 UNKNOWN = "01980000-0000-7000-8000-000000000000"
 
 
@@ -77,6 +77,8 @@ async def test_filters_keep_what_they_say(stack: Stack):
     assert await names(stack, f"created_at:lte={at}&sort=name&name=be") == ["alphabet", "beta"]
     assert await names(stack, f"created_at:gte={at}&created_at:lte={at}&status=draft") == []
     assert await names(stack, f"updated_at:gte={at}") == ["gamma"]
+    assert await names(stack, f"created_at:gt={at}") == []
+    assert await names(stack, f"created_at:lt={at}&sort=name") == ["alpha", "alphabet", "beta"]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from pathlib import Path
 from locust import FastHttpUser, between, events, tag, task
 from locust.exception import RescheduleTask
 
-EXAMPLES = Path(__file__).parents[2] / "service_kit" / "local"
+EXAMPLES = Path(__file__).parents[2] / "flowpin_cli"
 FLOW = json.loads((EXAMPLES / "example_flow.json").read_bytes())
 FLOW_UI = json.loads((EXAMPLES / "example_flow_ui.json").read_bytes())
 NEEDED = ("FLOWPIN_URL", "FLOWPIN_TOKEN", "FLOWPIN_PROJECT_ID")

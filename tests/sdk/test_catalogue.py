@@ -1,4 +1,4 @@
-"""The committed node catalogue is what its script makes of the SDK."""
+"""The committed catalogue and schemas are what their script makes of the SDK."""
 
 import subprocess
 from pathlib import Path
@@ -7,12 +7,11 @@ import pytest
 
 pytestmark = pytest.mark.sdk
 
-FOLDER = Path(__file__).parents[2] / "workflow_service" / "sdk"
+FOLDER = Path(__file__).parents[2] / "workflow_service" / "dynamiq_config"
 
 
 def test_the_catalogue_is_fresh(sdk_python, tmp_path):
-    made = tmp_path / "catalogue.json"
+    subprocess.run([sdk_python, FOLDER / "make_catalogue.py", tmp_path], check=True, capture_output=True, timeout=300)
 
-    subprocess.run([sdk_python, FOLDER / "make_catalogue.py", made], check=True, capture_output=True, timeout=300)
-
-    assert made.read_text() == (FOLDER / "catalogue.json").read_text()
+    for name in ("catalogue.json", "schemas.json"):
+        assert (tmp_path / name).read_text() == (FOLDER / name).read_text()

@@ -9,12 +9,14 @@ from uuid import uuid4
 import pytest
 import yaml
 
-from tests.e2e.up_process import PATIENCE, ROOT, Up, answers, call, eventually, flowpin
-from tests.sdk.command_line import CommandLine
+from tests.support.paths import ROOT
+from tests.support.sdk.command_line import CommandLine
+from tests.support.up_process import PATIENCE, Up, answers, call, flowpin
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.sdk
 
-FLOW = ROOT / "service_kit" / "local" / "example_flow.json"
+FLOW = ROOT / "flowpin_cli" / "example_flow.json"
 INPUT_ONLY = {"id": str(uuid4()), "nodes": [{"id": "input", "name": "input", "type": "dynamiq.nodes.utils.Input"}]}
 LISTED = 27
 """More workflows than a page has unless told."""
@@ -62,7 +64,7 @@ def declare_more(running: Running) -> None:
         projects = running.call("GET", f"/v1/projects?org_id={org_id}")["data"]
         return running.busy in [project["id"] for project in projects]
 
-    eventually(known, PATIENCE)
+    wait_until(known, PATIENCE)
 
 
 @pytest.fixture
@@ -122,7 +124,7 @@ def test_a_service_accounts_token_is_good_though_nobodys(dynamiq, running):
     words = ["--service", "robot", "--role", "viewer", "--project", running.env["FLOWPIN_PROJECT_ID"]]
     minted = flowpin("token", "new", *words, "--data", str(running.data)).stdout.split()
     token = next(word for word in minted if word.startswith("dyn_pat_"))
-    eventually(lambda: answers(running.env | {"FLOWPIN_TOKEN": token}), PATIENCE)
+    wait_until(lambda: answers(running.env | {"FLOWPIN_TOKEN": token}), PATIENCE)
 
     report = dynamiq.done("whoami", "--json", DYNAMIQ_API_TOKEN=token).json
 
@@ -197,14 +199,14 @@ def test_a_list_is_the_first_page_and_says_how_much_more_there_is(dynamiq, runni
     assert "flow" not in listing.json["data"][0]
 
 
-def test_all_walks_every_page(dynamiq, running):
+def test_a_list_of_all_walks_every_page(dynamiq, running):
     listing = dynamiq.done("workflow", "list", "--all", "--page-size", "10", DYNAMIQ_PROJECT_ID=running.busy)
 
     assert listing.json["count"] == LISTED
     assert [row["name"] for row in listing.json["data"]] == [f"w-{n}" for n in range(LISTED - 1, -1, -1)]
 
 
-def test_all_compact_keeps_id_name_and_status(dynamiq, running):
+def test_a_compact_list_keeps_id_name_and_status(dynamiq, running):
     listing = dynamiq.done("workflow", "list", "--all", "--compact", DYNAMIQ_PROJECT_ID=running.busy)
 
     assert listing.json["count"] == LISTED

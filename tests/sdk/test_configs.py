@@ -1,7 +1,6 @@
 """What is exported, loaded and run by the SDK itself, in a Python of its own."""
 
 import json
-import random
 import re
 import subprocess
 from pathlib import Path
@@ -9,27 +8,28 @@ from pathlib import Path
 import pytest
 import yaml
 
-from workflow_service.sdk import catalogue
-from workflow_service.sdk.export import export_config
-from workflow_service.sdk.importing import import_config
-from workflow_service.sdk.interpolation import Unreadable, Variable, escape, parse
+from tests.support.paths import DATA, ROOT
+from workflow_service.dynamiq_config import catalogue
+from workflow_service.dynamiq_config.config import Config
+from workflow_service.dynamiq_config.exporting import export_config, text_of
+from workflow_service.dynamiq_config.importing import import_config
 
 pytestmark = pytest.mark.sdk
 
-DATA = Path(__file__).parents[1] / "data"
 CONFIGS = {path.stem: path.read_text() for path in [*sorted((DATA / "configs").glob("*.yaml")), DATA / "config.yaml"]}
 WORKFLOWS = [(name, workflow) for name, text in CONFIGS.items() for workflow in yaml.safe_load(text)["workflows"]]
 INPUTS = {
     "decisions": {"orders": [{"amount": 50}, {"amount": 200}], "count": 2},
     "config": {"price": 2.5, "quantity": 4},
 }
+SCRIPTS = ROOT / "tests" / "support" / "sdk"
 LIMIT = 1 << 20
 
 
 def sdk(python: Path, script: str, requests: object) -> list:
-    """What a script of this folder answers, run with the SDK's Python."""
+    """What a script of tests/support/sdk answers, run with the SDK's Python."""
     ran = subprocess.run(
-        [python, Path(__file__).with_name(script)],
+        [python, SCRIPTS / script],
         input=json.dumps(requests),
         capture_output=True,
         text=True,
@@ -96,7 +96,7 @@ def test_a_connection_of_any_class_loads_once_its_variables_are_set(sdk_python):
             nodes.append({"id": f"{node_type.type}-{index}", "type": "my.Node", "connection": inline})
         if catalogue.accepted_connections(node_type.type):
             nodes.append({"id": node_type.type, "type": node_type.type, "connection": f"id of {node_type.type}"})
-    text, _ = export_config({"nodes": nodes})
+    text = text_of(Config({"nodes": nodes}))
 
     assert secret not in text
     # This class refuses the one beside the other.
@@ -104,24 +104,3 @@ def test_a_connection_of_any_class_loads_once_its_variables_are_set(sdk_python):
     (answer,) = sdk(sdk_python, "load_configs.py", [{"text": text, "workflow": None, "env": env, "connections": True}])
     assert answer.get("error") is None
     assert len(answer["connections"]) == len(yaml.safe_load(text)["connections"])
-
-
-def test_interpolations_are_read_and_written_as_omegaconf_has_them(sdk_python):
-    chance = random.Random(3)
-    parts = ['"', "'", "\\", "${", "$", "}", "a", " ", ",", "\n", "é", "${x}", "1", "null", "[", ":", "\t", ".5", "e3"]
-    texts = ["".join(chance.choice(parts) for _ in range(chance.randrange(8))) for _ in range(2000)]
-    expected = [(Variable("NOT_SET", text, has_default=True).text(), text) for text in texts]
-    expected += [(escape(text), text) for text in texts]
-    for text in (f"${{oc.env:NOT_SET,{text}}}" for text in texts):
-        try:
-            (piece,) = parse(text)
-        except (Unreadable, ValueError):
-            continue
-        if isinstance(piece, Variable):
-            expected.append((text, piece.default))
-
-    found = sdk(sdk_python, "read_interpolations.py", [text for text, _ in expected])
-
-    # What OmegaConf refuses may be read; what it reads is read alike, but for white space that ends a bare default.
-    for (text, ours), theirs in zip(expected, found, strict=True):
-        assert theirs in ([], [ours]) or theirs[0].rstrip() == ours.rstrip("\\"), text

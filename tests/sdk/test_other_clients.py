@@ -1,6 +1,6 @@
 """What scripts of the platform's users do over HTTP works here too: whole objects are sent back, pages walked."""
 
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 
 async def test_a_workflow_that_was_read_can_be_sent_back_whole_to_save_and_to_update(stack: Stack):

@@ -1,12 +1,13 @@
 """What an access file may say, and what is said of one that is wrong."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 import yaml
 
-from service_kit.access import AccessFileError, Role, User, hash_token, parse_access_file
+from service_kit.access.file import AccessFileError, Role, User, hash_token, parse_access_file
 
 ORG, PROJECT, USER = (f"01980000-0000-7000-8000-00000000000{number}" for number in (1, 2, 3))
 SECRET = "dyn_pat_the-secret-itself"
@@ -23,7 +24,7 @@ def declared(**changes) -> dict:
     }
 
 
-def refusal(text: str) -> str:
+def message_of(text: str) -> str:
     with pytest.raises(AccessFileError) as caught:
         parse_access_file(text)
     return str(caught.value)
@@ -45,14 +46,51 @@ def test_an_empty_file_declares_nobody():
     [
         ("tokens: [", "not YAML"),
         ("\0", "not YAML"),
-        ("[" * 5000, "not YAML"),
         # PyYAML raises no error of its own for these.
         ("expires_at: 2024-13-45", "month must be in 1..12"),
         ("a: 0b_", "not YAML"),
+        ("a: !!bool perhaps", "has the tag 'tag:yaml.org,2002:bool' at line 1, which no access file needs"),
+        ("\na: !!timestamp today", "has the tag 'tag:yaml.org,2002:timestamp' at line 2, which no access file needs"),
     ],
 )
 def test_what_is_no_yaml_is_refused(text, named):
-    assert named in refusal(text)
+    assert named in message_of(text)
+
+
+def laughs(levels: int, last: str) -> str:
+    lines = ["l0: &l0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return "\n".join([*lines, last])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[" * 5000, "is nested deeper than 10 levels"),
+        ("- " * 5000, "is nested deeper than 10 levels"),
+        (
+            laughs(8, f"tokens: [{{roles: {{{PROJECT}: *l7}}}}]"),
+            "holds more than 1,000,000 values, aliases written out",
+        ),
+        ("a: " + "1" * 5000, "has a text of more than 1,000 characters at line 1"),
+        ("#" * (17 << 20), "is longer than 16,777,216 characters"),
+    ],
+)
+def test_a_hostile_file_is_refused_soon(text, sentence):
+    began = time.process_time()
+
+    assert message_of(text) == sentence
+    assert time.process_time() - began < 5
+
+
+def test_as_many_problems_as_a_person_reads_are_named():
+    assert message_of("tokens: [" + "7, " * 1000 + "]").endswith("and 980 more")
+
+
+def test_texts_may_say_that_they_are_texts():
+    access = parse_access_file(f"orgs: !!seq [!!map {{id: {ORG}, name: !!str 404}}]")
+
+    assert access.orgs[0].name == "404"
 
 
 @pytest.mark.parametrize(
@@ -77,11 +115,11 @@ def test_what_is_no_yaml_is_refused(text, named):
     ],
 )
 def test_what_is_wrong_is_named(changes, named):
-    assert named in refusal(yaml.safe_dump(declared(**changes)))
+    assert named in message_of(yaml.safe_dump(declared(**changes)))
 
 
 def test_a_token_pasted_where_its_hash_belongs_is_not_repeated():
-    assert SECRET not in refusal(yaml.safe_dump(declared(token={"sha256": SECRET})))
+    assert SECRET not in message_of(yaml.safe_dump(declared(token={"sha256": SECRET})))
 
 
 @pytest.mark.parametrize(

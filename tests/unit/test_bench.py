@@ -7,6 +7,8 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -22,8 +24,10 @@ from tests.load.bench.recording import Statement
 from tests.load.bench.report.files import as_json
 from tests.load.bench.report.markdown import markdown
 from tests.load.bench.report.picture import svg
+from tests.load.bench.report.summary import summary
 from tests.load.bench.request import post
 from tests.load.bench.result import TIMES, Load, Row, Target, Unmeasurable, shown
+from tests.load.bench.run import Found
 
 H2LOAD = """\
 finished in 501.68ms, 46.00 req/s, 18.75KB/s
@@ -54,7 +58,8 @@ grpc_server_handled_total{grpc_code="CANCELLED",grpc_method="Ping",grpc_service=
 MET = Row("Met", Load(1000, 1, 2, 500, cpu_us={"gateway": 100, "deploy": 0}), 1200, 80, "", Target.at_least(75, "%"))
 MISSED = Row("Missed <&|", value=20, target=Target.at_most(15, "ms"), note="why")
 PROBLEM = Row("Problem", problem="wrk is missing: apt install wrk")
-ROWS = [MET, MISSED, PROBLEM, Row("Without a target", value=17, unit="%")]
+AS_MUCH = Row("As much", value=20, target=Target.at_least(75, "%"), stripped=90)
+ROWS = [MET, MISSED, AS_MUCH, PROBLEM, Row("Without a target", value=17, unit="%")]
 MACHINE = {"date": "2026-11-21", "load_before": 0.1} | dict.fromkeys(
     ("commit", "cores", "cpu", "memory_gb", "kernel", "python"), "x"
 )
@@ -133,7 +138,7 @@ class EverySecond(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic 
         return message
 
 
-def test_another_caller_keeps_what_it_is_told():
+def test_a_bystander_keeps_what_it_is_told():
     server = grpc.server(ThreadPoolExecutor(1), [EverySecond()])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -159,6 +164,14 @@ def test_each_drive_is_compared_with_the_ceilings_around_it():
 
     assert found.raw["ratios"] == [0.5, 0.6, 0.1]
     assert (found.percent, found.ours.rate, found.ceiling.rate) == (50, 75, 150)
+    assert math.isnan(found.cpu_ratio)
+
+
+def test_the_cpu_of_a_call_is_that_of_all_processes_in_multiples_of_the_ceilings():
+    ceilings = [Load(100, 1, 1, 1, cpu_us={"gateway": us, "postgres": 50}) for us in (50, 150, 50, 150)]
+    ours = [Load(100, 1, 1, 1, cpu_us={"gateway": us, "workflow": 50}) for us in (250, 400, 10)]
+
+    assert comparison(ours, ceilings).cpu_ratio == 2
 
 
 def test_recorded_statements_make_their_ids_anew_and_pass_on_what_was_returned():
@@ -187,9 +200,25 @@ def test_recorded_statements_make_their_ids_anew_and_pass_on_what_was_returned()
 
 
 def test_a_row_is_judged_by_its_target():
-    assert [row.verdict for row in ROWS] == ["passed", "missed", "not measured", ""]
+    assert [row.verdict for row in ROWS] == ["passed", "missed", "missed, as stripped", "not measured", ""]
+    assert replace(AS_MUCH, stripped=84).verdict == "missed"
     assert str(Target.at_least(20, TIMES)) == f"≥ 20{TIMES}"
     assert [shown(value, "ms") for value in (12345.6, 12.34, 1.234, 3.0)] == ["12,346 ms", "12.3 ms", "1.23 ms", "3 ms"]
+
+
+def test_the_summary_counts_what_is_missed_as_stripped_apart_and_names_every_row_that_did_not_pass():
+    assert summary(ROWS) == (
+        "1 of 4 rows passed, 1 missed (Missed <&|), 1 missed as the stripped programs miss it (As much), "
+        "1 not measured (Problem)"
+    )
+    assert summary([MET]) == "1 of 1 rows passed, 0 missed, 0 missed as the stripped programs miss it, 0 not measured"
+
+
+def test_each_summing_up_of_the_table_says_what_is_missed_as_stripped():
+    assert summary(ROWS) in markdown(ROWS, "here", quick=True)
+    assert summary(ROWS) in Found(ROWS, 1.0, Path("out")).summary
+    texts = [text.text for text in ElementTree.fromstring(svg(ROWS)).iter("{http://www.w3.org/2000/svg}text")]
+    assert {"1 passed", "1 missed", "1 missed, as stripped", "20% (≥ 75%) missed, as stripped"} <= set(texts)
 
 
 def test_markdown_has_a_line_a_row_and_says_what_was_not_measured():
@@ -214,6 +243,6 @@ def test_json_has_the_raw_figures_and_no_nan():
 
     document = json.loads(as_json(rows, MACHINE, quick=True, seconds=1.23), parse_constant=pytest.fail)
 
-    assert [row["verdict"] for row in document["rows"]] == ["passed", "missed", "not measured", "", ""]
+    assert [row["verdict"] for row in document["rows"]] == [row.verdict for row in rows]
     assert document["rows"][0]["load"]["cpu_us"] == {"gateway": 100, "deploy": 0}
     assert document["rows"][-1]["load"]["p50_ms"] is None

@@ -5,7 +5,7 @@ import json
 import pytest
 from google.protobuf.json_format import ParseDict
 
-from deploy_service.config import config_json, config_message
+from deploy_service.deployment_config import config_json, config_message
 from service_kit.errors import InvalidFields
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from deploy_samples import OTHER_WORKFLOW, RUNTIME, WORKFLOW, deployment, pin
 
 from deploy_service.errors import (
     DeploymentFinished,
@@ -22,9 +21,10 @@ from deploy_service.model import (
     kind_of,
     promotion_of,
 )
-from service_kit.access import Project
+from service_kit.access.file import Project
 from service_kit.errors import InvalidFields
 from service_kit.ids import new_id
+from tests.support.deploy_samples import OTHER_WORKFLOW, RUNTIME, WORKFLOW, deployment, pin
 
 PROJECT = Project(id=new_id(), name="two", org_id=new_id(), environments=("staging", "production"))
 DEPRECATED = replace(RUNTIME, id=new_id(), is_default=False, deprecated=True)
@@ -135,12 +135,32 @@ def test_names_hold_letters_digits_spaces_and_five_signs(name):
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "Übersetzer",
+        "e\u0301te\u0301",
+        "客服 助手",
+        "می\u200cخو \u06f1",
+        "हिन्दी",
+        "ผู้ช่วย",
+        "\U0001d49c" * 128,
+    ],
+)
+def test_names_hold_letters_and_digits_of_any_script(name):
+    check_texts(name=name, description="d" * 512, reason="ü" * 512)
+
+
+@pytest.mark.parametrize(
     ("texts", "wrong"),
     [
         ({"name": ""}, {"name"}),
         ({"name": "   "}, {"name"}),
         ({"name": "x" * 129}, {"name"}),
         ({"name": "a\n"}, {"name"}),
+        ({"name": "a\u00a0b"}, {"name"}),
+        ({"name": "a\u202eb"}, {"name"}),
+        ({"name": "\u200d \u200c"}, {"name"}),
+        ({"name": "5 €"}, {"name"}),
         ({"name": "a;b"}, {"name"}),
         ({"name": "a\0"}, {"name"}),
         ({"description": "d" * 513}, {"description"}),

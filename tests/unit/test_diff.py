@@ -1,8 +1,12 @@
 """Two states of a flow are compared node by node, edge by edge, value by value."""
 
+import json
+
 import pytest
 
-from workflow_service.diff import MAX_CHANGES, MISSING, Edge, ValueChange, diff_flows, same
+from service_kit.errors import DocumentTooComplex
+from service_kit.paths import MAX_KEY_CHARS
+from workflow_service.diff import MAX_CHANGES, MISSING, Edge, ValueChange, diff_flows, parse, same
 
 
 def node(node_id: str, **values):
@@ -79,6 +83,25 @@ def test_many_changes_are_told_by_whole_values():
     assert [value.path for value in found.flow] == ["x[0]"]
 
 
+def test_too_many_values_or_differences_are_refused(monkeypatch):
+    monkeypatch.setattr("workflow_service.diff.MAX_VALUES", 100)
+    monkeypatch.setattr("workflow_service.diff.MAX_DIFFERENCES", 10)
+
+    with pytest.raises(DocumentTooComplex, match="holds more than 100 values"):
+        parse(json.dumps([[]] * 100).encode())
+    with pytest.raises(DocumentTooComplex, match="differs in more than 10 places"):
+        diff_flows(flow(*(node(f"{n}") for n in range(6))), flow(*(node(f"new-{n}") for n in range(5))))
+    assert parse(json.dumps([[]] * 98).encode())
+
+
+def test_a_long_key_is_cut_in_the_paths_below_it():
+    before, after = (flow(node("a", **{"k" * 10_000: [value] * 10})) for value in (1, 2))
+
+    (changed,) = diff_flows(before, after).changed
+
+    assert {len(value.path) for value in changed.changes} == {MAX_KEY_CHARS + len("…[0]")}
+
+
 def test_values_of_the_flow_itself_are_compared():
     found = diff_flows(flow(node("a"), id="1", extra={"k": 1}), flow(node("a"), id="1", extra={"k": 2}))
 
@@ -86,7 +109,8 @@ def test_values_of_the_flow_itself_are_compared():
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [(1, 1.0), (1, True), (0, False), (None, MISSING), ("1", 1), ([], {}), (-0.0, 0.0)]
+    ("one", "other"),
+    [({"a": 1}, {"a": 1.0}), (1, True), (0, False), ({"a": None}, {}), ("1", 1), ([], {}), (-0.0, 0.0)],
 )
 def test_values_of_different_types_are_different(one, other):
     assert not same({"x": one}, {"x": other})

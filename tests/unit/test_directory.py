@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from service_kit.access import AccessFileError, Role
-from service_kit.auth import Caller
-from service_kit.directory import Directory
-from service_kit.errors import ProjectNotFound, RoleTooSmall
-from tests.stack import People
+from service_kit.access.caller import Caller
+from service_kit.access.file import AccessFileError, Role
+from service_kit.access.registry import AccessRegistry
+from service_kit.errors import InsufficientRole, ProjectNotFound
+from tests.support.stack import People
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def people(tmp_path: Path) -> People:
 
 
 def roles_of(people: People, token: str) -> dict:
-    return dict(Directory(people.path).principal_of(people.secret(token)).roles)
+    return dict(AccessRegistry(people.path).principal_of(people.secret(token)).roles)
 
 
 def test_a_role_in_an_org_holds_in_its_projects_and_no_other(people):
@@ -39,12 +39,12 @@ def test_the_greater_of_two_roles_holds(people):
 
 @pytest.mark.parametrize("secret", ["", "x", "dyn_pat_"])
 def test_an_unknown_secret_is_nobodys(people, secret):
-    assert Directory(people.path).principal_of(secret) is None
+    assert AccessRegistry(people.path).principal_of(secret) is None
 
 
 @pytest.mark.parametrize("token", ["expired", "revoked"])
 def test_a_token_that_ended_is_nobodys(people, token):
-    assert Directory(people.path).principal_of(people.secret(token)) is None
+    assert AccessRegistry(people.path).principal_of(people.secret(token)) is None
 
 
 @pytest.mark.parametrize("content", [None, b"tokens: [", b"\xff\xfe"], ids=["missing", "not YAML", "not UTF-8"])
@@ -52,7 +52,7 @@ def test_without_a_sound_file_there_is_no_directory(people, content):
     people.path.unlink() if content is None else people.path.write_bytes(content)
 
     with pytest.raises(AccessFileError):
-        Directory(people.path)
+        AccessRegistry(people.path)
 
 
 def test_a_caller_sees_more_than_it_may_change(people):
@@ -61,15 +61,15 @@ def test_a_caller_sees_more_than_it_may_change(people):
     editor["roles"] = {str(people.project): "editor", str(people.staged): "viewer"}
     people.write(declared)
 
-    principal = Directory(people.path).principal_of(people.secret("editor"))
+    principal = AccessRegistry(people.path).principal_of(people.secret("editor"))
     caller = Caller(principal, Role.EDITOR, request_id="r", idempotency_key=None, if_match=None)
 
-    assert caller.projects == (people.project,)
-    assert set(caller.visible) == {people.project, people.staged}
+    assert caller.permitted_projects == (people.project,)
+    assert set(caller.visible_projects) == {people.project, people.staged}
     assert caller.project(people.project).name == "one"
-    with pytest.raises(RoleTooSmall):
+    with pytest.raises(InsufficientRole):
         caller.project(people.staged)
-    with pytest.raises(RoleTooSmall):
+    with pytest.raises(InsufficientRole):
         caller.require(people.project, Role.ADMIN)
     with pytest.raises(ProjectNotFound):
         caller.project(people.foreign)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service_kit.local.doctor.installation import is_within, package
+from flowpin_cli.doctor.installation import is_within, package
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_package_as_it_is_needed_is_no_finding(requirement):
         ("no-such-package>=1", "The package no-such-package is missing"),
     ],
 )
-def test_any_other_is_a_problem_with_the_command_that_mends_it(requirement, what):
+def test_another_version_is_a_problem_with_the_command_that_mends_it(requirement, what):
     found = package(requirement)
 
     assert what in found.what

@@ -2,19 +2,17 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from deploy_samples import deployment
 
 from deploy_service.drivers import InstantDriver, RolloutFailed, ScriptedDriver
+from tests.support.deploy_samples import deployment
 
 
-async def seconds(driver: ScriptedDriver, number: int, asked_before: float = 0) -> float:
+async def seconds(driver: ScriptedDriver, number: int, age: float = 0) -> float:
     """How long a rollout takes that was asked for some seconds ago."""
-    asked = datetime.now(UTC) - timedelta(seconds=asked_before)
     started = time.monotonic()
-    await driver.roll_out(deployment(number=number, started_at=asked))
+    await driver.roll_out(deployment(number=number), age)
     return time.monotonic() - started
 
 
@@ -34,7 +32,7 @@ def test_a_script_with_a_step_that_is_none_is_refused_naming_it(script):
 async def test_the_instant_driver_waits_for_nothing():
     driver = InstantDriver()
 
-    await driver.roll_out(deployment())
+    await driver.roll_out(deployment(), age=0)
 
     assert driver.immediate
 
@@ -46,17 +44,18 @@ async def test_each_deployment_of_an_app_follows_its_own_step_and_the_rest_the_l
     assert await seconds(driver, number=2) >= 0.099
     for number in (3, 4, 99):
         with pytest.raises(RolloutFailed):
-            await driver.roll_out(deployment(number=number))
+            await driver.roll_out(deployment(number=number), age=0)
 
 
 async def test_a_delay_counts_from_when_the_deployment_was_asked_for():
     driver = ScriptedDriver("delay:30")
 
-    assert await seconds(driver, number=1, asked_before=31) < 1
+    assert await seconds(driver, number=1, age=31) < 1
+    assert await seconds(driver, number=1, age=29.9) >= 0.099
 
 
 async def test_a_rollout_that_hangs_ends_when_it_is_canceled():
-    rollout = asyncio.create_task(ScriptedDriver("hang").roll_out(deployment()))
+    rollout = asyncio.create_task(ScriptedDriver("hang").roll_out(deployment(), age=0))
     await asyncio.sleep(0)
 
     rollout.cancel()

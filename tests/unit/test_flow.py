@@ -2,14 +2,18 @@
 
 import hashlib
 import json
+import sys
 from random import Random
 from typing import Any
 
 import pytest
 
+from service_kit.documents import LARGE_DOCUMENT_BYTES
+from service_kit.paths import MAX_KEY_CHARS, MAX_PATH_CHARS
+from service_kit.problems import MAX_PROBLEMS
 from workflow_service.canonical import read_in_pieces, read_plain
 from workflow_service.errors import FlowTooLarge, InvalidFlow
-from workflow_service.flow import LARGE, MAX_DEPTH, check_content, parse_flow
+from workflow_service.flow import MAX_DEPTH, check_content, parse_flow
 
 LIMIT = 1 << 20
 NODES = b'"nodes":[{"id":"a","type":"x.Y"}]'
@@ -97,6 +101,21 @@ def test_the_canvas_digest_is_of_the_exact_bytes_of_both():
         (b'{"nodes":{}}', {"flow.nodes": "must be a list"}),
         (b'{"nodes":[]}', {"flow.nodes": "cannot be empty"}),
         (b'{"nodes":[1]}', {"flow.nodes[0]": "must be an object"}),
+        *(
+            (
+                b'{"nodes":[{"id":"a","type":"' + name + b'"}]}',
+                {"flow.nodes[0].type": "must be a dotted name, such as dynamiq.nodes.utils.Input"},
+            )
+            for name in (
+                b"@n8n/n8n-nodes-langchain.chatTrigger",
+                b"a b.c",
+                b"1.2",
+                b".a.b",
+                b"a.b.",
+                b"a.b-c",
+                b"a.b\\n",
+            )
+        ),
         (
             b'{"nodes":[{"id":"","type":"x.Y"},{"id":1,"type":"nodots"},{"type":"x..Y"},{"id":"b"}]}',
             {
@@ -118,6 +137,31 @@ def test_each_problem_is_named_with_its_path(flow, problems):
     assert problems_of(flow) == problems
 
 
+@pytest.mark.parametrize("end", [b"]", b"", b"oops"], ids=["closed", "open", "wrong"])
+@pytest.mark.parametrize("padding", [0, LARGE_DOCUMENT_BYTES], ids=["small", "large"])
+@pytest.mark.parametrize("levels", [MAX_DEPTH, 990, 1400, 5000, MUCH])
+def test_too_many_levels_are_refused_in_the_same_words_by_every_python(levels, padding, end):
+    flow = flow_with(b'"padding":"' + b"x" * padding + b'","a":' + b"[" * levels + end * levels)
+
+    assert problems_of(flow) == {"flow": "is nested deeper than 200 levels"}
+
+
+@pytest.mark.parametrize("padding", [0, LARGE_DOCUMENT_BYTES], ids=["small", "large"])
+@pytest.mark.parametrize("number", [b"9" * 4301, b"-" + b"9" * 4301])
+def test_an_integers_digits_are_limited_even_where_pythons_are_not(no_digits_limit, number, padding):
+    flow = flow_with(b'"padding":"' + b"x" * padding + b'","a":' + number)
+
+    assert problems_of(flow) == {"flow.a": "is a number out of range"}
+
+
+@pytest.fixture
+def no_digits_limit():
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    yield
+    sys.set_int_max_str_digits(limit)
+
+
 @pytest.mark.parametrize(
     "second",
     [b'"b":oops', b'"b":' + b"9" * 5000, b'"b":' + b"[" * MUCH + b"]" * MUCH, b'"b":NaN', rb'"b":"\ud800"'],
@@ -129,6 +173,30 @@ def test_two_problems_at_once_are_still_a_clear_refusal(first, second):
 
     assert problems
     assert all(path.startswith("flow") for path in problems)
+
+
+def test_of_many_problems_the_first_are_named_and_the_others_counted():
+    with pytest.raises(InvalidFlow) as caught:
+        check_content(b'{"nodes":[' + b",".join([b"{}"] * 1000) + b"]}", b"{}", LIMIT)
+
+    problems = caught.value.fields
+    assert len(problems) == MAX_PROBLEMS + 1
+    assert problems["flow.nodes[49].type"]
+    assert problems["flow"] == f"has {2 * 1000 - MAX_PROBLEMS:,} more problems"
+    assert caught.value.message.endswith(f"and {2 * 1000 - caught.value.message.count('must be')} more")
+
+
+def test_a_long_path_is_cut():
+    key = b"k" * 10_000
+    levels = b"".join(b'{"%s":' % key[:100] for _ in range(100)) + rb'"\ud800"' + b"}" * 100
+
+    (long_key,) = problems_of(flow_with(b'"' + key + b'":[' + rb'"\ud800"' + b"]"))
+    (long_path,) = problems_of(flow_with(b'"a":' + levels))
+
+    assert long_key == f"flow.{'k' * MAX_KEY_CHARS}…[0]"
+    assert len(long_path) == MAX_PATH_CHARS + 1
+    assert long_path.startswith("flow.a.kkk")
+    assert long_path.endswith("…")
 
 
 def test_flow_ui_is_checked_for_its_syntax_alone():
@@ -226,14 +294,14 @@ def test_a_document_in_pieces_has_the_same_canonical_bytes():
     ],
 )
 def test_a_large_flow_is_checked_like_any_other(member, path):
-    padding = b',"padding":"' + b"x" * LARGE + b'"'
+    padding = b',"padding":"' + b"x" * LARGE_DOCUMENT_BYTES + b'"'
 
     assert list(problems_of(b"{" + member + padding + b"}")) == [path]
 
 
 def test_a_large_flow_may_be_as_deep_as_any_other():
     deep = b',"a":' + b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1)
-    flow = b"{" + NODES + deep + b',"padding":"' + b"x" * LARGE + b'"}'
+    flow = b"{" + NODES + deep + b',"padding":"' + b"x" * LARGE_DOCUMENT_BYTES + b'"}'
 
     expected = json.dumps(json.loads(flow), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert check_content(flow, b"{}", LIMIT).digest == hashlib.sha256(expected.encode()).digest()
@@ -257,7 +325,6 @@ def test_a_large_flow_may_be_as_deep_as_any_other():
         b"[01]",
         b"[1,]",
         b"[1]x",
-        b"[" * 5000 + b"]" * 5000,
         b"[" + b"1" * 5000 + b"]",
     ],
 )

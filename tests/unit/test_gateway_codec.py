@@ -13,6 +13,7 @@ from gateway.codec.request import from_body, from_query
 from service_kit.errors import InvalidArgument, InvalidFields
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
+from service_kit.validation import MAX_ENTRIES
 
 ID = "01980000-0000-7000-8000-000000000001"
 
@@ -105,6 +106,7 @@ def test_nested_messages_are_read():
     [
         (b"[]", "The body must be a JSON object."),
         (b"null", "The body must be a JSON object."),
+        (b"\xef\xbb\xbf{}", "The body is not JSON: it begins with a byte order mark."),
         (b"nope", "The body is not JSON: invalid character"),
         (b'{"flow": {]}', "The body is not JSON:"),
         (b'{"flow": {}', "The body is not JSON: Input data was truncated"),
@@ -112,7 +114,11 @@ def test_nested_messages_are_read():
         (b'{"flow": NaN}', "The body is not JSON: invalid character (byte 9)"),
         (b'{"flow": "\xff"}', "The body is not UTF-8 (byte 10)."),
         (b'{"x": "\xed\xa0\x80"}', "The body is not UTF-8 (byte 7)."),
-        (b'{"flow": ' + b"[" * 5000 + b"]" * 5000 + b"}", "The body is nested too deeply."),
+        *(
+            (b'{"flow": ' + b"[" * levels + end * levels + b"}", "The body is nested too deeply.")
+            for levels in (500, 1400, 5000, 100_000)
+            for end in (b"]", b"")
+        ),
         (json.dumps(dict.fromkeys(map(str, range(1001)))).encode(), "An object in the body has more than 1000 keys."),
     ],
 )
@@ -121,6 +127,12 @@ def test_a_body_that_is_no_json_object_is_refused(body, beginning):
         save(body)
 
     assert caught.value.message.startswith(beginning)
+
+
+def test_a_body_may_be_deeper_than_a_flow_so_that_the_service_can_name_the_field():
+    flow = b"[" * 499 + b"]" * 499
+
+    assert save(b'{"flow": ' + flow + b"}").flow.utf8 == flow
 
 
 def test_every_wrong_field_is_named_and_every_missing_one():
@@ -134,7 +146,7 @@ def test_every_wrong_field_is_named_and_every_missing_one():
 def test_wrong_fields_are_named_with_their_path():
     cpu = {"name": "cpu", "target": {"type": "utilization", "average_utilization": 80}}
     metrics = [{"type": 5}, 7, None, {"type": "resource", "resource": {**cpu, "target": []}}, {"resource": cpu}]
-    autoscaling = {"min_replicas": True, "max_replicas": 2.0, "metrics": metrics}
+    autoscaling = {"min_replicas": True, "max_replicas": 2.5, "metrics": metrics}
     body = {
         "workflow_id": ID,
         "deployment_config": {"deployment_type": "SERVERLESS", "config": {"autoscaling": autoscaling}},
@@ -142,7 +154,7 @@ def test_wrong_fields_are_named_with_their_path():
 
     found = wrong_fields(deploy, body)
 
-    integer = "must be an integer from -2147483648 to 2147483647"
+    integer = "must be an integer from 1 to 100"
     inside = "deployment_config.config.autoscaling."
     assert found == {
         "deployment_config.deployment_type": "must be one of serverless, server_based",
@@ -157,7 +169,24 @@ def test_wrong_fields_are_named_with_their_path():
     }
 
 
-@pytest.mark.parametrize("number", ["2147483648", "-2147483649", "1.0", "1e0", '"1"', "true", "[]", "9" * 400])
+@pytest.mark.parametrize(
+    ("metrics", "sentence"),
+    [
+        ("{}," * MAX_ENTRIES + "{}", "must have at most 100 entries"),
+        ("1," * 40_000 + "1", "must be at most 64 KiB of JSON"),
+    ],
+    ids=["entries", "bytes"],
+)
+def test_a_list_is_bounded(metrics, sentence):
+    body = f'{{"workflow_id": "{ID}", "deployment_config": {{"deployment_type": "server_based", '
+    body += f'"config": {{"autoscaling": {{"min_replicas": 1, "metrics": [{metrics}]}}}}}}}}'
+
+    found = wrong_fields(read_deploy, {"app_id": ID}, body.encode())
+
+    assert found == {"deployment_config.config.autoscaling.metrics": sentence}
+
+
+@pytest.mark.parametrize("number", ["2147483648", "-2147483649", "1.5", "15e-1", '"1"', "true", "[]", "9" * 400])
 def test_an_integer_is_an_integer_in_its_range(number):
     body = f'{{"workflow_id": "{ID}", "deployment_config": {{"deployment_type": "server_based", '
     body += f'"config": {{"autoscaling": {{"min_replicas": {number}}}}}}}}}'
@@ -233,7 +262,7 @@ def random_object(chance: random.Random, depth: int = 0) -> str:
 
 
 def test_a_query_is_read_by_the_types_of_its_fields():
-    message = deployments(("status", "failed"), ("page", "2"), ("environment", "a b"), ("nobody", "knows"))
+    message = deployments(("status", "failed"), ("page", "2"), ("environment", "a b"))
 
     assert message == deploy_pb2.ListDeploymentsRequest(
         app_id=ID, status=deploy_pb2.DEPLOYMENT_STATUS_FAILED, page=2, environment="a b"
@@ -261,7 +290,9 @@ def test_a_filter_takes_a_time_with_any_offset(key, text):
     ("key", "text", "field"),
     [
         ("page", "one", "page"),
-        ("page", "1.0", "page"),
+        ("page", "1.5", "page"),
+        ("page", "1_0", "page"),
+        ("page", "1e99999999", "page"),
         ("page", "", "page"),
         ("page", "2147483648", "page"),
         ("status", "nope", "status"),
@@ -272,10 +303,26 @@ def test_a_filter_takes_a_time_with_any_offset(key, text):
         ("live_at", "0001-01-01T00:00:00+01:00", "live_at"),
         ("started_at:lte", "now", "started_at.lte"),
         ("environment", "\udcff", "environment"),
+        ("environment", " ", "environment"),
+        ("created_at:gte", "2026-01-31T12:00:00Z", "created_at:gte"),
+        ("started_at:ne", "2026-01-31T12:00:00Z", "started_at:ne"),
+        ("nobody", "knows", "nobody"),
     ],
 )
 def test_a_wrong_value_in_a_query_is_named(key, text, field):
     assert list(wrong_fields(deployments, (key, text))) == [field]
+
+
+def test_a_filter_that_a_list_does_not_have_names_those_that_it_has():
+    assert wrong_fields(deployments, ("nobody", "knows")) == {
+        "nobody": "is no filter of this list, which has environment, live_at, page, page_size, sort, "
+        "started_at:gt, started_at:gte, started_at:lt, started_at:lte, status"
+    }
+
+
+@pytest.mark.parametrize("text", ["2", "2.0", "20e-1", "0.2e1"])
+def test_an_integer_may_be_written_as_any_number_that_is_one(text):
+    assert deployments(("page", text)).page == 2
 
 
 def test_a_query_key_given_twice_is_named():

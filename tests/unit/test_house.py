@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from service_kit import codegen
+from tests.support.paths import ROOT
 
-ROOT = codegen.ROOT
 TOOLS = Path(sys.executable).parent
 
 
@@ -33,6 +33,25 @@ def test_sql_stands_in_repositories_only(service: str):
     found = [path.name for path in elsewhere if sql.search(path.read_text())]
 
     assert found == []
+
+
+def test_columns_are_named_in_every_statement():
+    repositories = [*ROOT.glob("*_service/repository/**/*.py"), *ROOT.glob("service_kit/**/repository.py")]
+
+    assert repositories
+    assert [path.name for path in repositories if re.search(r"SELECT \*", path.read_text())] == []
+
+
+def test_helpers_of_tests_are_in_support():
+    allowed = ("test_*.py", "conftest.py", "hooks.py")
+    kinds = [ROOT / "tests" / kind for kind in ("unit", "integration", "e2e", "sdk", "browser", "fuzz")]
+
+    assert [
+        path.name
+        for kind in kinds
+        for path in kind.rglob("*.py")
+        if not any(path.match(pattern) for pattern in allowed)
+    ] == []
 
 
 @pytest.mark.parametrize("room", ["workflow_service", "deploy_service", "gateway", "service_kit"])

@@ -32,3 +32,24 @@ def test_a_traceback_shows_no_variables(how):
     assert "r-1" in done.stderr
     assert "p-1" in done.stderr
     assert "dyn_pat_hidden" not in done.stderr
+
+
+FLOODS = """
+import logging
+from service_kit import logs
+
+logs.configure("test", format="json")
+for _ in range(1000):
+    try:
+        b"\\xff".decode()
+    except UnicodeDecodeError:
+        logging.getLogger("grpc").exception("Invalid encoding on %s", b"\\xff" * 8000)
+"""
+
+
+def test_what_libraries_log_is_bounded():
+    done = subprocess.run([sys.executable, "-c", FLOODS], capture_output=True, text=True, check=True)
+
+    assert "grpc ERROR Invalid encoding on b'" in done.stderr
+    assert "UnicodeDecodeError" in done.stderr
+    assert len(done.stderr) < 40_000

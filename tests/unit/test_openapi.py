@@ -6,7 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-from gateway.openapi import rules
+from gateway import rules
 from gateway.openapi.document import as_text, document
 from gateway.openapi.failures import read
 from gateway.routes import Route, routes_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service_kit.local.pg_tools import split_password
+from flowpin_cli.postgres.dump import split_password
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,15 @@ import tracemalloc
 
 import pytest
 
+from workflow_service.dynamiq_config.importing import import_config
+from workflow_service.dynamiq_config.problems import MAX_NODES, MAX_VALUES
+from workflow_service.dynamiq_config.yaml_reader import read_document
 from workflow_service.errors import ConfigTooLarge, InvalidConfig
-from workflow_service.sdk.document import read_document
-from workflow_service.sdk.importing import import_config
-from workflow_service.sdk.problems import MAX_NODES, MAX_VALUES
+
+pytestmark = pytest.mark.slow
 
 LIMIT = 4 << 20
-SECONDS = 5
+SECONDS = 5  # of CPU: the machine may be busy
 MEMORY = 100 << 20
 
 
@@ -75,11 +77,11 @@ HOSTILE = {
 def test_a_hostile_config_is_refused_soon(name):
     text, error, sentence = HOSTILE[name]
 
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(error, match=sentence):
         import_config(text, None, LIMIT)
 
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
 
 
 @pytest.mark.parametrize("name", ["laughs", "a long text, often", "brackets", "laughs by reference", "flows in flows"])
@@ -93,6 +95,16 @@ def test_a_hostile_config_takes_little_memory(name):
     tracemalloc.stop()
 
     assert peak < MEMORY
+
+
+def test_long_numbers_in_variables_take_little_time():
+    variables = ", ".join(["'${oc.env:A," + "1" * 990 + "x}'"] * 2000)
+    text = f"nodes: {{n: {{type: x.Y, x: [{variables}]}}}}\nflows: {{f: {{nodes: [n]}}}}\nworkflows: {{w: {{flow: f}}}}"
+
+    began = time.process_time()
+    import_config(text, None, LIMIT)
+
+    assert time.process_time() - began < SECONDS
 
 
 def test_as_many_nodes_as_the_bound_are_imported():

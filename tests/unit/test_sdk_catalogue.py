@@ -2,8 +2,8 @@
 
 import pytest
 
-from workflow_service.sdk import catalogue
-from workflow_service.sdk.catalogue import NodeType
+from workflow_service.dynamiq_config import catalogue
+from workflow_service.dynamiq_config.catalogue import NodeType
 
 
 def test_node_types_are_listed_by_type_and_by_group():

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from workflow_service.sdk.checks import INPUT, problems
-from workflow_service.sdk.problems import MAX_NODES, MAX_PROBLEMS, MAX_VALUES
+from workflow_service.dynamiq_config.checks import INPUT, problems
+from workflow_service.dynamiq_config.problems import MAX_NODES, MAX_PROBLEMS, MAX_VALUES
 
 CHOICE = "dynamiq.nodes.operators.Choice"
 
@@ -58,7 +58,7 @@ def test_a_type_that_the_sdk_does_not_have_is_an_error(kind):
 
 
 def test_a_type_of_someone_s_own_is_none():
-    assert found("error", node("a", "my.nodes.Own", tools=[{"type": "application/x.y"}])) == []
+    assert found("error", node("a", "my.nodes.Own", tools=[{"type": "my.tools.Own"}, {"type": "string"}])) == []
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,11 @@ def test_a_branch_a_failure_and_a_condition_are_none():
         node("a", CHOICE, options=[{"id": "yes"}]),
         node("b", depends=after("a", option="yes")),
         node("c", depends=after("b", option=None, trigger="failure")),
-        node("d", depends=after("c", condition={"operator": "x"}), options="mine"),
+        node(
+            "d",
+            depends=after("c", condition={"operator": "string-equals", "variable": "$.a.output", "value": 1}),
+            options="mine",
+        ),
         node("e", depends=after("d", option="mine")),
     )
 
@@ -106,7 +110,9 @@ def test_a_long_circle_is_shortened():
 def test_problems_are_so_many_at_most():
     nodes = [node(f"n{index}", depends="x") for index in range(MAX_NODES)]
 
-    assert len(found("error", *nodes)) == MAX_PROBLEMS
+    *named, last = [problem for problem in problems({"nodes": nodes}) if problem.severity == "error"]
+    assert len(named) == MAX_PROBLEMS
+    assert (last.path, last.message) == ("flow", f"has {MAX_NODES - MAX_PROBLEMS:,} more errors")
 
 
 def test_a_long_name_is_shortened():
@@ -145,7 +151,7 @@ def test_a_choice_of_many_branches_takes_no_longer():
 
 def test_many_nodes_of_one_impossible_connection_take_no_longer():
     kinds = ["dynamiq.nodes.llms.OpenAI", "dynamiq.nodes.llms.Groq"]
-    nodes = [node(f"n{index}", kinds[index % 2], connection="c") for index in range(MAX_NODES)]
+    nodes = [node(f"n{index}", kinds[index % 2], model="m", connection="c") for index in range(MAX_NODES)]
 
     began = time.monotonic()
 

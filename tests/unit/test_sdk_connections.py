@@ -1,20 +1,25 @@
 """Connections in an export: under which id they stand, and that no secret is among what stands there."""
 
-import io
 import json
-import zipfile
 
 import pytest
 import yaml
 
+from workflow_service.dynamiq_config import catalogue, exporting
+from workflow_service.dynamiq_config.checks import checked
+from workflow_service.dynamiq_config.config import Config
+from workflow_service.dynamiq_config.exporting import export_config
+from workflow_service.dynamiq_config.importing import import_config
+from workflow_service.dynamiq_config.interpolation import Variable, parse
 from workflow_service.errors import InvalidFlow
-from workflow_service.sdk import catalogue
-from workflow_service.sdk.export import export_config, export_zip
 
 OPENAI = "dynamiq.connections.OpenAI"
+HTTP = "dynamiq.connections.Http"
 LLM = "dynamiq.nodes.llms.OpenAI"
 CANARY = "sk-canary-0123456789"
-CLASSES = json.loads((catalogue.resources.files("workflow_service.sdk") / "catalogue.json").read_bytes())["connections"]
+CLASSES = json.loads((catalogue.resources.files("workflow_service.dynamiq_config") / "catalogue.json").read_bytes())[
+    "connections"
+]
 SECRETS = [
     CANARY,
     f"https://user:{CANARY}@host.example/{CANARY}?token={CANARY}#{CANARY}",
@@ -26,11 +31,13 @@ SECRETS = [
 
 
 def node(name: str = "a", kind: str = LLM, **fields) -> dict:
-    return {"id": name, "type": kind, **fields}
+    return {"id": name, "type": kind, "model": "gpt-4o", **fields}
 
 
 def config_of(*nodes: dict, **flow) -> dict:
-    return yaml.safe_load(export_config({"nodes": list(nodes), **flow})[0])
+    """What stands in the file of a flow, whether or not the SDK would load it."""
+    config = Config({"nodes": list(nodes), **flow})
+    return {"connections": config.connections, "nodes": config.nodes, "flows": config.flows}
 
 
 def connection_of(connection: dict) -> dict:
@@ -68,11 +75,11 @@ def test_no_field_of_any_class_leaks(kind, secret):
     ]
     flow = {"nodes": nodes, "connections": {"by-id": connection}, "checkpoint": {"backend": {"connection": connection}}}
 
-    archive, warnings = export_zip(flow)
+    config, found = checked(flow)
 
-    with zipfile.ZipFile(io.BytesIO(archive)) as file:
-        assert not any(CANARY in file.read(name).decode() for name in file.namelist())
-    assert CANARY not in repr(warnings)
+    assert config is not None
+    assert CANARY not in exporting.text_of(config)
+    assert CANARY not in repr(found)
 
 
 @pytest.mark.parametrize("connection", [{"api_key": CANARY}, {"type": CANARY, "api_key": CANARY}, [CANARY], 5])
@@ -150,14 +157,133 @@ def test_an_id_may_be_defined_in_the_flow():
     }
 
 
-def test_inline_connections_that_export_alike_share_an_id():
-    def inline(name: str, **fields) -> dict:
-        return node(name, connection={"type": OPENAI, **fields})
+def inline(name: str, **fields) -> dict:
+    return node(name, connection={"type": OPENAI, **fields})
 
-    config = config_of(inline("a", api_key="x"), inline("b", api_key="y"), inline("c"), node("d", connection="openai"))
 
-    assert [config["nodes"][name]["connection"] for name in "abcd"] == ["openai-2", "openai-2", "openai-3", "openai"]
-    assert list(config["connections"]) == ["openai-2", "openai-3", "openai"]
+def variables_of(config: dict) -> dict[str, dict[str, str]]:
+    """By connection and field, the names of the variables."""
+    return {
+        name: {key: Variable.of(parse(text)[0].value()).name for key, text in body.items() if "${" in str(text)}
+        for name, body in config["connections"].items()
+    }
+
+
+def test_inline_connections_are_one_only_when_their_values_are_the_same():
+    nodes = inline("a", api_key="x"), inline("b", api_key="x", id="i"), inline("c", api_key="y"), inline("d")
+
+    config = config_of(*nodes, node("e", connection="openai"))
+
+    found = [config["nodes"][name]["connection"] for name in "abcde"]
+    assert found == ["openai-2", "openai-2", "openai-3", "openai-4", "openai"]
+    assert variables_of(config) == {
+        "openai-2": {"api_key": "OPENAI_2_API_KEY"},
+        "openai-3": {"api_key": "OPENAI_3_API_KEY"},
+        "openai-4": {},
+        "openai": {"api_key": "OPENAI_API_KEY"},
+    }
+
+
+def test_what_is_left_out_tells_connections_apart_too():
+    http = {"type": HTTP, "method": "GET", "url": "https://x"}
+
+    config = config_of(node(connection={**http, "headers": {"a": "1"}}), node("b", connection={**http, "headers": {}}))
+
+    assert variables_of(config) == {"http": {"url": "HTTP_URL"}, "http-2": {"url": "HTTP_URL"}}
+
+
+def test_connections_with_the_same_value_share_the_variable_of_their_class():
+    config = config_of(inline("a", api_key="x", url="https://a"), inline("b", api_key="x", url="https://b"))
+
+    assert variables_of(config) == {
+        "openai": {"api_key": "OPENAI_API_KEY", "url": "OPENAI_URL"},
+        "openai-2": {"api_key": "OPENAI_API_KEY", "url": "OPENAI_2_URL"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "names"),
+    [
+        ("orders", "billing", ("ORDERS_URL", "BILLING_URL")),
+        ("a-b", "a_b", ("A_B_URL", "A_B_URL_2")),
+        ("7c9e-01", "http", ("HTTP_7C9E_01_URL", "HTTP_URL")),
+        ("客服", "助手", ("HTTP_URL", "HTTP_URL_2")),
+        ("x" * 100, "x" * 101, (f"{'X' * 64}_URL", f"{'X' * 64}_URL_2")),
+    ],
+)
+def test_a_variable_that_would_stand_for_several_values_is_named_after_each_connection(one, other, names):
+    connections = {name: {"type": HTTP, "method": "GET", "url": f"https://{name}.example"} for name in (one, other)}
+
+    config = config_of(node(kind="x.Y", connection=one), node("b", "x.Y", connection=other), connections=connections)
+
+    assert tuple(found["url"] for found in variables_of(config).values()) == names
+
+
+def test_connections_that_are_known_by_id_only_each_have_their_own_variable():
+    config = config_of(node(connection="main"), node("b", connection="spare"), node("c", connection="main"))
+
+    assert variables_of(config) == {"main": {"api_key": "MAIN_API_KEY"}, "spare": {"api_key": "SPARE_API_KEY"}}
+
+
+def test_a_variable_that_a_connection_names_itself_stands_for_nothing_else():
+    named = {"$env": "OPENAI_API_KEY", "default": ""}
+
+    config = config_of(inline("a", api_key="x"), inline("b", api_key=named), inline("c", api_key=named, url="u"))
+
+    assert variables_of(config) == {
+        "openai": {"api_key": "OPENAI_API_KEY_2"},
+        "openai-2": {"api_key": "OPENAI_API_KEY"},
+        "openai-3": {"api_key": "OPENAI_API_KEY", "url": "OPENAI_URL"},
+    }
+
+
+def test_a_connection_where_no_node_declares_one_has_its_own_variable_too():
+    def elsewhere(key: str) -> dict:
+        return {"connection": {"type": OPENAI, "api_key": key}}
+
+    text, _ = export_config({"nodes": [inline("a", api_key="x"), node("b", "x.Y", schema=elsewhere("y"))]})
+
+    assert text.count("OPENAI_API_KEY,") == 1
+    assert text.count("CONNECTION_API_KEY,") == 1
+
+
+CONFIG = """
+connections:
+  orders: {type: dynamiq.connections.Http, method: GET, url: https://orders.example.test/v1}
+  billing: {type: dynamiq.connections.Http, method: GET, url: https://billing.example.test/v1}
+nodes:
+  input: {type: dynamiq.nodes.utils.Input, name: input}
+  o: {type: dynamiq.nodes.tools.HttpApiCall, name: o, connection: orders, depends: [{node: input}]}
+  b: {type: dynamiq.nodes.tools.HttpApiCall, name: b, connection: billing, depends: [{node: input}]}
+  one: {type: dynamiq.nodes.llms.OpenAI, name: one, model: gpt-4o, connection: one, depends: [{node: input}]}
+  two: {type: dynamiq.nodes.llms.OpenAI, name: two, model: gpt-4o, connection: two, depends: [{node: input}]}
+  pii: {type: dynamiq.nodes.detectors.PIIDetector, name: pii, connection: three, depends: [{node: input}]}
+  pii2: {type: dynamiq.nodes.detectors.PIIDetector, name: pii2, connection: four, depends: [{node: input}]}
+flows:
+  f: {nodes: [input, o, b, one, two, pii, pii2]}
+workflows:
+  w: {flow: f}
+"""
+SAME_KEY = "{type: dynamiq.connections.OpenAI, api_key: '${oc.env:OPENAI_API_KEY,\"\"}'}"
+TOKEN = "{type: dynamiq.connections.HuggingFace, api_key: '${oc.env:HUGGINGFACE_API_KEY,\"\"}'}"
+
+
+@pytest.mark.parametrize("detectors", ["by id", "inline"])
+def test_an_export_of_several_connections_of_a_class_comes_back_as_it_was(detectors):
+    plain = f"\n  one: {SAME_KEY}\n  two: {SAME_KEY}\n  three: {TOKEN}\n  four: {TOKEN}\n"
+    flow = json.loads(import_config(CONFIG.replace("\nnodes", f"{plain}nodes"), None, 1 << 20)[0])
+    if detectors == "by id":
+        for place in (5, 6):
+            flow["nodes"][place]["connection"] = flow["nodes"][place]["id"]
+
+    first, _ = export_config(flow)
+    again, _ = export_config(json.loads(import_config(first, None, 1 << 20)[0]))
+
+    assert again == first
+    found = variables_of(yaml.safe_load(first))
+    assert (found["orders"]["url"], found["billing"]["url"]) == ("ORDERS_URL", "BILLING_URL")
+    assert found["one"] == found["two"] == {"api_key": "OPENAI_API_KEY"}  # as the file says
+    assert ("PII_API_KEY" in first, first.count("# or ")) == (detectors == "by id", 2)
 
 
 def test_what_is_called_connection_in_a_schema_is_left_alone():
@@ -165,6 +291,7 @@ def test_what_is_called_connection_in_a_schema_is_left_alone():
 
     assert config_of(node(schema=schema, response_format=schema))["nodes"]["a"] == {
         "type": LLM,
+        "model": "gpt-4o",
         "schema": schema,
         "response_format": schema,
     }

@@ -3,17 +3,16 @@
 import io
 import json
 import zipfile
-from pathlib import Path
 
 import pytest
 import yaml
 
-from tests import stack
+from tests.support import stack
+from tests.support.paths import DATA
+from workflow_service.dynamiq_config.exporting import MAIN, export_zip
 from workflow_service.errors import InvalidFlow
 from workflow_service.flow import MAX_DEPTH, parse_flow
-from workflow_service.sdk.export import MAIN, export_zip
 
-DATA = Path(__file__).parents[1] / "data"
 FLOW = json.loads(stack.FLOW)
 
 
@@ -148,9 +147,9 @@ def test_what_a_node_depends_on_has_one_shape(depends, path):
 
 
 def test_a_dependency_may_have_an_option_and_a_trigger():
-    depends = [{"node": "b", "option": "o"}, {"node": "b", "option": None, "trigger": "failure"}]
+    depends = [{"node": "b", "option": "o"}, {"node": "c", "option": None, "trigger": "failure"}]
 
-    assert config_of(node(depends=depends), node("b"))["nodes"]["a"]["depends"] == depends
+    assert config_of(node(depends=depends), node("b"), node("c"))["nodes"]["a"]["depends"] == depends
 
 
 def test_every_problem_is_listed():
@@ -214,7 +213,7 @@ def test_what_is_almost_a_variable_is_named(value):
 
 def test_a_requirement_is_named():
     reference = {"$type": "requirement", "$id": "r1"}
-    llm = {"type": "dynamiq.nodes.llms.OpenAI", "connection": reference}
+    llm = {"type": "dynamiq.nodes.llms.OpenAI", "model": "gpt-4o", "connection": reference}
 
     assert list(problems_of(node(llm=llm), node("b", user=[reference]))) == [
         "flow.nodes[0].llm.connection",
@@ -223,10 +222,11 @@ def test_a_requirement_is_named():
 
 
 def test_prompts_that_nodes_name_stand_in_a_section():
-    config = config_of(node(prompt="p"), node("b", prompt={"id": "q"}), prompts={"p": {"messages": []}, "unused": {}})
+    inline = {"id": "q", "messages": []}
+    config = config_of(node(prompt="p"), node("b", prompt=inline), prompts={"p": {"messages": []}, "unused": {}})
 
     assert config["prompts"] == {"p": {"messages": []}}
-    assert (config["nodes"]["a"]["prompt"], config["nodes"]["b"]["prompt"]) == ("p", {"id": "q"})
+    assert (config["nodes"]["a"]["prompt"], config["nodes"]["b"]["prompt"]) == ("p", inline)
     assert list(problems_of(node(prompt="nobody"))) == ["flow.nodes[0].prompt"]
 
 

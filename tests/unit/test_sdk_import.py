@@ -3,18 +3,18 @@
 import json
 import os
 import random
-from pathlib import Path
 from unittest import mock
 
 import pytest
 import yaml
 
+from tests.support.paths import DATA
+from workflow_service.dynamiq_config.exporting import export_config
+from workflow_service.dynamiq_config.importing import import_config
+from workflow_service.dynamiq_config.yaml_reader import MAX_CHARS_READ_AGAIN, read_document
 from workflow_service.errors import InvalidConfig, SeveralWorkflows
 from workflow_service.flow import check_content
-from workflow_service.sdk.export import export_config
-from workflow_service.sdk.importing import import_config
 
-DATA = Path(__file__).parents[1] / "data"
 CONFIGS = {path.stem: path.read_text() for path in sorted((DATA / "configs").glob("*.yaml"))}
 WORKFLOWS = [
     (name, workflow)
@@ -87,7 +87,12 @@ def test_connections_and_prompts_stand_where_they_are_named():
 def test_a_connection_that_export_wrote_for_an_id_is_that_id_again():
     flow = {
         "nodes": [
-            {"id": "a", "type": "dynamiq.nodes.llms.OpenAI", "connection": "7c9e6679-7425-40de-944b-e07fc1f90ae7"}
+            {
+                "id": "a",
+                "type": "dynamiq.nodes.llms.OpenAI",
+                "model": "gpt-4o",
+                "connection": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+            }
         ]
     }
 
@@ -194,6 +199,33 @@ def test_yaml_reads_as_the_loader_of_the_sdk_reads_it():
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("k: |\n  \ttext\n  more\n", "\ttext\nmore\n"),
+        ("k: {a: 1, omitted:, b: 2}", {"a": 1, "omitted": None, "b": 2}),
+        ("k: [a: {x:}, b]", [{"a": {"x": None}}, "b"]),
+        ("k: !", None),
+    ],
+)
+def test_what_only_pyyaml_reads_is_read(text, value):
+    assert read_document(text, LIMIT) == {"k": value}
+
+
+def test_a_long_text_that_libyaml_refuses_is_not_read_again():
+    text = "k: {a:, b: 1}\nt: " + "x" * MAX_CHARS_READ_AGAIN
+
+    assert list(problems_of(text)) == ["config"]
+
+
+def test_a_variable_within_a_longer_text_is_refused_with_what_to_write():
+    (sentence,) = problems_of(config({"a": node(v="https://${oc.env:API_HOST}/v1")})).values()
+
+    assert sentence == (
+        "has a variable within a longer text: write ${oc.env:NAME} alone, and set NAME to all of the text"
+    )
+
+
+@pytest.mark.parametrize(
     ("value", "path"),
     [
         ("http://${oc.env:HOST}/x", "nodes.a.v"),
@@ -279,14 +311,13 @@ def any_node(chance: random.Random, node_id: str) -> dict:
     )
     fields = {any_text(chance) or "k": any_value(chance, 3) for _ in range(3)}
     host = {"$env": "HOST", "default": any_text(chance)}
-    inline = [
-        {"type": "dynamiq.connections.OpenAI", "api_key": any_text(chance)},
-        {"type": "dynamiq.connections.PostgreSQL", "port": 1, "host": host},
-    ]
-    connection = chance.choice([None, "c1", "openai", *inline])
+    inline = {"type": "dynamiq.connections.OpenAI", "api_key": any_text(chance)}
+    if kind.endswith("SQLExecutor"):
+        inline = {"type": "dynamiq.connections.PostgreSQL", "port": 1, "host": host}
+    connection = chance.choice(["c1", "openai", inline])
     if isinstance(connection, str):
         connection += kind[-3:]
-    return {"id": node_id, "type": kind, "connection": connection, "f": fields}
+    return {"id": node_id, "type": kind, "model": "m", "connection": connection, "f": fields}
 
 
 def any_value(chance: random.Random, depth: int):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workflow_service.sdk.interpolation import Reference, Unreadable, Variable, escape, parse
+from workflow_service.dynamiq_config.interpolation import Reference, Unreadable, Variable, escape, parse
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,14 @@ def test_a_text_is_read_as_its_pieces(text, pieces):
         ("8080", "8080"),
         ("1_000", "1000"),
         ("1.50", "1.5"),
+        ("012345678901", "012345678901"),
+        ("00", "00"),
+        ("01.5", "01.5"),
+        ("1__0", "1__0"),
+        ("1e05", "100000.0"),
+        (r"a\ ", "a "),
+        ("a: ", "a: "),
+        (r"a\: ", "a:"),
         ("0x10", "0x10"),
         ("a b c", "a b c"),
         ("http://host:80", "http://host:80"),
@@ -90,4 +98,18 @@ def test_an_escaped_text_reads_back(text):
 )
 def test_what_cannot_be_kept_is_refused(text):
     with pytest.raises(Unreadable):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("${oc.env:A,${oc.env:B}}", r"another variable: write \$\{oc\.env:NAME\}, or a plain default"),
+        ('${oc.env:A,"x${b}"}', r"another variable: write \$\{oc\.env:NAME\}, or a plain default"),
+        ("${oc.env:A,[1]}", r'put it in quotes, as in \$\{oc\.env:NAME,"a, b"\}'),
+        ("${oc.decode:${oc.env:PORT}}", r"oc\.decode: write \$\{oc\.env:NAME\}"),
+    ],
+)
+def test_a_refusal_says_what_to_write(text, sentence):
+    with pytest.raises(Unreadable, match=sentence):
         parse(text)

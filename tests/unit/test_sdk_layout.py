@@ -2,8 +2,8 @@
 
 import json
 
-from tests import stack
-from workflow_service.sdk.layout import COLUMN, MIDDLE, ROW, lay_out
+from tests.support import stack
+from workflow_service.dynamiq_config.layout import COLUMN, MIDDLE, ROW, lay_out
 
 CHOICE = "dynamiq.nodes.operators.Choice"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service_kit.local.settings_table import settings_of
+from flowpin_cli.settings import settings_of
 from workflow_service.settings import Settings
 
 GIVEN = {"WORKFLOW_DATABASE_URL": "postgresql://role:hunter2@/db", "WORKFLOW_LISTEN": "127.0.0.1:4711"}
@@ -17,7 +17,8 @@ def rows(monkeypatch: pytest.MonkeyPatch, given: dict[str, str] = GIVEN, **envir
 def test_a_setting_nobody_made_has_its_default(monkeypatch):
     row = rows(monkeypatch)["WORKFLOW_POOL_SIZE"]
 
-    assert (row.value, row.source, row.meaning) == ("10", "default", "Connections to Postgres at most.")
+    assert (row.value, row.source) == ("8", "default")
+    assert row.meaning == "Connections to Postgres at most, beside those for pages and the one of the health check."
 
 
 def test_a_setting_of_the_environment_has_that_value(monkeypatch):

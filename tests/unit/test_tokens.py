@@ -12,9 +12,9 @@ from uuid import UUID
 import pytest
 import yaml
 
-from service_kit import tokens
-from service_kit.access import TOKEN_PREFIX, AccessFileError, Role, hash_token
-from service_kit.yaml_edit import CannotEdit, append_row, set_field
+from service_kit.access import tokens
+from service_kit.access.file import TOKEN_PREFIX, AccessFileError, Role, hash_token
+from service_kit.access.yaml_edit import CannotEdit, append_row, set_field
 
 ORG = UUID("01980000-0000-7000-8000-000000000001")
 PROJECT = UUID("01980000-0000-7000-8000-000000000002")
@@ -201,8 +201,8 @@ def test_commands_at_once_lose_no_token(access_file):
     code = dedent(f"""
         from pathlib import Path
         from uuid import UUID
-        from service_kit import tokens
-        from service_kit.access import Role
+        from service_kit.access import tokens
+        from service_kit.access.file import Role
         for _ in range(5):
             tokens.mint_token(Path({str(access_file)!r}), UUID("{ANN}"), {{UUID("{PROJECT}"): Role.VIEWER}})
     """)

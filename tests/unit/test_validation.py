@@ -4,7 +4,7 @@ import pytest
 
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
-from service_kit.validation import is_uuid, violations
+from service_kit.validation import MAX_ENTRIES, MAX_TEXT_CHARS, is_uuid, violations
 
 ID = "01980000-0000-7000-8000-000000000001"
 JSON = pb.Json(utf8=b"{}")
@@ -30,7 +30,12 @@ JSON = pb.Json(utf8=b"{}")
         (pb.ResolveVersionRequest(project_id=ID, workflow_id=ID), {}),
         (
             pb.ResolveVersionRequest(project_id=ID, workflow_id=ID, workflow_version_id=""),
-            {"workflow_version_id": "must be a UUID"},
+            {"workflow_version_id": "must be a UUID, or @ and a label"},
+        ),
+        (pb.ResolveVersionRequest(project_id=ID, workflow_id=ID, workflow_version_id="@production"), {}),
+        (
+            pb.SetLabelRequest(workflow_id=ID, name="a", workflow_version_id="@A", expected_version_id="@a"),
+            {"workflow_version_id": "must be a UUID, or @ and a label", "expected_version_id": "must be a UUID"},
         ),
         (pb.SaveWorkflowRequest(workflow_id=ID, flow=JSON, flow_ui=JSON, name=""), {}),  # counts on a draft only
         (
@@ -41,6 +46,30 @@ JSON = pb.Json(utf8=b"{}")
 )
 def test_each_wrong_field_is_named(request_, problems):
     assert violations(request_) == problems
+
+
+def test_a_text_is_bounded_unless_it_is_a_document():
+    long = "😀" * (MAX_TEXT_CHARS + 1)
+
+    assert violations(pb.UpdateWorkflowRequest(workflow_id=ID, name=long, description=long[1:])) == {
+        "name": "must be at most 65,536 characters"
+    }
+    assert violations(pb.ImportWorkflowRequest(project_id=ID, name="a", config=long)) == {}
+
+
+def test_a_list_is_bounded():
+    request = deploy_pb2.DeployAppRequest(app_id=ID, workflow_id=ID)
+    request.deployment_config.deployment_type = deploy_pb2.DEPLOYMENT_TYPE_SERVER_BASED
+    metrics = request.deployment_config.config.autoscaling.metrics
+    request.deployment_config.config.autoscaling.min_replicas = 1
+    for _ in range(MAX_ENTRIES):
+        metrics.add(type="resource").resource.target.SetInParent()
+
+    few = violations(request)
+    metrics.add()
+
+    assert all("metrics[" in path for path in few)
+    assert violations(request) == {"deployment_config.config.autoscaling.metrics": "must have at most 100 entries"}
 
 
 def test_a_field_inside_a_message_is_named_with_its_path():

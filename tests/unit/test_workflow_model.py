@@ -72,16 +72,18 @@ def test_anything_else_names_no_version(text):
     ids=["a draft", "saved once", "saved often"],
 )
 def test_a_release_is_taken(version_count, accepts_release, latest_digest):
-    LockedWorkflow(ID, ID, version_count, accepts_release, latest_digest).check_releasable(DIGEST)
+    workflow = LockedWorkflow(ID, ID, version_count, accepts_release, latest_digest)
+
+    workflow.check_releasable(DIGEST, by_official_client=True)
 
 
 @pytest.mark.parametrize(
-    ("version_count", "accepts_release", "latest_digest"),
-    [(1, False, DIGEST), (1, True, OTHER)],
-    ids=["released explicitly", "another flow"],
+    ("version_count", "accepts_release", "latest_digest", "official"),
+    [(1, False, DIGEST, True), (1, True, OTHER, True), (1, True, DIGEST, False), (7, True, DIGEST, False)],
+    ids=["released explicitly", "another flow", "another client", "another client, saved often"],
 )
-def test_a_release_is_refused(version_count, accepts_release, latest_digest):
+def test_a_release_is_refused(version_count, accepts_release, latest_digest, official):
     workflow = LockedWorkflow(ID, ID, version_count, accepts_release, latest_digest)
 
     with pytest.raises(WorkflowNotDraft, match=r"^Only draft workflows can be released\.$"):
-        workflow.check_releasable(DIGEST)
+        workflow.check_releasable(DIGEST, by_official_client=official)

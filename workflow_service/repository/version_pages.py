@@ -7,11 +7,11 @@ first, and exactly these are read.
 from collections.abc import Sequence
 from uuid import UUID
 
-from service_kit.db import Connection
+from service_kit.db import Connection, Row
 from service_kit.paging import Page
 from workflow_service.errors import WorkflowNotFound
 from workflow_service.model import Version
-from workflow_service.repository.versions import HEAD, version_from
+from workflow_service.repository.versions import HEAD, HEAD_COLUMNS, version_from
 
 # Of $4 versions of a list that has $3 older ones. None of the list is hidden:
 _NUMBERS = "generate_series($3::integer + 1, $3 + $4::integer) AS n (number)"
@@ -27,10 +27,11 @@ _LISTED_NUMBERS = """(
     ), counted AS (
         SELECT block, held, hidden, held - coalesce(bit_count(hidden), 0)::integer AS listed FROM blocks
     ), passed AS (
-        SELECT *, sum(listed) OVER (ORDER BY block {order})::integer - listed AS before FROM counted
+        SELECT block, held, hidden, listed, sum(listed) OVER (ORDER BY block {order})::integer - listed AS before
+        FROM counted
     ), chosen AS (
-        SELECT *, greatest($3::integer - before, 0) + $4::integer + held - listed AS enough FROM passed
-        WHERE before < $3 + $4 AND before + listed > $3
+        SELECT block, held, hidden, before, greatest($3::integer - before, 0) + $4::integer + held - listed AS enough
+        FROM passed WHERE before < $3 + $4 AND before + listed > $3
     )
     SELECT block * 1000 + place AS number FROM chosen, {places} AS place
     WHERE hidden IS NULL OR get_bit(hidden, place - 1) = 0
@@ -40,51 +41,63 @@ _FROM_OLDEST = _LISTED_NUMBERS.format(order="ASC", places="generate_series(1, le
 _FROM_NEWEST = _LISTED_NUMBERS.format(order="DESC", places="generate_series(greatest(1, held - enough + 1), held)")
 # Each number by an ordered search, which only the primary key serves. For an equality, or a list of them, the planner
 # may take versions_digest_idx, and that reads the whole history.
-_VERSIONS = """, LATERAL (
-        SELECT * FROM versions WHERE project_id = $1 AND workflow_id = $2 AND versions.number >= n.number
+_VERSIONS = f""", LATERAL (
+        SELECT {HEAD_COLUMNS}, deleted_at FROM versions
+        WHERE project_id = $1 AND workflow_id = $2 AND versions.number >= n.number
         ORDER BY versions.number LIMIT 1
     ) v, workflows w
     WHERE w.project_id = $1 AND w.id = $2 AND v.deleted_at IS NULL AND (v.archived_at IS NULL OR $5)"""
+_COUNTS = "version_count", "archived_count", "deleted_count"
 _PAGE, _PAGE_FROM_OLDEST, _PAGE_FROM_NEWEST = (
-    "SELECT" + HEAD + "FROM " + numbers + _VERSIONS for numbers in (_NUMBERS, _FROM_OLDEST, _FROM_NEWEST)
+    "SELECT" + HEAD + ", w.version_count, w.archived_count, w.deleted_count FROM " + numbers + _VERSIONS
+    for numbers in (_NUMBERS, _FROM_OLDEST, _FROM_NEWEST)
 )
 
 
 async def list_versions(
     db: Connection, projects: Sequence[UUID], workflow_id: UUID, page: Page, *, newest_first: bool, with_archived: bool
 ) -> tuple[list[Version], int]:
-    """A page without flow and flow_ui, and how many there are in all. Raises WorkflowNotFound."""
-    workflow = await db.fetchrow(
-        """
-        SELECT project_id, version_count, archived_count, deleted_count FROM workflows
-        WHERE project_id = ANY($1) AND id = $2 AND deleted_at IS NULL
-        """,
-        projects,
-        workflow_id,
-    )
-    if workflow is None:
-        raise WorkflowNotFound(workflow_id)
-    project_id, count = workflow["project_id"], workflow["version_count"]
-    hidden = workflow["deleted_count"] + (0 if with_archived else workflow["archived_count"])
-    total = count - hidden
-    if page.offset >= total:
-        return [], total
+    """A page without flow and flow_ui, and how many there are in all. Raises WorkflowNotFound.
+
+    Both are of one snapshot: a page whose counts are not those that it was looked for with is looked for again.
+    """
+    while True:
+        workflow = await db.fetchrow(
+            """
+            SELECT project_id, id, version_count, archived_count, deleted_count FROM workflows
+            WHERE project_id = ANY($1) AND id = $2 AND deleted_at IS NULL
+            """,
+            projects,
+            workflow_id,
+        )
+        if workflow is None:
+            raise WorkflowNotFound(workflow_id)
+        hidden = workflow["deleted_count"] + (0 if with_archived else workflow["archived_count"])
+        total = workflow["version_count"] - hidden
+        if page.offset >= total:
+            return [], total
+        rows = await _fetch_page(db, workflow, total, page, newest_first=newest_first, with_archived=with_archived)
+        if rows and all(rows[0][count] == workflow[count] for count in _COUNTS):
+            found = map(version_from, rows)
+            return sorted(found, key=lambda version: version.number, reverse=newest_first), total
+
+
+async def _fetch_page(
+    db: Connection, workflow: Row, total: int, page: Page, *, newest_first: bool, with_archived: bool
+) -> list[Row]:
+    count = workflow["version_count"]
+    hidden = count - total
     size = min(page.size, total - page.offset)
     rest = total - page.offset - size
     newer, older = (page.offset, rest) if newest_first else (rest, page.offset)
-    whose = project_id, workflow_id
+    whose = workflow["project_id"], workflow["id"]
     if not hidden:
-        rows = await db.fetch(_PAGE, *whose, older, size, with_archived)
-    elif older <= newer:
+        return await db.fetch(_PAGE, *whose, older, size, with_archived)
+    if older <= newer:
         last = min(count, older + size + hidden)
-        rows = await db.fetch(_PAGE_FROM_OLDEST, *whose, older, size, with_archived, 0, _block(last), count)
-    else:
-        first = max(1, count - newer - size - hidden + 1)
-        rows = await db.fetch(
-            _PAGE_FROM_NEWEST, *whose, newer, size, with_archived, _block(first), _block(count), count
-        )
-    found = sorted(map(version_from, rows), key=lambda version: version.number, reverse=newest_first)
-    return found, total
+        return await db.fetch(_PAGE_FROM_OLDEST, *whose, older, size, with_archived, 0, _block(last), count)
+    first = max(1, count - newer - size - hidden + 1)
+    return await db.fetch(_PAGE_FROM_NEWEST, *whose, newer, size, with_archived, _block(first), _block(count), count)
 
 
 def _block(number: int) -> int:

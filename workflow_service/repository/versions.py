@@ -7,13 +7,16 @@ from service_kit.db import Connection, Row, only
 from workflow_service.errors import VersionNotFound, WorkflowNotFound
 from workflow_service.model import Version, VersionRef
 
+HEAD_COLUMNS = """project_id, workflow_id, id, number, description, digest, canvas_digest,
+    created_at, created_by, created_by_name, archived_at, archived_by, revision, note, noted_at, noted_by"""
+"""The columns of the table that HEAD reads."""
 HEAD = """
     v.id, v.number, v.description, v.workflow_id, v.number = w.version_count AS current,
     v.digest, v.canvas_digest, v.created_at, v.created_by, v.created_by_name,
-    v.archived_at, v.archived_by, v.revision,
+    v.archived_at, v.archived_by, v.revision, v.note, v.noted_at, v.noted_by,
     (SELECT max(p.number) FROM versions p
      WHERE p.project_id = v.project_id AND p.workflow_id = v.workflow_id
-       AND p.digest = v.digest AND p.number < v.number
+       AND p.digest = v.digest AND p.number < v.number AND p.deleted_at IS NULL
     ) AS identical_to """
 
 # The workflow comes first, so that a missing version can be told from a missing workflow.
@@ -22,7 +25,15 @@ _FROM = (
     " ON v.project_id = w.project_id AND v.workflow_id = w.id AND v.deleted_at IS NULL "
 )
 _OF_WORKFLOW = " WHERE w.project_id = ANY($1) AND w.id = $2 AND w.deleted_at IS NULL"
-_IS = {"id": "AND v.id = $3", "number": "AND v.number = $3", "latest": "AND v.number = w.version_count"}
+_LABELED = """AND v.number = (
+    SELECT l.number FROM labels l WHERE l.project_id = w.project_id AND l.workflow_id = w.id AND l.name = $3
+)"""
+_IS = {
+    "id": "AND v.id = $3",
+    "number": "AND v.number = $3",
+    "latest": "AND v.number = w.version_count",
+    "label": _LABELED,
+}
 _GET = {by: "SELECT" + HEAD + ", v.flow, v.flow_ui" + _FROM + clause + _OF_WORKFLOW for by, clause in _IS.items()}
 _GETHEAD = {by: "SELECT" + HEAD + _FROM + clause + _OF_WORKFLOW for by, clause in _IS.items()}
 
@@ -90,7 +101,27 @@ async def update_archived(db: Connection, project_id: UUID, version_id: UUID, by
     return version_from(only(row))
 
 
-async def hide_version(db: Connection, project_id: UUID, version_id: UUID, by: UUID) -> None:
+async def update_note(db: Connection, project_id: UUID, version_id: UUID, note: str | None, by: UUID) -> Version:
+    """Write a note on a version, or with `note` None remove it."""
+    row = await db.fetchrow(
+        """
+        UPDATE versions v
+        SET note = $3, noted_at = CASE WHEN $3::text IS NULL THEN NULL ELSE clock_timestamp() END,
+            noted_by = CASE WHEN $3::text IS NULL THEN NULL ELSE $4::uuid END, revision = v.revision + 1
+        FROM workflows w
+        WHERE v.project_id = $1 AND v.id = $2 AND w.project_id = v.project_id AND w.id = v.workflow_id
+        RETURNING """
+        + HEAD,
+        project_id,
+        version_id,
+        note,
+        by,
+    )
+    return version_from(only(row))
+
+
+async def hide_version(db: Connection, project_id: UUID, version_id: UUID, by: UUID) -> int | None:
+    """Delete a version. Returns the number of the version that was identical to it, whose revision moves as well."""
     await db.execute(
         """
         UPDATE versions SET deleted_at = clock_timestamp(), deleted_by = $3, revision = revision + 1
@@ -100,6 +131,23 @@ async def hide_version(db: Connection, project_id: UUID, version_id: UUID, by: U
         version_id,
         by,
     )
+    number: int | None = await db.fetchval(
+        """
+        UPDATE versions v SET revision = v.revision + 1
+        FROM (
+            SELECT n.project_id, n.workflow_id, min(n.number) AS number
+            FROM versions d JOIN versions n ON n.project_id = d.project_id AND n.workflow_id = d.workflow_id
+                AND n.digest = d.digest AND n.number > d.number AND n.deleted_at IS NULL
+            WHERE d.project_id = $1 AND d.id = $2
+            GROUP BY 1, 2
+        ) next
+        WHERE v.project_id = next.project_id AND v.workflow_id = next.workflow_id AND v.number = next.number
+        RETURNING v.number
+        """,
+        project_id,
+        version_id,
+    )
+    return number
 
 
 def version_from(row: Row, *, content: bool = False) -> Version:
@@ -118,6 +166,9 @@ def version_from(row: Row, *, content: bool = False) -> Version:
         row["archived_at"],
         row["archived_by"],
         row["revision"],
+        row["note"],
+        row["noted_at"],
+        row["noted_by"],
         row["flow"] if content else None,
         row["flow_ui"] if content else None,
     )

@@ -5,9 +5,9 @@ from datetime import datetime
 from uuid import UUID
 
 from service_kit.db import Connection
-from service_kit.paging import Page
+from service_kit.paging import Page, fetch_page
 from workflow_service.model import Workflow
-from workflow_service.repository.workflows import HEAD, LATEST, workflow_from
+from workflow_service.repository.workflows import COLUMNS, HEAD, LATEST, workflow_from
 
 SORTS = {"name": "w.name", "created_at": "w.created_at", "updated_at": "w.updated_at"}
 
@@ -42,15 +42,20 @@ async def list_workflows(db: Connection, where: WorkflowFilter, page: Page) -> t
         where.updated_from,
         where.updated_to,
     )
-    rows = await db.fetch(
+    rows, total = await fetch_page(
+        db,
         # Only those on the page are looked up in versions.
-        "WITH w AS MATERIALIZED (SELECT * FROM workflows w"
+        "WITH w AS MATERIALIZED (SELECT "
+        + COLUMNS
+        + " FROM workflows w"
         + _MATCHES
         + "ORDER BY "
         + page.order_by
-        + " LIMIT $8 OFFSET $9) SELECT"
+        + " LIMIT $8 OFFSET $9), counted AS MATERIALIZED (SELECT count(*) AS total FROM workflows w"
+        + _MATCHES
+        + ") SELECT counted.total,"
         + HEAD
-        + "FROM w"
+        + "FROM counted LEFT JOIN w ON true"
         + LATEST
         + "ORDER BY "
         + page.order_by.replace("id DESC", "w.id DESC"),
@@ -58,5 +63,4 @@ async def list_workflows(db: Connection, where: WorkflowFilter, page: Page) -> t
         page.size,
         page.offset,
     )
-    total = await db.fetchval("SELECT count(*) FROM workflows w" + _MATCHES, *values)
     return [workflow_from(row) for row in rows], total

@@ -17,7 +17,8 @@ async def insert_draft(
         WITH workflow AS (
             INSERT INTO workflows (project_id, id, name, description, created_by, updated_by)
             VALUES ($1, $2, $3, $4, $5, $5)
-            RETURNING *
+            RETURNING project_id, id, name, description, version_count, revision,
+                created_at, created_by, updated_at, updated_by
         ), draft AS (
             INSERT INTO drafts (project_id, workflow_id, flow, flow_ui) SELECT project_id, id, $6, $7 FROM workflow
         )
@@ -36,6 +37,10 @@ async def insert_draft(
     return workflow_from(only(row), content=True)
 
 
+COLUMNS = """
+    project_id, id, name, description, version_count, archived_count, deleted_count, revision,
+    created_at, created_by, updated_at, updated_by """
+"""The columns of the table that HEAD and LATEST read."""
 HEAD = """
     w.id, w.name, w.description, w.project_id, w.version_count, w.archived_count + w.deleted_count AS hidden_count,
     w.revision,
@@ -115,13 +120,15 @@ async def lock_workflow(db: Connection, projects: Sequence[UUID], workflow_id: U
 
 async def update_texts(
     db: Connection, workflow_id: UUID, project_id: UUID, name: str | None, description: str | None, by: UUID
-) -> None:
-    await db.execute(
+) -> bool:
+    """What is None stays. False when nothing changes."""
+    updated = await db.fetchval(
         """
         UPDATE workflows
         SET name = coalesce($3, name), description = coalesce($4, description),
             revision = revision + 1, updated_at = clock_timestamp(), updated_by = $5
-        WHERE project_id = $1 AND id = $2
+        WHERE project_id = $1 AND id = $2 AND (name <> $3 OR description <> $4)
+        RETURNING true
         """,
         project_id,
         workflow_id,
@@ -129,6 +136,7 @@ async def update_texts(
         description,
         by,
     )
+    return bool(updated)
 
 
 async def accept_release(db: Connection, workflow_id: UUID, project_id: UUID, name: str, by: UUID) -> None:

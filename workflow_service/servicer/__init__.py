@@ -1,9 +1,10 @@
 """The workflow contract's RPCs, by noun: read the message, do the work, write the message."""
 
-from workflow_service.servicer.canvases import CanvasRpcs
-from workflow_service.servicer.versions import VersionRpcs
-from workflow_service.servicer.workflows import WorkflowRpcs
+from workflow_service.servicer.canvases import CanvasMethods
+from workflow_service.servicer.labels import LabelMethods
+from workflow_service.servicer.versions import VersionMethods
+from workflow_service.servicer.workflows import WorkflowMethods
 
 
-class WorkflowServicer(WorkflowRpcs, VersionRpcs, CanvasRpcs):
+class WorkflowServicer(WorkflowMethods, VersionMethods, LabelMethods, CanvasMethods):
     """All of WorkflowService."""

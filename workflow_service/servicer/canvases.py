@@ -4,35 +4,29 @@ from uuid import UUID
 
 from google.api.httpbody_pb2 import HttpBody
 
-from service_kit import auth
+from service_kit.access.caller import current_caller
 from service_kit.db import Connection
-from service_kit.idempotency import Context, always, once
+from service_kit.idempotency import Context, IdempotentCall, in_project
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
-from service_kit.threads import in_thread
+from workflow_service.dynamiq_config import catalogue
 from workflow_service.errors import InvalidFlow
-from workflow_service.flow import parse_flow
 from workflow_service.messages import problem_message, workflow_message
 from workflow_service.model import check_texts
-from workflow_service.sdk import catalogue, checks
-from workflow_service.sdk.export import export_zip
-from workflow_service.sdk.importing import import_config
-from workflow_service.servicer.rpcs import Rpcs, new_draft, tag
+from workflow_service.servicer.base import ServicerBase, new_draft, tag
 
 
-class CanvasRpcs(Rpcs):
+class CanvasMethods(ServicerBase):
     async def ExportWorkflow(self, request: pb.ExportWorkflowRequest, context: Context) -> pb.ExportWorkflowResponse:
-        auth.caller().project(UUID(request.project_id))
-        flow = await in_thread(parse_flow, request.flow.utf8, self._max_flow_bytes)
-        archive, _ = await in_thread(export_zip, flow)
+        current_caller().project(UUID(request.project_id))
+        archive = await self._documents.export(request.flow.utf8)
         return pb.ExportWorkflowResponse(data=HttpBody(content_type="application/octet-stream", data=archive))
 
     async def ImportWorkflow(self, request: pb.ImportWorkflowRequest, context: Context) -> pb.ImportWorkflowResponse:
-        caller = auth.caller()
+        caller = current_caller()
         project = caller.project(UUID(request.project_id))
         check_texts(name=request.name, description=request.description)
         picked = request.workflow if request.HasField("workflow") else None
-        flow, flow_ui, problems = await in_thread(import_config, request.config, picked, self._max_flow_bytes)
-        content = await self._checked(flow, flow_ui)
+        content, problems = await self._documents.import_config(request.config, picked)
 
         async def create(db: Connection) -> pb.ImportWorkflowResponse:
             async with db.transaction():
@@ -41,12 +35,12 @@ class CanvasRpcs(Rpcs):
             warnings = [f"{problem.path} {problem.message}" for problem in problems]
             return pb.ImportWorkflowResponse(data=workflow_message(workflow), warnings=warnings)
 
-        return await once(self._pool, context, caller, always(project.id), request, pb.ImportWorkflowResponse, create)
+        call = IdempotentCall(self._pool, context, request, pb.ImportWorkflowResponse, in_project(project.id))
+        return await call.run(create)
 
     async def ValidateFlow(self, request: pb.ValidateFlowRequest, context: Context) -> pb.ValidateFlowResponse:
         try:
-            flow = await in_thread(parse_flow, request.flow.utf8, self._max_flow_bytes)
-            problems = await in_thread(checks.problems, flow)
+            problems = await self._documents.validate(request.flow.utf8)
         except InvalidFlow as error:
             found = [
                 pb.Problem(path=path, message=sentence, severity=pb.SEVERITY_ERROR)

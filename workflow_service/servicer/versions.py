@@ -1,40 +1,43 @@
 """The RPCs of versions."""
 
-import json
 from uuid import UUID
 
 from google.api.httpbody_pb2 import HttpBody
 
-from service_kit import audit, auth
+from service_kit import audit
+from service_kit.access.caller import current_caller
 from service_kit.db import Connection
-from service_kit.errors import ServiceError
-from service_kit.idempotency import Context, once
+from service_kit.errors import DocumentTooComplex, ServiceError
+from service_kit.idempotency import Context, IdempotentCall
 from service_kit.paging import page_of
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
-from service_kit.threads import in_thread
-from workflow_service.diff import diff_flows, same
-from workflow_service.errors import VersionDeleted, VersionNotFound, VersionOfOtherWorkflow, WorkflowNotReleased
-from workflow_service.flow import Content, parse_flow
-from workflow_service.messages import diff_message, version_message
+from workflow_service.dynamiq_config.problems import Problem
+from workflow_service.errors import (
+    VersionDeleted,
+    VersionLabeled,
+    VersionNotFound,
+    VersionOfOtherWorkflow,
+    WorkflowNotReleased,
+)
+from workflow_service.messages import version_message
 from workflow_service.model import Version, VersionRef, check_texts
-from workflow_service.repository import version_pages, versions, workflows
-from workflow_service.repository.new_versions import NewVersion, insert_version
-from workflow_service.sdk import checks
-from workflow_service.sdk.export import export_zip
-from workflow_service.servicer.rpcs import Rpcs, owner_of, tag
+from workflow_service.permissions import lock_workflow, project_of_workflow
+from workflow_service.repository import labels, version_pages, versions, workflows
+from workflow_service.repository.version_inserts import NewVersion, insert_version
+from workflow_service.servicer.base import ServicerBase, tag
 
 # Numbers grow with time, so both names mean the same order.
 SORTS = {"version": "version", "created_at": "version"}
 MAX_WARNINGS = 20
 
 
-class VersionRpcs(Rpcs):
+class VersionMethods(ServicerBase):
     async def ListVersions(self, request: pb.ListVersionsRequest, context: Context) -> pb.ListVersionsResponse:
         page = page_of(request, SORTS, default="-version")
-        async with self._pool.acquire() as db:
+        async with self._pages.acquire() as db:
             found, total = await version_pages.list_versions(
                 db,
-                auth.caller().projects,
+                current_caller().permitted_projects,
                 UUID(request.workflow_id),
                 page,
                 newest_first=page.order_by.startswith("version DESC"),
@@ -44,7 +47,7 @@ class VersionRpcs(Rpcs):
 
     async def GetVersion(self, request: pb.GetVersionRequest, context: Context) -> pb.GetVersionResponse:
         ref = VersionRef.parse(request.version)
-        answer = await self._reads.get(auth.caller().projects, UUID(request.workflow_id), ref)
+        answer = await self._reads.get(current_caller().permitted_projects, UUID(request.workflow_id), ref)
         context.set_trailing_metadata((("etag", answer.etag),))
         return answer.response
 
@@ -61,11 +64,10 @@ class VersionRpcs(Rpcs):
         return pb.UnarchiveVersionResponse(data=version_message(version))
 
     async def _set_archived(self, workflow_id: UUID, ref: VersionRef, *, archived: bool) -> Version:
-        caller = auth.caller()
-        async with self._pool.acquire() as db, db.transaction():
-            workflow = await workflows.lock_workflow(db, caller.visible, workflow_id)
-            caller.require(workflow.project_id)
-            version = await versions.get_version_head(db, caller.projects, workflow_id, ref)
+        caller = current_caller()
+        async with self._pool.acquire_to_change(workflow_id) as db, db.transaction():
+            workflow = await lock_workflow(db, caller, workflow_id)
+            version = await versions.get_version_head(db, caller.permitted_projects, workflow_id, ref)
             if archived:
                 version.check_archivable()
             if archived != (version.archived_at is not None):
@@ -79,68 +81,83 @@ class VersionRpcs(Rpcs):
                 )
         return version
 
+    async def SetVersionNote(self, request: pb.SetVersionNoteRequest, context: Context) -> pb.SetVersionNoteResponse:
+        caller, workflow_id = current_caller(), UUID(request.workflow_id)
+        ref, note = VersionRef.parse(request.version), request.note if request.note.strip() else None
+        check_texts(note=note)
+        async with self._pool.acquire_to_change(workflow_id) as db, db.transaction():
+            workflow = await lock_workflow(db, caller, workflow_id)
+            version = await versions.get_version_head(db, caller.permitted_projects, workflow_id, ref)
+            if note != version.note:
+                version = await versions.update_note(db, workflow.project_id, version.id, note, caller.id)
+                await audit.record(
+                    db, caller, workflow.project_id, workflow_id, "SetVersionNote", version.id, version=version.label
+                )
+        tag(context, version)
+        return pb.SetVersionNoteResponse(data=version_message(version))
+
     async def DeleteVersion(self, request: pb.DeleteVersionRequest, context: Context) -> pb.DeleteVersionResponse:
-        caller, workflow_id = auth.caller(), UUID(request.workflow_id)
+        caller, workflow_id = current_caller(), UUID(request.workflow_id)
         ref = VersionRef.parse(request.version)
-        async with self._pool.acquire() as db, db.transaction():
-            workflow = await workflows.lock_workflow(db, caller.visible, workflow_id)
-            caller.require(workflow.project_id)
-            version = await versions.get_version_head(db, caller.projects, workflow_id, ref)
+        async with self._pool.acquire_to_change(workflow_id) as db, db.transaction():
+            workflow = await lock_workflow(db, caller, workflow_id)
+            version = await versions.get_version_head(db, caller.permitted_projects, workflow_id, ref)
             version.check_deletable()
+            if names := await labels.find_names(db, workflow.project_id, workflow_id, version.number):
+                raise VersionLabeled(", ".join(names))
             await workflows.count_hidden(
                 db, workflow_id, workflow.project_id, archived=-1 if version.archived_at else 0, deleted=1
             )
-            await versions.hide_version(db, workflow.project_id, version.id, caller.id)
-            await audit.record(
-                db, caller, workflow.project_id, workflow_id, "DeleteVersion", version.id, version=version.label
-            )
+            identical = await versions.hide_version(db, workflow.project_id, version.id, caller.id)
+            details = {"version": version.label} | ({} if identical is None else {"identical": f"v{identical}"})
+            await audit.record(db, caller, workflow.project_id, workflow_id, "DeleteVersion", version.id, **details)
         return pb.DeleteVersionResponse(message="deleted")
 
     async def RestoreVersion(self, request: pb.RestoreVersionRequest, context: Context) -> pb.RestoreVersionResponse:
-        caller, workflow_id = auth.caller(), UUID(request.workflow_id)
+        caller, workflow_id = current_caller(), UUID(request.workflow_id)
         ref = VersionRef.parse(request.version)
         check_texts(description=request.description)
 
         async def restore(db: Connection) -> pb.RestoreVersionResponse:
             async with db.transaction():
-                workflow = await workflows.lock_workflow(db, caller.visible, workflow_id)
-                caller.require(workflow.project_id)
-                old = await versions.get_version(db, caller.projects, workflow_id, ref)
+                await lock_workflow(db, caller, workflow_id)
+                old = await versions.get_version(db, caller.permitted_projects, workflow_id, ref)
                 description = request.description if request.HasField("description") else f"Restored from {old.label}."
                 new = NewVersion(caller, workflow_id, old.content, "RestoreVersion", description)
                 version = await insert_version(db, new)
             tag(context, version)
             return pb.RestoreVersionResponse(data=version_message(version))
 
-        project_of = owner_of(caller, workflow_id)
-        return await once(self._pool, context, caller, project_of, request, pb.RestoreVersionResponse, restore)
+        project_of = project_of_workflow(caller, workflow_id)
+        call = IdempotentCall(self._pool, context, request, pb.RestoreVersionResponse, project_of)
+        return await call.run(restore, changed=workflow_id)
 
     async def DiffVersions(self, request: pb.DiffVersionsRequest, context: Context) -> pb.DiffVersionsResponse:
-        projects, workflow_id = auth.caller().projects, UUID(request.workflow_id)
+        projects, workflow_id = current_caller().permitted_projects, UUID(request.workflow_id)
         refs = VersionRef.parse(request.version), VersionRef.parse(request.other, field="other")
-        async with self._pool.acquire() as db:
+        async with self._pages.acquire() as db:
             before, after = [await versions.get_version(db, projects, workflow_id, ref) for ref in refs]
-        # Large flows take seconds; other calls are not to wait for them.
-        return pb.DiffVersionsResponse(data=await in_thread(_diff, before.content, after.content))
+        return await self._documents.compare(before.content, after.content)
 
     async def ExportVersion(self, request: pb.ExportVersionRequest, context: Context) -> pb.ExportVersionResponse:
         ref = VersionRef.parse(request.version)
-        async with self._pool.acquire() as db:
-            version = await versions.get_version(db, auth.caller().projects, UUID(request.workflow_id), ref)
-        flow = parse_flow(version.content.flow, self._max_flow_bytes)
-        archive, _ = await in_thread(export_zip, flow, version.number)
+        async with self._pages.acquire() as db:
+            version = await versions.get_version(
+                db, current_caller().permitted_projects, UUID(request.workflow_id), ref
+            )
+        archive = await self._documents.export(version.content.flow, version.number)
         return pb.ExportVersionResponse(data=HttpBody(content_type="application/octet-stream", data=archive))
 
     async def ResolveVersion(self, request: pb.ResolveVersionRequest, context: Context) -> pb.ResolveVersionResponse:
-        project = auth.caller().project(UUID(request.project_id))
+        project = current_caller().project(UUID(request.project_id))
         workflow_id = UUID(request.workflow_id)
-        given = UUID(request.workflow_version_id) if request.HasField("workflow_version_id") else None
-        ref = VersionRef("id", id=given) if given else VersionRef("latest")
+        named = request.HasField("workflow_version_id")
+        ref = VersionRef.of_id(request.workflow_version_id) if named else VersionRef("latest")
         try:
             answer, state = await self._reads.get_with_state((project.id,), workflow_id, ref)
         except VersionNotFound as error:
             async with self._pool.acquire() as db:
-                raise await self._why_not(db, project.id, workflow_id, given, error) from None
+                raise await self._why_not(db, project.id, workflow_id, ref.id, error) from None
         found = answer.response.data
         workflow = pb.Workflow(id=found.workflow_id, name=state.workflow_name, description=state.workflow_description)
         version = pb.Version()
@@ -155,7 +172,10 @@ class VersionRpcs(Rpcs):
         """What validate says of a flow. A flow's meaning never changes, so that is found out once."""
         warnings = self._warnings.get(version.digest)
         if warnings is None:
-            problems = await in_thread(lambda: checks.problems(json.loads(version.flow.utf8)))
+            try:
+                problems = await self._documents.validate_saved(version.flow.utf8)
+            except DocumentTooComplex as error:
+                problems = [Problem("flow", error.message, "warning")]
             warnings = [f"{problem.path} {problem.message}" for problem in problems[:MAX_WARNINGS]]
             self._warnings[version.digest] = warnings
         return warnings
@@ -174,8 +194,3 @@ class VersionRpcs(Rpcs):
         if owner != workflow_id:
             return VersionOfOtherWorkflow(given)
         return VersionDeleted(given) if is_deleted else error
-
-
-def _diff(before: Content, after: Content) -> pb.Diff:
-    found = diff_flows(json.loads(before.flow), json.loads(after.flow))
-    return diff_message(found, layout_changed=not same(json.loads(before.flow_ui), json.loads(after.flow_ui)))

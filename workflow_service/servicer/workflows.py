@@ -2,35 +2,37 @@
 
 from uuid import UUID
 
-from service_kit import audit, auth
-from service_kit.access import Role
+from service_kit import audit
+from service_kit.access.caller import current_caller
 from service_kit.db import Connection
 from service_kit.errors import InvalidFields
-from service_kit.idempotency import Context, always, once
+from service_kit.fields import optional
+from service_kit.idempotency import Context, IdempotentCall, in_project
 from service_kit.ids import new_id
 from service_kit.paging import page_of
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
-from workflow_service.conflicts import base_of, check_base
+from workflow_service.conflicts import base_of
 from workflow_service.errors import NoSuchVersion, VersionNotFound, WorkflowNotFound
 from workflow_service.flow import Content
 from workflow_service.messages import version_message, workflow_message
-from workflow_service.model import VersionRef, Workflow, check_texts
+from workflow_service.model import Version, VersionRef, Workflow, check_texts
+from workflow_service.permissions import lock_workflow, lock_workflow_to_delete, project_of_workflow
 from workflow_service.repository import versions, workflow_pages, workflows
-from workflow_service.repository.new_versions import NewVersion, insert_version
+from workflow_service.repository.version_inserts import NewVersion, insert_version
 from workflow_service.requests import workflow_filter
-from workflow_service.servicer.rpcs import Rpcs, new_draft, owner_of, tag
+from workflow_service.servicer.base import ServicerBase, new_draft, tag
 
 
-class WorkflowRpcs(Rpcs):
+class WorkflowMethods(ServicerBase):
     async def ListWorkflows(self, request: pb.ListWorkflowsRequest, context: Context) -> pb.ListWorkflowsResponse:
-        project = auth.caller().project(UUID(request.project_id))
+        project = current_caller().project(UUID(request.project_id))
         page = page_of(request, workflow_pages.SORTS, default="-updated_at")
-        async with self._pool.acquire() as db:
+        async with self._pages.acquire() as db:
             found, total = await workflow_pages.list_workflows(db, workflow_filter(project.id, request), page)
         return pb.ListWorkflowsResponse(data=map(workflow_message, found), pagination=pb.Pagination(**page.of(total)))
 
     async def CreateWorkflow(self, request: pb.CreateWorkflowRequest, context: Context) -> pb.CreateWorkflowResponse:
-        caller = auth.caller()
+        caller = current_caller()
         project = caller.project(UUID(request.project_id))
         check_texts(name=request.name, description=request.description)
         content = await self._content(request)
@@ -41,118 +43,90 @@ class WorkflowRpcs(Rpcs):
             tag(context, workflow)
             return pb.CreateWorkflowResponse(data=workflow_message(workflow))
 
-        return await once(self._pool, context, caller, always(project.id), request, pb.CreateWorkflowResponse, create)
+        call = IdempotentCall(self._pool, context, request, pb.CreateWorkflowResponse, in_project(project.id))
+        return await call.run(create)
 
     async def GetWorkflow(self, request: pb.GetWorkflowRequest, context: Context) -> pb.GetWorkflowResponse:
         async with self._pool.acquire() as db:
-            workflow = await workflows.get_workflow(db, auth.caller().projects, UUID(request.workflow_id))
+            workflow = await workflows.get_workflow(db, current_caller().permitted_projects, UUID(request.workflow_id))
         tag(context, workflow)
         return pb.GetWorkflowResponse(data=workflow_message(workflow))
 
     async def UpdateWorkflow(self, request: pb.UpdateWorkflowRequest, context: Context) -> pb.UpdateWorkflowResponse:
-        caller = auth.caller()
-        name = request.name if request.HasField("name") else None
-        description = request.description if request.HasField("description") else None
+        caller = current_caller()
+        name, description = optional(request, "name"), optional(request, "description")
         check_texts(name=name, description=description)
-        async with self._pool.acquire() as db, db.transaction():
-            locked = await workflows.lock_workflow(db, caller.visible, UUID(request.workflow_id))
-            caller.require(locked.project_id)
-            await workflows.update_texts(db, locked.id, locked.project_id, name, description, caller.id)
-            await audit.record(db, caller, locked.project_id, locked.id, "UpdateWorkflow", locked.id, **renamed(name))
-            workflow = await workflows.get_workflow(db, caller.projects, locked.id)
+        workflow_id = UUID(request.workflow_id)
+        async with self._pool.acquire_to_change(workflow_id) as db, db.transaction():
+            locked = await lock_workflow(db, caller, workflow_id)
+            if await workflows.update_texts(db, locked.id, locked.project_id, name, description, caller.id):
+                await audit.record(
+                    db, caller, locked.project_id, locked.id, "UpdateWorkflow", locked.id, **renamed(name)
+                )
+            workflow = await workflows.get_workflow(db, caller.permitted_projects, locked.id)
         tag(context, workflow)
         return pb.UpdateWorkflowResponse(data=workflow_message(workflow))
 
     async def DeleteWorkflow(self, request: pb.DeleteWorkflowRequest, context: Context) -> pb.DeleteWorkflowResponse:
-        caller = auth.caller()
-        async with self._pool.acquire() as db, db.transaction():
-            workflow = await workflows.lock_workflow(db, caller.visible, UUID(request.workflow_id))
+        caller, workflow_id = current_caller(), UUID(request.workflow_id)
+        async with self._pool.acquire_to_change(workflow_id) as db, db.transaction():
+            workflow = await lock_workflow_to_delete(db, caller, workflow_id)
             if workflow.is_draft:
-                caller.require(workflow.project_id)
                 await workflows.delete_draft(db, workflow.id, workflow.project_id)
             else:
-                caller.require(workflow.project_id, Role.ADMIN)
                 await workflows.hide_workflow(db, workflow.id, workflow.project_id, caller.id)
             await audit.record(db, caller, workflow.project_id, workflow.id, "DeleteWorkflow", workflow.id)
         return pb.DeleteWorkflowResponse(message="deleted")
 
     async def SaveWorkflow(self, request: pb.SaveWorkflowRequest, context: Context) -> pb.SaveWorkflowResponse:
-        caller = auth.caller()
-        workflow_id = UUID(request.workflow_id)
-        name = request.name if request.HasField("name") else None
+        caller, workflow_id = current_caller(), UUID(request.workflow_id)
         check_texts(description=request.description)
         content, base = await self._content(request), base_of(request, caller)
-        project_of = owner_of(caller, workflow_id)
-
+        name = optional(request, "name")
         new = NewVersion(caller, workflow_id, content, "SaveWorkflow", request.description, name, released_by_save=True)
-        if base is None and caller.idempotency_key is None and not content.is_large:
-            version = await self._saves.get(new)
-            if version is not None:
-                tag(context, version)
-                return pb.SaveWorkflowResponse(data=version_message(version))
+        project_of = project_of_workflow(caller, workflow_id)
+        call = IdempotentCall(self._pool, context, request, pb.SaveWorkflowResponse, project_of)
 
-        async def save(db: Connection) -> pb.SaveWorkflowResponse:
-            try:
-                if base is None:
-                    version = await insert_version(db, new)
-                else:
-                    async with db.transaction():
-                        locked = await workflows.lock_workflow(db, caller.projects, workflow_id)
-                        await check_base(db, locked, base, content)
-                        version = await insert_version(db, new)
-            except WorkflowNotFound:
-                await project_of(db)  # raises RoleTooSmall when it is there to see, but not to save
-                raise
+        def answer(version: Version) -> pb.SaveWorkflowResponse:
             tag(context, version)
             return pb.SaveWorkflowResponse(data=version_message(version))
 
-        turn = self._turns.of(workflow_id)
-        return await once(self._pool, context, caller, project_of, request, pb.SaveWorkflowResponse, save, turn)
+        return await self._saver.save(call, new, base, answer)
 
     async def ReleaseWorkflow(self, request: pb.ReleaseWorkflowRequest, context: Context) -> pb.ReleaseWorkflowResponse:
-        caller = auth.caller()
-        workflow_id = UUID(request.workflow_id)
+        caller, workflow_id = current_caller(), UUID(request.workflow_id)
         check_texts(name=request.name, description=request.description)
         content, base = await self._content(request), base_of(request, caller)
-        project_of = owner_of(caller, workflow_id)
+        new = NewVersion(caller, workflow_id, content, "ReleaseWorkflow", request.description, request.name)
+        project_of = project_of_workflow(caller, workflow_id)
+        call = IdempotentCall(self._pool, context, request, pb.ReleaseWorkflowResponse, project_of)
 
-        async def release(db: Connection) -> pb.ReleaseWorkflowResponse:
-            async with db.transaction():
-                workflow = await workflows.lock_workflow(db, caller.visible, workflow_id)
-                caller.require(workflow.project_id)
-                if base is not None:
-                    await check_base(db, workflow, base, content)
-                workflow.check_releasable(content.digest)
-                if workflow.is_draft:
-                    new = NewVersion(caller, workflow_id, content, "ReleaseWorkflow", request.description, request.name)
-                    await insert_version(db, new)
-                else:
-                    await workflows.accept_release(db, workflow_id, workflow.project_id, request.name, caller.id)
-                    await audit.record(
-                        db, caller, workflow.project_id, workflow_id, "ReleaseWorkflow", workflow_id, name=request.name
-                    )
-                released = await workflows.get_workflow(db, caller.projects, workflow_id)
-            tag(context, released)
-            return pb.ReleaseWorkflowResponse(data=workflow_message(released))
+        def answer(workflow: Workflow) -> pb.ReleaseWorkflowResponse:
+            tag(context, workflow)
+            return pb.ReleaseWorkflowResponse(data=workflow_message(workflow))
 
-        return await once(self._pool, context, caller, project_of, request, pb.ReleaseWorkflowResponse, release)
+        return await self._saver.release(call, new, base, answer)
 
     async def ForkWorkflow(self, request: pb.ForkWorkflowRequest, context: Context) -> pb.ForkWorkflowResponse:
-        caller = auth.caller()
+        caller = current_caller()
         source_id, fork_id = UUID(request.workflow_id), new_id()
         check_texts(name=request.name, description=request.description)
-        content = await self._canvas(request)
 
         async def project_of(db: Connection) -> UUID:
             if request.HasField("project_id"):
                 return caller.project(UUID(request.project_id)).id
-            return await owner_of(caller, source_id)(db)
+            return await project_of_workflow(caller, source_id)(db)
+
+        call = IdempotentCall(self._pool, context, request, pb.ForkWorkflowResponse, project_of)
+        if (kept := await call.replay()) is not None:
+            return kept
+        content = await self._canvas(request) or await self._draft_canvas(request, source_id)
 
         async def fork(db: Connection) -> pb.ForkWorkflowResponse:
             async with db.transaction():
-                source = await workflows.get_workflow(db, caller.visible, source_id)
+                source = await workflows.get_workflow(db, caller.visible_projects, source_id)
                 project_id = await project_of(db)
-                copied = content or await self._source(db, source, request)
+                copied = content or await self._version(db, source, request)
                 await workflows.insert_workflow(db, project_id, fork_id, request.name, request.description, caller.id)
                 new = NewVersion(caller, fork_id, copied, "ForkWorkflow", request.description)
                 await insert_version(db, new)
@@ -160,7 +134,7 @@ class WorkflowRpcs(Rpcs):
             tag(context, workflow)
             return pb.ForkWorkflowResponse(data=workflow_message(workflow))
 
-        return await once(self._pool, context, caller, project_of, request, pb.ForkWorkflowResponse, fork)
+        return await call.run(fork)
 
     async def _canvas(self, request: pb.ForkWorkflowRequest) -> Content | None:
         """The unsaved canvas to fork, if there is one. Raises InvalidFields, InvalidFlow or FlowTooLarge."""
@@ -173,21 +147,31 @@ class WorkflowRpcs(Rpcs):
             raise InvalidFields(dict.fromkeys({"flow", "flow_ui"} - set(given), "is required with the other"))
         return await self._content(request)
 
-    async def _source(self, db: Connection, source: Workflow, request: pb.ForkWorkflowRequest) -> Content:
-        """The version to fork, or else what the workflow shows: its latest version, or a draft's canvas."""
-        if not request.HasField("workflow_version_id"):
-            return await self._checked(source.flow or b"", source.flow_ui or b"")
-        ref = VersionRef("id", id=UUID(request.workflow_version_id))
+    async def _draft_canvas(self, request: pb.ForkWorkflowRequest, source_id: UUID) -> Content | None:
+        """The canvas of a draft, where that is what is to be forked. Checked while no connection is held."""
+        if request.HasField("workflow_version_id"):
+            return None
+        async with self._pool.acquire() as db:
+            source = await workflows.get_workflow(db, current_caller().visible_projects, source_id)
+        if not source.is_draft:
+            return None
+        return await self._documents.check(source.flow or b"", source.flow_ui or b"")
+
+    async def _version(self, db: Connection, source: Workflow, request: pb.ForkWorkflowRequest) -> Content:
+        """The version to fork, by default the latest."""
+        ref = VersionRef("latest")
+        if request.HasField("workflow_version_id"):
+            ref = VersionRef.of_id(request.workflow_version_id)
         try:
             return (await versions.get_version(db, [source.project_id], source.id, ref)).content
         except VersionNotFound:
             raise NoSuchVersion("workflow_version_id") from None
 
     async def ListAuditEvents(self, request: pb.ListAuditEventsRequest, context: Context) -> pb.ListAuditEventsResponse:
-        caller, workflow_id = auth.caller(), UUID(request.workflow_id)
+        caller, workflow_id = current_caller(), UUID(request.workflow_id)
         page = page_of(request)
-        async with self._pool.acquire() as db:
-            events, total = await audit.list_events(db, caller.projects, workflow_id, page, pb)
+        async with self._pages.acquire() as db:
+            events, total = await audit.list_events(db, caller.permitted_projects, workflow_id, page, pb)
         if not total:
             raise WorkflowNotFound(workflow_id)
         return pb.ListAuditEventsResponse(data=events, pagination=pb.Pagination(**page.of(total)))

@@ -6,6 +6,7 @@
     seeds.py, graphs.py   what is read and written     floors.py, recording.py  our own SQL as pgbench scripts
     processes.py          CPU and memory               metrics.py             RPCs by code, as the service counts them
     h2load.py, wrk.py, pgbench.py, caller.py           what drives: run it, read what it found
+    open_loop.py          calls due at fixed times     database.py            statements as Postgres' superuser
 
 For whoever adds rows from elsewhere (`tests/load/peers/mlflow.py`, `prefect.py`, `envoy.py`, run with `--peers`): a
 module with
@@ -19,8 +20,9 @@ module with
   (Postgres as superuser on our own server: `CREATE DATABASE` there what a peer needs; Unix socket, so
   `postgresql://postgres@/flowpin?host=/tmp/flowpin-…&port=5432`), `.role_url(role, database)`;
 - `bench.scratch`: a folder that is removed afterwards; `bench.say(text)`: progress on stderr;
-- `bench.rest(path_or_paths, …)`: our own gateway under wrk, `bench.wrk(url, requests, …)`: anybody's server under wrk,
-  `bench.h2load(…)`: likewise with h2load; each returns a `Load` (rate, p50_ms, p99_ms, errors) or raises Unmeasurable;
+- `bench.rest(requests, …)`: our own gateway under wrk, `bench.wrk(url, requests, …)`: anybody's server under wrk,
+  `bench.grpc(…)`: our workflow service under h2load; each returns a `Load` (rate, p50_ms, p99_ms, errors) or raises
+  Unmeasurable;
 - `bench.rate("Save, spread")`: what a row of ours measured in this run, calls a second; None when it was not run.
   Names are those of the table: see rows/__init__.py;
 - `bench.compare(ceiling, ours, pairs)`: interleaved pairs, median of ratios (context.py).

@@ -1,5 +1,6 @@
 """What every row is given: the running stack, the generators bound to it, and what has been measured so far."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,10 +10,11 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from tests.load.bench import h2load, metrics, pgbench, wrk
+from tests.load.bench import h2load, metrics, open_loop, pgbench, wrk
 from tests.load.bench.caller import Caller
 from tests.load.bench.graphs import Graph, graph
 from tests.load.bench.h2load import Clients
+from tests.load.bench.open_loop import Call, Event
 from tests.load.bench.percentile import median
 from tests.load.bench.request import Request
 from tests.load.bench.result import Load, Row, Unmeasurable
@@ -33,6 +35,8 @@ class Comparison:
     ours: Load
     ceiling: Load
     ratio: float
+    cpu_ratio: float
+    """CPU of a call of ours, in multiples of the ceiling's; NaN when one of them was not metered."""
     raw: Mapping[str, Any]
 
     @property
@@ -65,6 +69,16 @@ class Bench:
     def rest(self, requests: Request | Sequence[Request], seconds: float, connections: int = wrk.CONNECTIONS) -> Load:
         """Our gateway under wrk. Raises Unmeasurable when an answer is not a success."""
         return self.wrk(self.stack.url, requests, seconds, connections, self.stack.headers)
+
+    def peak(self, requests: Sequence[Request]) -> float:
+        """What our gateway keeps up with, requests a second: the most in a few short drives of wrk."""
+        return max(self.rest(requests, self.seconds(5, 1)).rate for _ in range(2 if self.quick else 3))
+
+    def open_loop(
+        self, requests: Sequence[Request], rate: float, seconds: float, event: Event | None = None
+    ) -> list[Call]:
+        """Our gateway at a fixed rate, each call timed from when it was due."""
+        return open_loop.drive(self.stack.url, requests, self.stack.headers, rate, seconds, event)
 
     def wrk(
         self,
@@ -148,4 +162,13 @@ def comparison(ours: Sequence[Load], ceilings: Sequence[Load]) -> Comparison:
     middle = median(ratios)
     nearest = min(range(len(ours)), key=lambda pair: abs(ratios[pair] - middle))
     raw = {"ratios": ratios, "ours": [load.rate for load in ours], "ceilings": [load.rate for load in ceilings]}
-    return Comparison(ours[nearest], replace(ceilings[nearest], rate=around[nearest]), middle, raw)
+    return Comparison(
+        ours[nearest], replace(ceilings[nearest], rate=around[nearest]), middle, _cpu_ratio(ours, ceilings), raw
+    )
+
+
+def _cpu_ratio(ours: Sequence[Load], ceilings: Sequence[Load]) -> float:
+    around = [(before.total_cpu_us + after.total_cpu_us) / 2 for before, after in pairwise(ceilings)]
+    if not all(around):
+        return math.nan
+    return median(load.total_cpu_us / cpu_us for load, cpu_us in zip(ours, around, strict=True))

@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 from uuid import UUID
 
-from deploy_service.deploying import Ordered, deploy_together
+from deploy_service.deploying import DeployCommand, deploy_shared
 from deploy_service.drivers import InstantDriver
-from deploy_service.pins import Resolved
-from deploy_service.planning import Order
+from deploy_service.planning import DeploySpec
 from deploy_service.repository import deployments
-from service_kit.access import Project, Role, Token, User
-from service_kit.auth import Caller, Principal
+from deploy_service.workflow_client import ResolvedVersion
+from service_kit.access.caller import Caller, Principal
+from service_kit.access.file import Project, Role, Token, User
 from service_kit.db import Connection, open_pool
 from tests.load.bench import recording
 from tests.load.bench.context import Bench
@@ -19,7 +19,7 @@ from tests.load.bench.pgbench import Script
 from tests.load.bench.recording import Recorder, Statement
 from tests.load.bench.seeds import History
 from workflow_service.flow import check_content
-from workflow_service.repository.new_versions import NewVersion, insert_version
+from workflow_service.repository.version_inserts import NewVersion, insert_version
 
 WORKFLOW, DEPLOY = "flowpin_workflow", "flowpin_deploy"
 PERSON = UUID("01900000-0000-7000-8000-000000000001")
@@ -51,11 +51,11 @@ def deploy_script(bench: Bench, app_id: str) -> Script:
         if live is None:
             raise LookupError("the app has nothing live")
         known.update((live.pin.workflow_id, live.pin.version_id, live.runtime_id))
-        order = Order("production", Resolved(live.pin, bench.content.flow, ()))
-        ordered = Ordered(caller, project_id, app, order, "DeployApp")
+        order = DeploySpec("production", ResolvedVersion(live.pin, bench.content.flow, ()))
+        ordered = DeployCommand(caller, project_id, app, order, "DeployApp")
         # Another one first: then no number of the recorded one is the 1 that places are counted from.
-        await deploy_together(recorder.db, InstantDriver(), [ordered])
-        await deploy_together(db, InstantDriver(), [ordered])
+        await deploy_shared(recorder.db, InstantDriver(), [ordered])
+        await deploy_shared(db, InstantDriver(), [ordered])
 
     sent = asyncio.run(_recorded(bench, DEPLOY, "deploy", deploy))
     return recording.script(sent, known)
@@ -65,7 +65,7 @@ async def _recorded(
     bench: Bench, role: str, schema: str, work: Callable[[Connection], Awaitable[None]]
 ) -> list[Statement]:
     """What the work sends, done once and for good."""
-    async with open_pool(bench.stack.role_url(role), schema, 1) as pool, pool.acquire() as db:
+    async with open_pool(bench.stack.role_url(role), schema, 1, one_plan=True) as pool, pool.acquire() as db:
         recorder = Recorder(db)
         await work(cast("Connection", recorder))
     return recorder.sent

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from service_kit.local.seed.graphs import Graph as Drawing
+from flowpin_cli.seed.graphs import Graph as Drawing
 
 USUAL_BYTES = 7_000
 """Of flow and flow_ui together."""

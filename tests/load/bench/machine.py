@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from tests.load.bench.stack import ROOT
 from tests.load.bench.tools import program
+from tests.support.paths import ROOT
 
 Machine = dict[str, object]
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TIMES = "\N{MULTIPLICATION SIGN}"
+AS_STRIPPED = "missed, as stripped"
+"""The verdict on a row that misses its target while a stripped program misses it as well."""
 NEAR = 85.0
 """Percent of a stripped program's rate from which on what is left to gain is not worth a missed row."""
 
@@ -24,6 +26,11 @@ class Load:
     errors: int = 0
     cpu_us: Mapping[str, float] = field(default_factory=dict)
     """CPU a call, in microseconds, by process."""
+
+    @property
+    def total_cpu_us(self) -> float:
+        """Of all server processes together."""
+        return sum(self.cpu_us.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +81,14 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """passed, missed, as stripped (missed, and so does the stripped program), not measured; nothing without a
-        target."""
+        """passed, missed, AS_STRIPPED, not measured; nothing without a target."""
         if self.problem:
             return "not measured"
         if self.target is None or self.value is None:
             return ""
         if self.target.is_met(self.value):
             return "passed"
-        return "missed" if self.stripped is None or self.stripped < NEAR else "as stripped"
+        return "missed" if self.stripped is None or self.stripped < NEAR else AS_STRIPPED
 
     @property
     def shown_value(self) -> str:

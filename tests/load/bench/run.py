@@ -17,8 +17,9 @@ from rich.console import Console
 from tests.load.bench.context import Bench
 from tests.load.bench.machine import machine
 from tests.load.bench.report import files
+from tests.load.bench.report.summary import summary
 from tests.load.bench.result import Row, Unmeasurable
-from tests.load.bench.rows import AFTER_RESTART, GROUPS, Measure
+from tests.load.bench.rows import AFTER_RESTART, GROUPS, LONG, Measure
 from tests.load.bench.seeds import Seeds
 from tests.load.bench.stack import running
 
@@ -34,7 +35,8 @@ class Plan:
     out: Path
 
     def chosen(self, groups: Mapping[str, Measure]) -> dict[str, Measure]:
-        return {name: measure for name, measure in groups.items() if not self.names or name in self.names}
+        wanted = self.names or [name for name in groups if not (self.quick and name in LONG)]
+        return {name: measure for name, measure in groups.items() if name in wanted}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,7 @@ class Found:
 
     @property
     def summary(self) -> str:
-        verdicts = ("passed", "missed", "as stripped", "not measured")
-        text = ", ".join(f"{sum(row.verdict == verdict for row in self.rows)} {verdict}" for verdict in verdicts)
-        return f"{text}, in {self.seconds:.0f} s; {self.out}/bench.json, bench.md, bench.svg"
+        return f"{summary(self.rows)}. In {self.seconds:.0f} s; {self.out}/bench.json, bench.md, bench.svg"
 
 
 def run(plan: Plan, console: Console) -> Found:

@@ -12,10 +12,10 @@ from tests.load.bench import tools
 from tests.load.bench.caller import Caller
 from tests.load.bench.context import Bench
 from tests.load.bench.graphs import USUAL_BYTES
-from tests.load.bench.stack import ROOT
 
 FEW, MANY, MILLION = 10, 100_000, 1_000_000
 SPREAD = 100
+APPS = 50
 ARCHIVED_EVERY = 10
 SMALL_BYTES = 2_000
 SEED_SECONDS = 1800
@@ -78,14 +78,19 @@ class Seeds:
         with self._bench.caller() as caller:
             return str(caller.post("/v1/apps", {**body, "project_id": self._bench.stack.project_id})["id"])
 
-    def fill(self) -> None:
-        """A million versions more in the database, in workflows of a thousand."""
-        self._seeded(MILLION // 1000, 1000, SMALL_BYTES)
+    @cached_property
+    def apps(self) -> list[str]:
+        """The ids of fifty apps that have a version of `read` live."""
+        return [self.app(self.read) for _ in range(APPS)]
+
+    def fill(self, versions: int = MILLION, size: int = SMALL_BYTES) -> None:
+        """So many versions more in the database, in workflows of a thousand."""
+        self._seeded(versions // 1000, 1000, size)
 
     def _seeded(self, workflows: int, versions: int, size: int) -> list[str]:
         """The workflows' ids."""
         self._bench.say(f"  seeding {workflows * versions:,} versions in {workflows:,} workflows")
-        words: list[str | Path] = [sys.executable, ROOT / "flowpin.py", "seed", "--json"]
+        words: list[str | Path] = [sys.executable, "-P", "-m", "flowpin_cli", "seed", "--json"]
         words += ["--data", self._bench.stack.data]
         words += ["--workflows", str(workflows), "--versions", str(versions), "--bytes", str(size)]
         words += ["--archived-every", str(ARCHIVED_EVERY)]

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from service_kit.local.data_folder import DataFolder
+from flowpin_cli.machine.data_folder import DataFolder
 from tests.load.bench import processes
 from tests.load.bench.result import Unmeasurable
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
 
-ROOT = Path(__file__).parents[3]
 START_SECONDS = 60.0
 STOP_SECONDS = 40.0
 SERVICES = {"gateway": "gateway", "workflow": "workflow_service", "deploy": "deploy_service"}
@@ -30,6 +31,8 @@ class Stack:
     metrics_ports: dict[str, int]
     pids: dict[str, int]
     """gateway, workflow, deploy, postgres."""
+    up_pid: int
+    """Of `flowpin up` itself."""
     start_seconds: float
 
     @property
@@ -68,6 +71,10 @@ class Stack:
     def python_pids(self) -> dict[str, int]:
         return {name: self.pids[name] for name in SERVICES}
 
+    def find_processes(self) -> None:
+        """After one was started again."""
+        self.pids.update(_pids(self.up_pid))
+
     def cpu_seconds(self) -> dict[str, float]:
         """By process; Postgres is all of its backends."""
         used = {name: processes.cpu_seconds(pid) for name, pid in self.pids.items()}
@@ -76,11 +83,15 @@ class Stack:
 
 
 @contextmanager
-def running(data: Path, **settings: str) -> Iterator[Stack]:
-    """Up on this folder until the block ends, then drained. Raises Unmeasurable when it does not come up."""
+def running(data: Path, workers: int = 1, **settings: str) -> Iterator[Stack]:
+    """Up on this folder until the block ends, then drained. Raises Unmeasurable when it does not come up.
+
+    `workers` are the processes of each service, and the gateways.
+    """
     ports = {name: free_port() for name in SERVICES}
     listening = {f"{name.upper()}_METRICS_LISTEN": f"127.0.0.1:{port}" for name, port in ports.items()}
-    words = [sys.executable, str(ROOT / "flowpin.py"), "up", "--data", str(data), "--port", "0"]
+    words = [sys.executable, "-P", "-m", "flowpin_cli", "up", "--data", str(data), "--port", "0"]
+    words += ["--workers", str(workers)]
     data.mkdir(parents=True, exist_ok=True)
     said = data / "up.log"
     before = said.stat().st_size if said.exists() else 0
@@ -95,7 +106,7 @@ def running(data: Path, **settings: str) -> Iterator[Stack]:
                     raise Unmeasurable(f"flowpin up did not come up: {said.read_text()[-500:]}")
                 time.sleep(0.01)
             took = time.monotonic() - began
-            yield Stack(data.resolve(), DataFolder(data).env(), ports, _pids(process.pid), took)
+            yield Stack(data.resolve(), DataFolder(data).env(), ports, _pids(process.pid), process.pid, took)
         finally:
             end(process)
 
@@ -133,12 +144,6 @@ def end(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _until_listening(process: subprocess.Popen[bytes], listen: str) -> None:

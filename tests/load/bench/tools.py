@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from service_kit.local.postgres_install import client_programs
+from flowpin_cli.postgres.install import client_programs
 from tests.load.bench.result import Unmeasurable
 
 PACKAGES = {"h2load": "nghttp2-client", "wrk": "wrk"}

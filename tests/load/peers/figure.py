@@ -69,7 +69,7 @@ def of_theirs(load: Load) -> dict[str, object]:
 
 
 def _cpu_ms(load: Load) -> float:
-    return sum(load.cpu_us.values()) / 1000
+    return load.total_cpu_us / 1000
 
 
 def _enough(load: Load) -> Load:

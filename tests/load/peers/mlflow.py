@@ -8,13 +8,13 @@ from tests.load.bench.caller import Caller
 from tests.load.bench.context import Bench, Drive
 from tests.load.bench.request import Request
 from tests.load.bench.result import Row, Unmeasurable
-from tests.load.bench.stack import free_port
 from tests.load.peers import environment, stripped
 from tests.load.peers.database import adding_rows, database
 from tests.load.peers.figure import CALLERS, PROBLEMS, TWENTY_TIMES, seconds, times, unmeasured
 from tests.load.peers.ours import Ours
 from tests.load.peers.posting import post_json
 from tests.load.peers.server import Server, running
+from tests.support.ports import free_port
 
 REQUIREMENTS = (
     "mlflow==3.17.2",

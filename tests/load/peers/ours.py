@@ -1,15 +1,11 @@
 """What of ours is compared: the same requests for every peer, through our gateway, as many callers."""
 
-from functools import cached_property
-
 from tests.load.bench.context import Bench
 from tests.load.bench.request import Request, post
 from tests.load.bench.result import Load
+from tests.load.bench.rows.deploys import of_apps
 from tests.load.bench.seeds import Seeds
 from tests.load.peers.figure import CALLERS, seconds
-from tests.load.peers.posting import post_json
-
-APPS = 50
 
 
 class Ours:
@@ -41,24 +37,15 @@ class Ours:
 
     @property
     def deploys(self) -> list[Request]:
-        history = self._seeds.read
-        return [
-            post_json(f"/v1/apps/{app}/deploy", workflow_id=history.workflow_id, workflow_version_id=version)
-            for version in history.version_ids[:2]
-            for app in self._apps
-        ]
+        return of_apps(self._seeds)
 
     @property
     def app_reads(self) -> list[Request]:
-        return [Request(f"/v1/apps/{app}") for app in self._apps]
+        return [Request(f"/v1/apps/{app}") for app in self._seeds.apps]
 
     @property
     def version_paths(self) -> list[str]:
         return self._seeds.read.version_paths
-
-    @cached_property
-    def _apps(self) -> list[str]:
-        return [self._seeds.app(self._seeds.read) for _ in range(APPS)]
 
     def _drive(self, requests: list[Request]) -> Load:
         return self._bench.rest(requests, seconds(self._bench), CALLERS)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from service_kit.local.processes import Command, last_lines, start
+from flowpin_cli.machine.processes import Command, last_lines, start
 from tests.load.bench import processes
 from tests.load.bench.context import Drive
 from tests.load.bench.result import Load, Unmeasurable

@@ -6,18 +6,19 @@ from contextlib import contextmanager
 
 import grpc
 
-from service_kit.local.data_folder import DataFolder
-from service_kit.local.identity import DEPLOY_TOKEN_FILE
+from flowpin_cli.machine.data_folder import DataFolder
+from flowpin_cli.up.identity import DEPLOY_TOKEN_FILE
 from service_kit.pb.flowpin.workflow.v1.workflow_pb2 import GetVersionRequest
 from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import WorkflowServiceStub
 from tests.load.bench import h2load
 from tests.load.bench.context import CLOSED_LOOP, WORKFLOW, Bench, Drive
 from tests.load.bench.request import Request
 from tests.load.bench.result import Unmeasurable
-from tests.load.bench.stack import ROOT, free_port
 from tests.load.peers import stripped_gateway, stripped_services
 from tests.load.peers.figure import CALLERS, seconds
 from tests.load.peers.server import Server, running
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
 
 ENVIRONMENT = {"PYTHONPATH": str(ROOT)}
 

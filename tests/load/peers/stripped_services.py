@@ -19,28 +19,28 @@ from uuid import UUID
 import grpc
 import uvloop
 
-from deploy_service.deploying import Ordered, deploy, deploy_together
+from deploy_service.deploying import DeployCommand, deploy_locked, deploy_shared
 from deploy_service.drivers import InstantDriver
 from deploy_service.messages import app_message, deployment_message
 from deploy_service.model import Deployment
-from deploy_service.pins import Workflows
-from deploy_service.planning import Order
+from deploy_service.planning import DeploySpec
+from deploy_service.repository.app_states import find_targets
 from deploy_service.repository.apps import get_app
-from deploy_service.repository.standings import find_targets
+from deploy_service.workflow_client import WorkflowClient
 from service_kit import db
-from service_kit.acceptors import Acceptors
-from service_kit.access import Role
-from service_kit.auth import Caller
-from service_kit.directory import Directory
-from service_kit.guard import Handlers
+from service_kit.access.caller import Caller
+from service_kit.access.file import Role
+from service_kit.access.registry import AccessRegistry
+from service_kit.hotpath.handler_registry import Handlers
+from service_kit.hotpath.server_group import ServerGroup
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2, deploy_pb2_grpc
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2, workflow_pb2_grpc
 from tests.load.peers.stripped_log import Line
 from workflow_service.flow import check_content
 from workflow_service.messages import version_message
 from workflow_service.model import VersionRef
-from workflow_service.repository.new_versions import NewVersion, insert_version
-from workflow_service.repository.version_batches import find_states
+from workflow_service.repository.version_inserts import NewVersion, insert_version
+from workflow_service.repository.version_lookups import find_states
 from workflow_service.repository.versions import get_version
 
 MOST_BYTES = 16 << 20
@@ -49,7 +49,7 @@ DOMAIN = "apps.localhost"
 
 
 class Services(workflow_pb2_grpc.WorkflowServiceServicer, deploy_pb2_grpc.DeployServiceServicer):
-    def __init__(self, directory: Directory, workflows: db.Pool, apps: db.Pool, pins: Workflows) -> None:
+    def __init__(self, directory: AccessRegistry, workflows: db.Pool, apps: db.Pool, pins: WorkflowClient) -> None:
         self._directory = directory
         self._workflows = workflows
         self._apps = apps
@@ -72,7 +72,7 @@ class Services(workflow_pb2_grpc.WorkflowServiceServicer, deploy_pb2_grpc.Deploy
         return answer
 
     async def _version(self, connection: db.Connection, caller: Caller, workflow_id: str, version: str) -> Any:
-        key = caller.projects, UUID(workflow_id), VersionRef.parse(version)
+        key = caller.permitted_projects, UUID(workflow_id), VersionRef.parse(version)
         (state,) = await find_states(connection, [key])
         if state not in self._kept:
             found = await get_version(connection, *key)
@@ -109,7 +109,7 @@ class Services(workflow_pb2_grpc.WorkflowServiceServicer, deploy_pb2_grpc.Deploy
     async def GetApp(self, request: Any, context: Any) -> Any:  # noqa: N802
         line, caller = Line(), self._caller(context, Role.VIEWER)
         async with self._apps.acquire() as connection:
-            app = await get_app(connection, caller.projects, UUID(request.app_id))
+            app = await get_app(connection, caller.permitted_projects, UUID(request.app_id))
         answer = deploy_pb2.GetAppResponse(data=app_message(app, caller.project(app.project_id), DOMAIN))
         line.write(request_id=caller.request_id, rpc="GetApp")
         return answer
@@ -118,17 +118,17 @@ class Services(workflow_pb2_grpc.WorkflowServiceServicer, deploy_pb2_grpc.Deploy
         line, caller = Line(), self._caller(context, Role.EDITOR)
         app_id, version = UUID(request.app_id), (UUID(request.workflow_id), UUID(request.workflow_version_id))
         async with self._apps.acquire() as connection:
-            (target,) = await find_targets(connection, [(caller.projects, app_id, *version)])
+            (target,) = await find_targets(connection, [(caller.permitted_projects, app_id, *version)])
         if isinstance(target, Exception):
             raise target
         project = caller.project(target.project_id)
         resolved = await self._pins.resolve(caller, project.id, *version, target.known)
-        ordered = Ordered(caller, project.id, app_id, Order(project.environments[-1], resolved), "DeployApp")
+        ordered = DeployCommand(caller, project.id, app_id, DeploySpec(project.environments[-1], resolved), "DeployApp")
         async with self._apps.acquire() as connection:
-            (deployment,) = await deploy_together(connection, InstantDriver(), [ordered])
+            (deployment,) = await deploy_shared(connection, InstantDriver(), [ordered])
             if not isinstance(deployment, Deployment):  # something else is changing the app
                 async with connection.transaction():
-                    deployment = await deploy(connection, InstantDriver(), ordered)
+                    deployment = await deploy_locked(connection, InstantDriver(), ordered)
         answer = deploy_pb2.DeployAppResponse(data=deployment_message(deployment))
         line.write(request_id=caller.request_id, rpc="DeployApp")
         return answer
@@ -138,13 +138,13 @@ async def serve(
     port: int, access_file: Path, workflow_database: str, deploy_database: str, workflow_target: str
 ) -> None:
     async with (
-        db.open_pool(workflow_database, "workflow", CONNECTIONS) as workflows,
-        db.open_pool(deploy_database, "deploy", CONNECTIONS) as apps,
+        db.open_pool(workflow_database, "workflow", CONNECTIONS, one_plan=True) as workflows,
+        db.open_pool(deploy_database, "deploy", CONNECTIONS, one_plan=True) as apps,
         grpc.aio.insecure_channel(workflow_target) as channel,
     ):
-        server = Acceptors([("grpc.max_receive_message_length", -1)])
-        pins = Workflows(channel, os.environ["DEPLOY_TOKEN"], together=False)
-        services: Any = Services(Directory(access_file), workflows, apps, pins)
+        server = ServerGroup([("grpc.max_receive_message_length", -1)])
+        pins = WorkflowClient(channel, os.environ["DEPLOY_TOKEN"], together=False)
+        services: Any = Services(AccessRegistry(access_file), workflows, apps, pins)
         handlers: Any = Handlers(server)
         workflow_pb2_grpc.add_WorkflowServiceServicer_to_server(services, handlers)
         deploy_pb2_grpc.add_DeployServiceServicer_to_server(services, handlers)

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-from tests.load.bench.result import Row
+from tests.load.bench.result import AS_STRIPPED, Row
 
-WIDTH, BAR_HEIGHT, STEP, TOP = 860, 14, 24, 44
+WIDTH, BAR_HEIGHT, STEP, TOP = 960, 14, 24, 66
 NAMES, FULL = 250, 340
 """Where the bars begin, and how long one that just meets its target is."""
 LONGEST = 1.35
-COLOURS = {"passed": "#2f9e5b", "missed": "#d1495b", "as stripped": "#3f7fb5"}
+COLOURS = {"passed": "#2f9e5b", "missed": "#d1495b", AS_STRIPPED: "#3f7fb5"}
 STYLE = """
     text { font: 12px system-ui, sans-serif; fill: #24292f; }
     .title { font-weight: 600; font-size: 14px; }
@@ -31,9 +31,10 @@ def svg(rows: Sequence[Row]) -> str:
 height="{height}" role="img" aria-label="Each figure next to its target">
   <style>{STYLE}  </style>
   <text class="title" x="12" y="22">Each figure next to its target</text>
-  <text class="faint" x="{met}" y="22" text-anchor="middle">target</text>
+{_legend(drawn)}
+  <text class="faint" x="{met}" y="{TOP - 14}" text-anchor="middle">target</text>
 {bars}
-  <line class="line" x1="{met}" x2="{met}" y1="28" y2="{height - 8}" stroke-dasharray="3 3"/>
+  <line class="line" x1="{met}" x2="{met}" y1="{TOP - 8}" y2="{height - 8}" stroke-dasharray="3 3"/>
 </svg>
 """
 
@@ -49,10 +50,19 @@ def progress(row: Row) -> float:
     return row.target.bound / row.value
 
 
+def _legend(rows: Sequence[Row]) -> str:
+    counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in COLOURS}
+    return "\n".join(
+        f'  <rect x="{x}" y="33" width="10" height="10" rx="2" fill="{COLOURS[verdict]}"/>\n'
+        f'  <text x="{x + 16}" y="42">{count} {verdict}</text>'
+        for x, (verdict, count) in zip((12, 112, 212), counts.items(), strict=True)
+    )
+
+
 def _bar(row: Row, y: int) -> str:
     length = FULL * min(LONGEST, progress(row))
     middle = y + BAR_HEIGHT - 3
-    text = f"{row.shown_value} ({row.target})"
+    text = f"{row.shown_value} ({row.target})" + ("" if row.verdict == "passed" else f" {row.verdict}")
     return "\n".join(
         (
             f'  <text x="{NAMES - 10}" y="{middle}" text-anchor="end">{escape(row.name)}</text>',

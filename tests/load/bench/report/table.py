@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from tests.load.bench.result import Load, Row, shown
+from tests.load.bench.result import AS_STRIPPED, Load, Row, shown
 
-COLOURS = {"passed": "green", "missed": "red", "as stripped": "cyan", "not measured": "yellow", "": "default"}
+COLOURS = {"passed": "green", "missed": "red", AS_STRIPPED: "cyan", "not measured": "yellow", "": "default"}
 HEADINGS = ("row", "rate /s", "p50 ms", "p99 ms", "CPU µs a call", "ceiling /s", "found", "target", "")
 LETTERS = {"gateway": "g", "workflow": "w", "deploy": "d", "postgres": "p"}
 

@@ -4,7 +4,19 @@ from collections.abc import Callable, Mapping
 
 from tests.load.bench.context import Bench
 from tests.load.bench.result import Row
-from tests.load.bench.rows import deploys, flat, large, overload, reads, restart, saves
+from tests.load.bench.rows import (
+    deploys,
+    flat,
+    large,
+    mix,
+    overload,
+    process_restart,
+    reads,
+    restart,
+    saves,
+    storage,
+    workers,
+)
 from tests.load.bench.seeds import Seeds
 
 Measure = Callable[[Bench, Seeds], list[Row]]
@@ -16,12 +28,23 @@ GROUPS: Mapping[str, Measure] = {
     "save-spread": saves.spread,
     "save-one": saves.one_workflow,
     "deploy": deploys.deploys,
+    "deploy-cpu": deploys.cpu,
+    "mix": mix.mix,
     "pages": flat.pages,
     "flat": flat.flat,
     "large": large.large,
     "overload-saves": overload.saves,
     "overload-reads": overload.reads,
     "overload-grpc": overload.grpc,
+    "storage": storage.storage,
+    "workers": workers.workers,
 }
-AFTER_RESTART: Mapping[str, Measure] = {"start": restart.start, "memory": restart.memory, "flat-million": flat.million}
+AFTER_RESTART: Mapping[str, Measure] = {
+    "start": restart.start,
+    "memory": restart.memory,
+    "flat-million": flat.million,
+    "process-restart": process_restart.restarts,
+}
 """These get a stack that was started anew on the same data."""
+LONG = ("storage", "process-restart", "workers")
+"""Not under --quick, unless they are named."""

@@ -1,5 +1,6 @@
-"""Deploy and rollback, by one caller, next to pgbench running the statements that write one."""
+"""Deploy and rollback, by one caller, next to pgbench running the statements that write one; and the CPU of many."""
 
+import json
 from itertools import islice, repeat
 
 from tests.load.bench import floors
@@ -8,6 +9,7 @@ from tests.load.bench.context import Bench
 from tests.load.bench.percentile import percentiles
 from tests.load.bench.request import Request, post
 from tests.load.bench.result import Load, Row, Target
+from tests.load.bench.rows.cpu import PING, cpu_row
 from tests.load.bench.seeds import Seeds
 
 LEAST_MS = 15.0
@@ -37,6 +39,28 @@ def deploys(bench: Bench, seeds: Seeds) -> list[Row]:
             ("Deploy", deployed, f"{note}; CPU with the save before each"),
             ("Rollback", rolled_back, note),
         )
+    ]
+
+
+def cpu(bench: Bench, seeds: Seeds) -> list[Row]:
+    """Deploys by many callers, over fifty apps."""
+    deploys, seconds = of_apps(seeds), bench.seconds(5, 1)
+    compared = bench.compare(
+        lambda: bench.rest(PING, seconds), lambda: bench.rest(deploys, seconds), pairs=3 if not bench.quick else 1
+    )
+    return [cpu_row("deploy", compared, "GET /v1/ping")]
+
+
+def of_apps(seeds: Seeds) -> list[Request]:
+    """Another version than the live one, app after app."""
+    workflow_id = seeds.read.workflow_id
+    return [
+        post(
+            f"/v1/apps/{app_id}/deploy",
+            json.dumps({"workflow_id": workflow_id, "workflow_version_id": version_id}).encode(),
+        )
+        for version_id in seeds.read.version_ids[:2]
+        for app_id in seeds.apps
     ]
 
 

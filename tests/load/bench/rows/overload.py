@@ -101,7 +101,7 @@ def _beside(name: str, told: Sequence[Told]) -> list[Row]:
 
 
 def _flooded(bench: Bench, name: str, requests: Sequence[Request], times: float) -> list[Row]:
-    peak = _peak(bench, requests)
+    peak = bench.peak(requests)
     seconds, offered = bench.seconds(60, 4), times * peak
     first = requests[0]
     with bench.caller() as caller:
@@ -111,13 +111,8 @@ def _flooded(bench: Bench, name: str, requests: Sequence[Request], times: float)
         every = h2load.open_loop(urls, headers, OPENING_SECONDS + seconds, bench.scratch, rate=offered, body=first.body)
         calm_after = _calm_after(lambda: caller.timed(first), NORMAL_TIMES * usual)
     opening, answers = _apart(every)
-    peak = (peak + _peak(bench, requests)) / 2
+    peak = (peak + bench.peak(requests)) / 2
     return [*_judged(name, answers, peak, offered, seconds, calm_after), _opening(name, opening)]
-
-
-def _peak(bench: Bench, requests: Sequence[Request]) -> float:
-    """What it keeps up with: the most in a few short drives."""
-    return max(bench.rest(requests, bench.seconds(5, 1)).rate for _ in range(2 if bench.quick else 3))
 
 
 def _apart(answers: Sequence[Answer]) -> tuple[list[Answer], list[Answer]]:

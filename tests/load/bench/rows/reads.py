@@ -9,12 +9,12 @@ from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from tests.load.bench.context import IDENTITY, WORKFLOW, Bench, Comparison, Drive
 from tests.load.bench.request import Request
 from tests.load.bench.result import Row, Target
+from tests.load.bench.rows.cpu import PING, cpu_row
 from tests.load.bench.seeds import Seeds
 from tests.load.bench.stack import second_workflow_service
 from tests.load.peers import stripped
 from workflow_service.settings import Settings
 
-PING = Request("/v1/ping")
 CACHE_SETTING = "cache_bytes"
 
 
@@ -31,7 +31,10 @@ def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
         f"(tests/load/peers/stripped_services.py), does {found['stripped'].ours.rate:,.0f}/s, "
         f"{found['stripped'].percent:.1f} %; ours at {percent:.0f} % of it"
     )
-    return [replace(_row("gRPC read", found["ours"], 75, note), stripped=percent)]
+    return [
+        replace(_row("gRPC read", found["ours"], 75, note), stripped=percent),
+        cpu_row("gRPC read", found["ours"], "an RPC Ping"),
+    ]
 
 
 def grpc_uncached(bench: Bench, seeds: Seeds) -> list[Row]:
@@ -67,6 +70,7 @@ def rest(bench: Bench, seeds: Seeds) -> list[Row]:
             note="the REST read against the gateway's own constant answer, GET /health/live",
             raw=constant.raw,
         ),
+        cpu_row("REST read", read, "GET /v1/ping"),
     ]
 
 

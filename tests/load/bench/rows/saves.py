@@ -4,6 +4,7 @@ from tests.load.bench import floors
 from tests.load.bench.context import Bench
 from tests.load.bench.request import post
 from tests.load.bench.result import Row, Target
+from tests.load.bench.rows.cpu import cpu_row
 from tests.load.bench.seeds import SPREAD, Seeds
 from tests.load.bench.wrk import CONNECTIONS
 
@@ -26,7 +27,8 @@ def spread(bench: Bench, seeds: Seeds) -> list[Row]:
             target=Target.at_least(50, "%"),
             note=f"POST …/save of {len(body):,} bytes over {SPREAD} workflows, against POST /v1/ping of the same body",
             raw=compared.raw,
-        )
+        ),
+        cpu_row("REST save", compared, "POST /v1/ping of the same body"),
     ]
 
 

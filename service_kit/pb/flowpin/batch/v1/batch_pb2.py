@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+service_kit/pb/flowpin/batch/v1/batch.proto\x12\x10\x66lowpin.batch.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17google/rpc/status.proto\"5\n\x0c\x42\x61tchRequest\x12%\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x16.flowpin.batch.v1.Call\"\x96\x01\n\x04\x43\x61ll\x12\x14\n\x06method\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x36\n\x08metadata\x18\x02 \x03(\x0b\x32$.flowpin.batch.v1.Call.MetadataEntry\x12\x0f\n\x07message\x18\x03 \x01(\x0c\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\":\n\rBatchResponse\x12)\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x18.flowpin.batch.v1.Answer\"\xce\x01\n\x06\x41nswer\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\x0c\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12I\n\x11trailing_metadata\x18\x04 \x03(\x0b\x32..flowpin.batch.v1.Answer.TrailingMetadataEntry\x1a\x37\n\x15TrailingMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32Z\n\x0c\x42\x61tchService\x12J\n\x05\x42\x61tch\x12\x1e.flowpin.batch.v1.BatchRequest\x1a\x1f.flowpin.batch.v1.BatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+service_kit/pb/flowpin/batch/v1/batch.proto\x12\x10\x66lowpin.batch.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17google/rpc/status.proto\"9\n\x10SendBatchRequest\x12%\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x16.flowpin.batch.v1.Call\"\xad\x01\n\x04\x43\x61ll\x12\x14\n\x06method\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x36\n\x08metadata\x18\x02 \x03(\x0b\x32$.flowpin.batch.v1.Call.MetadataEntry\x12\x0f\n\x07message\x18\x03 \x01(\x0c\x12\x15\n\rauthorization\x18\x04 \x01(\x05\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\">\n\x11SendBatchResponse\x12)\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x18.flowpin.batch.v1.Answer\"\xce\x01\n\x06\x41nswer\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\x0c\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12I\n\x11trailing_metadata\x18\x04 \x03(\x0b\x32..flowpin.batch.v1.Answer.TrailingMetadataEntry\x1a\x37\n\x15TrailingMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x66\n\x0c\x42\x61tchService\x12V\n\tSendBatch\x12\".flowpin.batch.v1.SendBatchRequest\x1a#.flowpin.batch.v1.SendBatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,18 +39,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALL'].fields_by_name['method']._serialized_options = b'\342A\001\002'
   _globals['_ANSWER_TRAILINGMETADATAENTRY']._loaded_options = None
   _globals['_ANSWER_TRAILINGMETADATAENTRY']._serialized_options = b'8\001'
-  _globals['_BATCHREQUEST']._serialized_start=123
-  _globals['_BATCHREQUEST']._serialized_end=176
-  _globals['_CALL']._serialized_start=179
-  _globals['_CALL']._serialized_end=329
-  _globals['_CALL_METADATAENTRY']._serialized_start=282
-  _globals['_CALL_METADATAENTRY']._serialized_end=329
-  _globals['_BATCHRESPONSE']._serialized_start=331
-  _globals['_BATCHRESPONSE']._serialized_end=389
-  _globals['_ANSWER']._serialized_start=392
-  _globals['_ANSWER']._serialized_end=598
-  _globals['_ANSWER_TRAILINGMETADATAENTRY']._serialized_start=543
-  _globals['_ANSWER_TRAILINGMETADATAENTRY']._serialized_end=598
-  _globals['_BATCHSERVICE']._serialized_start=600
-  _globals['_BATCHSERVICE']._serialized_end=690
+  _globals['_SENDBATCHREQUEST']._serialized_start=123
+  _globals['_SENDBATCHREQUEST']._serialized_end=180
+  _globals['_CALL']._serialized_start=183
+  _globals['_CALL']._serialized_end=356
+  _globals['_CALL_METADATAENTRY']._serialized_start=309
+  _globals['_CALL_METADATAENTRY']._serialized_end=356
+  _globals['_SENDBATCHRESPONSE']._serialized_start=358
+  _globals['_SENDBATCHRESPONSE']._serialized_end=420
+  _globals['_ANSWER']._serialized_start=423
+  _globals['_ANSWER']._serialized_end=629
+  _globals['_ANSWER_TRAILINGMETADATAENTRY']._serialized_start=574
+  _globals['_ANSWER_TRAILINGMETADATAENTRY']._serialized_end=629
+  _globals['_BATCHSERVICE']._serialized_start=631
+  _globals['_BATCHSERVICE']._serialized_end=733
 # @@protoc_insertion_point(module_scope)

@@ -20,8 +20,8 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class BatchRequest(_message.Message):
-    """BatchRequest holds the calls, at most 64."""
+class SendBatchRequest(_message.Message):
+    """SendBatchRequest holds the calls, at most 64."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -41,7 +41,7 @@ class BatchRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___BatchRequest: _TypeAlias = BatchRequest  # noqa: Y015
+Global___SendBatchRequest: _TypeAlias = SendBatchRequest  # noqa: Y015
 
 @_typing.final
 class Call(_message.Message):
@@ -72,13 +72,18 @@ class Call(_message.Message):
     METHOD_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    AUTHORIZATION_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """The RPC's full name as gRPC sends it: /package.Service/Method."""
     message: _builtins.bytes
     """Its request, serialized."""
+    authorization: _builtins.int
+    """Which `authorization` of the batch's metadata is this call's, from 0, in the order in which they were sent."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What would be sent with it, names in lower case: authorization, x-request-id and so on."""
+        """What would be sent with it, names in lower case: x-request-id, idempotency-key and so on. An `authorization` in it
+        is not read.
+        """
 
     def __init__(
         self,
@@ -86,18 +91,19 @@ class Call(_message.Message):
         method: _builtins.str = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         message: _builtins.bytes = ...,
+        authorization: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "metadata", b"metadata", "method", b"method"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization", b"authorization", "message", b"message", "metadata", b"metadata", "method", b"method"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Call: _TypeAlias = Call  # noqa: Y015
 
 @_typing.final
-class BatchResponse(_message.Message):
-    """BatchResponse holds the calls that were done at the same time."""
+class SendBatchResponse(_message.Message):
+    """SendBatchResponse holds the calls that were done at the same time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -117,7 +123,7 @@ class BatchResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___BatchResponse: _TypeAlias = BatchResponse  # noqa: Y015
+Global___SendBatchResponse: _TypeAlias = SendBatchResponse  # noqa: Y015
 
 @_typing.final
 class Answer(_message.Message):

@@ -85,7 +85,7 @@ class _DeploymentStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Depl
     DEPLOYMENT_STATUS_FAILED: _DeploymentStatus.ValueType  # 4
     """Never went live; `error` says why."""
     DEPLOYMENT_STATUS_CANCELED: _DeploymentStatus.ValueType  # 5
-    """Never went live, by request or because a newer one did."""
+    """Never went live: by request, because a newer one did, or because the app was archived."""
 
 class DeploymentStatus(_DeploymentStatus, metaclass=_DeploymentStatusEnumTypeWrapper):
     """DeploymentStatus says how far a rollout is."""
@@ -101,7 +101,7 @@ DEPLOYMENT_STATUS_SUCCEEDED: DeploymentStatus.ValueType  # 3
 DEPLOYMENT_STATUS_FAILED: DeploymentStatus.ValueType  # 4
 """Never went live; `error` says why."""
 DEPLOYMENT_STATUS_CANCELED: DeploymentStatus.ValueType  # 5
-"""Never went live, by request or because a newer one did."""
+"""Never went live: by request, because a newer one did, or because the app was archived."""
 Global___DeploymentStatus: _TypeAlias = DeploymentStatus  # noqa: Y015
 
 class _DeploymentKind:
@@ -244,12 +244,12 @@ class Autoscaling(_message.Message):
     MAX_REPLICAS_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
     min_replicas: _builtins.int
-    """At least this many."""
+    """At least this many, 1 to 100."""
     max_replicas: _builtins.int
-    """At most this many; the larger of min_replicas and 2 unless given."""
+    """At most this many, 1 to 100; the larger of min_replicas and 2 unless given."""
     @_builtins.property
     def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___Metric]:
-        """What scales it; cpu at 80 % utilization unless given."""
+        """What scales it, 100 at most; cpu at 80 % utilization unless given."""
 
     def __init__(
         self,
@@ -562,7 +562,7 @@ class App(_message.Message):
     id: _builtins.str
     """UUID."""
     name: _builtins.str
-    """Letters, digits, spaces, . / _ ' - up to 128 characters."""
+    """Letters and digits of any script, spaces, . / _ ' - up to 128 characters."""
     description: _builtins.str
     """Up to 512 characters, may be empty."""
     project_id: _builtins.str
@@ -722,7 +722,9 @@ class DeploymentError(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """A constant: ROLLOUT_FAILED, ROLLOUT_TIMED_OUT, ROLLOUT_INTERRUPTED, SUPERSEDED."""
+    """A constant: ROLLOUT_FAILED; ROLLOUT_TIMED_OUT; ROLLOUT_INTERRUPTED, which is timed out after another replica had to
+    take it over; SUPERSEDED; APP_ARCHIVED.
+    """
     message: _builtins.str
     """For people."""
     def __init__(
@@ -954,6 +956,8 @@ class TimeFilter(_message.Message):
 
     GTE_FIELD_NUMBER: _builtins.int
     LTE_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    LT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def gte(self) -> _timestamp_pb2.Timestamp:
         """At or after."""
@@ -962,22 +966,40 @@ class TimeFilter(_message.Message):
     def lte(self) -> _timestamp_pb2.Timestamp:
         """At or before."""
 
+    @_builtins.property
+    def gt(self) -> _timestamp_pb2.Timestamp:
+        """After."""
+
+    @_builtins.property
+    def lt(self) -> _timestamp_pb2.Timestamp:
+        """Before."""
+
     def __init__(
         self,
         *,
         gte: _timestamp_pb2.Timestamp | None = ...,
         lte: _timestamp_pb2.Timestamp | None = ...,
+        gt: _timestamp_pb2.Timestamp | None = ...,
+        lt: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_gte", b"_gte", "_lte", b"_lte", "gte", b"gte", "lte", b"lte"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_gt", b"_gt", "_gte", b"_gte", "_lt", b"_lt", "_lte", b"_lte", "gt", b"gt", "gte", b"gte", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gte", b"_gte", "_lte", b"_lte", "gte", b"gte", "lte", b"lte"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gt", b"_gt", "_gte", b"_gte", "_lt", b"_lt", "_lte", b"_lte", "gt", b"gt", "gte", b"gte", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__gt: _TypeAlias = _typing.Literal["gt"]  # noqa: Y015
+    _WhichOneofArgType__gt: _TypeAlias = _typing.Literal["_gt", b"_gt"]  # noqa: Y015
     _WhichOneofReturnType__gte: _TypeAlias = _typing.Literal["gte"]  # noqa: Y015
     _WhichOneofArgType__gte: _TypeAlias = _typing.Literal["_gte", b"_gte"]  # noqa: Y015
+    _WhichOneofReturnType__lt: _TypeAlias = _typing.Literal["lt"]  # noqa: Y015
+    _WhichOneofArgType__lt: _TypeAlias = _typing.Literal["_lt", b"_lt"]  # noqa: Y015
     _WhichOneofReturnType__lte: _TypeAlias = _typing.Literal["lte"]  # noqa: Y015
     _WhichOneofArgType__lte: _TypeAlias = _typing.Literal["_lte", b"_lte"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gt) -> _WhichOneofReturnType__gt | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__gte) -> _WhichOneofReturnType__gte | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lt) -> _WhichOneofReturnType__lt | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__lte) -> _WhichOneofReturnType__lte | None: ...
 
@@ -1154,11 +1176,11 @@ class CreateAppRequest(_message.Message):
     project_id: _builtins.str
     """The project that will own it, UUID."""
     name: _builtins.str
-    """Letters, digits, spaces, . / _ ' - up to 128 characters."""
+    """Letters and digits of any script, spaces, . / _ ' - up to 128 characters."""
     workflow_id: _builtins.str
     """A workflow of the project, UUID."""
     workflow_version_id: _builtins.str
-    """The version, UUID; the latest unless given."""
+    """The version: an id (UUID), or `@` and a label, which pins what the label names at this moment. The latest unless given."""
     runtime_id: _builtins.str
     """The runtime, UUID; the default one unless given."""
     description: _builtins.str
@@ -1300,7 +1322,7 @@ class UpdateAppRequest(_message.Message):
     app_id: _builtins.str
     """UUID."""
     name: _builtins.str
-    """Letters, digits, spaces, . / _ ' - up to 128 characters."""
+    """Letters and digits of any script, spaces, . / _ ' - up to 128 characters."""
     description: _builtins.str
     """Up to 512 characters."""
     @_builtins.property
@@ -1422,7 +1444,7 @@ class DeployAppRequest(_message.Message):
     workflow_id: _builtins.str
     """A workflow of the app's project, UUID; it may differ from the live one."""
     workflow_version_id: _builtins.str
-    """The version, UUID; the latest unless given."""
+    """The version: an id (UUID), or `@` and a label, which pins what the label names at this moment. The latest unless given."""
     runtime_id: _builtins.str
     """The runtime, UUID; the live one unless given, the default one when nothing is live."""
     environment: _builtins.str
@@ -1885,7 +1907,7 @@ class PlanDeployRequest(_message.Message):
     workflow_id: _builtins.str
     """A workflow of the app's project, UUID."""
     workflow_version_id: _builtins.str
-    """The version, UUID; the latest unless given."""
+    """The version: an id (UUID), or `@` and a label, which pins what the label names at this moment. The latest unless given."""
     runtime_id: _builtins.str
     """The runtime, UUID; the live one unless given, the default one when nothing is live."""
     environment: _builtins.str
@@ -2783,3 +2805,37 @@ class ListAuditEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAuditEventsResponse: _TypeAlias = ListAuditEventsResponse  # noqa: Y015
+
+@_typing.final
+class PingRequest(_message.Message):
+    """PingRequest is empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PingRequest: _TypeAlias = PingRequest  # noqa: Y015
+
+@_typing.final
+class PingResponse(_message.Message):
+    """PingResponse is empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PingResponse: _TypeAlias = PingResponse  # noqa: Y015

@@ -38,11 +38,12 @@ class DeployServiceStub:
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
     have been made; with an idempotency key, repeating it is safe either way.
+    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateApp,
-    DeployApp, RollbackApp, PromoteApp and CreateRuntime also read `idempotency-key`, 1 to 255 printable ASCII
-    characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
-    `idempotent-replayed: true`. They can then also answer:
+    DeployApp, RollbackApp, PromoteApp, CreateRuntime and CreateAccessKey also read `idempotency-key`, 1 to 255 printable
+    ASCII characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
+    `idempotent-replayed: true`; a repeat of CreateAccessKey is refused. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
     """
@@ -163,6 +164,11 @@ class DeployServiceStub:
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsResponse.FromString,
                 _registered_method=True)
+        self.Ping = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/Ping',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PingRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PingResponse.FromString,
+                _registered_method=True)
 
 
 class DeployServiceServicer:
@@ -178,11 +184,12 @@ class DeployServiceServicer:
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
     have been made; with an idempotency key, repeating it is safe either way.
+    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateApp,
-    DeployApp, RollbackApp, PromoteApp and CreateRuntime also read `idempotency-key`, 1 to 255 printable ASCII
-    characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
-    `idempotent-replayed: true`. They can then also answer:
+    DeployApp, RollbackApp, PromoteApp, CreateRuntime and CreateAccessKey also read `idempotency-key`, 1 to 255 printable
+    ASCII characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
+    `idempotent-replayed: true`; a repeat of CreateAccessKey is refused. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
     """
@@ -251,6 +258,8 @@ class DeployServiceServicer:
 
     def ArchiveApp(self, request, context):
         """ArchiveApp leaves an app out of the lists and refuses deployments to it. What is live stays live. Twice is fine.
+
+        Rollouts under way are canceled with the error APP_ARCHIVED.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -441,9 +450,13 @@ class DeployServiceServicer:
     def CreateAccessKey(self, request, context):
         """CreateAccessKey makes a key for calling a project's apps. Its secret is in this answer and nowhere else.
 
-        It takes no idempotency key: a kept answer would keep the secret.
+        With an idempotency key it makes one key. A repeat cannot answer as the first call did, because the secret is not
+        kept: it is refused, and names the key that was made. Whoever never got the secret revokes that one and makes another
+        with a new idempotency key.
 
         Errors:
+        - ALREADY_EXISTS, ACCESS_KEY_EXISTS: a call with this idempotency key made a key. The details hold its `access_key_id`
+        and `preview`.
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
         - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or expires_at has passed.
         """
@@ -467,6 +480,15 @@ class DeployServiceServicer:
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is, or was, visible to the caller.
         - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Ping(self, request, context):
+        """Ping answers an empty message when the token is valid. It reads and changes nothing.
+
+        The gateway calls it before it reads a request's body. It has no REST path: `/v1/ping` is IdentityService's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -585,6 +607,11 @@ def add_DeployServiceServicer_to_server(servicer, server):
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsResponse.SerializeToString,
             ),
+            'Ping': grpc.unary_unary_rpc_method_handler(
+                    servicer.Ping,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PingRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PingResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'flowpin.deploy.v1.DeployService', rpc_method_handlers)
@@ -606,11 +633,12 @@ class DeployService:
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
     have been made; with an idempotency key, repeating it is safe either way.
+    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateApp,
-    DeployApp, RollbackApp, PromoteApp and CreateRuntime also read `idempotency-key`, 1 to 255 printable ASCII
-    characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
-    `idempotent-replayed: true`. They can then also answer:
+    DeployApp, RollbackApp, PromoteApp, CreateRuntime and CreateAccessKey also read `idempotency-key`, 1 to 255 printable
+    ASCII characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
+    `idempotent-replayed: true`; a repeat of CreateAccessKey is refused. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
     """
@@ -1199,6 +1227,33 @@ class DeployService:
             '/flowpin.deploy.v1.DeployService/ListAuditEvents',
             service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsRequest.SerializeToString,
             service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Ping(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/Ping',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PingRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PingResponse.FromString,
             options,
             channel_credentials,
             insecure,

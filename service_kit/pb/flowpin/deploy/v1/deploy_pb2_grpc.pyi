@@ -39,11 +39,12 @@ class DeployServiceStub:
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
       have been made; with an idempotency key, repeating it is safe either way.
+    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateApp,
-    DeployApp, RollbackApp, PromoteApp and CreateRuntime also read `idempotency-key`, 1 to 255 printable ASCII
-    characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
-    `idempotent-replayed: true`. They can then also answer:
+    DeployApp, RollbackApp, PromoteApp, CreateRuntime and CreateAccessKey also read `idempotency-key`, 1 to 255 printable
+    ASCII characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
+    `idempotent-replayed: true`; a repeat of CreateAccessKey is refused. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
     """
@@ -96,6 +97,8 @@ class DeployServiceStub:
     """
     ArchiveApp: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.ArchiveAppRequest, _deploy_pb2.ArchiveAppResponse]
     """ArchiveApp leaves an app out of the lists and refuses deployments to it. What is live stays live. Twice is fine.
+
+    Rollouts under way are canceled with the error APP_ARCHIVED.
 
     Errors:
     - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -230,9 +233,13 @@ class DeployServiceStub:
     CreateAccessKey: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.CreateAccessKeyRequest, _deploy_pb2.CreateAccessKeyResponse]
     """CreateAccessKey makes a key for calling a project's apps. Its secret is in this answer and nowhere else.
 
-    It takes no idempotency key: a kept answer would keep the secret.
+    With an idempotency key it makes one key. A repeat cannot answer as the first call did, because the secret is not
+    kept: it is refused, and names the key that was made. Whoever never got the secret revokes that one and makes another
+    with a new idempotency key.
 
     Errors:
+    - ALREADY_EXISTS, ACCESS_KEY_EXISTS: a call with this idempotency key made a key. The details hold its `access_key_id`
+      and `preview`.
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
     - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or expires_at has passed.
     """
@@ -249,6 +256,11 @@ class DeployServiceStub:
     - NOT_FOUND, APP_NOT_FOUND: no app of this id is, or was, visible to the caller.
     - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
     """
+    Ping: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.PingRequest, _deploy_pb2.PingResponse]
+    """Ping answers an empty message when the token is valid. It reads and changes nothing.
+
+    The gateway calls it before it reads a request's body. It has no REST path: `/v1/ping` is IdentityService's.
+    """
 
 @_typing.type_check_only
 class DeployServiceAsyncStub(DeployServiceStub):
@@ -264,11 +276,12 @@ class DeployServiceAsyncStub(DeployServiceStub):
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
       have been made; with an idempotency key, repeating it is safe either way.
+    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateApp,
-    DeployApp, RollbackApp, PromoteApp and CreateRuntime also read `idempotency-key`, 1 to 255 printable ASCII
-    characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
-    `idempotent-replayed: true`. They can then also answer:
+    DeployApp, RollbackApp, PromoteApp, CreateRuntime and CreateAccessKey also read `idempotency-key`, 1 to 255 printable
+    ASCII characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
+    `idempotent-replayed: true`; a repeat of CreateAccessKey is refused. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
     """
@@ -318,6 +331,8 @@ class DeployServiceAsyncStub(DeployServiceStub):
     """
     ArchiveApp: _aio.UnaryUnaryMultiCallable[_deploy_pb2.ArchiveAppRequest, _deploy_pb2.ArchiveAppResponse]  # type: ignore[assignment]
     """ArchiveApp leaves an app out of the lists and refuses deployments to it. What is live stays live. Twice is fine.
+
+    Rollouts under way are canceled with the error APP_ARCHIVED.
 
     Errors:
     - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -452,9 +467,13 @@ class DeployServiceAsyncStub(DeployServiceStub):
     CreateAccessKey: _aio.UnaryUnaryMultiCallable[_deploy_pb2.CreateAccessKeyRequest, _deploy_pb2.CreateAccessKeyResponse]  # type: ignore[assignment]
     """CreateAccessKey makes a key for calling a project's apps. Its secret is in this answer and nowhere else.
 
-    It takes no idempotency key: a kept answer would keep the secret.
+    With an idempotency key it makes one key. A repeat cannot answer as the first call did, because the secret is not
+    kept: it is refused, and names the key that was made. Whoever never got the secret revokes that one and makes another
+    with a new idempotency key.
 
     Errors:
+    - ALREADY_EXISTS, ACCESS_KEY_EXISTS: a call with this idempotency key made a key. The details hold its `access_key_id`
+      and `preview`.
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
     - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or expires_at has passed.
     """
@@ -471,6 +490,11 @@ class DeployServiceAsyncStub(DeployServiceStub):
     - NOT_FOUND, APP_NOT_FOUND: no app of this id is, or was, visible to the caller.
     - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
     """
+    Ping: _aio.UnaryUnaryMultiCallable[_deploy_pb2.PingRequest, _deploy_pb2.PingResponse]  # type: ignore[assignment]
+    """Ping answers an empty message when the token is valid. It reads and changes nothing.
+
+    The gateway calls it before it reads a request's body. It has no REST path: `/v1/ping` is IdentityService's.
+    """
 
 class DeployServiceServicer(metaclass=_abc_1.ABCMeta):
     """DeployService pins a workflow version, a runtime and a configuration to an app, and keeps the history of it.
@@ -485,11 +509,12 @@ class DeployServiceServicer(metaclass=_abc_1.ABCMeta):
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
       have been made; with an idempotency key, repeating it is safe either way.
+    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateApp,
-    DeployApp, RollbackApp, PromoteApp and CreateRuntime also read `idempotency-key`, 1 to 255 printable ASCII
-    characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
-    `idempotent-replayed: true`. They can then also answer:
+    DeployApp, RollbackApp, PromoteApp, CreateRuntime and CreateAccessKey also read `idempotency-key`, 1 to 255 printable
+    ASCII characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
+    `idempotent-replayed: true`; a repeat of CreateAccessKey is refused. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
     """
@@ -573,6 +598,8 @@ class DeployServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_deploy_pb2.ArchiveAppResponse, _abc.Awaitable[_deploy_pb2.ArchiveAppResponse]]:
         """ArchiveApp leaves an app out of the lists and refuses deployments to it. What is live stays live. Twice is fine.
+
+        Rollouts under way are canceled with the error APP_ARCHIVED.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -791,9 +818,13 @@ class DeployServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_deploy_pb2.CreateAccessKeyResponse, _abc.Awaitable[_deploy_pb2.CreateAccessKeyResponse]]:
         """CreateAccessKey makes a key for calling a project's apps. Its secret is in this answer and nowhere else.
 
-        It takes no idempotency key: a kept answer would keep the secret.
+        With an idempotency key it makes one key. A repeat cannot answer as the first call did, because the secret is not
+        kept: it is refused, and names the key that was made. Whoever never got the secret revokes that one and makes another
+        with a new idempotency key.
 
         Errors:
+        - ALREADY_EXISTS, ACCESS_KEY_EXISTS: a call with this idempotency key made a key. The details hold its `access_key_id`
+          and `preview`.
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
         - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or expires_at has passed.
         """
@@ -821,6 +852,17 @@ class DeployServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is, or was, visible to the caller.
         - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+        """
+
+    @_abc_1.abstractmethod
+    def Ping(
+        self,
+        request: _deploy_pb2.PingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.PingResponse, _abc.Awaitable[_deploy_pb2.PingResponse]]:
+        """Ping answers an empty message when the token is valid. It reads and changes nothing.
+
+        The gateway calls it before it reads a request's body. It has no REST path: `/v1/ping` is IdentityService's.
         """
 
 def add_DeployServiceServicer_to_server(servicer: DeployServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

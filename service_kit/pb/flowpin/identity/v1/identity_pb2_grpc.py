@@ -30,6 +30,7 @@ class IdentityServiceStub:
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field, or the idempotency key, breaks its rule.
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     """
 
@@ -76,6 +77,7 @@ class IdentityServiceServicer:
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field, or the idempotency key, breaks its rule.
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     """
 
@@ -139,9 +141,6 @@ class IdentityServiceServicer:
         """Ping answers once the token has passed, and does nothing else.
 
         It tells a good token from a bad one, and what a call costs before it does any work.
-
-        Errors:
-        - INVALID_ARGUMENT, INVALID_REQUEST: the body is not a JSON object.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,6 +192,7 @@ class IdentityService:
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field, or the idempotency key, breaks its rule.
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     """
 

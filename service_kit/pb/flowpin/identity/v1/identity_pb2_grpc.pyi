@@ -31,6 +31,7 @@ class IdentityServiceStub:
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field, or the idempotency key, breaks its rule.
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     """
 
@@ -78,9 +79,6 @@ class IdentityServiceStub:
     """Ping answers once the token has passed, and does nothing else.
 
     It tells a good token from a bad one, and what a call costs before it does any work.
-
-    Errors:
-    - INVALID_ARGUMENT, INVALID_REQUEST: the body is not a JSON object.
     """
 
 @_typing.type_check_only
@@ -89,6 +87,7 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field, or the idempotency key, breaks its rule.
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     """
 
@@ -133,9 +132,6 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """Ping answers once the token has passed, and does nothing else.
 
     It tells a good token from a bad one, and what a call costs before it does any work.
-
-    Errors:
-    - INVALID_ARGUMENT, INVALID_REQUEST: the body is not a JSON object.
     """
 
 class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -143,6 +139,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field, or the idempotency key, breaks its rule.
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     """
 
@@ -221,9 +218,6 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         """Ping answers once the token has passed, and does nothing else.
 
         It tells a good token from a bad one, and what a call costs before it does any work.
-
-        Errors:
-        - INVALID_ARGUMENT, INVALID_REQUEST: the body is not a JSON object.
         """
 
 def add_IdentityServiceServicer_to_server(servicer: IdentityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

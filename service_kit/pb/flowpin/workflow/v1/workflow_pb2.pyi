@@ -232,7 +232,7 @@ Global___LatestVersion: _TypeAlias = LatestVersion  # noqa: Y015
 
 @_typing.final
 class Version(_message.Message):
-    """Version is one immutable state of a workflow. Only its archive state ever changes."""
+    """Version is one immutable state of a workflow. Only its archive state and its note ever change."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -252,6 +252,9 @@ class Version(_message.Message):
     ARCHIVED_BY_FIELD_NUMBER: _builtins.int
     FLOW_FIELD_NUMBER: _builtins.int
     FLOW_UI_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    NOTED_AT_FIELD_NUMBER: _builtins.int
+    NOTED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     version: _builtins.int
@@ -274,13 +277,17 @@ class Version(_message.Message):
     canvas_digest: _builtins.str
     """The exact content: "sha256:" and the hex SHA-256 of the bytes of flow, one zero byte, and the bytes of flow_ui."""
     identical_to: _builtins.int
-    """The newest earlier number with the same digest; unset when there is none."""
+    """The newest earlier number with the same digest that has not been deleted; unset when there is none."""
     created_by: _builtins.str
     """The user who saved it, UUID."""
     created_by_name: _builtins.str
     """That user's name at the time."""
     archived_by: _builtins.str
     """The user who archived it, UUID; unset when it is not archived."""
+    note: _builtins.str
+    """What people noted about it since, up to 2000 characters; unset when there is none. The description never changes."""
+    noted_by: _builtins.str
+    """The user who wrote the note, UUID; unset when there is none."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was saved."""
@@ -296,6 +303,10 @@ class Version(_message.Message):
     @_builtins.property
     def flow_ui(self) -> Global___Json:
         """The canvas layout, as it was sent. Left out in lists and in the answers to changes."""
+
+    @_builtins.property
+    def noted_at(self) -> _timestamp_pb2.Timestamp:
+        """When the note was written; unset when there is none."""
 
     def __init__(
         self,
@@ -316,10 +327,13 @@ class Version(_message.Message):
         archived_by: _builtins.str | None = ...,
         flow: Global___Json | None = ...,
         flow_ui: Global___Json | None = ...,
+        note: _builtins.str | None = ...,
+        noted_at: _timestamp_pb2.Timestamp | None = ...,
+        noted_by: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_archived_at", b"_archived_at", "_archived_by", b"_archived_by", "_flow", b"_flow", "_flow_ui", b"_flow_ui", "_identical_to", b"_identical_to", "archived_at", b"archived_at", "archived_by", b"archived_by", "created_at", b"created_at", "flow", b"flow", "flow_ui", b"flow_ui", "identical_to", b"identical_to"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_archived_at", b"_archived_at", "_archived_by", b"_archived_by", "_flow", b"_flow", "_flow_ui", b"_flow_ui", "_identical_to", b"_identical_to", "_note", b"_note", "_noted_at", b"_noted_at", "_noted_by", b"_noted_by", "archived_at", b"archived_at", "archived_by", b"archived_by", "created_at", b"created_at", "flow", b"flow", "flow_ui", b"flow_ui", "identical_to", b"identical_to", "note", b"note", "noted_at", b"noted_at", "noted_by", b"noted_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_archived_at", b"_archived_at", "_archived_by", b"_archived_by", "_flow", b"_flow", "_flow_ui", b"_flow_ui", "_identical_to", b"_identical_to", "archived_at", b"archived_at", "archived_by", b"archived_by", "canvas_digest", b"canvas_digest", "created_at", b"created_at", "created_by", b"created_by", "created_by_name", b"created_by_name", "current", b"current", "description", b"description", "digest", b"digest", "flow", b"flow", "flow_ui", b"flow_ui", "id", b"id", "identical_to", b"identical_to", "label", b"label", "version", b"version", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_archived_at", b"_archived_at", "_archived_by", b"_archived_by", "_flow", b"_flow", "_flow_ui", b"_flow_ui", "_identical_to", b"_identical_to", "_note", b"_note", "_noted_at", b"_noted_at", "_noted_by", b"_noted_by", "archived_at", b"archived_at", "archived_by", b"archived_by", "canvas_digest", b"canvas_digest", "created_at", b"created_at", "created_by", b"created_by", "created_by_name", b"created_by_name", "current", b"current", "description", b"description", "digest", b"digest", "flow", b"flow", "flow_ui", b"flow_ui", "id", b"id", "identical_to", b"identical_to", "label", b"label", "note", b"note", "noted_at", b"noted_at", "noted_by", b"noted_by", "version", b"version", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__archived_at: _TypeAlias = _typing.Literal["archived_at"]  # noqa: Y015
     _WhichOneofArgType__archived_at: _TypeAlias = _typing.Literal["_archived_at", b"_archived_at"]  # noqa: Y015
@@ -331,6 +345,12 @@ class Version(_message.Message):
     _WhichOneofArgType__flow_ui: _TypeAlias = _typing.Literal["_flow_ui", b"_flow_ui"]  # noqa: Y015
     _WhichOneofReturnType__identical_to: _TypeAlias = _typing.Literal["identical_to"]  # noqa: Y015
     _WhichOneofArgType__identical_to: _TypeAlias = _typing.Literal["_identical_to", b"_identical_to"]  # noqa: Y015
+    _WhichOneofReturnType__note: _TypeAlias = _typing.Literal["note"]  # noqa: Y015
+    _WhichOneofArgType__note: _TypeAlias = _typing.Literal["_note", b"_note"]  # noqa: Y015
+    _WhichOneofReturnType__noted_at: _TypeAlias = _typing.Literal["noted_at"]  # noqa: Y015
+    _WhichOneofArgType__noted_at: _TypeAlias = _typing.Literal["_noted_at", b"_noted_at"]  # noqa: Y015
+    _WhichOneofReturnType__noted_by: _TypeAlias = _typing.Literal["noted_by"]  # noqa: Y015
+    _WhichOneofArgType__noted_by: _TypeAlias = _typing.Literal["_noted_by", b"_noted_by"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__archived_at) -> _WhichOneofReturnType__archived_at | None: ...
     @_typing.overload
@@ -341,8 +361,113 @@ class Version(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__flow_ui) -> _WhichOneofReturnType__flow_ui | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__identical_to) -> _WhichOneofReturnType__identical_to | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__note) -> _WhichOneofReturnType__note | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__noted_at) -> _WhichOneofReturnType__noted_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__noted_by) -> _WhichOneofReturnType__noted_by | None: ...
 
 Global___Version: _TypeAlias = Version  # noqa: Y015
+
+@_typing.final
+class Label(_message.Message):
+    """Label is a named pointer of a workflow to one of its versions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    WORKFLOW_VERSION_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    MOVED_AT_FIELD_NUMBER: _builtins.int
+    MOVED_BY_FIELD_NUMBER: _builtins.int
+    MOVED_BY_NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """^[a-z][a-z0-9-]{0,62}$, but not `latest`."""
+    workflow_id: _builtins.str
+    """The workflow it belongs to, UUID."""
+    workflow_version_id: _builtins.str
+    """The version that it names, UUID."""
+    version: _builtins.int
+    """That version's number."""
+    moved_by: _builtins.str
+    """The user who moved it, UUID."""
+    moved_by_name: _builtins.str
+    """That user's name at the time."""
+    @_builtins.property
+    def moved_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was last moved."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        workflow_id: _builtins.str = ...,
+        workflow_version_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        moved_at: _timestamp_pb2.Timestamp | None = ...,
+        moved_by: _builtins.str = ...,
+        moved_by_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["moved_at", b"moved_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["moved_at", b"moved_at", "moved_by", b"moved_by", "moved_by_name", b"moved_by_name", "name", b"name", "version", b"version", "workflow_id", b"workflow_id", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Label: _TypeAlias = Label  # noqa: Y015
+
+@_typing.final
+class LabelMove(_message.Message):
+    """LabelMove is one entry in the history of a label: it was set, moved or removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    WORKFLOW_VERSION_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    MOVED_AT_FIELD_NUMBER: _builtins.int
+    MOVED_BY_FIELD_NUMBER: _builtins.int
+    MOVED_BY_NAME_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """From 1, without gaps. A label that is removed and set again goes on counting."""
+    workflow_version_id: _builtins.str
+    """The version that it named from then on, UUID; unset when the label was removed."""
+    version: _builtins.int
+    """That version's number; unset when the label was removed."""
+    moved_by: _builtins.str
+    """The user, UUID."""
+    moved_by_name: _builtins.str
+    """That user's name at the time."""
+    @_builtins.property
+    def moved_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        workflow_version_id: _builtins.str | None = ...,
+        version: _builtins.int | None = ...,
+        moved_at: _timestamp_pb2.Timestamp | None = ...,
+        moved_by: _builtins.str = ...,
+        moved_by_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "_workflow_version_id", b"_workflow_version_id", "moved_at", b"moved_at", "version", b"version", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "_workflow_version_id", b"_workflow_version_id", "moved_at", b"moved_at", "moved_by", b"moved_by", "moved_by_name", b"moved_by_name", "revision", b"revision", "version", b"version", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    _WhichOneofReturnType__workflow_version_id: _TypeAlias = _typing.Literal["workflow_version_id"]  # noqa: Y015
+    _WhichOneofArgType__workflow_version_id: _TypeAlias = _typing.Literal["_workflow_version_id", b"_workflow_version_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__workflow_version_id) -> _WhichOneofReturnType__workflow_version_id | None: ...
+
+Global___LabelMove: _TypeAlias = LabelMove  # noqa: Y015
 
 @_typing.final
 class TimeFilter(_message.Message):
@@ -352,6 +477,8 @@ class TimeFilter(_message.Message):
 
     GTE_FIELD_NUMBER: _builtins.int
     LTE_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    LT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def gte(self) -> _timestamp_pb2.Timestamp:
         """At or after."""
@@ -360,22 +487,40 @@ class TimeFilter(_message.Message):
     def lte(self) -> _timestamp_pb2.Timestamp:
         """At or before."""
 
+    @_builtins.property
+    def gt(self) -> _timestamp_pb2.Timestamp:
+        """After."""
+
+    @_builtins.property
+    def lt(self) -> _timestamp_pb2.Timestamp:
+        """Before."""
+
     def __init__(
         self,
         *,
         gte: _timestamp_pb2.Timestamp | None = ...,
         lte: _timestamp_pb2.Timestamp | None = ...,
+        gt: _timestamp_pb2.Timestamp | None = ...,
+        lt: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_gte", b"_gte", "_lte", b"_lte", "gte", b"gte", "lte", b"lte"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_gt", b"_gt", "_gte", b"_gte", "_lt", b"_lt", "_lte", b"_lte", "gt", b"gt", "gte", b"gte", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gte", b"_gte", "_lte", b"_lte", "gte", b"gte", "lte", b"lte"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gt", b"_gt", "_gte", b"_gte", "_lt", b"_lt", "_lte", b"_lte", "gt", b"gt", "gte", b"gte", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__gt: _TypeAlias = _typing.Literal["gt"]  # noqa: Y015
+    _WhichOneofArgType__gt: _TypeAlias = _typing.Literal["_gt", b"_gt"]  # noqa: Y015
     _WhichOneofReturnType__gte: _TypeAlias = _typing.Literal["gte"]  # noqa: Y015
     _WhichOneofArgType__gte: _TypeAlias = _typing.Literal["_gte", b"_gte"]  # noqa: Y015
+    _WhichOneofReturnType__lt: _TypeAlias = _typing.Literal["lt"]  # noqa: Y015
+    _WhichOneofArgType__lt: _TypeAlias = _typing.Literal["_lt", b"_lt"]  # noqa: Y015
     _WhichOneofReturnType__lte: _TypeAlias = _typing.Literal["lte"]  # noqa: Y015
     _WhichOneofArgType__lte: _TypeAlias = _typing.Literal["_lte", b"_lte"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gt) -> _WhichOneofReturnType__gt | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__gte) -> _WhichOneofReturnType__gte | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lt) -> _WhichOneofReturnType__lt | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__lte) -> _WhichOneofReturnType__lte | None: ...
 
@@ -901,7 +1046,7 @@ class ForkWorkflowRequest(_message.Message):
     project_id: _builtins.str
     """Where the new workflow goes, UUID; the source's project unless given."""
     workflow_version_id: _builtins.str
-    """The version to copy, UUID."""
+    """The version to copy: an id (UUID), or `@` and a label."""
     @_builtins.property
     def flow(self) -> Global___Json:
         """An unsaved canvas: the graph."""
@@ -1113,7 +1258,7 @@ class Validation(_message.Message):
     """Whether there are no errors; warnings do not count."""
     @_builtins.property
     def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___Problem]:
-        """Errors first, each kind in the order of the flow."""
+        """Errors first, each kind in the order of the flow. Of each, the first 200; the last one says how many more there are."""
 
     def __init__(
         self,
@@ -1401,7 +1546,7 @@ class GetVersionRequest(_message.Message):
     workflow_id: _builtins.str
     """UUID."""
     version: _builtins.str
-    """An id (UUID), `latest`, or a number."""
+    """An id (UUID), `latest`, a number, or `@` and a label."""
     def __init__(
         self,
         *,
@@ -1451,7 +1596,7 @@ class ArchiveVersionRequest(_message.Message):
     workflow_id: _builtins.str
     """UUID."""
     version: _builtins.str
-    """An id (UUID), `latest`, or a number."""
+    """An id (UUID), `latest`, a number, or `@` and a label."""
     def __init__(
         self,
         *,
@@ -1501,7 +1646,7 @@ class UnarchiveVersionRequest(_message.Message):
     workflow_id: _builtins.str
     """UUID."""
     version: _builtins.str
-    """An id (UUID), `latest`, or a number."""
+    """An id (UUID), `latest`, a number, or `@` and a label."""
     def __init__(
         self,
         *,
@@ -1551,7 +1696,7 @@ class DeleteVersionRequest(_message.Message):
     workflow_id: _builtins.str
     """UUID."""
     version: _builtins.str
-    """An id (UUID), `latest`, or a number."""
+    """An id (UUID), `latest`, a number, or `@` and a label."""
     def __init__(
         self,
         *,
@@ -1600,7 +1745,7 @@ class RestoreVersionRequest(_message.Message):
     workflow_id: _builtins.str
     """UUID."""
     version: _builtins.str
-    """An id (UUID), `latest`, or a number."""
+    """An id (UUID), `latest`, a number, or `@` and a label."""
     description: _builtins.str
     """Of the new version, up to 512 characters; "Restored from v<number>." unless given."""
     def __init__(
@@ -1656,9 +1801,9 @@ class DiffVersionsRequest(_message.Message):
     workflow_id: _builtins.str
     """UUID."""
     version: _builtins.str
-    """From this one: an id (UUID), `latest`, or a number."""
+    """From this one: an id (UUID), `latest`, a number, or `@` and a label."""
     other: _builtins.str
-    """To this one: an id (UUID), `latest`, or a number."""
+    """To this one: an id (UUID), `latest`, a number, or `@` and a label."""
     def __init__(
         self,
         *,
@@ -1684,7 +1829,9 @@ class ValueChange(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Within the node, such as input_transformer.selector.price or expressions[0].key."""
+    """Within the node, such as input_transformer.selector.price or expressions[0].key. Keys of more than 120 characters
+    and paths of more than 1,000 are cut, and end in "…".
+    """
     @_builtins.property
     def before(self) -> Global___Json:
         """Unset when it was not there."""
@@ -1943,7 +2090,7 @@ class ExportVersionRequest(_message.Message):
     workflow_id: _builtins.str
     """UUID."""
     version: _builtins.str
-    """An id (UUID), `latest`, or a number."""
+    """An id (UUID), `latest`, a number, or `@` and a label."""
     def __init__(
         self,
         *,
@@ -1981,6 +2128,356 @@ class ExportVersionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExportVersionResponse: _TypeAlias = ExportVersionResponse  # noqa: Y015
+
+@_typing.final
+class SetVersionNoteRequest(_message.Message):
+    """SetVersionNoteRequest is a note on a version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    workflow_id: _builtins.str
+    """UUID."""
+    version: _builtins.str
+    """An id (UUID), `latest`, a number, or `@` and a label."""
+    note: _builtins.str
+    """Up to 2000 characters; none when it is blank."""
+    def __init__(
+        self,
+        *,
+        workflow_id: _builtins.str = ...,
+        version: _builtins.str = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "version", b"version", "workflow_id", b"workflow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetVersionNoteRequest: _TypeAlias = SetVersionNoteRequest  # noqa: Y015
+
+@_typing.final
+class SetVersionNoteResponse(_message.Message):
+    """SetVersionNoteResponse holds the version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___Version:
+        """Without flow and flow_ui."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___Version | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetVersionNoteResponse: _TypeAlias = SetVersionNoteResponse  # noqa: Y015
+
+@_typing.final
+class ListLabelsRequest(_message.Message):
+    """ListLabelsRequest asks for one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    workflow_id: _builtins.str
+    """UUID."""
+    page: _builtins.int
+    """From 1; 1 unless given."""
+    page_size: _builtins.int
+    """1 to 500; 25 unless given."""
+    def __init__(
+        self,
+        *,
+        workflow_id: _builtins.str = ...,
+        page: _builtins.int | None = ...,
+        page_size: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "_page_size", b"_page_size", "page", b"page", "page_size", b"page_size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "_page_size", b"_page_size", "page", b"page", "page_size", b"page_size", "workflow_id", b"workflow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
+    _WhichOneofArgType__page: _TypeAlias = _typing.Literal["_page", b"_page"]  # noqa: Y015
+    _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
+    _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page) -> _WhichOneofReturnType__page | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_size) -> _WhichOneofReturnType__page_size | None: ...
+
+Global___ListLabelsRequest: _TypeAlias = ListLabelsRequest  # noqa: Y015
+
+@_typing.final
+class ListLabelsResponse(_message.Message):
+    """ListLabelsResponse holds one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    PAGINATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___Label]:
+        """The page, by name."""
+
+    @_builtins.property
+    def pagination(self) -> Global___Pagination:
+        """Where it stands."""
+
+    def __init__(
+        self,
+        *,
+        data: _abc.Iterable[Global___Label] | None = ...,
+        pagination: Global___Pagination | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pagination", b"pagination"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "pagination", b"pagination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLabelsResponse: _TypeAlias = ListLabelsResponse  # noqa: Y015
+
+@_typing.final
+class GetLabelRequest(_message.Message):
+    """GetLabelRequest names the label."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    workflow_id: _builtins.str
+    """UUID."""
+    name: _builtins.str
+    """^[a-z][a-z0-9-]{0,62}$, but not `latest`."""
+    def __init__(
+        self,
+        *,
+        workflow_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "workflow_id", b"workflow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLabelRequest: _TypeAlias = GetLabelRequest  # noqa: Y015
+
+@_typing.final
+class GetLabelResponse(_message.Message):
+    """GetLabelResponse holds the label."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___Label:
+        """The label."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___Label | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLabelResponse: _TypeAlias = GetLabelResponse  # noqa: Y015
+
+@_typing.final
+class SetLabelRequest(_message.Message):
+    """SetLabelRequest says which version the label is to name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    WORKFLOW_VERSION_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_ID_FIELD_NUMBER: _builtins.int
+    workflow_id: _builtins.str
+    """UUID."""
+    name: _builtins.str
+    """^[a-z][a-z0-9-]{0,62}$, but not `latest`."""
+    workflow_version_id: _builtins.str
+    """The version: an id (UUID), or `@` and a label."""
+    expected_version_id: _builtins.str
+    """The version that the label is expected to name now, UUID; without it the last move wins."""
+    def __init__(
+        self,
+        *,
+        workflow_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        workflow_version_id: _builtins.str = ...,
+        expected_version_id: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version_id", b"_expected_version_id", "expected_version_id", b"expected_version_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version_id", b"_expected_version_id", "expected_version_id", b"expected_version_id", "name", b"name", "workflow_id", b"workflow_id", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version_id: _TypeAlias = _typing.Literal["expected_version_id"]  # noqa: Y015
+    _WhichOneofArgType__expected_version_id: _TypeAlias = _typing.Literal["_expected_version_id", b"_expected_version_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version_id) -> _WhichOneofReturnType__expected_version_id | None: ...
+
+Global___SetLabelRequest: _TypeAlias = SetLabelRequest  # noqa: Y015
+
+@_typing.final
+class SetLabelResponse(_message.Message):
+    """SetLabelResponse holds the label."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___Label:
+        """The label."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___Label | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetLabelResponse: _TypeAlias = SetLabelResponse  # noqa: Y015
+
+@_typing.final
+class DeleteLabelRequest(_message.Message):
+    """DeleteLabelRequest names the label."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    workflow_id: _builtins.str
+    """UUID."""
+    name: _builtins.str
+    """^[a-z][a-z0-9-]{0,62}$, but not `latest`."""
+    def __init__(
+        self,
+        *,
+        workflow_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "workflow_id", b"workflow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteLabelRequest: _TypeAlias = DeleteLabelRequest  # noqa: Y015
+
+@_typing.final
+class DeleteLabelResponse(_message.Message):
+    """DeleteLabelResponse confirms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """"deleted"."""
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteLabelResponse: _TypeAlias = DeleteLabelResponse  # noqa: Y015
+
+@_typing.final
+class ListLabelMovesRequest(_message.Message):
+    """ListLabelMovesRequest asks for one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    workflow_id: _builtins.str
+    """UUID."""
+    name: _builtins.str
+    """^[a-z][a-z0-9-]{0,62}$, but not `latest`."""
+    page: _builtins.int
+    """From 1; 1 unless given."""
+    page_size: _builtins.int
+    """1 to 500; 25 unless given."""
+    def __init__(
+        self,
+        *,
+        workflow_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        page: _builtins.int | None = ...,
+        page_size: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "_page_size", b"_page_size", "page", b"page", "page_size", b"page_size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "_page_size", b"_page_size", "name", b"name", "page", b"page", "page_size", b"page_size", "workflow_id", b"workflow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
+    _WhichOneofArgType__page: _TypeAlias = _typing.Literal["_page", b"_page"]  # noqa: Y015
+    _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
+    _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page) -> _WhichOneofReturnType__page | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_size) -> _WhichOneofReturnType__page_size | None: ...
+
+Global___ListLabelMovesRequest: _TypeAlias = ListLabelMovesRequest  # noqa: Y015
+
+@_typing.final
+class ListLabelMovesResponse(_message.Message):
+    """ListLabelMovesResponse holds one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    PAGINATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelMove]:
+        """The page, newest first."""
+
+    @_builtins.property
+    def pagination(self) -> Global___Pagination:
+        """Where it stands."""
+
+    def __init__(
+        self,
+        *,
+        data: _abc.Iterable[Global___LabelMove] | None = ...,
+        pagination: Global___Pagination | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pagination", b"pagination"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "pagination", b"pagination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLabelMovesResponse: _TypeAlias = ListLabelMovesResponse  # noqa: Y015
 
 @_typing.final
 class AuditEvent(_message.Message):
@@ -2122,7 +2619,7 @@ class ResolveVersionRequest(_message.Message):
     workflow_id: _builtins.str
     """UUID."""
     workflow_version_id: _builtins.str
-    """The version, UUID; the latest unless given."""
+    """The version: an id (UUID), or `@` and a label. The latest unless given."""
     omit_flow: _builtins.bool
     """Leave the flow out: the caller has kept it."""
     def __init__(

@@ -35,14 +35,20 @@ class WorkflowServiceStub:
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
     have been made; with an idempotency key, repeating it is safe either way.
+    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document was lost; nothing was changed.
+    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
 
-    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). Save, Release
-    and Create also read `idempotency-key`, 1 to 255 printable ASCII characters. A repeat within 24 hours answers as the
-    first call did, with the trailing metadata `idempotent-replayed: true`. They can then also answer:
+    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateWorkflow,
+    SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, RestoreVersion and SetLabel also read `idempotency-key`,
+    1 to 255 printable ASCII characters. A repeat within 24 hours answers as the first call did, its trailing metadata included,
+    with `idempotent-replayed: true` beside it. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
 
-    GetWorkflow and GetVersion also send the trailing metadata `etag`, which changes when and only when the answer does.
+    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes when and only when the answer
+    does. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
+    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send that of the workflow, version or label that they
+    answer with.
     """
 
     def __init__(self, channel):
@@ -151,6 +157,36 @@ class WorkflowServiceStub:
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportVersionRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportVersionResponse.FromString,
                 _registered_method=True)
+        self.SetVersionNote = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/SetVersionNote',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.SetVersionNoteRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.SetVersionNoteResponse.FromString,
+                _registered_method=True)
+        self.ListLabels = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/ListLabels',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListLabelsRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListLabelsResponse.FromString,
+                _registered_method=True)
+        self.GetLabel = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/GetLabel',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.GetLabelRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.GetLabelResponse.FromString,
+                _registered_method=True)
+        self.SetLabel = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/SetLabel',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.SetLabelRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.SetLabelResponse.FromString,
+                _registered_method=True)
+        self.DeleteLabel = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/DeleteLabel',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DeleteLabelRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DeleteLabelResponse.FromString,
+                _registered_method=True)
+        self.ListLabelMoves = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/ListLabelMoves',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListLabelMovesRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListLabelMovesResponse.FromString,
+                _registered_method=True)
         self.ListAuditEvents = channel.unary_unary(
                 '/flowpin.workflow.v1.WorkflowService/ListAuditEvents',
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListAuditEventsRequest.SerializeToString,
@@ -173,14 +209,20 @@ class WorkflowServiceServicer:
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
     have been made; with an idempotency key, repeating it is safe either way.
+    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document was lost; nothing was changed.
+    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
 
-    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). Save, Release
-    and Create also read `idempotency-key`, 1 to 255 printable ASCII characters. A repeat within 24 hours answers as the
-    first call did, with the trailing metadata `idempotent-replayed: true`. They can then also answer:
+    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateWorkflow,
+    SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, RestoreVersion and SetLabel also read `idempotency-key`,
+    1 to 255 printable ASCII characters. A repeat within 24 hours answers as the first call did, its trailing metadata included,
+    with `idempotent-replayed: true` beside it. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
 
-    GetWorkflow and GetVersion also send the trailing metadata `etag`, which changes when and only when the answer does.
+    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes when and only when the answer
+    does. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
+    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send that of the workflow, version or label that they
+    answer with.
     """
 
     def ListWorkflows(self, request, context):
@@ -202,6 +244,7 @@ class WorkflowServiceServicer:
         - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
         - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -218,7 +261,7 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateWorkflow(self, request, context):
-        """UpdateWorkflow changes the name and the description; no version is made.
+        """UpdateWorkflow changes the name and the description; no version is made. What changes nothing leaves no event.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -254,6 +297,7 @@ class WorkflowServiceServicer:
         - INVALID_ARGUMENT, INVALID_REQUEST: description, or a draft's name, breaks its rule.
         - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -262,8 +306,9 @@ class WorkflowServiceServicer:
     def ReleaseWorkflow(self, request, context):
         """ReleaseWorkflow turns a draft into a released workflow at version 1.
 
-        A workflow whose first release was a save accepts, once, a release whose flow has the digest of its latest
-        version: the name is applied and no version is made. The official command line creates, saves and releases.
+        It fails on everything but a draft, with one exception for the official command line (`User-Agent: dynamiq-cli/…`,
+        over REST), which creates, saves and releases in a row: a workflow whose first release was a save accepts from it,
+        once, a release whose flow has the digest of its latest version. The name is applied and no version is made.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -273,6 +318,7 @@ class WorkflowServiceServicer:
         - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
         - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -291,6 +337,7 @@ class WorkflowServiceServicer:
         - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule; a version and a flow are both given.
         - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -304,7 +351,9 @@ class WorkflowServiceServicer:
         - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
         - INVALID_ARGUMENT, INVALID_CONFIG: config is no config.yaml; the problem is named with its path.
         - INVALID_ARGUMENT, SEVERAL_WORKFLOWS: config holds several workflows and none, or an unknown one, was picked.
-        - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config is over its limits of size, depth or aliases.
+        - INVALID_ARGUMENT, INVALID_FLOW: the flow that config makes fails the light check; each problem is named.
+        - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config, or the flow that it makes, is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: reading config takes too much CPU time or memory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -315,6 +364,7 @@ class WorkflowServiceServicer:
 
         Errors:
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow takes too much CPU time or memory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -334,6 +384,7 @@ class WorkflowServiceServicer:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
         - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing flow takes too much CPU time or memory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -356,7 +407,7 @@ class WorkflowServiceServicer:
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version; also `latest` of a draft.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -369,7 +420,7 @@ class WorkflowServiceServicer:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
         - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be archived.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -381,7 +432,7 @@ class WorkflowServiceServicer:
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -394,7 +445,8 @@ class WorkflowServiceServicer:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
         - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be deleted.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        - FAILED_PRECONDITION, VERSION_LABELED: a label names the version; move the label or remove it first.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -406,7 +458,7 @@ class WorkflowServiceServicer:
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -418,7 +470,9 @@ class WorkflowServiceServicer:
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: a version is neither a UUID, nor `latest`, nor a number from 1.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: a version holds more than 1,000,000 values, they differ in more than
+        100,000 places or 16 MiB, or comparing them takes too much CPU time or memory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -431,7 +485,94 @@ class WorkflowServiceServicer:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
         - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+        - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit, which was larger when it was saved.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing the flow takes too much CPU time or memory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetVersionNote(self, request, context):
+        """SetVersionNote writes, replaces or, with a blank text, removes the note on a version. The description never changes.
+
+        A note that is there already leaves no event.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label;
+        or note is too long.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLabels(self, request, context):
+        """ListLabels returns a workflow's labels, by name.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLabel(self, request, context):
+        """GetLabel returns one label.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, LABEL_NOT_FOUND: the workflow has no label of this name.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetLabel(self, request, context):
+        """SetLabel makes a label, or moves it to another version of the workflow.
+
+        With `expected_version_id`, or the metadata `if-match` with the label's etag, it moves the label only when nobody has
+        moved it since; a label that names the version already is never in conflict, and leaves no event. A label that the
+        project protects takes the role admin. What was deployed by a label stays as it was deployed.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - INVALID_ARGUMENT, VERSION_NOT_FOUND: the workflow has no such version.
+        - ABORTED, LABEL_CONFLICT: the label names another version than expected, or none. The details name that version, who
+        moved the label there and when.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is no etag of a label.
+        - FAILED_PRECONDITION, TOO_MANY_LABELS: the name is new, and the workflow has had labels of 100 names, removed ones
+        included.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteLabel(self, request, context):
+        """DeleteLabel removes a label. Its history stays.
+
+        The metadata `if-match` and the protection of labels count as for SetLabel.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, LABEL_NOT_FOUND: the workflow has no label of this name.
+        - ABORTED, LABEL_CONFLICT: as for SetLabel.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is no etag of a label.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLabelMoves(self, request, context):
+        """ListLabelMoves returns the history of a label, newest first; of a removed one too.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, LABEL_NOT_FOUND: the workflow never had a label of this name.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or page or page_size is out of range.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -566,6 +707,36 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportVersionRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportVersionResponse.SerializeToString,
             ),
+            'SetVersionNote': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetVersionNote,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.SetVersionNoteRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.SetVersionNoteResponse.SerializeToString,
+            ),
+            'ListLabels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLabels,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListLabelsRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListLabelsResponse.SerializeToString,
+            ),
+            'GetLabel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLabel,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.GetLabelRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.GetLabelResponse.SerializeToString,
+            ),
+            'SetLabel': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetLabel,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.SetLabelRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.SetLabelResponse.SerializeToString,
+            ),
+            'DeleteLabel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteLabel,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DeleteLabelRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DeleteLabelResponse.SerializeToString,
+            ),
+            'ListLabelMoves': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLabelMoves,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListLabelMovesRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListLabelMovesResponse.SerializeToString,
+            ),
             'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAuditEvents,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListAuditEventsRequest.FromString,
@@ -594,14 +765,20 @@ class WorkflowService:
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
     have been made; with an idempotency key, repeating it is safe either way.
+    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document was lost; nothing was changed.
+    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
 
-    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). Save, Release
-    and Create also read `idempotency-key`, 1 to 255 printable ASCII characters. A repeat within 24 hours answers as the
-    first call did, with the trailing metadata `idempotent-replayed: true`. They can then also answer:
+    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateWorkflow,
+    SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, RestoreVersion and SetLabel also read `idempotency-key`,
+    1 to 255 printable ASCII characters. A repeat within 24 hours answers as the first call did, its trailing metadata included,
+    with `idempotent-replayed: true` beside it. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
 
-    GetWorkflow and GetVersion also send the trailing metadata `etag`, which changes when and only when the answer does.
+    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes when and only when the answer
+    does. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
+    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send that of the workflow, version or label that they
+    answer with.
     """
 
     @staticmethod
@@ -1134,6 +1311,168 @@ class WorkflowService:
             '/flowpin.workflow.v1.WorkflowService/ExportVersion',
             service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportVersionRequest.SerializeToString,
             service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetVersionNote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/SetVersionNote',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.SetVersionNoteRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.SetVersionNoteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLabels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/ListLabels',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListLabelsRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListLabelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLabel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/GetLabel',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.GetLabelRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.GetLabelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetLabel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/SetLabel',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.SetLabelRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.SetLabelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteLabel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/DeleteLabel',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DeleteLabelRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.DeleteLabelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLabelMoves(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/ListLabelMoves',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListLabelMovesRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListLabelMovesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,14 +36,20 @@ class WorkflowServiceStub:
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
       have been made; with an idempotency key, repeating it is safe either way.
+    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document was lost; nothing was changed.
+    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
 
-    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). Save, Release
-    and Create also read `idempotency-key`, 1 to 255 printable ASCII characters. A repeat within 24 hours answers as the
-    first call did, with the trailing metadata `idempotent-replayed: true`. They can then also answer:
+    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateWorkflow,
+    SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, RestoreVersion and SetLabel also read `idempotency-key`,
+    1 to 255 printable ASCII characters. A repeat within 24 hours answers as the first call did, its trailing metadata included,
+    with `idempotent-replayed: true` beside it. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
 
-    GetWorkflow and GetVersion also send the trailing metadata `etag`, which changes when and only when the answer does.
+    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes when and only when the answer
+    does. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
+    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send that of the workflow, version or label that they
+    answer with.
     """
 
     @_typing.overload
@@ -65,6 +71,7 @@ class WorkflowServiceStub:
     - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
     - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     GetWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.GetWorkflowRequest, _workflow_pb2.GetWorkflowResponse]
     """GetWorkflow returns a workflow with the flow and flow_ui of its latest version, or of its canvas while a draft.
@@ -73,7 +80,7 @@ class WorkflowServiceStub:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     """
     UpdateWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.UpdateWorkflowRequest, _workflow_pb2.UpdateWorkflowResponse]
-    """UpdateWorkflow changes the name and the description; no version is made.
+    """UpdateWorkflow changes the name and the description; no version is made. What changes nothing leaves no event.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -101,12 +108,14 @@ class WorkflowServiceStub:
     - INVALID_ARGUMENT, INVALID_REQUEST: description, or a draft's name, breaks its rule.
     - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     ReleaseWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ReleaseWorkflowRequest, _workflow_pb2.ReleaseWorkflowResponse]
     """ReleaseWorkflow turns a draft into a released workflow at version 1.
 
-    A workflow whose first release was a save accepts, once, a release whose flow has the digest of its latest
-    version: the name is applied and no version is made. The official command line creates, saves and releases.
+    It fails on everything but a draft, with one exception for the official command line (`User-Agent: dynamiq-cli/…`,
+    over REST), which creates, saves and releases in a row: a workflow whose first release was a save accepts from it,
+    once, a release whose flow has the digest of its latest version. The name is applied and no version is made.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -116,6 +125,7 @@ class WorkflowServiceStub:
     - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
     - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     ForkWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ForkWorkflowRequest, _workflow_pb2.ForkWorkflowResponse]
     """ForkWorkflow makes a workflow of its own, released at version 1, from a version or from an unsaved canvas.
@@ -130,6 +140,7 @@ class WorkflowServiceStub:
     - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule; a version and a flow are both given.
     - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     ImportWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ImportWorkflowRequest, _workflow_pb2.ImportWorkflowResponse]
     """ImportWorkflow makes a draft, its canvas laid out, from the text of an SDK's config.yaml.
@@ -139,13 +150,16 @@ class WorkflowServiceStub:
     - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
     - INVALID_ARGUMENT, INVALID_CONFIG: config is no config.yaml; the problem is named with its path.
     - INVALID_ARGUMENT, SEVERAL_WORKFLOWS: config holds several workflows and none, or an unknown one, was picked.
-    - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config is over its limits of size, depth or aliases.
+    - INVALID_ARGUMENT, INVALID_FLOW: the flow that config makes fails the light check; each problem is named.
+    - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config, or the flow that it makes, is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: reading config takes too much CPU time or memory.
     """
     ValidateFlow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ValidateFlowRequest, _workflow_pb2.ValidateFlowResponse]
     """ValidateFlow lists what is wrong with a canvas: errors, which the SDK cannot load, and warnings.
 
     Errors:
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow takes too much CPU time or memory.
     """
     ListNodeTypes: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListNodeTypesRequest, _workflow_pb2.ListNodeTypesResponse]
     """ListNodeTypes returns the node types that the SDK has, all of them in one answer."""
@@ -156,6 +170,7 @@ class WorkflowServiceStub:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
     - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing flow takes too much CPU time or memory.
     """
     ListVersions: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListVersionsRequest, _workflow_pb2.ListVersionsResponse]
     """ListVersions returns a workflow's versions, newest first, the archived ones left out. A draft has none.
@@ -170,7 +185,7 @@ class WorkflowServiceStub:
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version; also `latest` of a draft.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
     """
     ArchiveVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ArchiveVersionRequest, _workflow_pb2.ArchiveVersionResponse]
     """ArchiveVersion leaves a version out of the lists. It still answers by id and deploys. Twice is fine.
@@ -179,7 +194,7 @@ class WorkflowServiceStub:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
     - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be archived.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
     """
     UnarchiveVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.UnarchiveVersionRequest, _workflow_pb2.UnarchiveVersionResponse]
     """UnarchiveVersion puts an archived version back into the lists. Twice is fine.
@@ -187,7 +202,7 @@ class WorkflowServiceStub:
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
     """
     DeleteVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.DeleteVersionRequest, _workflow_pb2.DeleteVersionResponse]
     """DeleteVersion hides a version for good. Its number is never used again; a deployment that pins it keeps working.
@@ -196,7 +211,8 @@ class WorkflowServiceStub:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
     - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be deleted.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    - FAILED_PRECONDITION, VERSION_LABELED: a label names the version; move the label or remove it first.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
     """
     RestoreVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.RestoreVersionRequest, _workflow_pb2.RestoreVersionResponse]
     """RestoreVersion appends the next version with the content of an older one; history is never rewritten.
@@ -204,7 +220,7 @@ class WorkflowServiceStub:
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
     """
     DiffVersions: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.DiffVersionsRequest, _workflow_pb2.DiffVersionsResponse]
     """DiffVersions compares two versions of a workflow node by node and edge by edge, from `version` to `other`.
@@ -212,7 +228,9 @@ class WorkflowServiceStub:
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a version is neither a UUID, nor `latest`, nor a number from 1.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: a version holds more than 1,000,000 values, they differ in more than
+      100,000 places or 16 MiB, or comparing them takes too much CPU time or memory.
     """
     ExportVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ExportVersionRequest, _workflow_pb2.ExportVersionResponse]
     """ExportVersion packs a version as ExportWorkflow packs a canvas; the config.yaml names the version.
@@ -221,7 +239,70 @@ class WorkflowServiceStub:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
     - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+    - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit, which was larger when it was saved.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing the flow takes too much CPU time or memory.
+    """
+    SetVersionNote: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.SetVersionNoteRequest, _workflow_pb2.SetVersionNoteResponse]
+    """SetVersionNote writes, replaces or, with a blank text, removes the note on a version. The description never changes.
+
+    A note that is there already leaves no event.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label;
+      or note is too long.
+    """
+    ListLabels: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListLabelsRequest, _workflow_pb2.ListLabelsResponse]
+    """ListLabels returns a workflow's labels, by name.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+    """
+    GetLabel: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.GetLabelRequest, _workflow_pb2.GetLabelResponse]
+    """GetLabel returns one label.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, LABEL_NOT_FOUND: the workflow has no label of this name.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
+    """
+    SetLabel: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.SetLabelRequest, _workflow_pb2.SetLabelResponse]
+    """SetLabel makes a label, or moves it to another version of the workflow.
+
+    With `expected_version_id`, or the metadata `if-match` with the label's etag, it moves the label only when nobody has
+    moved it since; a label that names the version already is never in conflict, and leaves no event. A label that the
+    project protects takes the role admin. What was deployed by a label stays as it was deployed.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - INVALID_ARGUMENT, VERSION_NOT_FOUND: the workflow has no such version.
+    - ABORTED, LABEL_CONFLICT: the label names another version than expected, or none. The details name that version, who
+      moved the label there and when.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is no etag of a label.
+    - FAILED_PRECONDITION, TOO_MANY_LABELS: the name is new, and the workflow has had labels of 100 names, removed ones
+      included.
+    """
+    DeleteLabel: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.DeleteLabelRequest, _workflow_pb2.DeleteLabelResponse]
+    """DeleteLabel removes a label. Its history stays.
+
+    The metadata `if-match` and the protection of labels count as for SetLabel.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, LABEL_NOT_FOUND: the workflow has no label of this name.
+    - ABORTED, LABEL_CONFLICT: as for SetLabel.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is no etag of a label.
+    """
+    ListLabelMoves: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListLabelMovesRequest, _workflow_pb2.ListLabelMovesResponse]
+    """ListLabelMoves returns the history of a label, newest first; of a removed one too.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, LABEL_NOT_FOUND: the workflow never had a label of this name.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or page or page_size is out of range.
     """
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListAuditEventsRequest, _workflow_pb2.ListAuditEventsResponse]
     """ListAuditEvents returns what was done to a workflow, newest first. It answers for a deleted one, too.
@@ -253,14 +334,20 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
       have been made; with an idempotency key, repeating it is safe either way.
+    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document was lost; nothing was changed.
+    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
 
-    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). Save, Release
-    and Create also read `idempotency-key`, 1 to 255 printable ASCII characters. A repeat within 24 hours answers as the
-    first call did, with the trailing metadata `idempotent-replayed: true`. They can then also answer:
+    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateWorkflow,
+    SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, RestoreVersion and SetLabel also read `idempotency-key`,
+    1 to 255 printable ASCII characters. A repeat within 24 hours answers as the first call did, its trailing metadata included,
+    with `idempotent-replayed: true` beside it. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
 
-    GetWorkflow and GetVersion also send the trailing metadata `etag`, which changes when and only when the answer does.
+    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes when and only when the answer
+    does. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
+    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send that of the workflow, version or label that they
+    answer with.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -279,6 +366,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
     - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     GetWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.GetWorkflowRequest, _workflow_pb2.GetWorkflowResponse]  # type: ignore[assignment]
     """GetWorkflow returns a workflow with the flow and flow_ui of its latest version, or of its canvas while a draft.
@@ -287,7 +375,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     """
     UpdateWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.UpdateWorkflowRequest, _workflow_pb2.UpdateWorkflowResponse]  # type: ignore[assignment]
-    """UpdateWorkflow changes the name and the description; no version is made.
+    """UpdateWorkflow changes the name and the description; no version is made. What changes nothing leaves no event.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -315,12 +403,14 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - INVALID_ARGUMENT, INVALID_REQUEST: description, or a draft's name, breaks its rule.
     - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     ReleaseWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ReleaseWorkflowRequest, _workflow_pb2.ReleaseWorkflowResponse]  # type: ignore[assignment]
     """ReleaseWorkflow turns a draft into a released workflow at version 1.
 
-    A workflow whose first release was a save accepts, once, a release whose flow has the digest of its latest
-    version: the name is applied and no version is made. The official command line creates, saves and releases.
+    It fails on everything but a draft, with one exception for the official command line (`User-Agent: dynamiq-cli/…`,
+    over REST), which creates, saves and releases in a row: a workflow whose first release was a save accepts from it,
+    once, a release whose flow has the digest of its latest version. The name is applied and no version is made.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -330,6 +420,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
     - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     ForkWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ForkWorkflowRequest, _workflow_pb2.ForkWorkflowResponse]  # type: ignore[assignment]
     """ForkWorkflow makes a workflow of its own, released at version 1, from a version or from an unsaved canvas.
@@ -344,6 +435,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule; a version and a flow are both given.
     - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     ImportWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ImportWorkflowRequest, _workflow_pb2.ImportWorkflowResponse]  # type: ignore[assignment]
     """ImportWorkflow makes a draft, its canvas laid out, from the text of an SDK's config.yaml.
@@ -353,13 +445,16 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
     - INVALID_ARGUMENT, INVALID_CONFIG: config is no config.yaml; the problem is named with its path.
     - INVALID_ARGUMENT, SEVERAL_WORKFLOWS: config holds several workflows and none, or an unknown one, was picked.
-    - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config is over its limits of size, depth or aliases.
+    - INVALID_ARGUMENT, INVALID_FLOW: the flow that config makes fails the light check; each problem is named.
+    - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config, or the flow that it makes, is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: reading config takes too much CPU time or memory.
     """
     ValidateFlow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ValidateFlowRequest, _workflow_pb2.ValidateFlowResponse]  # type: ignore[assignment]
     """ValidateFlow lists what is wrong with a canvas: errors, which the SDK cannot load, and warnings.
 
     Errors:
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow takes too much CPU time or memory.
     """
     ListNodeTypes: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListNodeTypesRequest, _workflow_pb2.ListNodeTypesResponse]  # type: ignore[assignment]
     """ListNodeTypes returns the node types that the SDK has, all of them in one answer."""
@@ -370,6 +465,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
     - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing flow takes too much CPU time or memory.
     """
     ListVersions: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListVersionsRequest, _workflow_pb2.ListVersionsResponse]  # type: ignore[assignment]
     """ListVersions returns a workflow's versions, newest first, the archived ones left out. A draft has none.
@@ -384,7 +480,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version; also `latest` of a draft.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
     """
     ArchiveVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ArchiveVersionRequest, _workflow_pb2.ArchiveVersionResponse]  # type: ignore[assignment]
     """ArchiveVersion leaves a version out of the lists. It still answers by id and deploys. Twice is fine.
@@ -393,7 +489,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
     - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be archived.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
     """
     UnarchiveVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.UnarchiveVersionRequest, _workflow_pb2.UnarchiveVersionResponse]  # type: ignore[assignment]
     """UnarchiveVersion puts an archived version back into the lists. Twice is fine.
@@ -401,7 +497,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
     """
     DeleteVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.DeleteVersionRequest, _workflow_pb2.DeleteVersionResponse]  # type: ignore[assignment]
     """DeleteVersion hides a version for good. Its number is never used again; a deployment that pins it keeps working.
@@ -410,7 +506,8 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
     - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be deleted.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    - FAILED_PRECONDITION, VERSION_LABELED: a label names the version; move the label or remove it first.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
     """
     RestoreVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.RestoreVersionRequest, _workflow_pb2.RestoreVersionResponse]  # type: ignore[assignment]
     """RestoreVersion appends the next version with the content of an older one; history is never rewritten.
@@ -418,7 +515,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
     """
     DiffVersions: _aio.UnaryUnaryMultiCallable[_workflow_pb2.DiffVersionsRequest, _workflow_pb2.DiffVersionsResponse]  # type: ignore[assignment]
     """DiffVersions compares two versions of a workflow node by node and edge by edge, from `version` to `other`.
@@ -426,7 +523,9 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a version is neither a UUID, nor `latest`, nor a number from 1.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: a version holds more than 1,000,000 values, they differ in more than
+      100,000 places or 16 MiB, or comparing them takes too much CPU time or memory.
     """
     ExportVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ExportVersionRequest, _workflow_pb2.ExportVersionResponse]  # type: ignore[assignment]
     """ExportVersion packs a version as ExportWorkflow packs a canvas; the config.yaml names the version.
@@ -435,7 +534,70 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
     - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+    - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit, which was larger when it was saved.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing the flow takes too much CPU time or memory.
+    """
+    SetVersionNote: _aio.UnaryUnaryMultiCallable[_workflow_pb2.SetVersionNoteRequest, _workflow_pb2.SetVersionNoteResponse]  # type: ignore[assignment]
+    """SetVersionNote writes, replaces or, with a blank text, removes the note on a version. The description never changes.
+
+    A note that is there already leaves no event.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label;
+      or note is too long.
+    """
+    ListLabels: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListLabelsRequest, _workflow_pb2.ListLabelsResponse]  # type: ignore[assignment]
+    """ListLabels returns a workflow's labels, by name.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+    """
+    GetLabel: _aio.UnaryUnaryMultiCallable[_workflow_pb2.GetLabelRequest, _workflow_pb2.GetLabelResponse]  # type: ignore[assignment]
+    """GetLabel returns one label.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, LABEL_NOT_FOUND: the workflow has no label of this name.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
+    """
+    SetLabel: _aio.UnaryUnaryMultiCallable[_workflow_pb2.SetLabelRequest, _workflow_pb2.SetLabelResponse]  # type: ignore[assignment]
+    """SetLabel makes a label, or moves it to another version of the workflow.
+
+    With `expected_version_id`, or the metadata `if-match` with the label's etag, it moves the label only when nobody has
+    moved it since; a label that names the version already is never in conflict, and leaves no event. A label that the
+    project protects takes the role admin. What was deployed by a label stays as it was deployed.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - INVALID_ARGUMENT, VERSION_NOT_FOUND: the workflow has no such version.
+    - ABORTED, LABEL_CONFLICT: the label names another version than expected, or none. The details name that version, who
+      moved the label there and when.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is no etag of a label.
+    - FAILED_PRECONDITION, TOO_MANY_LABELS: the name is new, and the workflow has had labels of 100 names, removed ones
+      included.
+    """
+    DeleteLabel: _aio.UnaryUnaryMultiCallable[_workflow_pb2.DeleteLabelRequest, _workflow_pb2.DeleteLabelResponse]  # type: ignore[assignment]
+    """DeleteLabel removes a label. Its history stays.
+
+    The metadata `if-match` and the protection of labels count as for SetLabel.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, LABEL_NOT_FOUND: the workflow has no label of this name.
+    - ABORTED, LABEL_CONFLICT: as for SetLabel.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is no etag of a label.
+    """
+    ListLabelMoves: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListLabelMovesRequest, _workflow_pb2.ListLabelMovesResponse]  # type: ignore[assignment]
+    """ListLabelMoves returns the history of a label, newest first; of a removed one too.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, LABEL_NOT_FOUND: the workflow never had a label of this name.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or page or page_size is out of range.
     """
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListAuditEventsRequest, _workflow_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
     """ListAuditEvents returns what was done to a workflow, newest first. It answers for a deleted one, too.
@@ -466,14 +628,20 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
       have been made; with an idempotency key, repeating it is safe either way.
+    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document was lost; nothing was changed.
+    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
 
-    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). Save, Release
-    and Create also read `idempotency-key`, 1 to 255 printable ASCII characters. A repeat within 24 hours answers as the
-    first call did, with the trailing metadata `idempotent-replayed: true`. They can then also answer:
+    Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateWorkflow,
+    SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, RestoreVersion and SetLabel also read `idempotency-key`,
+    1 to 255 printable ASCII characters. A repeat within 24 hours answers as the first call did, its trailing metadata included,
+    with `idempotent-replayed: true` beside it. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
     - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
 
-    GetWorkflow and GetVersion also send the trailing metadata `etag`, which changes when and only when the answer does.
+    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes when and only when the answer
+    does. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
+    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send that of the workflow, version or label that they
+    answer with.
     """
 
     @_abc_1.abstractmethod
@@ -502,6 +670,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
         - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
         """
 
     @_abc_1.abstractmethod
@@ -522,7 +691,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.UpdateWorkflowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.UpdateWorkflowResponse, _abc.Awaitable[_workflow_pb2.UpdateWorkflowResponse]]:
-        """UpdateWorkflow changes the name and the description; no version is made.
+        """UpdateWorkflow changes the name and the description; no version is made. What changes nothing leaves no event.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -562,6 +731,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         - INVALID_ARGUMENT, INVALID_REQUEST: description, or a draft's name, breaks its rule.
         - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
         """
 
     @_abc_1.abstractmethod
@@ -572,8 +742,9 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_workflow_pb2.ReleaseWorkflowResponse, _abc.Awaitable[_workflow_pb2.ReleaseWorkflowResponse]]:
         """ReleaseWorkflow turns a draft into a released workflow at version 1.
 
-        A workflow whose first release was a save accepts, once, a release whose flow has the digest of its latest
-        version: the name is applied and no version is made. The official command line creates, saves and releases.
+        It fails on everything but a draft, with one exception for the official command line (`User-Agent: dynamiq-cli/…`,
+        over REST), which creates, saves and releases in a row: a workflow whose first release was a save accepts from it,
+        once, a release whose flow has the digest of its latest version. The name is applied and no version is made.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -583,6 +754,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
         - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
         """
 
     @_abc_1.abstractmethod
@@ -603,6 +775,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule; a version and a flow are both given.
         - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
         """
 
     @_abc_1.abstractmethod
@@ -618,7 +791,9 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
         - INVALID_ARGUMENT, INVALID_CONFIG: config is no config.yaml; the problem is named with its path.
         - INVALID_ARGUMENT, SEVERAL_WORKFLOWS: config holds several workflows and none, or an unknown one, was picked.
-        - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config is over its limits of size, depth or aliases.
+        - INVALID_ARGUMENT, INVALID_FLOW: the flow that config makes fails the light check; each problem is named.
+        - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config, or the flow that it makes, is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: reading config takes too much CPU time or memory.
         """
 
     @_abc_1.abstractmethod
@@ -631,6 +806,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow takes too much CPU time or memory.
         """
 
     @_abc_1.abstractmethod
@@ -653,6 +829,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
         - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing flow takes too much CPU time or memory.
         """
 
     @_abc_1.abstractmethod
@@ -679,7 +856,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version; also `latest` of a draft.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
         """
 
     @_abc_1.abstractmethod
@@ -694,7 +871,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
         - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be archived.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
         """
 
     @_abc_1.abstractmethod
@@ -708,7 +885,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
         """
 
     @_abc_1.abstractmethod
@@ -723,7 +900,8 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
         - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be deleted.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        - FAILED_PRECONDITION, VERSION_LABELED: a label names the version; move the label or remove it first.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
         """
 
     @_abc_1.abstractmethod
@@ -737,7 +915,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
         """
 
     @_abc_1.abstractmethod
@@ -751,7 +929,9 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: a version is neither a UUID, nor `latest`, nor a number from 1.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: a version holds more than 1,000,000 values, they differ in more than
+          100,000 places or 16 MiB, or comparing them takes too much CPU time or memory.
         """
 
     @_abc_1.abstractmethod
@@ -766,7 +946,106 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
         - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+        - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit, which was larger when it was saved.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing the flow takes too much CPU time or memory.
+        """
+
+    @_abc_1.abstractmethod
+    def SetVersionNote(
+        self,
+        request: _workflow_pb2.SetVersionNoteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.SetVersionNoteResponse, _abc.Awaitable[_workflow_pb2.SetVersionNoteResponse]]:
+        """SetVersionNote writes, replaces or, with a blank text, removes the note on a version. The description never changes.
+
+        A note that is there already leaves no event.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label;
+          or note is too long.
+        """
+
+    @_abc_1.abstractmethod
+    def ListLabels(
+        self,
+        request: _workflow_pb2.ListLabelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.ListLabelsResponse, _abc.Awaitable[_workflow_pb2.ListLabelsResponse]]:
+        """ListLabels returns a workflow's labels, by name.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+        """
+
+    @_abc_1.abstractmethod
+    def GetLabel(
+        self,
+        request: _workflow_pb2.GetLabelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.GetLabelResponse, _abc.Awaitable[_workflow_pb2.GetLabelResponse]]:
+        """GetLabel returns one label.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, LABEL_NOT_FOUND: the workflow has no label of this name.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
+        """
+
+    @_abc_1.abstractmethod
+    def SetLabel(
+        self,
+        request: _workflow_pb2.SetLabelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.SetLabelResponse, _abc.Awaitable[_workflow_pb2.SetLabelResponse]]:
+        """SetLabel makes a label, or moves it to another version of the workflow.
+
+        With `expected_version_id`, or the metadata `if-match` with the label's etag, it moves the label only when nobody has
+        moved it since; a label that names the version already is never in conflict, and leaves no event. A label that the
+        project protects takes the role admin. What was deployed by a label stays as it was deployed.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - INVALID_ARGUMENT, VERSION_NOT_FOUND: the workflow has no such version.
+        - ABORTED, LABEL_CONFLICT: the label names another version than expected, or none. The details name that version, who
+          moved the label there and when.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is no etag of a label.
+        - FAILED_PRECONDITION, TOO_MANY_LABELS: the name is new, and the workflow has had labels of 100 names, removed ones
+          included.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteLabel(
+        self,
+        request: _workflow_pb2.DeleteLabelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.DeleteLabelResponse, _abc.Awaitable[_workflow_pb2.DeleteLabelResponse]]:
+        """DeleteLabel removes a label. Its history stays.
+
+        The metadata `if-match` and the protection of labels count as for SetLabel.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, LABEL_NOT_FOUND: the workflow has no label of this name.
+        - ABORTED, LABEL_CONFLICT: as for SetLabel.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is no etag of a label.
+        """
+
+    @_abc_1.abstractmethod
+    def ListLabelMoves(
+        self,
+        request: _workflow_pb2.ListLabelMovesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.ListLabelMovesResponse, _abc.Awaitable[_workflow_pb2.ListLabelMovesResponse]]:
+        """ListLabelMoves returns the history of a label, newest first; of a removed one too.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, LABEL_NOT_FOUND: the workflow never had a label of this name.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or page or page_size is out of range.
         """
 
     @_abc_1.abstractmethod

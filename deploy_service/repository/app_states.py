@@ -1,0 +1,142 @@
+"""What a deploy finds: whose the app is, what is live there, what is known of the version. Many at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+from uuid import UUID
+
+from deploy_service.errors import AppNotFound
+from deploy_service.model import Deployment, Pin, Runtime
+from deploy_service.repository.deployments import COLUMNS, deployment_from, pin_from
+from service_kit.array_parameters import Projects, by_caller, columns
+from service_kit.db import Connection, Row
+
+
+@dataclass(frozen=True, slots=True)
+class DeployTarget:
+    """An app's project, and the version as the app last had it live: None when it never had."""
+
+    project_id: UUID
+    known: Pin | None
+
+
+DeployTargetKey: TypeAlias = tuple[Projects, UUID, UUID | None, UUID | None]
+"""The projects that the caller sees, an app, and a workflow and a version of it when they are known."""
+
+# In both statements LATERAL and LIMIT: lookups by the whole key, however few rows there were when it was planned. What
+# is deleted is left out afterwards, or the index of names (of what is not deleted) would do as well then.
+_TARGETS = """
+    SELECT k.place, a.project_id AS app_project_id, d.*
+    FROM unnest($2::int[], $3::uuid[], $4::uuid[], $5::uuid[])
+        WITH ORDINALITY AS k (caller, app_id, workflow_id, version_id, place)
+    JOIN LATERAL (
+        SELECT project_id, id, deleted_at FROM apps
+        WHERE project_id = ANY(($1::text[])[k.caller]::uuid[]) AND id = k.app_id LIMIT 1
+    ) a ON a.deleted_at IS NULL
+    LEFT JOIN LATERAL (
+        SELECT workflow_id, workflow_name, workflow_description,
+            version_id, version_number, version_description, version_digest, version_created_at
+        FROM deployments
+        WHERE project_id = a.project_id AND app_id = a.id AND version_id = k.version_id
+            AND workflow_id = k.workflow_id AND live_from IS NOT NULL
+        ORDER BY number DESC LIMIT 1
+    ) d ON true
+"""
+
+
+async def find_targets(db: Connection, keys: Sequence[DeployTargetKey]) -> list[DeployTarget | AppNotFound]:
+    """Each of them, in their order, or AppNotFound."""
+    sets, callers = by_caller(projects for projects, *_ in keys)
+    rows = await db.fetch(_TARGETS, sets, callers, *columns(key[1:] for key in keys))
+    found = {row["place"]: row for row in rows}
+    return [_target(found[place]) if place in found else AppNotFound(key[1]) for place, key in enumerate(keys, 1)]
+
+
+def _target(row: Row) -> DeployTarget:
+    return DeployTarget(row["app_project_id"], None if row["version_id"] is None else pin_from(row))
+
+
+@dataclass(frozen=True, slots=True)
+class AppState:
+    """What a deploy of a version to an environment of an app finds there, at one moment."""
+
+    revision: int
+    """Of the app: as long as it is this, all of this holds but the runtime."""
+    archived: bool
+    live: Deployment | None
+    mark: str | None
+    """The version's newest mark in this app: good, bad, or None."""
+    last_live: UUID | None
+    """The newest deployment that had the version live there."""
+    runtime: Runtime | None
+    """The one that was asked for, or else the default."""
+    live_in_watched: UUID | None
+    """What is live in the environment to be watched."""
+
+
+AppStateKey: TypeAlias = tuple[UUID, UUID, str, UUID, UUID | None, str | None]
+"""A project, an app of it, an environment, a version; if any, the runtime asked for, and an environment to watch."""
+
+_STANDINGS = (
+    """
+    SELECT k.place, a.revision, a.archived_at IS NOT NULL AS archived, mark.health AS mark, last.id AS last_live,
+        r.id AS found_runtime_id, r.version, r.label, r.is_default, r.deprecated, o.id AS live_in_watched, """
+    + COLUMNS
+    + """
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::text[])
+        WITH ORDINALITY AS k (project_id, app_id, environment, version_id, runtime_id, watched, place)
+    JOIN LATERAL (
+        SELECT project_id, id, revision, archived_at, deleted_at FROM apps
+        WHERE project_id = k.project_id AND id = k.app_id LIMIT 1
+    ) a ON a.deleted_at IS NULL
+    LEFT JOIN LATERAL (
+        SELECT"""
+    + COLUMNS
+    + """FROM deployments d
+        WHERE d.project_id = a.project_id AND d.app_id = a.id AND d.environment = k.environment
+            AND d.live_from IS NOT NULL AND d.live_to IS NULL
+        LIMIT 1
+    ) d ON true
+    LEFT JOIN LATERAL (
+        SELECT id FROM deployments
+        WHERE project_id = a.project_id AND app_id = a.id AND environment = k.watched
+            AND live_from IS NOT NULL AND live_to IS NULL
+        LIMIT 1
+    ) o ON true
+    LEFT JOIN LATERAL (
+        SELECT health FROM deployments m
+        WHERE m.project_id = a.project_id AND m.app_id = a.id AND m.version_id = k.version_id AND m.health IS NOT NULL
+        ORDER BY m.mark_number DESC LIMIT 1
+    ) mark ON true
+    LEFT JOIN LATERAL (
+        SELECT id FROM deployments l
+        WHERE l.project_id = a.project_id AND l.app_id = a.id AND l.environment = k.environment
+            AND l.version_id = k.version_id AND l.live_from IS NOT NULL
+        ORDER BY l.number DESC LIMIT 1
+    ) last ON true
+    LEFT JOIN LATERAL (
+        SELECT id, version, label, is_default, deprecated FROM runtimes
+        WHERE k.runtime_id IS NOT NULL AND id = k.runtime_id
+        UNION ALL
+        SELECT id, version, label, is_default, deprecated FROM runtimes
+        WHERE k.runtime_id IS NULL AND is_default
+        LIMIT 1
+    ) r ON true
+"""
+)
+
+
+async def find_app_states(db: Connection, keys: Sequence[AppStateKey]) -> list[AppState | AppNotFound]:
+    """Each of them, in their order, or AppNotFound."""
+    rows = {row["place"]: row for row in await db.fetch(_STANDINGS, *columns(keys))}
+    return [_standing(rows[place]) if place in rows else AppNotFound(key[1]) for place, key in enumerate(keys, 1)]
+
+
+def _standing(row: Row) -> AppState:
+    runtime = None
+    if row["found_runtime_id"] is not None:
+        runtime = Runtime(row["found_runtime_id"], row["version"], row["label"], row["is_default"], row["deprecated"])
+    live = deployment_from(row) if row["id"] is not None else None
+    return AppState(
+        row["revision"], row["archived"], live, row["mark"], row["last_live"], runtime, row["live_in_watched"]
+    )

@@ -1,0 +1,16 @@
+"""Base class of the servicers of DeployService."""
+
+from deploy_service.app_reads import AppReads
+from deploy_service.deploying import Deployer
+from deploy_service.drivers import Driver
+from deploy_service.workflow_client import WorkflowClient
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2_grpc as rpc
+from service_kit.pools import Pools
+
+
+class ServicerBase(rpc.DeployServiceServicer):
+    def __init__(self, pools: Pools, workflows: WorkflowClient, driver: Driver, apps_domain: str) -> None:
+        self._pool, self._pages = pools.hot, pools.pages
+        self._app_reads = AppReads(pools.hot)
+        self._deployer = Deployer(pools.hot, workflows, driver)
+        self._domain = apps_domain

@@ -1,0 +1,1 @@
+"""The command line `flowpin`, and all that runs Flowpin on one machine. Nothing imports it."""

@@ -1,0 +1,93 @@
+"""Whether the database is as the code needs it: version, migrations, roles, clock, connections."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import asyncpg
+
+from flowpin_cli.doctor.finding import Finding, ok, problem, unchecked, warning
+from flowpin_cli.postgres import catalog
+from flowpin_cli.postgres.schemas import Schema
+from flowpin_cli.postgres.urls import OLDEST_SERVER, url_without_password
+from service_kit.db import Connection
+
+ANSWER_SECONDS = 10.0
+CLOCK_SECONDS = 2.0
+MANY_CONNECTIONS = 0.8
+
+
+async def examine(url: str | None, schemas: Sequence[Schema]) -> AsyncIterator[Finding]:
+    """`url` is an administrator's; None when no database runs that could be asked."""
+    if url is None:
+        yield unchecked(
+            "No Postgres of this folder runs: its migrations, its roles and its clock were not looked at",
+            "flowpin doctor while `flowpin up` runs, or with --database-url when the database is yours",
+        )
+        return
+    shown = url_without_password(url)
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            db = await asyncpg.connect(url)
+            try:
+                for finding in await _examine(db, schemas):
+                    yield finding
+            finally:
+                await db.close()
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        said = "it is no database URL" if isinstance(error, ValueError) else str(error) or type(error).__name__
+        yield problem(f"The database {shown} could not be asked: {said}", "see that it runs, and that the URL is right")
+
+
+async def _examine(db: Connection, schemas: Sequence[Schema]) -> list[Finding]:
+    findings = [_version(await db.fetchval("SHOW server_version"), db.get_server_version().major)]
+    for schema in schemas:
+        applied = await catalog.applied_migrations(db, schema.name)
+        findings += _migrations(schema, applied)
+        if applied:
+            findings += _roles(schema, await catalog.role_problems(db, schema.name))
+    findings.append(_clock((await catalog.clock_difference(db)).total_seconds()))
+    findings.append(_connections(*await catalog.connections(db)))
+    return findings
+
+
+def _version(server: str, major: int) -> Finding:
+    if major < OLDEST_SERVER:
+        return problem(f"The server is Postgres {server}", f"Flowpin needs {OLDEST_SERVER} or newer")
+    return ok(f"The server is Postgres {server}")
+
+
+def _migrations(schema: Schema, applied: Sequence[str]) -> list[Finding]:
+    migrate = f"python -m {schema.name}_service migrate, or restart `flowpin up`, which does that"
+    if missing := schema.missing(applied):
+        return [problem(f"The schema {schema.name} is older than the code. Missing: {', '.join(missing)}", migrate)]
+    if unknown := schema.unknown(applied):
+        return [
+            warning(
+                f"The schema {schema.name} is newer than the code: {', '.join(unknown)}",
+                "install the Flowpin that made it so; one release back still works",
+            )
+        ]
+    return [ok(f"The schema {schema.name} is the code's: {len(applied)} migrations, the last is {applied[-1]}")]
+
+
+def _roles(schema: Schema, problems: Sequence[str]) -> list[Finding]:
+    mend = "take that right away (REVOKE), and find out who gave it: the roles are made by the migrations"
+    if not problems:
+        return [ok(f"The roles of {schema.name} may do what they must, and cannot rewrite what is saved or deployed")]
+    return [problem(f"Roles of {schema.name}: {problem_}", mend) for problem_ in problems]
+
+
+def _clock(seconds: float) -> Finding:
+    if abs(seconds) > CLOCK_SECONDS:
+        return warning(
+            f"The database's clock is {abs(seconds):.1f} s {'ahead of' if seconds > 0 else 'behind'} this machine's",
+            "set both by NTP (timedatectl): tokens expire by ours, history is dated by the database's",
+        )
+    return ok(f"The database's clock and this machine's differ by {abs(seconds) * 1000:.0f} ms")
+
+
+def _connections(used: int, allowed: int) -> Finding:
+    said = f"{used} of {allowed} connections are in use"
+    if used > allowed * MANY_CONNECTIONS:
+        return warning(said, "raise max_connections, or lower *_POOL_SIZE")
+    return ok(said)

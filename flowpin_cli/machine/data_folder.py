@@ -1,0 +1,206 @@
+"""The folder one run keeps everything in: who holds it, its ports, its private files."""
+
+import fcntl
+import json
+import os
+import secrets
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowpin_cli.errors import CannotRun
+from flowpin_cli.machine import ownership
+from flowpin_cli.machine.log_writer import make_room
+from service_kit.files import replace_file
+from service_kit.ports import check_free
+
+LOOPBACK = "127.0.0.1"
+PORT_RANGE = range(20_000, 32_768)  # below the range outgoing connections take theirs from
+UNFINISHED_RESTORE = "restore.unfinished"
+"""A data folder within the data folder, to which a restore brings a backup before it is all there."""
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """Paths in the data folder, and how the files there are read and written."""
+
+    path: Path
+
+    @property
+    def access_file(self) -> Path:
+        return self.path / "access.yaml"
+
+    @property
+    def env_file(self) -> Path:
+        return self.path / "env"
+
+    @property
+    def postgres(self) -> Path:
+        return self.path / "postgres"
+
+    @property
+    def mark(self) -> str:
+        """What processes of this folder are known by, wherever it is mounted or moved."""
+        status = self.path.stat()
+        return f"{status.st_dev}:{status.st_ino}"
+
+    def fresh_log(self, name: str) -> Path:
+        """Where to log now; what earlier runs logged is kept beside it, with a number."""
+        log = self.path / "logs" / f"{name}.log"
+        make_room(str(log))
+        return log
+
+    def secret(self, name: str) -> str | None:
+        """The content of a private file, None when it was never written."""
+        try:
+            return (self.path / name).read_text().strip()
+        except FileNotFoundError:
+            return None
+
+    def keep_secret(self, name: str, value: str) -> None:
+        replace_file(self.path / name, value + "\n")
+
+    def env(self) -> dict[str, str]:
+        """The variables the last run wrote; empty when there was none."""
+        try:
+            lines = self.env_file.read_text().splitlines()
+        except FileNotFoundError:
+            return {}
+        words = (shlex.split(line.removeprefix("export "), comments=True) for line in lines)
+        return dict(word[0].split("=", 1) for word in words if word and "=" in word[0])
+
+    def write_env(self, variables: Mapping[str, str]) -> None:
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
+        replace_file(self.env_file, "".join(lines))
+
+
+def found(path: Path) -> DataFolder:
+    """The folder as it is; it need not exist. CannotRun when others own it, or can change what is in it."""
+    if not os.path.lexists(path):
+        return DataFolder(path.resolve())
+    try:
+        folder = DataFolder(ownership.check_folder(path))
+        _check_content(folder)
+    except PermissionError:
+        raise CannotRun(f"{path} cannot be looked into; do it as the user of `flowpin up`") from None
+    except OSError as error:
+        raise CannotRun(f"the data folder {path} cannot be used: {error.strerror}") from None
+    return folder
+
+
+def _check_content(folder: DataFolder) -> None:
+    owners = ownership.postgres_owners()
+    unfinished = folder.path / UNFINISHED_RESTORE
+    for path in (folder.path, folder.path / "logs", unfinished, unfinished / "logs"):
+        if path.is_dir():
+            ownership.check_content(path, owners)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[DataFolder]:
+    """Hold the folder for this process, making it if need be.
+
+    CannotRun when another `flowpin up` holds it, when others own it, or when they can change what is in it.
+    """
+    try:
+        if not os.path.lexists(path):
+            ownership.real_path(next(parent for parent in path.absolute().parents if os.path.lexists(parent)))
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = found(path)
+        (folder.path / "logs").mkdir(mode=0o700, exist_ok=True)
+        lock = os.open(folder.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise CannotRun(f"the data folder {path} cannot be used: {error.strerror}") from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 20, 0).decode().strip() or "unknown"
+            raise CannotRun(f"flowpin is already up on {folder.path} (pid {holder})") from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        yield folder
+    finally:
+        os.close(lock)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the processes listen: all gateways on one port, each worker of a service on its own."""
+
+    gateway: int
+    workflow: Sequence[int]
+    deploy: Sequence[int]
+
+
+def choose_ports(folder: DataFolder, gateway: int, *, workflow: int = 1, deploy: int = 1) -> Ports:
+    """Ports for so many workers, those of the last run where still free; `gateway` 0 picks one.
+
+    CannotRun when the gateway's is taken.
+    """
+    last = last_ports(folder) or Ports(0, (), ())
+    if gateway and not _is_free(gateway):
+        raise CannotRun(f"port {gateway} is taken by another program; choose another with --port (0 picks a free one)")
+    taken = {gateway}
+    ports = Ports(
+        gateway=gateway or _free_port(last.gateway, taken),
+        workflow=_free_ports(workflow, last.workflow, taken),
+        deploy=_free_ports(deploy, last.deploy, taken),
+    )
+    replace_file(folder.path / "ports.json", json.dumps(vars(ports)) + "\n")
+    return ports
+
+
+def _free_ports(count: int, last: Sequence[int], taken: set[int]) -> list[int]:
+    return [_free_port(last[place] if place < len(last) else 0, taken) for place in range(count)]
+
+
+def _free_port(last: int, taken: set[int]) -> int:
+    port = last
+    while port == 0 or port in taken or not _is_free(port):
+        port = secrets.choice(PORT_RANGE)
+    taken.add(port)
+    return port
+
+
+def _is_free(port: int) -> bool:
+    try:
+        check_free(LOOPBACK, port)
+    except PermissionError:
+        raise CannotRun(f"port {port} is only for root; choose another with --port") from None
+    except OSError:
+        return False
+    return True
+
+
+def holder(path: Path) -> str | None:
+    """The process id of what holds the folder, None when nothing does. CannotRun when that cannot be seen."""
+    try:
+        lock = os.open(path / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CannotRun(f"{path} cannot be looked into: {error.strerror}; do it as the user of `flowpin up`") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(lock, 20, 0).decode().strip() or "unknown"
+    finally:
+        os.close(lock)
+    return None
+
+
+def last_ports(folder: DataFolder) -> Ports | None:
+    """Where the processes listen, or did in the last run."""
+    try:
+        kept = json.loads((folder.path / "ports.json").read_text())
+        return Ports(int(kept["gateway"]), _several(kept["workflow"]), _several(kept["deploy"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _several(kept: int | list[int]) -> list[int]:
+    """A service's ports; a release that knew one worker kept a number."""
+    return [int(port) for port in (kept if isinstance(kept, list) else [kept])]

@@ -1,0 +1,49 @@
+"""Whether a started process is ready to be called."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from flowpin_cli.machine.data_folder import LOOPBACK
+
+POLL_SECONDS = 0.03
+
+
+async def until(is_ready: Callable[[], Awaitable[bool]], seconds: float) -> bool:
+    """Ask until it is ready; False when it was not within the time."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not await is_ready():  # noqa: ASYNC110 - another process' state, there is no event
+                await asyncio.sleep(POLL_SECONDS)
+            return True
+    return False
+
+
+async def accepts(port: int) -> bool:
+    """Whether a process listens there."""
+    try:
+        _, writer = await asyncio.open_connection(LOOPBACK, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def unready(port: int) -> list[str]:
+    """What `GET /health/ready` says is not ready: `workflow`, `deploy`, or `gateway` when that does not answer.
+
+    Plain sockets: an HTTP library takes longer to import than this to run, and with gRPC in this process the next
+    child could not be forked safely.
+    """
+    try:
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        try:
+            writer.write(f"GET /health/ready HTTP/1.1\r\nHost: {LOOPBACK}\r\nConnection: close\r\n\r\n".encode())
+            _, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        finally:
+            writer.close()
+        states = json.loads(body)["services"]
+    except (OSError, ValueError, KeyError):
+        return ["gateway"]
+    return [name for name, state in states.items() if state != "serving"]

@@ -1,0 +1,89 @@
+"""The embedded Postgres of a data folder without the services: where it answers, and started when it does not run."""
+
+import asyncio
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flowpin_cli.errors import CannotRun
+from flowpin_cli.machine.data_folder import DataFolder, found, holder, locked
+from flowpin_cli.machine.health import until
+from flowpin_cli.machine.processes import end_orphans, exited, last_lines, start
+from flowpin_cli.postgres.cluster import DATABASE, SOCKET_PORT, START_SECONDS, SUPERUSER, data_version, open_cluster
+from flowpin_cli.postgres.socket_folder import is_ours
+from flowpin_cli.postgres.urls import Databases, check_server, embedded_databases
+
+if TYPE_CHECKING:
+    from flowpin_cli.console import Announcer
+
+STOP_SECONDS = 30.0
+
+
+def embedded_url(folder: DataFolder, role: str = SUPERUSER) -> str | None:
+    """Where the folder's own Postgres answers, None when it does not run.
+
+    Another's server is never what the folder speaks to: the folder of the socket must be one that we made.
+    """
+    sockets = folder.secret("socket")
+    if not sockets or not is_ours(Path(sockets), folder) or not (Path(sockets) / f".s.PGSQL.{SOCKET_PORT}").exists():
+        return None
+    return f"postgresql://{role}@/{DATABASE}?host={sockets}&port={SOCKET_PORT}"
+
+
+@asynccontextmanager
+async def postgres_alone(folder: DataFolder) -> AsyncIterator[Databases]:
+    """The folder's Postgres without the services, made if there is none, for the length of the block.
+
+    The caller holds the folder. Raises CannotRun.
+    """
+    async with open_cluster(folder) as cluster:
+        log = folder.fresh_log("postgres")
+        process = start(cluster.command(), log)
+
+        async def is_ready() -> bool:
+            return process.poll() is not None or await cluster.is_ready(process)
+
+        try:
+            if not await until(is_ready, START_SECONDS) or process.poll() is not None:
+                raise CannotRun(f"Postgres did not get ready. The end of {log}:\n{last_lines(log)}")
+            yield embedded_databases(cluster)
+        finally:
+            await _stopped(process)
+
+
+@asynccontextmanager
+async def administrator_url(data: Path, database_url: str | None, announcer: "Announcer") -> AsyncIterator[str]:
+    """Of the server given, of the folder's Postgres that runs, or of that one started for the block.
+
+    Raises CannotRun.
+    """
+    if database_url is not None:
+        await check_server(database_url)
+        yield database_url
+        return
+    folder = found(data)
+    if data_version(folder) is None:
+        raise CannotRun(f"{data} has no Postgres of its own; name yours with --database-url, or another --data")
+    if holder(data) is None:
+        with locked(data) as folder:
+            end_orphans(folder)
+            async with AsyncExitStack() as until_done:
+                with announcer.step("Postgres, started for this"):
+                    databases = await until_done.enter_async_context(postgres_alone(folder))
+                yield databases.admin_url
+    elif url := embedded_url(folder):
+        yield url
+    else:
+        raise CannotRun(f"{data} is held, but its Postgres does not run; if yours does, give --database-url")
+
+
+async def _stopped(process: subprocess.Popen[bytes]) -> None:
+    # "Fast", which ends sessions and writes what is in memory; then not, which leaves that to the next start.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if process.poll() is None:
+            process.send_signal(number)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(exited(process), STOP_SECONDS)

@@ -1,0 +1,182 @@
+"""The embedded Postgres: made once in the data folder, started and stopped as one more child."""
+
+import errno
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowpin_cli.errors import CannotRun
+from flowpin_cli.machine.data_folder import DataFolder
+from flowpin_cli.machine.processes import MARK_VARIABLE, Account, Command, describe_exit, last_lines, run_to_end
+from flowpin_cli.postgres.install import check_version, postgres_account, programs_for
+from flowpin_cli.postgres.socket_folder import socket_folder
+from service_kit.files import sync_folder
+
+SUPERUSER = "postgres"
+DATABASE = "flowpin"
+SOCKET_PORT = 5432  # part of the socket's name, no more
+MAX_CONNECTIONS = 200
+START_SECONDS = 60.0  # a long recovery after a crash included
+MOST_READ_BYTES = 8_192
+
+# No passwords: whoever runs `flowpin up` may be any role, and nobody else may be one.
+HBA = "local all all peer map=flowpin\n"
+IDENT = 'flowpin "{user}" all\n'
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Postgres data directory, held open, with what is needed to run it."""
+
+    folder: DataFolder
+    programs: Path
+    account: Account
+    directory_fd: int
+    socket_folder: Path
+
+    def command(self) -> Command:
+        options = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self.socket_folder),
+            "max_connections": str(MAX_CONNECTIONS),
+            # Services keep their plans until a table is analyzed: let that be soon after it has grown from nothing.
+            "autovacuum_naptime": "5s",
+            "port": str(SOCKET_PORT),
+        }
+        words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+        return _command(self.folder, self.programs, ["postgres", *words], self.account, self.directory_fd)
+
+    async def is_ready(self, process: subprocess.Popen[bytes] | None) -> bool:
+        """Whether that process answers by now, as it says in its pid file."""
+        try:
+            lines = _read(self.directory_fd, "postmaster.pid").splitlines()
+        except OSError:
+            return False
+        return len(lines) > 7 and process is not None and lines[0] == str(process.pid) and lines[7].strip() == "ready"
+
+    def url(self, role: str = SUPERUSER) -> str:
+        return f"postgresql://{role}@/{DATABASE}?host={self.socket_folder}&port={SOCKET_PORT}"
+
+    def forget_the_dead(self) -> None:
+        """Remove the pid file of a server known to be gone: its number may be another process's by now."""
+        with suppress(FileNotFoundError):
+            os.unlink("postmaster.pid", dir_fd=self.directory_fd)
+
+
+@asynccontextmanager
+async def open_cluster(folder: DataFolder) -> AsyncIterator[Cluster]:
+    """The cluster in the data folder, made if there is none, ready to be started."""
+    account = postgres_account(folder)
+    programs = programs_for(account)
+    if data_version(folder) is None:
+        await _initialise(folder, programs, account)
+    directory_fd = os.open(folder.postgres, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        check_version(programs, data_version(folder) or "")
+        _write_rules(folder, directory_fd, account)
+        with socket_folder(folder, account) as sockets:
+            cluster = Cluster(folder, programs, account, directory_fd, sockets)
+            cluster.forget_the_dead()
+            yield cluster
+    finally:
+        os.close(directory_fd)
+
+
+def data_version(folder: DataFolder) -> str | None:
+    """The major version of the Postgres that wrote the data, None when there is no data. CannotRun for odd data."""
+    try:
+        directory_fd = os.open(folder.postgres, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            return _read(directory_fd, "PG_VERSION").strip()
+        finally:
+            os.close(directory_fd)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CannotRun(f"{folder.postgres} is not as Postgres makes it: {error.filename}: {error.strerror}") from None
+
+
+def _write_rules(folder: DataFolder, directory_fd: int, account: Account) -> None:
+    try:
+        _write(directory_fd, "pg_hba.conf", HBA, account)
+        _write(directory_fd, "pg_ident.conf", IDENT.format(user=pwd.getpwuid(os.geteuid()).pw_name), account)
+    except OSError as error:
+        raise CannotRun(f"{folder.postgres} is not as Postgres makes it: {error.filename}: {error.strerror}") from None
+
+
+async def _initialise(folder: DataFolder, programs: Path, account: Account) -> None:
+    """Make the cluster under another name first, so that one half made by a crash is never taken for one."""
+    unfinished = folder.path / "postgres.unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(mode=0o700)
+    os.chown(unfinished, account.uid, account.gid, follow_symlinks=False)
+    fd = os.open(unfinished, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        initdb = ["initdb", "--username", SUPERUSER, "--encoding", "UTF8", "--no-locale", "--auth-local", "peer"]
+        await _succeed(folder, "initdb", _command(folder, programs, initdb, account, fd))
+        create = ["postgres", "--single", "-c", "exit_on_error=on", "postgres"]
+        sql = f"CREATE DATABASE {DATABASE};\n"
+        await _succeed(folder, "create-database", _command(folder, programs, create, account, fd, sql))
+    finally:
+        os.close(fd)
+    try:
+        unfinished.rename(folder.postgres)
+    except OSError:
+        raise CannotRun(f"{folder.postgres} is in the way: it is not empty and holds no Postgres cluster") from None
+    sync_folder(folder.path)
+
+
+async def _succeed(folder: DataFolder, name: str, command: Command) -> None:
+    log = folder.fresh_log(f"postgres-{name}")
+    if code := await run_to_end(command, log):
+        raise CannotRun(f"Postgres: {name} {describe_exit(code)}. The end of {log}:\n{last_lines(log)}")
+
+
+def _command(
+    folder: DataFolder, programs: Path, words: Sequence[str], account: Account, directory_fd: int, text: str = ""
+) -> Command:
+    # By descriptor: the account may not pass through the folders above, and we widen nobody's modes.
+    return Command(
+        [str(programs / words[0]), *words[1:]],
+        env={
+            "PATH": "/usr/bin:/bin",
+            "LC_ALL": "C",
+            "PGDATA": f"/proc/self/fd/{directory_fd}",
+            MARK_VARIABLE: folder.mark,
+        },
+        orphan_signal=signal.SIGQUIT,
+        account=account,
+        pass_fds=(directory_fd,),
+        cwd="/",
+        input=text,
+    )
+
+
+def _read(directory_fd: int, name: str) -> str:
+    """A small file of a folder that belongs to another, who may have put there a link, a pipe or something large."""
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory_fd)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "it is not a file", name)
+        return os.read(fd, MOST_READ_BYTES).decode(errors="replace")
+    finally:
+        os.close(fd)
+
+
+def _write(directory_fd: int, name: str, text: str, account: Account) -> None:
+    """By descriptor and never through a link: as root we write into a folder that belongs to another."""
+    unfinished = f"{name}.unfinished"
+    with suppress(FileNotFoundError):
+        os.unlink(unfinished, dir_fd=directory_fd)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with os.fdopen(os.open(unfinished, flags, 0o600, dir_fd=directory_fd), "w") as file:
+        file.write(text)
+        os.fchown(file.fileno(), account.uid, account.gid)
+    os.rename(unfinished, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)

@@ -1,0 +1,103 @@
+"""What `pg_dump` writes."""
+
+import asyncio
+import os
+import signal
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+from flowpin_cli.errors import CannotRun
+from flowpin_cli.machine.processes import printable
+from flowpin_cli.postgres.install import client_programs
+
+CHUNK = 1 << 20
+LOCK_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class PgTools:
+    """The programs in a folder, for one database, with the environment they are given."""
+
+    programs: Path
+    url: str
+    environ: Mapping[str, str]
+
+    @classmethod
+    def here(cls, url: str, environ: Mapping[str, str]) -> "PgTools":
+        """Those of the embedded Postgres, which also read and write the servers of others, 15 and newer."""
+        return cls(client_programs(), url, environ)
+
+    async def dump(self, schemas: Iterable[str], snapshot: str) -> AsyncIterator[bytes]:
+        """The schemas and all that is in them as of an exported snapshot, in pg_dump's custom format."""
+        words = [
+            "--format=custom",
+            "--compress=gzip:1",
+            "--no-statistics",
+            "--encoding=UTF8",
+            "--strict-names",
+            f"--lock-wait-timeout={LOCK_SECONDS}s",
+            f"--snapshot={snapshot}",
+            *(f"--schema={schema}" for schema in schemas),
+        ]
+        with tempfile.TemporaryFile() as errors:
+            async with self._running("pg_dump", *self._target(), *words, stdout=PIPE, stderr=errors) as process:
+                async for chunk in _chunks(process):
+                    yield chunk
+                check_exit("pg_dump", await process.wait(), errors)
+
+    def _target(self) -> list[str]:
+        return [f"--dbname={split_password(self.url)[0]}", "--no-password"]
+
+    @asynccontextmanager
+    async def _running(self, program: str, *words: str, stdout: int, stderr: IO[bytes]) -> AsyncIterator[Process]:
+        # The password goes into the environment: anybody can read a command line.
+        _, password = split_password(self.url)
+        env = {**self.environ, **({"PGPASSWORD": password} if password else {})}
+        process = await asyncio.create_subprocess_exec(
+            self.programs / program, *words, env=env, stdin=DEVNULL, stdout=stdout, stderr=stderr, limit=CHUNK
+        )
+        try:
+            yield process
+        finally:
+            await end(process)
+
+
+def split_password(url: str) -> tuple[str, str | None]:
+    """A database URL without its password, and the password."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    in_query = query.pop("password", None)
+    user, _, host = parts.netloc.rpartition("@")
+    netloc = f"{user.partition(':')[0]}@{host}" if user else host
+    in_netloc = unquote(parts.password) if parts.password else None
+    return urlunsplit(parts._replace(netloc=netloc, query=urlencode(query, safe="/:"))), in_netloc or in_query
+
+
+async def _chunks(process: Process) -> AsyncIterator[bytes]:
+    assert process.stdout is not None  # noqa: S101 - it was started with a pipe
+    while chunk := await process.stdout.read(CHUNK):
+        yield chunk
+
+
+async def end(process: Process) -> None:
+    """Have it gone, whether it has ended or not."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            # Not process.kill(): asyncio 3.11 warns on stderr when that finds it ended first.
+            os.kill(process.pid, signal.SIGKILL)
+    await process.communicate()  # reads what is left: asyncio closes its pipes at their end only
+
+
+def check_exit(program: str, code: int, errors: IO[bytes]) -> None:
+    """CannotRun with the program's own words unless it ended well."""
+    if code:
+        errors.seek(0)
+        # The first line alone: those after it may show what is in a row.
+        said = errors.readline(1_000).decode(errors="replace").strip()
+        raise CannotRun(f"{program} ended with exit code {code}: {printable(said)}")

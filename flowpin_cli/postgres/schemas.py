@@ -1,0 +1,71 @@
+"""The schemas of a run: which migrations the code knows, what is missing from those that have run, what they make."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MADE = re.compile(
+    r"\b(?:CREATE (?:OR REPLACE )?(?:UNIQUE )?(TABLE|INDEX|FUNCTION|TRIGGER|SEQUENCE)|(CONSTRAINT))"
+    r" (?:CONCURRENTLY )?(?:IF NOT EXISTS )?(\w+)"
+)
+DEFAULTED = re.compile(r"\bALTER TABLE (\w+) ALTER COLUMN (\w+) SET DEFAULT\b")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A service's own schema in Postgres."""
+
+    name: str
+    migrations: Path
+
+    @property
+    def known(self) -> dict[str, str]:
+        """The migrations' names by their versions, oldest first."""
+        return {path.name.partition("_")[0]: path.stem for path in self._files}
+
+    def missing(self, applied: Iterable[str]) -> list[str]:
+        """The names of those that have still to run."""
+        ran = set(applied)
+        return [name for version, name in self.known.items() if version not in ran]
+
+    def unknown(self, applied: Iterable[str]) -> list[str]:
+        """The versions that a newer code has run."""
+        return [version for version in applied if version not in self.known]
+
+    def first(self, applied: Sequence[str]) -> list[Path] | None:
+        """The files of these migrations, None when they are not the first ones in their order."""
+        return self._files[: len(applied)] if list(self.known)[: len(applied)] == list(applied) else None
+
+    @property
+    def made(self) -> dict[str, set[str]]:
+        """The names of what the migrations make, by kind, in the order of archive_entries."""
+        text = "\n".join(path.read_text() for path in self._files)
+        names = {kind: set[str]() for kind in ("TABLE", "INDEX", "FUNCTION", "TRIGGER", "SEQUENCE", "CONSTRAINT")}
+        for created, constraint, name in MADE.findall(text):
+            names[created or constraint].add(name)
+        names["TABLE"].add("schema_migrations")  # dbmate's
+        names["CONSTRAINT"].add("schema_migrations_pkey")
+        names["DEFAULT"] = {f"{table} {column}" for table, column in DEFAULTED.findall(text)}
+        return names
+
+    @property
+    def archive_entries(self) -> re.Pattern[str]:
+        """What the migrations make, as `pg_restore --list` names it: without its numbers and its owner."""
+        table, index, function, trigger, sequence, constraint, default = (
+            f"(?:{'|'.join(sorted(of)) or '(?!)'})" for of in self.made.values()
+        )
+        schema = re.escape(self.name)
+        return re.compile(
+            rf"SCHEMA - {schema}|ACL - SCHEMA {schema}"
+            rf"|TABLE {schema} {table}|TABLE DATA {schema} {table}"
+            rf"|ACL {schema} TABLE {table}|ACL {schema} COLUMN {table}\.\w+"
+            rf"|INDEX {schema} {index}|(?:FK |CHECK )?CONSTRAINT {schema} {table} {constraint}"
+            rf"|(?:FUNCTION|ACL) {schema} (?:FUNCTION )?{function}\([\w ,]*\)|TRIGGER {schema} {table} {trigger}"
+            rf"|SEQUENCE (?:OWNED BY |SET )?{schema} {sequence}|ACL {schema} SEQUENCE {sequence}"
+            rf"|DEFAULT {schema} {default}"
+        )
+
+    @property
+    def _files(self) -> list[Path]:
+        return sorted(self.migrations.glob("*.sql"))

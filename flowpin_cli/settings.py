@@ -1,0 +1,107 @@
+"""`flowpin settings`: every setting of the processes, its value, and where that comes from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flowpin_cli.errors import CannotRun
+from flowpin_cli.machine.data_folder import DataFolder, Ports, found, last_ports
+from flowpin_cli.postgres.urls import Databases, url_without_password
+from flowpin_cli.up.children import Children
+from flowpin_cli.up.workers import workers
+from service_kit.settings import variable as variable_of
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table."""
+
+    name: str
+    value: str
+    source: str
+    meaning: str
+    wrong: str = ""
+
+
+def show(data: Path, classes: Mapping[str, type[BaseSettings]], environ: Mapping[str, str], console: Console) -> None:
+    """`classes` by process. CannotRun when one of them would refuse to start with these."""
+    given = _set_by_up(found(data))
+    wrong: list[Setting] = []
+    for process, settings_class in classes.items():
+        rows = settings_of(settings_class, environ, given[process])
+        wrong += [row for row in rows if row.wrong]
+        console.print(_table(process, rows))
+    if wrong:
+        raise CannotRun("nothing can start with " + "; ".join(f"{row.name}: {row.wrong}" for row in wrong))
+
+
+def _table(process: str, rows: Sequence[Setting]) -> Table:
+    table = Table(box=SIMPLE, title=process, title_justify="left", title_style="bold")
+    table.add_column("Setting", no_wrap=True)
+    table.add_column("From", no_wrap=True)
+    table.add_column("Value, and what it says", overflow="fold")
+    for row in rows:
+        style = "red" if row.wrong else "" if row.source == "default" else "bold"
+        value = Text.assemble((row.value, style), "\n", (row.meaning, "dim"))
+        table.add_row(Text(row.name, style), Text(row.source, style), value)
+    return table
+
+
+def settings_of(
+    settings_class: type[BaseSettings], environ: Mapping[str, str], given: Mapping[str, str]
+) -> list[Setting]:
+    """Its settings in order; `environ` is this process's own, `given` is what goes over it, by variable."""
+    prefix = str(settings_class.model_config.get("env_prefix", ""))
+    fields = settings_class.model_fields
+    in_environ = {name.upper() for name in environ}
+    values, wrong = _read(
+        settings_class, {n: given[v] for n, f in fields.items() if (v := variable_of(prefix, n, f)) in given}
+    )
+    rows = []
+    for name, field in fields.items():
+        variable = variable_of(prefix, name, field)
+        meaning = " ".join((field.description or "").split())
+        source = "environment" if variable in in_environ else "default"
+        if variable in given:
+            source = "flowpin up"
+            meaning += " (Set in the environment too, to no effect.)" if variable in in_environ else ""
+        value = _shown(field, values.get(name, given.get(variable, environ.get(variable))))
+        rows.append(Setting(variable, value, source, meaning, wrong.get(name, "")))
+    return rows
+
+
+def _read(settings_class: type[BaseSettings], given: dict[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    """The values by field, empty when some are wrong, and what is wrong with those."""
+    try:
+        settings = settings_class(**given)
+    except ValidationError as error:
+        return {}, {str(e["loc"][0]): e["msg"] for e in error.errors(include_input=False)}
+    return {name: getattr(settings, name) for name in settings_class.model_fields}, {}
+
+
+def _shown(field: FieldInfo, value: object) -> str:
+    if SecretStr in (field.annotation, *get_args(field.annotation)):
+        return "set" if value else "unset"
+    if value is None:
+        return "unset" if field.is_required() or field.default is None else str(field.default)
+    return url_without_password(str(value))
+
+
+def _set_by_up(folder: DataFolder) -> Mapping[str, Mapping[str, str]]:
+    """What `flowpin up` sets, by process; where it has not run yet, port 0 stands for one it will pick."""
+    children = Children(folder, last_ports(folder) or Ports(0, [0], [0]), {}, workers(None))
+    databases = Databases("set", lambda role: "set", are_external=False)
+    return {
+        "gateway": children.gateway_settings(),
+        "workflow": children.workflow_settings(databases),
+        "deploy": children.deploy_settings(databases, "set"),
+    }

@@ -1,0 +1,1 @@
+"""`flowpin up`: starts everything and keeps it running."""

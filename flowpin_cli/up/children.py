@@ -1,0 +1,137 @@
+"""The processes of one run: the command and the environment each is started with."""
+
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from flowpin_cli.machine.data_folder import LOOPBACK, DataFolder, Ports
+from flowpin_cli.machine.processes import MARK_VARIABLE, Command
+from flowpin_cli.machine.supervisor import Child
+from flowpin_cli.postgres.cluster import MAX_CONNECTIONS, Cluster
+from flowpin_cli.postgres.urls import Databases
+from flowpin_cli.up.workers import Workers, worker_name
+
+CONNECTIONS_PER_WORKER = 12
+"""By default: eight and three of the pools, and the health check's."""
+OTHER_CONNECTIONS = 40
+"""Of migrations, backups, people, and Postgres itself."""
+METRICS_PORT_STEP = 10
+"""Between the metrics ports of two workers, so that those given to the services may be neighbours."""
+
+
+def postgres(cluster: Cluster, workers: Workers) -> Child:
+    command = cluster.command()
+    needed = CONNECTIONS_PER_WORKER * (workers.workflow + workers.deploy) + OTHER_CONNECTIONS
+    if needed > MAX_CONNECTIONS:
+        command = replace(command, words=[*command.words, "-c", f"max_connections={needed}"])
+    return Child(
+        "postgres",
+        command,
+        cluster.folder.fresh_log("postgres"),
+        stop_signal=signal.SIGINT,  # its "fast": ends sessions, writes what is in memory
+        hurry_signal=signal.SIGQUIT,
+        # Told to stop while recovering from a crash, Postgres 18.6 may wait for ever. Cut short, it recovers next time.
+        drain_seconds=5.0,
+        before_restart=cluster.forget_the_dead,
+    )
+
+
+@dataclass(frozen=True)
+class Children:
+    """Our own processes, each configured by its environment alone.
+
+    The environment of `flowpin up` is passed on, so that any other setting of theirs can be given there.
+    """
+
+    folder: DataFolder
+    ports: Ports
+    environ: Mapping[str, str]
+    workers: Workers
+
+    def gateways(self) -> list[Child]:
+        settings = self.gateway_settings()
+        return [self._serving("gateway", "gateway", number, settings) for number in numbers(self.workers.gateway)]
+
+    def workflows(self, databases: Databases) -> list[Child]:
+        return [
+            self._serving("workflow", "workflow_service", number, self.workflow_settings(databases, number))
+            for number in numbers(self.workers.workflow)
+        ]
+
+    def deploys(self, databases: Databases, token: str) -> list[Child]:
+        return [
+            self._serving("deploy", "deploy_service", number, self.deploy_settings(databases, token, number))
+            for number in numbers(self.workers.deploy)
+        ]
+
+    def gateway_settings(self) -> dict[str, str]:
+        """What we set of the gateway's settings; so for the services below."""
+        settings = {
+            "GATEWAY_LISTEN": _at(self.ports.gateway),
+            "GATEWAY_WORKFLOW_TARGET": _all_at(self.ports.workflow),
+            "GATEWAY_DEPLOY_TARGET": _all_at(self.ports.deploy),
+        }
+        return settings | ({"GATEWAY_SHARE_PORT": "true"} if self.workers.gateway > 1 else {})
+
+    def workflow_settings(self, databases: Databases, number: int = 1) -> dict[str, str]:
+        return {
+            "WORKFLOW_LISTEN": _at(self.ports.workflow[number - 1]),
+            "WORKFLOW_ACCESS_FILE": str(self.folder.access_file),
+            **databases.serving("workflow"),
+        }
+
+    def deploy_settings(self, databases: Databases, token: str, number: int = 1) -> dict[str, str]:
+        return {
+            "DEPLOY_LISTEN": _at(self.ports.deploy[number - 1]),
+            "DEPLOY_ACCESS_FILE": str(self.folder.access_file),
+            "DEPLOY_WORKFLOW_TARGET": _all_at(self.ports.workflow),
+            "DEPLOY_WORKFLOW_TOKEN": token,
+            **databases.serving("deploy"),
+        }
+
+    def migration(self, service: str, databases: Databases) -> Command:
+        # An administrator's URL may leave its password to PGPASSWORD; ours need nothing of the kind.
+        environ = self.environ if databases.are_external else _without_libpq(self.environ)
+        return self._command(f"{service}_service", "migrate", {**environ, **databases.migrating(service)})
+
+    def verification(self, databases: Databases) -> Command:
+        environ = self.environ if databases.are_external else _without_libpq(self.environ)
+        urls = databases.serving("workflow") | databases.serving("deploy")
+        return self._command("flowpin_cli", "verify", {**environ, **urls})
+
+    def _serving(self, service: str, module: str, number: int, settings: Mapping[str, str]) -> Child:
+        name = worker_name(service, number)
+        metrics = self._metrics_listen(service, number)
+        command = self._command(module, "serve", {**_without_libpq(self.environ), **metrics, **settings})
+        return Child(name, command, self.folder.fresh_log(name))
+
+    def _metrics_listen(self, service: str, number: int) -> dict[str, str]:
+        """Where a worker but the first is scraped, when the first one is."""
+        variable = f"{service.upper()}_METRICS_LISTEN"
+        host, _, port = self.environ.get(variable, "").rpartition(":")
+        if number == 1 or not port.isdecimal() or int(port) == 0:
+            return {}
+        return {variable: f"{host}:{int(port) + METRICS_PORT_STEP * (number - 1)}"}
+
+    def _command(self, module: str, verb: str, env: Mapping[str, str]) -> Command:
+        # -P: not from the folder we are started in, where somebody may have put a module of the same name.
+        return Command([sys.executable, "-P", "-m", module, verb], {**env, MARK_VARIABLE: self.folder.mark})
+
+
+def numbers(count: int) -> range:
+    """Of so many workers."""
+    return range(1, count + 1)
+
+
+def _at(port: int) -> str:
+    return f"{LOOPBACK}:{port}"
+
+
+def _all_at(ports: Sequence[int]) -> str:
+    return ",".join(map(_at, ports))
+
+
+def _without_libpq(environ: Mapping[str, str]) -> dict[str, str]:
+    """Without PGPASSWORD, PGPORT and the like, which would change what a URL means; how to encrypt stays."""
+    return {name: value for name, value in environ.items() if not name.startswith("PG") or name.startswith("PGSSL")}

@@ -1,0 +1,75 @@
+"""Who calls on one machine: the person at the terminal, and the deploy service as itself."""
+
+import os
+import pwd
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from flowpin_cli.errors import CannotRun
+from flowpin_cli.machine.data_folder import DataFolder
+from service_kit.access.file import AccessFile, AccessFileError, Role, Token, hash_token
+from service_kit.access.tokens import (
+    mint_token,
+    read_access_file,
+    revoke_token,
+    service_account,
+    write_first_access_file,
+)
+
+DEPLOY_ACCOUNT = "deploy-service"
+DEPLOY_TOKEN_FILE = "deploy-service.token"  # noqa: S105 - a file's name
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The tokens of one run, and what the person's is for."""
+
+    person_token: str
+    deploy_token: str
+    org_id: UUID
+    project_id: UUID
+
+
+def ensure_identity(folder: DataFolder) -> Identity:
+    """Find the tokens of the last run, or make what is missing. CannotRun when access.yaml cannot be used."""
+    try:
+        return _ensure_identity(folder)
+    except AccessFileError as error:
+        raise CannotRun(str(error)) from None
+
+
+def _ensure_identity(folder: DataFolder) -> Identity:
+    path = folder.access_file
+    if not path.exists():
+        write_first_access_file(path, pwd.getpwuid(os.geteuid()).pw_name)
+    env = folder.env()
+    access = read_access_file(path)
+    if not access.projects:
+        raise AccessFileError(f"{path}: declares no project")
+    project = next((p for p in access.projects if str(p.id) == env.get("FLOWPIN_PROJECT_ID")), access.projects[0])
+    person_token = env.get("FLOWPIN_TOKEN", "")
+    if not _find_valid(access, person_token):
+        person = next((user for user in access.users if not user.service), None)
+        if person is None:
+            raise AccessFileError(f"{path}: declares no person to make a token for")
+        person_token = mint_token(path, person.id, {project.org_id: Role.ADMIN}).secret
+    return Identity(person_token, _deploy_token(folder, access), project.org_id, project.id)
+
+
+def _deploy_token(folder: DataFolder, access: AccessFile) -> str:
+    kept = folder.secret(DEPLOY_TOKEN_FILE) or ""
+    token = _find_valid(access, kept)
+    if token and all(org.id in token.roles for org in access.orgs):
+        return kept
+    if token:
+        revoke_token(folder.access_file, token.id)  # orgs were added; a wider one takes its place
+    account = service_account(folder.access_file, DEPLOY_ACCOUNT)
+    new = mint_token(folder.access_file, account.id, {org.id: Role.VIEWER for org in access.orgs})
+    folder.keep_secret(DEPLOY_TOKEN_FILE, new.secret)
+    return new.secret
+
+
+def _find_valid(access: AccessFile, secret: str) -> Token | None:
+    now = datetime.now(UTC)
+    return next((t for t in access.tokens if t.sha256 == hash_token(secret) and t.is_valid(now)), None)

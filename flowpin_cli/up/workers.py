@@ -1,0 +1,29 @@
+"""How many processes of each kind run on this machine, and what each is called."""
+
+import os
+from dataclasses import dataclass
+
+CORES_PER_WORKER = 2
+
+
+@dataclass(frozen=True)
+class Workers:
+    gateway: int = 1
+    workflow: int = 1
+    deploy: int = 1
+
+
+def workers(asked: int | None) -> Workers:
+    """`asked` of each; when nobody asked, as many as the cores are good for.
+
+    A deploy is rare beside saves and reads, so one deploy service is enough for all cores.
+    """
+    if asked is not None:
+        return Workers(asked, asked, asked)
+    count = max(1, len(os.sched_getaffinity(0)) // CORES_PER_WORKER)
+    return Workers(gateway=count, workflow=count)
+
+
+def worker_name(service: str, number: int) -> str:
+    """Of its log, and of what is said about it; `number` begins at 1."""
+    return service if number == 1 else f"{service}-{number}"

@@ -1,0 +1,1 @@
+"""`flowpin verify`: whether the promises about history hold in an installation, at rest and under load."""

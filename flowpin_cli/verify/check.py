@@ -1,0 +1,74 @@
+"""What a check is, and what it has found."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from flowpin_cli.verify.snapshot import Row, Snapshot
+
+MAX_SHOWN = 10
+"""Findings of each check that are kept; the others are counted."""
+
+Snapshots: TypeAlias = Mapping[str, Snapshot]
+"""By service: workflow, deploy."""
+Finding: TypeAlias = dict[str, str | int]
+"""What is wrong (`what`, and mostly `expected` and `found`) with which piece (`workflow`, `version`, `app` …)."""
+
+
+@dataclass
+class Outcome:
+    """How many pieces a check has looked at, and which of them are wrong."""
+
+    say: Callable[[int], None] = lambda checked: None
+    """Called with how many have been looked at so far."""
+    checked: int = 0
+    found: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, row: Mapping[str, Any] | Row) -> None:
+        """A piece that is wrong. What is None is left out."""
+        self.found += 1
+        if len(self.findings) < MAX_SHOWN:
+            self.findings.append({name: _plain(value) for name, value in row.items() if value is not None})
+
+    def count(self, pieces: int) -> None:
+        self.checked += pieces
+        self.say(self.checked)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise, and how it is looked at. `pieces` says what is counted."""
+
+    name: str
+    promise: str
+    pieces: str
+    look: Callable[[Snapshots, Outcome], Awaitable[None]]
+
+
+def query(service: str, counted: str, *broken: str) -> Callable[[Snapshots, Outcome], Awaitable[None]]:
+    """A check by statements: `counted` returns how many pieces there are, each of `broken` those that are wrong."""
+
+    async def look(snapshots: Snapshots, outcome: Outcome) -> None:
+        snapshot = snapshots[service]
+        outcome.count(await snapshot.value(counted))
+        for statement in broken:
+            async for row in snapshot.rows(statement):
+                outcome.add(row)
+
+    return look
+
+
+def _plain(value: object) -> str | int:
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,24 @@
+"""What the checks of `flowpin verify` without `--load` find in the installation that a run has started itself."""
+
+from flowpin_cli.errors import CannotRun
+from flowpin_cli.verify.load.faults.installation import Installation
+from flowpin_cli.verify.load.operations import Violation
+from flowpin_cli.verify.report import sentence
+from flowpin_cli.verify.run import verify
+from flowpin_cli.verify.sources import sources_at
+
+AT_REST = "at rest"
+"""The check that these find nothing."""
+
+
+async def findings_at_rest(installation: Installation) -> list[Violation]:
+    """A violation each; one if they cannot look."""
+    try:
+        report = await verify(sources_at(installation.postgres.cluster.url()))
+    except CannotRun as error:
+        return [Violation(AT_REST, str(error), ())]
+    return [
+        Violation(AT_REST, f"{result.check.name}: {sentence(finding)}", ())
+        for result in report.results
+        for finding in result.outcome.findings
+    ]

@@ -1,0 +1,86 @@
+"""One call of the load: what was sent, when, and what came back."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Outcome = Literal["answered", "refused", "unknown"]
+SHOWN_DIGEST_CHARS = len("sha256:") + 8
+NO_ANSWER = ("REQUEST_IN_PROGRESS",)
+"""Reasons that refuse a call and leave open what became of an earlier one with the same key."""
+
+UNREADABLE = "UNREADABLE"
+"""In the code of a call whose answer is not one of its kind."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A call to make. `sent` is recorded; `document` is the flow that a save sends, of which the digest is recorded."""
+
+    operation: str
+    """Its name, unique in the run. Calls that repeat it with the same key share it."""
+    kind: str
+    """save, version, workflow, versions, deploy, rollback, app, deployments."""
+    target: str
+    """The id of the workflow or of the app."""
+    sent: dict[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    document: bytes = b""
+    patience_seconds: float | None = None
+    """Instead of the usual deadline: so short a one that the answer may be lost while the call takes effect."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back: `code` is the HTTP status or gRPC code and the reason, `got` what the checks read."""
+
+    outcome: Outcome
+    code: str
+    got: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that was made. Times are seconds on one monotonic clock since the run began."""
+
+    caller: str
+    operation: str
+    kind: str
+    face: str
+    """rest or grpc."""
+    target: str
+    begin: float
+    end: float
+    """When the answer was there, or when the caller gave up."""
+    outcome: Outcome
+    code: str = ""
+    sent: dict[str, Any] = field(default_factory=dict)
+    got: dict[str, Any] = field(default_factory=dict)
+    key: str | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        return self.outcome == "answered"
+
+    @property
+    def is_unmodified(self) -> bool:
+        """Whether the answer was 304."""
+        return bool(self.got.get("unmodified"))
+
+    def line(self) -> dict[str, Any]:
+        """As it is kept in the history file."""
+        return {"call": asdict(self)}
+
+    def __str__(self) -> str:
+        key = f" key {self.key}" if self.key else ""
+        return (
+            f"{self.begin:9.3f}-{self.end:.3f} s  {self.caller} {self.face} {self.operation}{key}"
+            f" sent [{_shown(self.sent)}] -> {self.outcome} {self.code} [{_shown(self.got)}]"
+        )
+
+
+def _shown(values: dict[str, Any]) -> str:
+    """What a person needs to compare two calls; digests by their first letters."""
+    shown = {name: value for name, value in values.items() if value is not None and name not in ("body", "ids")}
+    if "digest" in shown:
+        shown["digest"] = shown["digest"][:SHOWN_DIGEST_CHARS]
+    return ", ".join(f"{name} {value}" for name, value in shown.items())

@@ -1,0 +1,54 @@
+"""`flowpin verify --load`: parses and delegates. `flowpin verify` calls `verify_under_load`."""
+
+import os
+import secrets
+from pathlib import Path
+
+from rich.console import Console
+
+from flowpin_cli.errors import CannotRun
+
+NOT_CHECKED = 2
+
+
+def verify_under_load(
+    load: str,
+    *,
+    data: Path,
+    savers: int = 8,
+    deployers: int = 4,
+    fault: str = "",
+    workers: int = 1,
+    seed: int | None = None,
+    history: Path | None = None,
+    as_json: bool = False,
+) -> int:
+    """Run the load and print its report: 0, 1 when a promise was not kept, 2 when this failed. Raises CannotRun."""
+    # Read when gRPC is imported: its fork handlers would crash the children that a run with faults starts.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    from flowpin_cli.verify.load.options import LoadOptions, faults_of, seconds_of
+    from flowpin_cli.verify.load.run import run_load
+
+    if min(savers, deployers, workers) < 1:
+        raise CannotRun("--savers, --deployers and --workers must be at least 1")
+    if workers > 1 and not fault:
+        raise CannotRun("--workers is for an installation that --fault starts")
+    options = LoadOptions(
+        seconds=seconds_of(load),
+        seed=secrets.randbelow(1 << 31) if seed is None else seed,
+        savers=savers,
+        deployers=deployers,
+        faults=faults_of(fault),
+        workers=workers,
+        data=data,
+        history=history,
+        as_json=as_json,
+        environ=os.environ,
+    )
+    try:
+        return run_load(options)
+    except CannotRun:
+        raise
+    except Exception:  # a fault of ours must not look like a finding
+        Console(stderr=True).print_exception()
+    return NOT_CHECKED

@@ -1,0 +1,1 @@
+"""What a run does to the installation that it started itself; never to another."""

@@ -1,0 +1,97 @@
+"""Who is calling, and what their token lets them do."""
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from service_kit.access.file import Project, Role, Token, User
+from service_kit.errors import InsufficientRole, ProjectNotFound
+
+OFFICIAL_CLIENT = "dynamiq-cli/"
+"""What the User-Agent of the platform's command line begins with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A user as one of their tokens presents them. Org roles are spread over the org's projects."""
+
+    user: User
+    token: Token
+    roles: Mapping[UUID, Role]
+    projects: Mapping[UUID, Project]
+    """Every project in which the token has a role."""
+    orgs: frozenset[UUID]
+    """Every org in which, or in a project of which, the token has a role."""
+    projects_by_role: Mapping[Role, tuple[UUID, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        at_least = {role: tuple(p for p, held in self.roles.items() if held >= role) for role in Role}
+        object.__setattr__(self, "projects_by_role", at_least)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One call's principal, the role its RPC takes, and what else its metadata says."""
+
+    principal: Principal
+    role: Role
+    request_id: str
+    idempotency_key: str | None
+    if_match: str | None
+    rest_user_agent: str = ""
+    """The User-Agent of a REST call by the official client; empty for all others."""
+
+    @property
+    def id(self) -> UUID:
+        return self.principal.user.id
+
+    @property
+    def name(self) -> str:
+        return self.principal.user.display_name
+
+    @property
+    def is_official_client(self) -> bool:
+        return self.rest_user_agent.startswith(OFFICIAL_CLIENT)
+
+    @property
+    def permitted_projects(self) -> tuple[UUID, ...]:
+        """The projects in which the caller may do this."""
+        return self.principal.projects_by_role[self.role]
+
+    @property
+    def visible_projects(self) -> tuple[UUID, ...]:
+        """The projects whose things exist for the caller."""
+        return self.principal.projects_by_role[Role.VIEWER]
+
+    def require(self, project_id: UUID, role: Role | None = None) -> None:
+        """Raises RoleTooSmall unless the caller holds `role`, or else what the RPC takes, in a visible project."""
+        role = role or self.role
+        if self.principal.roles.get(project_id, 0) < role:
+            raise InsufficientRole(role.name.lower())
+
+    def require_in_an_org(self) -> None:
+        """Raises RoleTooSmall unless the caller holds what the RPC takes in an org: for what all projects share."""
+        held = (self.principal.token.roles.get(org, 0) for org in self.principal.orgs)
+        if max(held, default=0) < self.role:
+            raise InsufficientRole(self.role.name.lower(), "an org")
+
+    def project(self, project_id: UUID) -> Project:
+        """The project a request names. Raises ProjectNotFound when it is not visible, RoleTooSmall likewise."""
+        project = self.principal.projects.get(project_id)
+        if project is None:
+            raise ProjectNotFound(project_id)
+        self.require(project_id)
+        return project
+
+
+_caller: ContextVar[Caller] = ContextVar("caller")
+
+
+def current_caller() -> Caller:
+    """The caller of the RPC at hand. The interceptor has authenticated it and checked the role table."""
+    return _caller.get()
+
+
+def set_caller(value: Caller) -> None:
+    _caller.set(value)

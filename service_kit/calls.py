@@ -1,0 +1,182 @@
+"""Calls an RPC of another service, and calls it once more where that is safe and may help."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+import grpc
+
+from service_kit.channel import RETRIED
+from service_kit.errors import DeadlineExceeded, ServiceError, Unreachable
+
+HUNG_UP_SECONDS = 1.0
+"""Until a call is canceled whose caller has hung up. Nearly all have ended by then, and an answer on its way when
+grpc.aio cancels a call stays in memory for good (grpc/grpc#43360)."""
+QUICK_READS = ("Get", "List", "Ping", "Resolve")
+"""RPCs with these prefixes may have a second try while the first is unanswered. Other reads may take long."""
+KEYED = {
+    "CreateAccessKey",
+    "CreateApp",
+    "CreateRuntime",
+    "CreateWorkflow",
+    "DeployApp",
+    "ForkWorkflow",
+    "ImportWorkflow",
+    "PromoteApp",
+    "ReleaseWorkflow",
+    "RestoreVersion",
+    "RollbackApp",
+    "SaveWorkflow",
+    "SetLabel",
+}
+"""The RPCs that read an idempotency key, which makes them safe to send again."""
+MOST_SECOND_TRIES = 32
+"""At a time: so many more calls a service gets when it is slow as a whole, so that no replica answers sooner."""
+UNKNOWN = (
+    "Whether a change was made is not known: repeat it with the same Idempotency-Key, or read before you repeat it."
+)
+
+T = TypeVar("T")
+Metadata: TypeAlias = Mapping[str, str]
+Trailers: TypeAlias = Mapping[str, str]
+Answer: TypeAlias = tuple[bytes, Trailers]
+Rpc: TypeAlias = Callable[[bytes, Metadata], Awaitable[Answer]]
+"""Sends a serialized request with its metadata. Returns the response, serialized, and its trailing metadata, or raises
+ServiceError."""
+
+
+class SecondTries:
+    """Second tries of reads that a service does not answer: after how long, and how many at a time."""
+
+    def __init__(self, after_seconds: float) -> None:
+        self.after_seconds = after_seconds
+        self._under_way = 0
+
+    def begin(self) -> bool:
+        """Whether another one may begin now. Call `end` when it has ended."""
+        if self._under_way == MOST_SECOND_TRIES:
+            return False
+        self._under_way += 1
+        return True
+
+    def end(self) -> None:
+        self._under_way -= 1
+
+    async def race(self, first: Awaitable[Answer], again: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The earliest answer: of `first`, which has not come in time, or of `again()`.
+
+        That is called until an answer is there: the next replica may be the one that does not answer. Raises what the
+        earliest try raises that reached a replica, or Unreachable.
+        """
+        tries: set[asyncio.Future[Answer]] = {asyncio.ensure_future(first)}
+        ended: set[asyncio.Future[Answer]] = set()
+        begun = 0
+        try:
+            while tries:
+                if self.begin():
+                    begun += 1
+                    tries.add(asyncio.ensure_future(again()))
+                ended, tries = await asyncio.wait(
+                    tries, timeout=self.after_seconds, return_when=asyncio.FIRST_COMPLETED
+                )
+                answered = [each for each in ended if not isinstance(each.exception(), Unreachable)]
+                if answered:
+                    return answered.pop().result()
+            return ended.pop().result()
+        finally:
+            for _ in range(begun):
+                self.end()
+            for each in tries:
+                each.cancel()
+            ended.clear()  # an error knows this frame, which would know the error
+
+
+def single_call(channel: grpc.aio.Channel, path: str, timeout: float, second_tries: SecondTries | None = None) -> Rpc:
+    """The RPC "/package.Service/Method"; each call may take `timeout` seconds.
+
+    When the connection is lost under a call, the channel sends it again if it is a read, and this if it is a change
+    with an idempotency key. With `second_tries` a quick read that is unanswered is sent again, and the first answer
+    counts.
+    """
+    multicallable = channel.unary_unary(path, request_serializer=None, response_deserializer=None)
+    name = path.rpartition("/")[2]
+
+    def start(message: bytes, metadata: Metadata) -> Any:
+        return multicallable(message, metadata=tuple(metadata.items()), timeout=timeout)
+
+    async def finish(call: Any) -> Answer:
+        await _until_ended(call)
+        return await _answer(name, call)
+
+    async def call_once(message: bytes, metadata: Metadata) -> Answer:
+        return await finish(start(message, metadata))
+
+    if name in KEYED:
+        return _sent_again_with_key(call_once, timeout)
+    if second_tries is None or not name.startswith(QUICK_READS):
+        return call_once
+
+    async def read_quickly(message: bytes, metadata: Metadata) -> Answer:
+        first = start(message, metadata)
+        await _until_ended(first, second_tries.after_seconds)
+        if not first.done():
+            return await second_tries.race(finish(first), lambda: call_once(message, metadata))
+        return await _answer(name, first)
+
+    return read_quickly
+
+
+def failure_of(name: str, error: grpc.aio.AioRpcError) -> ServiceError:
+    """What the caller of the RPC `name` is told."""
+    failure = ServiceError.from_rpc_error(error)
+    if isinstance(failure, Unreachable | DeadlineExceeded) and not name.startswith(RETRIED):
+        return type(failure)(f"{failure.message} {UNKNOWN}")
+    return failure
+
+
+def settle(future: "asyncio.Future[T]", result: T) -> None:
+    if not future.done():  # its caller may have hung up
+        future.set_result(result)
+
+
+def _sent_again_with_key(rpc: Rpc, timeout: float) -> Rpc:
+    async def call(message: bytes, metadata: Metadata) -> Answer:
+        if "idempotency-key" not in metadata:
+            return await rpc(message, metadata)
+        deadline = asyncio.get_running_loop().time() + timeout
+        try:
+            return await rpc(message, metadata)
+        except Unreachable:
+            pass
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await rpc(message, metadata)
+        except TimeoutError:
+            raise DeadlineExceeded(f"{DeadlineExceeded().message} {UNKNOWN}") from None
+
+    return call
+
+
+async def _until_ended(call: Any, seconds: float | None = None) -> None:
+    """Wait until the call has ended, for `seconds` at most. Canceled, it cancels the call a little later."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    call.add_done_callback(lambda _: settle(ended, None))
+    timer = None if seconds is None else loop.call_later(seconds, settle, ended, None)
+    try:
+        await ended
+    except asyncio.CancelledError:
+        loop.call_later(HUNG_UP_SECONDS, call.cancel)
+        raise
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+async def _answer(name: str, call: Any) -> Answer:
+    """Of a call that has ended."""
+    try:
+        answer = await call
+        return answer, {key: text for key, text in await call.trailing_metadata() if isinstance(text, str)}
+    except grpc.aio.AioRpcError as error:
+        raise failure_of(name, error) from None

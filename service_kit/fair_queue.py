@@ -1,0 +1,181 @@
+"""Bounds the calls at work, and shares the places fairly between principals.
+
+A call beyond the bound waits. Principals take turns: a free place goes to each waiting principal in order, so a caller
+that sends ten calls a second does not wait behind one that sends thousands. Kubernetes' API Priority and Fairness does
+the same; it bounds the number of queues by sharding, and here the access file bounds it.
+
+Only calls that have come in can take turns. So a principal can be held to few calls in each turn of the event loop: a
+process that has all it can do then takes calls in faster than it does them. Otherwise they would wait where nobody
+knows whose they are.
+"""
+
+import asyncio
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Hashable
+
+from service_kit.errors import TooManyRequests
+
+Waiter = asyncio.Future[None]
+SHARED_SECONDS = 1.0
+"""After a call of another principal than the one before."""
+
+
+class FairQueue:
+    """`enter` before a call's work, `leave` after it."""
+
+    def __init__(
+        self,
+        at_work: int,
+        waiting: int = 0,
+        max_wait_seconds: float = 10,
+        calls_a_turn: int | None = None,
+        *,
+        all_for_one: bool = False,
+    ) -> None:
+        """At most `at_work` calls at a time, and at most `waiting` that wait, each at most `max_wait_seconds`.
+
+        A principal begins at most `calls_a_turn` calls in each turn of the event loop. With `all_for_one` one who calls
+        alone has no need to wait: the more calls are at work, the more of them are done together.
+
+        Each principal may have an eighth of the places even when others hold all: calls that take long do not keep
+        everybody out. So at most `at_work` more calls are at work.
+        """
+        self._max_at_work = at_work
+        self._guaranteed = max(1, at_work // 8)
+        self._max_waiting = waiting
+        self._max_wait_seconds = max_wait_seconds
+        self._calls_a_turn = calls_a_turn or at_work
+        self._all_for_one = all_for_one
+        self._most_at_work = 2 * at_work + (waiting if all_for_one else 0)
+        """With the places of others when one has all."""
+        self._latest: Hashable = None
+        self._is_shared_until = float("-inf")
+        self._at_work: dict[Hashable, int] = {}
+        self._queues: OrderedDict[Hashable, deque[Waiter]] = OrderedDict()
+        self._began: Counter[Hashable] = Counter()
+        """The calls of each principal that have begun in this turn of the loop."""
+        self._is_turn_scheduled = False
+        self._was_full_at = float("-inf")
+        self.at_work = 0
+        self.waiting = 0
+
+    def has_room_for(self, calls: int) -> bool:
+        """Whether that many more calls may work or wait, whosever they are."""
+        has_room = self.at_work + self.waiting + calls <= self._max_at_work + self._max_waiting
+        if not has_room:
+            self._was_full_at = time.monotonic()
+        return has_room
+
+    def was_full_within(self, seconds: float) -> bool:
+        """Whether there is no room for another call, or was none when one came in these last seconds."""
+        return not self.has_room_for(1) or time.monotonic() - self._was_full_at < seconds
+
+    def is_full_for(self, principal: Hashable) -> bool:
+        """Whether `enter` would refuse a call of the principal."""
+        if self.has_room_for(1) or self._has_guaranteed_place(principal):
+            return False
+        longest = max(map(len, self._queues.values()), default=0)
+        return len(self._queues.get(principal, ())) + 1 >= longest
+
+    async def enter(self, principal: Hashable) -> None:
+        """Return when the call may work. Raises TooManyRequests when too many of the principal's calls wait."""
+        if principal != self._latest:
+            self._latest, self._is_shared_until = principal, time.monotonic() + SHARED_SECONDS
+        if principal not in self._queues and self._may_begin(principal):
+            self._begin(principal)
+            return
+        free = max(0, self._max_at_work - self.at_work)
+        if self.waiting >= self._max_waiting + free and not self._has_guaranteed_place(principal):
+            self._make_room(principal)
+        waiter: Waiter = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(principal, deque()).append(waiter)
+        self.waiting += 1
+        self._schedule_turn()
+        try:
+            async with asyncio.timeout(self._max_wait_seconds):
+                await waiter
+        except (asyncio.CancelledError, TimeoutError) as error:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.leave(principal)  # the place arrived together with the cancellation
+            else:
+                self._forget(principal, waiter)
+            if isinstance(error, TimeoutError):
+                raise TooManyRequests from None
+            raise
+
+    def leave(self, principal: Hashable) -> None:
+        left = self._at_work[principal] - 1
+        if left:
+            self._at_work[principal] = left
+        else:
+            del self._at_work[principal]
+        self.at_work -= 1
+        if self._queues:
+            self._schedule_turn()
+
+    def _has_place_for(self, principal: Hashable) -> bool:
+        return (
+            self.at_work < self._max_at_work
+            or (self._at_work.get(principal, 0) < self._guaranteed and self.at_work < self._most_at_work)
+            or (self._all_for_one and self._has_room_for_one())
+        )
+
+    def _has_room_for_one(self) -> bool:
+        return self.at_work < self._max_at_work + self._max_waiting and time.monotonic() > self._is_shared_until
+
+    def _has_guaranteed_place(self, principal: Hashable) -> bool:
+        calls = self._at_work.get(principal, 0) + len(self._queues.get(principal, ()))
+        return calls < self._guaranteed and self.at_work < self._most_at_work
+
+    def _may_begin(self, principal: Hashable) -> bool:
+        return self._began[principal] < self._calls_a_turn and self._has_place_for(principal)
+
+    def _begin(self, principal: Hashable) -> None:
+        self.at_work += 1
+        self._at_work[principal] = self._at_work.get(principal, 0) + 1
+        self._began[principal] += 1
+        self._schedule_turn()
+
+    def _schedule_turn(self) -> None:
+        if not self._is_turn_scheduled:
+            self._is_turn_scheduled = True
+            asyncio.get_running_loop().call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        """Begin a call of each principal that has one waiting, as far as there are places."""
+        self._is_turn_scheduled = False
+        self._began.clear()
+        for principal in list(self._queues):
+            while principal in self._queues and self._may_begin(principal):
+                waiter = self._pop(principal, newest=False)
+                if not waiter.done():
+                    self._begin(principal)
+                    waiter.set_result(None)
+                    if principal in self._queues:
+                        self._queues.move_to_end(principal)
+
+    def _make_room(self, principal: Hashable) -> None:
+        """Refuse the newest call of the longest queue; when that is the principal's own, refuse the principal."""
+        longest = max(self._queues, key=lambda each: len(self._queues[each]), default=principal)
+        if len(self._queues.get(principal, ())) + 1 >= len(self._queues.get(longest, ())):
+            raise TooManyRequests
+        waiter = self._pop(longest, newest=True)
+        if not waiter.done():
+            waiter.set_exception(TooManyRequests())
+
+    def _pop(self, principal: Hashable, *, newest: bool) -> Waiter:
+        queue = self._queues[principal]
+        waiter = queue.pop() if newest else queue.popleft()
+        self.waiting -= 1
+        if not queue:
+            del self._queues[principal]
+        return waiter
+
+    def _forget(self, principal: Hashable, waiter: Waiter) -> None:
+        queue = self._queues.get(principal)
+        if queue is not None and waiter in queue:
+            queue.remove(waiter)
+            self.waiting -= 1
+            if not queue:
+                del self._queues[principal]

@@ -1,0 +1,1 @@
+"""The HTTP listener: connections, bodies, limits, the error envelope. The gateway wires it."""

@@ -1,0 +1,66 @@
+"""Receives a request's body: its bytes are counted as they arrive, after inflation, and it has a deadline."""
+
+import asyncio
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from service_kit.byte_budget import Reservation
+
+ENCODINGS = ("", "identity", "gzip", "deflate")
+
+
+class UnsupportedEncoding(web.HTTPUnsupportedMediaType):
+    """The body is compressed in a way that the gateway does not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    max_bytes: int
+    """The largest body, before and after inflation."""
+    seconds: float
+    """How long a body may take, beside what its size takes at `bytes_per_second`."""
+    bytes_per_second: int
+
+
+def check_head(request: web.Request, limits: BodyLimits) -> None:
+    """Raises HTTPRequestEntityTooLarge or UnsupportedEncoding for what the head alone tells."""
+    announced = request.content_length or 0
+    if announced > limits.max_bytes:
+        raise web.HTTPRequestEntityTooLarge(limits.max_bytes, announced)
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ENCODINGS:
+        raise UnsupportedEncoding
+
+
+async def receive(request: web.Request, reservation: Reservation, limits: BodyLimits) -> bytes:
+    """The body, inflated. Raises HTTPRequestEntityTooLarge, HTTPRequestTimeout, TooManyRequests, RequestPayloadError.
+
+    Unlike `request.read()`, it copies once and keeps nothing with the request.
+    """
+    if request.content.is_eof():  # all of it came with the head
+        return _counted(request.content.read_nowait(), reservation, limits)
+    chunks: list[bytes] = []
+    size = 0
+    loop = asyncio.get_running_loop()
+    must_end_by = loop.time() + limits.seconds
+    try:
+        async with asyncio.timeout_at(must_end_by) as deadline:
+            async for chunk in request.content.iter_any():
+                size += len(chunk)
+                if size > limits.max_bytes:
+                    raise web.HTTPRequestEntityTooLarge(limits.max_bytes, size)
+                reservation.add(len(chunk))
+                chunks.append(chunk)
+                # What has arrived extends the deadline, not what the head claims.
+                deadline.reschedule(must_end_by + size / limits.bytes_per_second)
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    return b"".join(chunks)
+
+
+def _counted(body: bytes, reservation: Reservation, limits: BodyLimits) -> bytes:
+    if len(body) > limits.max_bytes:
+        raise web.HTTPRequestEntityTooLarge(limits.max_bytes, len(body))
+    reservation.add(len(body))
+    return body

@@ -1,0 +1,36 @@
+"""Listens for HTTP connections, which `connections` bounds and `overload` sheds."""
+
+import asyncio
+from typing import cast
+
+from aiohttp import web
+
+from service_kit.http.connections import ConnectionLimits, ConnectionTable, UnparsedConnection, max_open_connections
+from service_kit.http.overload import LoadShedder
+
+BACKLOG = 8192
+"""Connections that may wait to be accepted. Beyond it (or the system's own limit, net.core.somaxconn) the kernel drops
+them, and callers try again only after a second."""
+
+
+async def listen(
+    runner: web.AppRunner, address: str, shedder: LoadShedder, limits: ConnectionLimits, *, share_port: bool = False
+) -> asyncio.Server:
+    """Serve the runner's application on host:port. Raises OSError when the port is taken.
+
+    With `share_port`, other processes may listen there that share it too; the kernel spreads connections over them.
+    """
+    host, _, port = address.rpartition(":")
+    loop, server = asyncio.get_running_loop(), cast("web.Server", runner.server)
+    table = ConnectionTable(max_open_connections(limits.max_connections))
+    return await loop.create_server(
+        lambda: UnparsedConnection(server, shedder, table, limits, loop),
+        host.strip("[]"),
+        int(port),
+        backlog=BACKLOG,
+        reuse_port=share_port or None,
+    )
+
+
+def port_of(listener: asyncio.Server) -> int:
+    return int(listener.sockets[0].getsockname()[1])

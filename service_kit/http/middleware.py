@@ -1,0 +1,77 @@
+"""What stands around every request: its id, its line in the log, failures in the envelope, a count for the drain."""
+
+import asyncio
+import time
+from contextlib import suppress
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from service_kit import ids
+from service_kit.http import errors, metrics, rates
+
+REQUEST_ID = web.RequestKey("request_id", str)
+
+log = structlog.get_logger()
+
+
+class RequestMiddleware:
+    """Knows how many requests are under way, and whether the gateway is about to stop."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self._under_way = 0
+        self._idle = asyncio.Event()
+
+    @web.middleware
+    async def follow(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = time.perf_counter()
+        request_id = request[REQUEST_ID] = ids.request_id(request.headers.get("X-Request-Id"))
+        status = 499  # the caller hung up
+        self._under_way += 1
+        try:
+            response = await self._answer(request, handler)
+            response.headers["X-Request-Id"] = request_id
+            response.headers["Cache-Control"] = "private, no-cache"
+            response.headers.update(request.get(rates.HEADERS, {}))
+            if self.draining or not request.content.is_eof():  # the rest of a refused body is not worth reading
+                response.force_close()
+            status = response.status
+            return response
+        finally:
+            self._under_way -= 1
+            if not self._under_way and self.draining:
+                self._idle.set()
+            resource = request.match_info.route.resource
+            route = None if resource is None else resource.canonical
+            seconds = time.perf_counter() - started
+            metrics.count_request(request.method, route, status, seconds)
+            log.info(
+                "request",
+                request_id=request_id,
+                method=request.method,
+                route=route,
+                status=status,
+                duration_ms=round(seconds * 1000, 2),
+            )
+
+    async def drain(self, seconds: float) -> None:
+        """Return when nothing is under way, or after `seconds`."""
+        self.draining = True
+        if self._under_way:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._idle.wait()
+
+    @staticmethod
+    async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            return errors.of_http(error)
+        except web.RequestPayloadError:
+            return errors.envelope(400, "bad_request", "The body does not arrive as its headers say.")
+        except Exception:
+            log.exception("request_broke", request_id=request[REQUEST_ID])
+            return errors.internal()

@@ -1,0 +1,83 @@
+"""Asks a service whether a token is valid, before the gateway reads the body that comes with it."""
+
+import asyncio
+import hashlib
+
+from cachetools import LRUCache, TTLCache
+from google.protobuf.descriptor import FileDescriptor
+
+from service_kit.calls import Rpc
+from service_kit.errors import ServiceError, TooManyRequests
+from service_kit.ids import new_request_id
+
+VALID_SECONDS = 5.0
+"""How long a valid token is remembered. It decides only whether a body is read: the service checks each call again."""
+INVALID_SECONDS = 1.0
+"""How long an invalid one is. A token that is added to the access file is valid everywhere within two seconds."""
+REMEMBERED = 10_000
+MAX_UNKNOWN = 32
+"""Tokens never seen valid that are asked about at a time. They cannot hold up callers whose tokens are known."""
+
+
+class TokenChecks:
+    """Remembers tokens by their SHA-256. Asks about one token once at a time, however many requests carry it."""
+
+    def __init__(self, ping: Rpc) -> None:
+        """`ping` is the RPC of the service that the requests go to: it has no effect and fails for a bad token."""
+        self._ping = ping
+        self._valid: TTLCache[bytes, None] = TTLCache(REMEMBERED, VALID_SECONDS)
+        self._invalid: TTLCache[bytes, ServiceError] = TTLCache(REMEMBERED, INVALID_SECONDS)
+        self._known: LRUCache[bytes, None] = LRUCache(REMEMBERED)
+        self._questions: dict[bytes, asyncio.Task[ServiceError | None]] = {}
+        self._unknown = 0
+
+    async def check(self, authorization: str) -> bytes:
+        """The valid token's digest, which stands for its principal.
+
+        Raises Unauthenticated, or what else the service answers. TooManyRequests: too many unknown tokens.
+        """
+        key = digest_of(authorization)
+        if key in self._valid:
+            return key
+        refusal = self._invalid.get(key)
+        if refusal is None:
+            refusal = await asyncio.shield(self._questions.get(key) or self._ask(key, authorization))
+        if refusal is not None:
+            raise refusal.with_traceback(None)
+        return key
+
+    def _ask(self, key: bytes, authorization: str) -> "asyncio.Task[ServiceError | None]":
+        is_unknown = key not in self._known
+        if is_unknown and self._unknown >= MAX_UNKNOWN:
+            raise TooManyRequests
+        self._unknown += is_unknown
+        question = asyncio.get_running_loop().create_task(self._answer(key, authorization))
+        self._questions[key] = question
+
+        def answered(_: object) -> None:
+            del self._questions[key]
+            self._unknown -= is_unknown
+
+        question.add_done_callback(answered)
+        return question
+
+    async def _answer(self, key: bytes, authorization: str) -> ServiceError | None:
+        try:
+            await self._ping(b"", {"authorization": authorization, "x-request-id": new_request_id()})
+        except ServiceError as error:
+            if error.reason == "TOKEN_INVALID":
+                self._known.pop(key, None)
+                self._invalid[key] = error
+            return error.with_traceback(None)
+        self._valid[key] = self._known[key] = None
+        return None
+
+
+def digest_of(authorization: str) -> bytes:
+    return hashlib.sha256(authorization.encode()).digest()
+
+
+def ping_path(contracts: list[FileDescriptor]) -> str:
+    """The path of the RPC `Ping` of a service that speaks `contracts`."""
+    services = [service for contract in contracts for service in contract.services_by_name.values()]
+    return next(f"/{service.full_name}/Ping" for service in services if "Ping" in service.methods_by_name)

@@ -1,0 +1,17 @@
+"""Locks by key: changes of one thing wait for each other in this process."""
+
+import asyncio
+from collections.abc import Hashable
+from weakref import WeakValueDictionary
+
+
+class KeyedLocks:
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, thing: Hashable) -> asyncio.Lock:
+        """To be held during the change; who came first is first."""
+        lock = self._locks.get(thing)
+        if lock is None:
+            lock = self._locks[thing] = asyncio.Lock()
+        return lock

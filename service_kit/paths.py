@@ -1,0 +1,37 @@
+"""Where a value is in a document: kept as a chain of keys, and written out only for what is reported.
+
+Written out for each value, the paths of a million values below a key of a million characters take a terabyte.
+"""
+
+from typing import TypeAlias
+
+Path: TypeAlias = "str | tuple[Path, str | int]"
+"""Text, or a path and what is below it: a key of an object, or an index of a list."""
+
+MAX_KEY_CHARS = 120
+MAX_PATH_CHARS = 1000
+
+
+def below(path: Path, *keys: str | int) -> Path:
+    for key in keys:
+        path = path, key
+    return path
+
+
+def shown(path: Path) -> str:
+    """Such as `flow.nodes[2].depends`. What is longer than the limits is cut; "…" stands for the rest."""
+    parts: list[str] = []
+    while not isinstance(path, str):
+        path, key = path
+        parts.append(f"[{key}]" if isinstance(key, int) else f".{shown_key(key)}")
+    parts.append(path)
+    return _cut("".join(reversed(parts)), MAX_PATH_CHARS).removeprefix(".")
+
+
+def shown_key(key: str) -> str:
+    # Half a surrogate pair fits into no message.
+    return _cut(key, MAX_KEY_CHARS).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"

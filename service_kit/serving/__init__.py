@@ -1,0 +1,1 @@
+"""The gRPC server of a service: guard, health, start and drain."""

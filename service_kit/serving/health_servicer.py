@@ -1,0 +1,29 @@
+"""gRPC's health service, at a cost that callers cannot raise."""
+
+from grpc_health.v1 import health_pb2
+from grpc_health.v1._async import HealthServicer as _HealthServicer  # what health.aio is, as its types name it
+
+from service_kit.errors import NotFound
+from service_kit.serving.refusals import Context
+
+
+class PartUnknown(NotFound):
+    reason = "PART_UNKNOWN"
+
+    def __init__(self) -> None:
+        super().__init__("Part not found.")
+
+
+class HealthServicer(_HealthServicer):  # type: ignore[misc]  # it ships no types
+    async def Check(  # noqa: N802 - the contract's name
+        self, request: health_pb2.HealthCheckRequest, context: Context
+    ) -> health_pb2.HealthCheckResponse:
+        status = self._server_status.get(request.service)
+        if status is None:
+            raise PartUnknown
+        return health_pb2.HealthCheckResponse(status=status)
+
+    async def set(self, service: str, status: "health_pb2.HealthCheckResponse.ServingStatus.ValueType") -> None:
+        """Say how a part is. Those who watch it are woken when that has changed, not at each of its checks."""
+        if self._server_status.get(service) != status:
+            await super().set(service, status)

@@ -1,0 +1,71 @@
+"""Ends calls that fail: says why to the caller and in the log, and keeps nothing of them.
+
+What is refused is freed by reference counting alone. An aborted RPC keeps its AbortError in grpc.aio (1.85), and that
+its frames: a frame that still has the request or the context would keep both until the garbage collector comes.
+"""
+
+import time
+from collections.abc import Awaitable
+from typing import Any
+
+import grpc
+import structlog
+
+from service_kit import metrics
+from service_kit.database_errors import describe, service_error
+from service_kit.db import FAILURES
+from service_kit.errors import STATUS_DETAILS, ServiceError, Unauthenticated
+from service_kit.log_budget import LogBudget
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+UNAUTHENTICATED_LINES = 20
+"""A second, and process. A refused call takes some 20 bytes of a connection's compressed headers, and a line 300."""
+
+log = structlog.get_logger()
+_unauthenticated = LogBudget("unauthenticated_calls_not_logged", UNAUTHENTICATED_LINES)
+
+
+def failure_of(method: str, error: Exception) -> ServiceError:
+    """What `error` means to the caller. Logs what the caller is not told, and drops the error's frames."""
+    if isinstance(error, ServiceError):
+        failure = error
+    elif isinstance(error, FAILURES):
+        log.warning("database_failed", rpc=method, error=describe(error))
+        failure = service_error(error)
+    else:
+        log.error("rpc_broke", rpc=method, exc_info=error)
+        failure = ServiceError("Something went wrong on our side.")
+    forget_frames(error)
+    return failure
+
+
+def forget_frames(error: BaseException) -> None:
+    """Take the traceback off an error and off all that led to it: its frames hold the request."""
+    found = [error]
+    while found:
+        each = found.pop()
+        found += [cause for cause in (each.__cause__, each.__context__) if cause is not None]
+        if isinstance(each, BaseExceptionGroup):
+            found += each.exceptions
+        each.__traceback__ = each.__cause__ = each.__context__ = None
+
+
+def abort(context: Context, failure: ServiceError) -> Awaitable[Any]:
+    """Ends the RPC once it is awaited, by raising.
+
+    To be awaited outside of any `except`, which would be kept as the context of what it raises, and by a frame that has
+    let go of the request and of `context` before.
+    """
+    return context.abort(failure.code, failure.message, ((STATUS_DETAILS, failure.status),))
+
+
+def record(method: str, code: str, failure: ServiceError | None, started: float) -> None:
+    """Count the RPC, and log its line; `started` is by time.perf_counter()."""
+    seconds = time.perf_counter() - started
+    metrics.count_rpc(method, code, seconds)
+    milliseconds = round(seconds * 1000, 2)
+    if failure is None:
+        log.info("rpc", rpc=method, code=code, duration_ms=milliseconds)
+    elif not isinstance(failure, Unauthenticated) or _unauthenticated.take():
+        log.info("rpc", rpc=method, code=code, reason=failure.reason, duration_ms=milliseconds)

@@ -1,0 +1,131 @@
+"""Compares the errors that the contracts list with those that the services answered during the integration tests.
+
+The services of these tests run in the tests' process. The guard logs each refusal with its RPC, code and reason; the
+logger here keeps them. Each xdist worker sends what it kept to the controller, which compares and fails the run.
+BatchService is left out: the guard does not see it.
+"""
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import structlog
+from google.protobuf.descriptor import MethodDescriptor
+
+from gateway.openapi.failures import Failure, of_keyed, read, shared, takes_key
+from gateway.server import ALL_CONTRACTS
+from service_kit import comments
+
+INTEGRATION = Path(__file__).parents[1] / "integration"
+RUN_APART = ("browser", "faults", "fuzz", "load", "sdk", "slow")
+"""Markers of tests that plain `pytest` leaves out; the comparison does without them."""
+RPCS: Mapping[str, MethodDescriptor] = {
+    method.full_name: method
+    for contract in ALL_CONTRACTS
+    for service in contract.services_by_name.values()
+    for method in service.methods
+}
+
+
+class Refusal(NamedTuple):
+    rpc: str
+    """Its full name, package.Service.Method; of what every RPC can answer, package.Service."""
+    code: str
+    reason: str
+
+
+answered: dict[Refusal, str] = {}
+"""What services in this process answered, and the first test that had them do so."""
+
+
+class KeepingLogger(structlog.make_filtering_bound_logger(0)):  # type: ignore[misc]
+    """Logs as before and keeps each refusal. (Not a processor: `capture_logs` takes those out.)"""
+
+    def info(self, event: str, *args: Any, **fields: Any) -> Any:
+        if event == "rpc" and "reason" in fields:
+            refusal = Refusal(fields["rpc"].strip("/").replace("/", "."), fields["code"], fields["reason"])
+            answered.setdefault(refusal, os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0])
+        return super().info(event, *args, **fields)
+
+
+def complaints(found: Mapping[Refusal, str]) -> Iterator[str]:
+    """A line for each error that a contract lists and no test raised, and for each that is raised and not listed."""
+    own = {refusal for rpc in RPCS.values() for refusal in _own(rpc)}
+    of_every_rpc = {
+        refusal
+        for rpc in RPCS.values()
+        for refusal in _refusals(_service(rpc.full_name), shared(rpc.containing_service))
+    }
+    for refusal in sorted(own - found.keys()):
+        yield f"listed, but no test raises it: {' '.join(refusal)}"
+    for refusal in sorted(of_every_rpc - {_by_service(each) for each in found}):
+        yield f"listed for every RPC, but no test raises it: {' '.join(refusal)}"
+    for refusal, test in sorted(found.items()):
+        if refusal.rpc in RPCS and refusal not in own and _by_service(refusal) not in of_every_rpc:
+            yield f"raised, but not listed: {' '.join(refusal)}, in {test}"
+
+
+def _own(rpc: MethodDescriptor) -> Iterator[Refusal]:
+    """What the RPC's comment lists; with those of RPCs that read an idempotency key, where it does."""
+    yield from _refusals(rpc.full_name, read(comments.kept()[rpc.full_name]))
+    if takes_key(rpc):
+        yield from _refusals(rpc.full_name, of_keyed(rpc.containing_service))
+
+
+def _refusals(name: str, failures: Collection[Failure]) -> Iterator[Refusal]:
+    return (Refusal(name, failure.code.name, failure.reason) for failure in failures)
+
+
+def _by_service(refusal: Refusal) -> Refusal:
+    return refusal._replace(rpc=_service(refusal.rpc))
+
+
+def _service(rpc: str) -> str:
+    return rpc.rpartition(".")[0]
+
+
+class ContractErrors:
+    """A pytest plugin: fails a run of all integration tests that has passed but for the comparison."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._collected: set[Path] = set()
+        self._is_part = bool(config.option.collectonly)
+        self._is_whole = False
+        self._complaints: list[str] = []
+        structlog.configure(wrapper_class=KeepingLogger)
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        for item in items:
+            if any(item.get_closest_marker(name) for name in RUN_APART):
+                self._collected.add(item.path)
+            elif item.path.is_relative_to(INTEGRATION):
+                self._is_part = True
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._collected.update(item.path for item in session.items)
+        self._is_whole = not self._is_part and self._collected >= set(INTEGRATION.glob("test_*.py"))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Takes what an xdist worker sent."""
+        sent = getattr(node, "workeroutput", {})
+        self._is_whole |= sent.get("is_whole", False)
+        answered.update({Refusal(*refusal): test for *refusal, test in sent.get("answered", [])})
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if hasattr(self._config, "workeroutput"):
+            kept = [[*refusal, test] for refusal, test in answered.items()]
+            self._config.workeroutput.update(is_whole=self._is_whole, answered=kept)
+        elif self._is_whole and exitstatus == pytest.ExitCode.OK:
+            self._complaints = list(complaints(answered))
+            if self._complaints:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._complaints:
+            terminalreporter.section("the contracts' errors", red=True)
+            for complaint in self._complaints:
+                terminalreporter.line(complaint)

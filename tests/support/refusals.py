@@ -1,0 +1,16 @@
+"""What a gRPC call was refused with."""
+
+from collections.abc import Awaitable
+from typing import Any
+
+import grpc
+import pytest
+
+from service_kit.errors import ServiceError
+
+
+async def refusal(call: Awaitable[Any]) -> ServiceError:
+    """What a gRPC call that must fail was refused with."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return ServiceError.from_rpc_error(caught.value)

@@ -1,0 +1,301 @@
+"""The three services in this process, real but for their supervisor, on schemas of their own."""
+
+import itertools
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import asyncpg
+import yaml
+from pydantic import SecretStr
+
+import deploy_service
+import deploy_service.service
+import deploy_service.settings
+import flowpin_cli
+import gateway.server
+import gateway.settings
+import workflow_service
+import workflow_service.service
+import workflow_service.settings
+from service_kit import db, migrations
+from service_kit.access.file import TOKEN_PREFIX, hash_token
+from service_kit.channel import open_channel
+from service_kit.ids import new_id
+from service_kit.pb.flowpin.deploy.v1.deploy_pb2_grpc import DeployServiceStub
+from service_kit.pb.flowpin.identity.v1.identity_pb2_grpc import IdentityServiceStub
+from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import WorkflowServiceStub
+
+EXAMPLE = Path(flowpin_cli.__file__).parent
+FLOW = (EXAMPLE / "example_flow.json").read_bytes()
+FLOW_UI = (EXAMPLE / "example_flow_ui.json").read_bytes()
+
+
+@dataclass(frozen=True)
+class People:
+    """Who is in the access file. Tokens by name: admin, editor, viewer (of `project` and `staged`), stranger (admin of
+    `foreign`, in another org), service (a service account), expired, revoked."""
+
+    path: Path
+    org: UUID = field(default_factory=new_id)
+    foreign_org: UUID = field(default_factory=new_id)
+    project: UUID = field(default_factory=new_id)
+    """One environment, production."""
+    staged: UUID = field(default_factory=new_id)
+    """staging, then production."""
+    foreign: UUID = field(default_factory=new_id)
+    user: UUID = field(default_factory=new_id)
+
+    def secret(self, name: str) -> str:
+        return f"{TOKEN_PREFIX}{name}-{self.user}"
+
+    def declared(self) -> dict[str, Any]:
+        account = new_id()
+        now = datetime.now(UTC)
+
+        def token(name: str, roles: Mapping[UUID, str], user: UUID = self.user, **more: Any) -> dict[str, Any]:
+            digest = hash_token(self.secret(name))
+            held = {str(scope): role for scope, role in roles.items()}
+            return {"id": f"tok_{name}", "user": str(user), "sha256": digest, "roles": held, **more}
+
+        return {
+            "orgs": [{"id": str(self.org), "name": "acme"}, {"id": str(self.foreign_org), "name": "globex"}],
+            "projects": [
+                {"id": str(self.project), "name": "one", "org_id": str(self.org)},
+                {
+                    "id": str(self.staged),
+                    "name": "two",
+                    "org_id": str(self.org),
+                    "environments": ["staging", "production"],
+                },
+                {"id": str(self.foreign), "name": "theirs", "org_id": str(self.foreign_org)},
+            ],
+            "users": [
+                {"id": str(self.user), "email": "ada@acme.test", "first_name": "Ada", "last_name": "Lovelace"},
+                {"id": str(account), "name": "robot", "service": True},
+            ],
+            "tokens": [
+                token("admin", {self.org: "admin"}),
+                token("editor", {self.project: "editor", self.staged: "editor"}),
+                token("viewer", {self.project: "viewer", self.staged: "viewer"}),
+                token("stranger", {self.foreign: "admin"}),
+                token("service", {self.org: "viewer", self.foreign_org: "viewer"}, user=account),
+                token("expired", {self.org: "admin"}, expires_at=now - timedelta(minutes=1)),
+                token("revoked", {self.org: "admin"}, revoked_at=now - timedelta(minutes=1)),
+            ],
+        }
+
+    def write(self, declared: dict[str, Any] | None = None) -> None:
+        self.path.write_text(yaml.safe_dump(declared or self.declared(), sort_keys=False))
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.content)
+
+    @property
+    def data(self) -> Any:
+        return self.body["data"]
+
+    @property
+    def error(self) -> Any:
+        return self.body["error"]
+
+    @property
+    def refusal(self) -> tuple[int, str, set[str]]:
+        """Status, reason, and the fields that are named."""
+        details = self.error["details"]
+        return self.status, details["reason"], details.keys() - {"reason"}
+
+
+@dataclass
+class Stack:
+    people: People
+    urls: Mapping[str, str]
+    """Database URLs by role name; `admin` is the superuser's."""
+    schemas: Mapping[str, str]
+    """By service: workflow, deploy."""
+    workflow_port: int = 0
+    deploy_port: int = 0
+    gateway_port: int = 0
+    session: aiohttp.ClientSession = None  # type: ignore[assignment]  # set while it runs
+    workflows: WorkflowServiceStub = None  # type: ignore[assignment]
+    identity: IdentityServiceStub = None  # type: ignore[assignment]
+    deploys: DeployServiceStub = None  # type: ignore[assignment]
+    running_workflow_service: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def stop_workflow_service(self) -> None:
+        await self.running_workflow_service.aclose()
+
+    async def start_workflow_service(self, **settings: Any) -> None:
+        """The second start is on the port of the first."""
+        service = workflow_service_of(self, self.workflow_port, **settings)
+        self.workflow_port = await self.running_workflow_service.enter_async_context(service)
+
+    def as_(self, name: str = "admin", **metadata: str) -> tuple[tuple[str, str], ...]:
+        """Metadata for a gRPC call: a token of `people`, and more with - for _ in its names."""
+        more = tuple((key.replace("_", "-"), value) for key, value in metadata.items())
+        return (("authorization", f"Bearer {self.people.secret(name)}"), *more)
+
+    async def rest(
+        self, method: str, path: str, body: Any = None, *, token: str | None = "admin", headers: Any = None
+    ) -> Answer:
+        """One call through the gateway; `body` is JSON, or bytes to send as they are. `token` None sends none."""
+        sent = dict(headers or {})
+        if token is not None:
+            sent["Authorization"] = f"Bearer {self.people.secret(token)}"
+        content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        async with self.session.request(
+            method, f"http://127.0.0.1:{self.gateway_port}{path}", data=content, headers=sent
+        ) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    async def ok(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """The `data` of a call that must succeed."""
+        answer = await self.rest(method, path, body, **options)
+        assert answer.status < 300, (method, path, answer.status, answer.content[:2000])
+        return answer.body.get("data")
+
+    @asynccontextmanager
+    async def database(self, role: str, service: str) -> AsyncIterator[asyncpg.Connection]:
+        """A connection to a service's schema, as `admin` or as a role by its name."""
+        connection = await asyncpg.connect(self.urls[role], server_settings={"search_path": self.schemas[service]})
+        await db.read_json_as_bytes(connection)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def row_counts(self) -> dict[str, int]:
+        """Rows in every table of both services."""
+        counts = {}
+        for service, schema in self.schemas.items():
+            async with self.database("admin", service) as connection:
+                tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", schema)
+                for (table,) in tables:
+                    counts[f"{service}.{table}"] = await connection.fetchval(f"SELECT count(*) FROM {table}")
+        return counts
+
+    # What most tests begin with.
+
+    async def draft(self, name: str = "flow", project: UUID | None = None, **options: Any) -> Any:
+        body = {
+            "name": name,
+            "project_id": str(project or self.people.project),
+            "flow": json.loads(FLOW),
+            "flow_ui": json.loads(FLOW_UI),
+        }
+        return await self.ok("POST", "/v1/workflows", body, **options)
+
+    async def save(self, workflow_id: str, note: str = "", **options: Any) -> Any:
+        """Append a version; another `note` makes another flow."""
+        flow = {**json.loads(FLOW), "note": note}
+        body = {"flow": flow, "flow_ui": json.loads(FLOW_UI), "description": note}
+        return await self.ok("POST", f"/v1/workflows/{workflow_id}/save", body, **options)
+
+    async def workflow(self, saves: int = 1, **options: Any) -> tuple[Any, list[Any]]:
+        """A workflow and its versions, oldest first."""
+        workflow = await self.draft(**options)
+        return workflow, [await self.save(workflow["id"], f"save {number}") for number in range(1, saves + 1)]
+
+    async def app(self, workflow_id: str, **fields: Any) -> Any:
+        body = {"name": "app", "project_id": str(self.people.project), "workflow_id": workflow_id, **fields}
+        return await self.ok("POST", "/v1/apps", body)
+
+    async def deploy(self, app_id: str, workflow_id: str, headers: Any = None, **fields: Any) -> Any:
+        body = {"workflow_id": workflow_id, **fields}
+        return await self.ok("POST", f"/v1/apps/{app_id}/deploy", body, headers=headers)
+
+
+numbers = itertools.count(1)
+
+
+async def fresh_stack(database_urls: Mapping[str, str], folder: Path) -> Stack:
+    people = People(folder / "access.yaml")
+    people.write()
+    number = next(numbers)
+    stack = Stack(people, database_urls, {"workflow": f"workflow_{number}", "deploy": f"deploy_{number}"})
+    await migrate(database_urls, stack.schemas)
+    return stack
+
+
+async def migrate(urls: Mapping[str, str], schemas: Mapping[str, str]) -> None:
+    """Make both services' schemas, one after the other: making roles takes turns anyway."""
+    for service, folder in (("workflow", workflow_service.MIGRATIONS), ("deploy", deploy_service.MIGRATIONS)):
+        migrator, serving = urls[f"flowpin_{service}_migrator"], urls[f"flowpin_{service}"]
+        await migrations.provision(urls["admin"], schemas[service], migrator, serving)
+        await migrations.migrate(migrator, schemas[service], folder)
+
+
+@asynccontextmanager
+async def workflow_service_of(stack: Stack, port: int = 0, **settings: Any) -> AsyncIterator[int]:
+    """The workflow service alone; tests that stop and start it bring its port."""
+    chosen = workflow_service.settings.Settings(
+        listen=f"127.0.0.1:{port}",
+        database_url=SecretStr(stack.urls["flowpin_workflow"]),
+        access_file=stack.people.path,
+        drain_seconds=0,
+        **settings,
+    )
+    async with workflow_service.service.running_workflow_service(chosen, stack.schemas["workflow"]) as bound:
+        yield bound
+
+
+@asynccontextmanager
+async def deploy_service_of(stack: Stack, port: int = 0, **settings: Any) -> AsyncIterator[int]:
+    """The deploy service alone, asking the stack's workflow service."""
+    chosen = deploy_service.settings.Settings(
+        listen=f"127.0.0.1:{port}",
+        database_url=SecretStr(stack.urls["flowpin_deploy"]),
+        access_file=stack.people.path,
+        workflow_target=f"127.0.0.1:{stack.workflow_port}",
+        workflow_token=SecretStr(stack.people.secret("service")),
+        drain_seconds=0,
+        **settings,
+    )
+    async with deploy_service.service.running_deploy_service(chosen, stack.schemas["deploy"]) as bound:
+        yield bound
+
+
+@asynccontextmanager
+async def running_stack(
+    stack: Stack,
+    *,
+    workflow: Mapping[str, Any] | None = None,
+    deploy: Mapping[str, Any] | None = None,
+    front: Mapping[str, Any] | None = None,
+) -> AsyncIterator[Stack]:
+    """Start all three on `stack`'s schemas; `workflow`, `deploy` and `front` (the gateway's) are settings of theirs."""
+    async with AsyncExitStack() as running:
+        running.push_async_callback(stack.stop_workflow_service)
+        await stack.start_workflow_service(**(workflow or {}))
+        stack.deploy_port = await running.enter_async_context(deploy_service_of(stack, **(deploy or {})))
+        settings = gateway.settings.Settings(
+            listen="127.0.0.1:0",
+            workflow_target=f"127.0.0.1:{stack.workflow_port}",
+            deploy_target=f"127.0.0.1:{stack.deploy_port}",
+            drain_seconds=0,
+            **(front or {}),
+        )
+        stack.gateway_port = await running.enter_async_context(gateway.server.running_gateway(settings))
+        workflow_channel = await running.enter_async_context(open_channel(f"127.0.0.1:{stack.workflow_port}"))
+        deploy_channel = await running.enter_async_context(open_channel(f"127.0.0.1:{stack.deploy_port}"))
+        stack.session = await running.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        )
+        stack.workflows = WorkflowServiceStub(workflow_channel)
+        stack.identity = IdentityServiceStub(workflow_channel)
+        stack.deploys = DeployServiceStub(deploy_channel)
+        yield stack

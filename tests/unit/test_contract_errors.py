@@ -1,0 +1,47 @@
+"""The comparison of what the contracts list with what was raised says what is missing on either side."""
+
+from tests.support.contract_errors import RPCS, Refusal, complaints
+
+SAVE = "flowpin.workflow.v1.WorkflowService.SaveWorkflow"
+GET = "flowpin.workflow.v1.WorkflowService.GetWorkflow"
+CONFLICT = Refusal(SAVE, "ABORTED", "VERSION_CONFLICT")
+
+
+def said(*raised: Refusal) -> set[str]:
+    return set(complaints(dict.fromkeys(raised, "test_x")))
+
+
+def test_an_error_that_no_test_raises_is_named():
+    line = "listed, but no test raises it: flowpin.workflow.v1.WorkflowService.SaveWorkflow ABORTED VERSION_CONFLICT"
+
+    assert line in said()
+    assert line not in said(CONFLICT)
+
+
+def test_an_error_of_every_rpc_is_raised_by_one_of_its_service():
+    line = (
+        "listed for every RPC, but no test raises it: flowpin.workflow.v1.WorkflowService UNAUTHENTICATED TOKEN_INVALID"
+    )
+
+    assert line in said()
+    assert line not in said(Refusal(GET, "UNAUTHENTICATED", "TOKEN_INVALID"))
+
+
+def test_an_error_of_an_idempotency_key_is_raised_by_every_rpc_that_reads_one():
+    reused = [Refusal(name, "ABORTED", "IDEMPOTENCY_KEY_REUSED") for name in RPCS]
+
+    missing = [line for line in said() if line.endswith("IDEMPOTENCY_KEY_REUSED")]
+
+    assert len(missing) == 13
+    assert said(*reused).isdisjoint(missing)
+    assert f"raised, but not listed: {GET} ABORTED IDEMPOTENCY_KEY_REUSED, in test_x" in said(*reused)
+
+
+def test_an_error_that_is_not_listed_is_named_with_its_test():
+    raised = Refusal(GET, "ABORTED", "VERSION_CONFLICT")
+
+    assert f"raised, but not listed: {GET} ABORTED VERSION_CONFLICT, in test_x" in said(raised)
+
+
+def test_what_is_in_no_contract_is_nobodys_error():
+    assert said(Refusal("test.Streams.UnaryUnary", "ABORTED", "OTHER")) == said()

@@ -1,0 +1,71 @@
+"""What the shedder refuses from its bytes alone, and what it leaves to the parser."""
+
+import asyncio
+import json
+
+import pytest
+
+from service_kit.fair_queue import FairQueue
+from service_kit.http.overload import LoadShedder
+from service_kit.http.token_checks import digest_of
+
+GET = b"GET /v1/workflows?project_id=1 HTTP/1.1\r\nHost: here\r\n\r\n"
+POST = b"POST /v1/apps HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\nX-Request-Id: mine\r\n\r\n{}"
+
+
+@pytest.fixture
+async def full_shedder(monkeypatch: pytest.MonkeyPatch) -> LoadShedder:
+    monkeypatch.setattr(LoadShedder, "_count_refusal", lambda shedder: None)  # it wants a running loop
+    queue = FairQueue(1)
+    await queue.enter(digest_of("Bearer a"))
+    return LoadShedder(queue)
+
+
+async def test_a_shedder_lets_in_as_many_as_there_is_room_for_and_no_more_at_one_moment():
+    shedder = LoadShedder(FairQueue(2))
+
+    at_once = [shedder.refusal(GET) for _ in range(3)]
+    await asyncio.sleep(0)
+
+    assert [refusal is None for refusal in at_once] == [True, True, False]
+    assert shedder.refusal(GET) is None
+
+
+@pytest.mark.parametrize("request_", [GET, POST], ids=["get", "post"])
+def test_one_whole_request_is_refused_like_any_other(full_shedder: LoadShedder, request_: bytes):
+    refusal = full_shedder.refusal(request_)
+
+    assert refusal is not None
+    head, _, body = refusal.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    fields = dict(line.split(": ", 1) for line in lines)
+    assert status.startswith("HTTP/1.1 429 ")
+    assert fields["Retry-After"] == "1"
+    assert int(fields["Content-Length"]) == len(body)
+    assert fields["X-Request-Id"] == "mine" if request_ is POST else len(fields["X-Request-Id"]) == 32
+    assert json.loads(body)["error"]["code"] == "too_many_requests"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        GET[:-1],
+        GET + b"G",
+        GET + GET,
+        POST[:-1],
+        POST + b"x",
+        POST.replace(b"Content-Length: 2", b"Content-Length: 2\r\nContent-Length: 2"),
+        POST.replace(b"Content-Length: 2", b"Content-Length : 2"),
+        POST.replace(b"Content-Length: 2", b"Content-Length: +2"),
+        POST.replace(b"Content-Length: 2", b"Transfer-Encoding: chunked"),
+        POST.replace(b"Host: here", b"Expect: 100-continue"),
+        POST.replace(b"Host: here", b"Connection: close"),
+        GET.replace(b"GET", b"HEAD"),
+        GET.replace(b"1.1", b"1.0"),
+        GET.replace(b"/v1/workflows", b"/health/live"),
+        b"",
+        b"\r\n\r\n",
+    ],
+)
+def test_what_is_not_plainly_one_request_is_left_to_the_parser(full_shedder: LoadShedder, data: bytes):
+    assert full_shedder.refusal(data) is None

@@ -1,0 +1,100 @@
+"""The `connections` of a config.yaml: what nodes name by an id or hold inline, at any depth, each under one id."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service_kit.paths import Path
+from workflow_service.dynamiq_config.connections import FILE_ID, by_reference, dotted_type, in_common, without_secrets
+from workflow_service.dynamiq_config.problems import Problems
+from workflow_service.dynamiq_config.variable_names import VariableNames, are_alike
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """Where a node names a connection or holds one; `accepted` are the classes that the node takes.
+
+    `body` is what a connection that it holds exports as, and `raw` tells it from others.
+    """
+
+    owner: dict[str, Any]
+    path: Path
+    name: str
+    accepted: Sequence[str]
+    body: dict[str, Any] | None = None
+    raw: str = ""
+
+
+class ConnectionCollector:
+    """Collects the uses of connections; `fill_in` then gives ids to those held inline, and writes them to the nodes."""
+
+    def __init__(self, defined: Any, problems: Problems) -> None:
+        self._defined = defined if isinstance(defined, dict) else {}
+        self._problems = problems
+        self._uses: list[_Use] = []
+        self._counters: dict[str, int] = {}
+        self.variables = VariableNames()
+        self.connections: dict[str, dict[str, Any]] = {}
+        self.comments: dict[str, str] = {}
+
+    def name(self, owner: dict[str, Any], path: Path, name: str, accepted: Sequence[str]) -> None:
+        self._uses.append(_Use(owner, path, name, accepted))
+
+    def hold(self, owner: dict[str, Any], path: Path, connection: dict[str, Any], accepted: Sequence[str]) -> None:
+        body = without_secrets(connection, path, self._problems)
+        name = connection.get(FILE_ID)
+        if not isinstance(name, str) or not name:
+            name = body["type"].rpartition(".")[2].lower()
+        raw = json.dumps({key: value for key, value in connection.items() if key != "id"}, sort_keys=True)
+        self._uses.append(_Use(owner, path, name, accepted, body, raw))
+
+    def fill_in(self) -> None:
+        named: dict[str, list[_Use]] = {}
+        for use in self._uses:
+            if use.body is None:
+                named.setdefault(use.name, []).append(use)
+        taken = frozenset(named)
+        alike: dict[tuple[str, str], str] = {}
+        users: dict[str, list[_Use]] = {}
+        for use in self._uses:
+            name = use.name
+            if use.body is not None:
+                key = use.name, use.raw
+                if key not in alike:
+                    alike[key] = self._free(use.name, taken)
+                    self.connections[alike[key]] = use.body
+                name = alike[key]
+            elif uses := named.pop(name, None):
+                self._add_named(name, uses)
+            use.owner["connection"] = name
+            users.setdefault(name, []).append(use)
+        for name, body in self.connections.items():
+            first, *others = in_common([use.accepted for use in users[name]]) or [""]
+            # By what it holds alone: an import does not see how the connection was given.
+            if others and are_alike(body, by_reference(first)):
+                self.comments[name] = f"or {', '.join(others)}"
+        self.connections = self.variables.write(self.connections)
+
+    def _free(self, name: str, taken: frozenset[str]) -> str:
+        base = name
+        while name in self.connections or name in taken:
+            self._counters[base] = self._counters.get(base, 1) + 1
+            name = f"{base}-{self._counters[base]}"
+        return name
+
+    def _add_named(self, name: str, uses: list[_Use]) -> None:
+        defined = self._defined.get(name)
+        if defined and dotted_type(defined):
+            self.connections[name] = without_secrets(defined, ("flow.connections", name), self._problems)
+            return
+        if unknown := next((use for use in uses if not use.accepted), None):
+            self._problems.error(unknown.path, "is an id, and which class of connection the node takes is not known")
+            return
+        types = in_common([use.accepted for use in uses])
+        if not types:
+            self._problems.error(uses[0].path, "is the connection of nodes that take none in common")
+            return
+        self.connections[name] = by_reference(types[0], name)
+        if types[1:]:
+            self._problems.warn(uses[0].path, f"is exported as {types[0]}; it could be {', '.join(types[1:])}")

@@ -1,0 +1,110 @@
+"""Connections as they are exported: without a value that could be a secret."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service_kit.paths import Path
+from workflow_service.dynamiq_config import catalogue
+from workflow_service.dynamiq_config.catalogue import Field
+from workflow_service.dynamiq_config.interpolation import Variable, escape
+from workflow_service.dynamiq_config.problems import Problems
+from workflow_service.dynamiq_config.variable_names import NewVariable
+from workflow_service.flow import DOTTED_NAME
+
+# The key under which import keeps the id that a connection has in its file. A connection's own `id` is a field that
+# anyone may have put anything into, so it names nothing in an export.
+FILE_ID = "$id"
+_NUMBER = re.compile(r"[+-]?\d{1,16}(\.\d{1,16})?", re.ASCII)
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
+
+
+def dotted_type(value: Any) -> str | None:
+    """The class that a node or a connection names, or None."""
+    name = value.get("type") if isinstance(value, dict) else None
+    return name if isinstance(name, str) and DOTTED_NAME.fullmatch(name) else None
+
+
+def without_secrets(connection: Mapping[str, Any], path: Path, problems: Problems) -> dict[str, Any]:
+    """What is exported of an inline connection: numbers, booleans, enums, literals and defaults; text as variables.
+
+    Variables have no name yet, unless they have one in the connection.
+    """
+    name: str = connection["type"]
+    known = catalogue.connection_fields(name)
+    exported: dict[str, Any] = {"type": name}
+    unknown = False
+    for key, value in connection.items():
+        if key in ("type", "id", FILE_ID):
+            continue
+        field = known.get(key) if known is not None else _guess(key, value)
+        if field is None:
+            unknown = True
+        elif (kept := _kept(name, key, field, value)) is not None:
+            exported[key] = kept[0]
+        else:
+            problems.warn((path, key), "is not exported: set it in config.yaml")
+    if unknown:
+        # Their names could hold anything, too.
+        problems.warn(path, "has fields that its class does not have; they are not exported")
+    return exported
+
+
+def by_reference(name: str, connection_id: str = "") -> dict[str, Any]:
+    """A connection that is known by its id only: a class, and a variable for each field that has to be set."""
+    fields = catalogue.connection_fields(name) or {}
+    wanted = {
+        key: field
+        for key, field in fields.items()
+        if field.required or (field.kind == "string" and field.env and field.default is None and not field.nullable)
+    }
+    value = f"of {connection_id}"  # which no JSON begins with
+    return {"type": name} | {key: _variable(name, key, field, value) for key, field in wanted.items()}
+
+
+def in_common(accepted: Sequence[Sequence[str]]) -> list[str]:
+    """The classes that each of several nodes accepts, in the order of the first."""
+    distinct = list(dict.fromkeys(map(tuple, accepted)))
+    return [name for name in distinct[0] if all(name in others for others in distinct)]
+
+
+def _kept(name: str, key: str, field: Field, value: Any) -> tuple[Any] | None:
+    """The exported value in a tuple, or None when the field is left out."""
+    if (variable := Variable.of(value)) is not None:
+        safe = not variable.has_default or variable.default is None or _is_plain(field, variable.default)
+        return (variable if safe else Variable(variable.name, "", True),)
+    if value is None:
+        return (None,) if field.nullable else None
+    if isinstance(value, str | int | float) and _is_plain(field, value):
+        return (escape(value) if isinstance(value, str) else value,)
+    if field.kind == "string" or field.required:
+        return (_variable(name, key, field, json.dumps(value, sort_keys=True)),)
+    return None
+
+
+def _is_plain(field: Field, value: str | int | float) -> bool:
+    """Whether a value says nothing that its class does not say already, numbers aside."""
+    if field.default is not None and str(value) == str(field.default):
+        return True
+    if field.kind == "boolean":
+        return str(value).lower() in ("true", "false")
+    if field.kind == "number":
+        return not isinstance(value, bool) and (not isinstance(value, str) or _NUMBER.fullmatch(value) is not None)
+    return field.kind in ("enum", "literal") and value in field.values
+
+
+def _variable(name: str, key: str, field: Field, value: str) -> NewVariable:
+    stand_in = field.values[0] if field.values else 0 if field.kind == "number" else ""
+    return NewVariable(field.env or f"{name.rpartition('.')[2]}_{key}".upper(), name, key, str(stand_in), value)
+
+
+def _guess(key: str, value: Any) -> Field | None:
+    """A field of a class that the catalogue does not know, by what stands there."""
+    if not _IDENTIFIER.fullmatch(key):
+        return None
+    if isinstance(value, bool):
+        return Field("boolean")
+    if isinstance(value, int | float):
+        return Field("number")
+    return Field("string") if isinstance(value, str) or Variable.of(value) else Field("object")

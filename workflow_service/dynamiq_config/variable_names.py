@@ -1,0 +1,99 @@
+"""Names the variables of an export: connections whose values differ never read the same one.
+
+A variable has the name that its class reads by itself (OPENAI_API_KEY), as long as all connections that would read it
+have the same value there. Otherwise each of them has a variable named after the connection (BILLING_API_KEY).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workflow_service.dynamiq_config.interpolation import Variable
+
+MAX_ID_CHARS = 64
+"""Of a connection's id in a variable's name."""
+_NOT_IN_A_NAME = re.compile(r"[^A-Z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class NewVariable:
+    """A value that is left out. `usual` is the variable that its class reads, `value` tells it from other values."""
+
+    usual: str
+    type_name: str
+    field: str
+    stand_in: str
+    value: str
+
+    def named(self, name: str) -> Variable:
+        return Variable(name, self.stand_in, True)
+
+
+Body = Mapping[str, Any]
+"""A connection's fields. Variables are Variable or NewVariable, and the rest is as YAML holds it."""
+
+
+class VariableNames:
+    """The variables of one export."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        """`taken` are names that stand for something else."""
+        self._taken = set(taken)
+        self._names: dict[tuple[str, str], str] = {}
+        self._shared: set[str] = set()
+        """Names that would stand for several values."""
+
+    def write(self, connections: Mapping[str, Body]) -> dict[str, dict[str, Any]]:
+        """Connections by id, with text for each variable."""
+        values: dict[str, dict[str, None]] = {}
+        for body in connections.values():
+            self._taken |= {field.name for field in body.values() if isinstance(field, Variable)}
+            for field in body.values():
+                if isinstance(field, NewVariable):
+                    values.setdefault(field.usual, {})[field.value] = None
+        self._shared |= {usual for usual, found in values.items() if len(found) > 1}
+        for usual, found in values.items():
+            if usual not in self._shared and usual not in self._taken:
+                self._names.update({(usual, value): usual for value in found})
+        self._taken |= set(self._names.values())
+        return {name: self.write_one(name, body) for name, body in connections.items()}
+
+    def write_one(self, name: str, body: Body) -> dict[str, Any]:
+        """One more connection."""
+        return {key: self._written(name, field) for key, field in body.items()}
+
+    def _written(self, connection: str, field: Any) -> Any:
+        if isinstance(field, Variable):
+            return field.text()
+        if not isinstance(field, NewVariable):
+            return field
+        key = field.usual, field.value
+        if key not in self._names:
+            self._names[key] = self._free(connection, field)
+            self._taken.add(self._names[key])
+        return field.named(self._names[key]).text()
+
+    def _free(self, connection: str, field: NewVariable) -> str:
+        if field.usual not in self._shared and field.usual not in self._taken:
+            return field.usual
+        words = _NOT_IN_A_NAME.sub("_", connection[:MAX_ID_CHARS].upper()).strip("_")
+        if not words or words[0].isdigit():
+            words = f"{field.type_name.rpartition('.')[2].upper()}_{words}".strip("_")
+        name = own = f"{words}_{field.field.upper()}"
+        number = 1
+        while name in self._taken:
+            number += 1
+            name = f"{own}_{number}"
+        return name
+
+
+def are_alike(one: Body, other: Body) -> bool:
+    """Whether two connections say the same, whatever their variables are called."""
+    return one.keys() == other.keys() and all(_nameless(one[key]) == _nameless(other[key]) for key in one)
+
+
+def _nameless(field: Any) -> Any:
+    if isinstance(field, NewVariable):
+        return Variable("", field.stand_in, True)
+    return Variable("", field.default, field.has_default) if isinstance(field, Variable) else field

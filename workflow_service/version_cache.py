@@ -1,0 +1,79 @@
+"""Reads of whole versions, the busiest path: their state is asked of Postgres each time, their content once.
+
+Nothing stale is served: whether a version is there, archived, or the latest is read for every call, many calls in one
+query. What such a state shows never changes, so the answer made for it is kept in memory.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from cachetools import LRUCache
+
+from service_kit.array_parameters import Projects
+from service_kit.db import Pool
+from service_kit.hotpath.coalescer import Coalescer
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
+from workflow_service.messages import version_message
+from workflow_service.model import Version, VersionRef
+from workflow_service.repository.labels import LabelKey, find_labeled
+from workflow_service.repository.version_lookups import Key, State, find_states, find_versions
+
+ENTRY_BYTES = 2048
+"""What an answer takes besides flow and flow_ui."""
+MAX_ENTRY_FRACTION = 1 / 4
+"""Of the cache. A larger answer is not kept: a few of them would evict all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What GetVersion answers for a version in one state. Shared: not to be changed."""
+
+    response: pb.GetVersionResponse
+    etag: str
+    revision: int
+    current: bool
+    size: int
+
+    def is_of(self, state: State) -> bool:
+        return self.revision == state.revision and self.current == state.current
+
+
+class VersionReads:
+    def __init__(self, pool: Pool, cache_bytes: int) -> None:
+        """`cache_bytes` is the size of all answers kept; 0 keeps none."""
+        self._kept: LRUCache[UUID, Answer] = LRUCache(cache_bytes, getsizeof=lambda answer: answer.size)
+        self._states: Coalescer[Key, State] = Coalescer(pool, find_states, only_reads=True)
+        self._versions: Coalescer[Key, Version] = Coalescer(pool, find_versions, only_reads=True)
+        self._labels: Coalescer[LabelKey, int] = Coalescer(pool, find_labeled, only_reads=True)
+
+    async def get(self, projects: Projects, workflow_id: UUID, ref: VersionRef) -> Answer:
+        """Raises WorkflowNotFound or VersionNotFound."""
+        ref = await self._unlabeled(projects, workflow_id, ref)
+        if not self._kept.maxsize:
+            return _answer(await self._versions.get((projects, workflow_id, ref)))
+        answer, _ = await self.get_with_state(projects, workflow_id, ref)
+        return answer
+
+    async def get_with_state(self, projects: Projects, workflow_id: UUID, ref: VersionRef) -> tuple[Answer, State]:
+        """Raises WorkflowNotFound or VersionNotFound."""
+        ref = await self._unlabeled(projects, workflow_id, ref)
+        state = await self._states.get((projects, workflow_id, ref))
+        answer = self._kept.get(state.id)
+        if answer is None or not answer.is_of(state):
+            version = await self._versions.get((projects, workflow_id, ref))
+            answer = _answer(version)
+            if answer.size <= self._kept.maxsize * MAX_ENTRY_FRACTION:
+                self._kept[version.id] = answer
+        return answer, state
+
+    async def _unlabeled(self, projects: Projects, workflow_id: UUID, ref: VersionRef) -> VersionRef:
+        """What a label names, asked before the version, so that reads by id, number or latest do not pay for it."""
+        if ref.label is None:
+            return ref
+        return VersionRef("number", number=await self._labels.get((projects, workflow_id, ref.label)))
+
+
+def _answer(version: Version) -> Answer:
+    response = pb.GetVersionResponse(data=version_message(version))
+    size = response.ByteSize() + ENTRY_BYTES
+    return Answer(response, version.etag, version.revision, version.current, size)
