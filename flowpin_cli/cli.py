@@ -34,6 +34,12 @@ token_app = typer.Typer(
     "They live in access.yaml, as hashes; what changes there is in force within two seconds, without a restart.",
 )
 app.add_typer(token_app, name="token")
+runtime_app = typer.Typer(
+    no_args_is_help=True,
+    help="Install, list and remove what apps run in: Python environments, one for each release of the Dynamiq SDK.\n\n"
+    "They are in DIR/runtimes, or in the folder FLOWPIN_RUNTIMES, which several DIRs may share.",
+)
+app.add_typer(runtime_app, name="runtime")
 
 Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="The folder that holds everything of one run.")]
 AccessFileOption = Annotated[
@@ -348,6 +354,57 @@ def token_revoke(
 
     with _problems_told():
         revoke(_access_file(data, access_file), token_id)
+
+
+@runtime_app.command("install")
+def runtime_install(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Of the SDK, as deployments pin it.")] = "0.69",
+    lock: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Install exactly these packages: a requirements.lock of another machine."),
+    ] = None,
+    python: Annotated[
+        str | None, typer.Option(metavar="PYTHON", help="The Python to use, a path or 3.12; unless given, this one.")
+    ] = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Download a release of the Dynamiq SDK with all it needs, some 1.6 GB; about a minute.
+
+    It is resolved once: VERSION/requirements.lock has every package with its version, and a digest of that tells
+    whether two machines run the same. Cut short, it leaves nothing behind; what is installed already is left as it is.
+
+    - `flowpin runtime install` installs 0.69
+    - `flowpin runtime install 0.69 --lock requirements.lock` installs what another machine has
+    """
+    from flowpin_cli.runtimes.commands import install
+
+    with _problems_told():
+        install(data, os.environ, version, lock, python, Console())
+
+
+@runtime_app.command("list")
+def runtime_list(
+    data: Data = DEFAULT_DATA,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List the runtimes that are installed, the newest first."""
+    from flowpin_cli.runtimes.commands import show
+
+    with _problems_told():
+        show(data, os.environ, Console(), as_json=as_json)
+
+
+@runtime_app.command("remove")
+def runtime_remove(
+    version: Annotated[str, typer.Argument(metavar="VERSION")],
+    data: Data = DEFAULT_DATA,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Delete a runtime. Refused while something that is live pins it, or when that cannot be told."""
+    from flowpin_cli.runtimes.commands import remove
+
+    with _problems_told():
+        remove(data, os.environ, version, database_url, Console())
 
 
 def _schemas() -> "list[Schema]":

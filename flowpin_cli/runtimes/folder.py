@@ -1,0 +1,121 @@
+"""The folder of runtimes: one environment a version, and what each was made of."""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from flowpin_cli.errors import CannotRun
+from service_kit.files import replace_file
+
+FOLDER_VARIABLE = "FLOWPIN_RUNTIMES"
+MANIFEST = "flowpin-runtime.json"
+LOCK = "requirements.lock"
+UNFINISHED = ".unfinished-"
+VERSION = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """An installed runtime."""
+
+    version: str
+    """As deployments name it."""
+    sdk: str
+    """The exact release of the SDK."""
+    python: str
+    packages: int
+    lock_digest: str
+    """SHA-256 of the lock, in hex: two runtimes of one digest have the same packages."""
+    installed_at: str
+
+
+@dataclass(frozen=True)
+class Runtimes:
+    """The runtimes under `path`."""
+
+    path: Path
+
+    def of(self, version: str) -> Path:
+        return self.path / version
+
+    def find(self, version: str) -> Runtime | None:
+        """None when it is not installed, or not wholly."""
+        try:
+            return Runtime(**json.loads((self.of(version) / MANIFEST).read_text()))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, TypeError):
+            raise CannotRun(f"{self.of(version) / MANIFEST} cannot be read; install this runtime again") from None
+
+    def all(self) -> list[Runtime]:
+        """The newest version first."""
+        names = [each.name for each in self.path.iterdir()] if self.path.is_dir() else []
+        found = [self.find(name) for name in names if VERSION.fullmatch(name)]
+        return sorted((each for each in found if each), key=lambda each: _numbers(each.version), reverse=True)
+
+    def lock_of(self, version: str) -> str:
+        return (self.of(version) / LOCK).read_text()
+
+    def unfinished(self, version: str) -> Path:
+        """Where a runtime is made before it gets its place."""
+        return self.path / f"{UNFINISHED}{version}"
+
+    def finish(self, runtime: Runtime) -> None:
+        """Give what was made its place, whole."""
+        made = self.unfinished(runtime.version)
+        replace_file(made / MANIFEST, json.dumps(asdict(runtime), indent=2) + "\n")
+        made.rename(self.of(runtime.version))
+
+    def remove(self, version: str) -> None:
+        """First out of its place, so that nothing sees a part of it."""
+        self.of(version).rename(self.unfinished(version))
+        shutil.rmtree(self.unfinished(version))
+
+    def remove_unfinished(self) -> None:
+        """What an installation left that was killed."""
+        for each in self.path.glob(f"{UNFINISHED}*"):
+            shutil.rmtree(each)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process, making it if need be. CannotRun when another installs or removes."""
+        try:
+            self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise CannotRun(f"the folder of runtimes {self.path} cannot be used: {error.strerror}") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise CannotRun(f"another `flowpin runtime` is at work in {self.path}; wait for it to end") from None
+        finally:
+            os.close(lock)
+
+
+def runtimes_of(data: Path, environ: Mapping[str, str]) -> Runtimes:
+    """FLOWPIN_RUNTIMES, which several data folders may share, or a folder in the data folder."""
+    given = environ.get(FOLDER_VARIABLE)
+    return Runtimes(Path(given).absolute() if given else data.absolute() / "runtimes")
+
+
+def digest_of(lock: str) -> str:
+    return hashlib.sha256(lock.encode()).hexdigest()
+
+
+def check_version(version: str) -> str:
+    """CannotRun unless it is a release's number."""
+    if not VERSION.fullmatch(version):
+        raise CannotRun(f"{version!r} is no version of the Dynamiq SDK; write one such as 0.69 or 0.69.0")
+    return version
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
