@@ -71,9 +71,12 @@ class FairQueue:
         """Whether there is no room for another call, or was none when one came in these last seconds."""
         return not self.has_room_for(1) or time.monotonic() - self._was_full_at < seconds
 
-    def is_full_for(self, principal: Hashable) -> bool:
-        """Whether `enter` would refuse a call of the principal."""
-        if self.has_room_for(1) or self._has_guaranteed_place(principal):
+    def is_full_for(self, principal: Hashable, coming: int = 0, own_coming: int = 0) -> bool:
+        """Whether `enter` would refuse a call of the principal.
+
+        `coming` calls are about to enter, `own_coming` of them its own.
+        """
+        if self.has_room_for(coming + 1) or self._has_guaranteed_place(principal, own_coming):
             return False
         longest = max(map(len, self._queues.values()), default=0)
         return len(self._queues.get(principal, ())) + 1 >= longest
@@ -124,8 +127,8 @@ class FairQueue:
     def _has_room_for_one(self) -> bool:
         return self.at_work < self._max_at_work + self._max_waiting and time.monotonic() > self._is_shared_until
 
-    def _has_guaranteed_place(self, principal: Hashable) -> bool:
-        calls = self._at_work.get(principal, 0) + len(self._queues.get(principal, ()))
+    def _has_guaranteed_place(self, principal: Hashable, coming: int = 0) -> bool:
+        calls = self._at_work.get(principal, 0) + len(self._queues.get(principal, ())) + coming
         return calls < self._guaranteed and self.at_work < self._most_at_work
 
     def _may_begin(self, principal: Hashable) -> bool:

@@ -18,8 +18,13 @@ PAUSE_SECONDS = 0.001
 PAUSES = 3
 """Between two statements while calls wait: one pause, and another while they come fast. At 32 callers some eight share
 a statement then, not one or two, which takes a third of the CPU off a read; one caller alone, or two, do not notice."""
-LATE_SECONDS = 0.1
-"""Nobody waits for a statement that takes longer, except the calls it is for. Usually one takes a few milliseconds."""
+LATE_READ_SECONDS, LATE_CHANGE_SECONDS = 0.1, 0.5
+"""Nobody waits for a statement that takes longer, except the calls it is for. Usually one takes a few milliseconds.
+
+A change that begins beside a late one finds rows that are locked, and its calls go on one by one: under overload, when
+64 changes may take 0.1 s, that costs more than to wait."""
+TURNS = 4
+"""Of the event loop, before a statement is held to be late: its answer may have come while the loop was busy."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -50,7 +55,7 @@ class _Call(Generic[Key, Value]):
 class Coalescer(Generic[Key, Value]):
     """Calls of one kind. While a statement is under way, those that come wait, and the next one is for all of them.
 
-    After LATE_SECONDS they do not wait for it: the next statement begins on another connection. One kind has at most
+    When that is late they do not wait for it: the next statement begins on another connection. One kind has at most
     half of the pool's connections, so that others have some when all statements of a kind wait for one lock.
     Each call sees what was committed before it came. `work` returns a value for each of the keys, in their order, or
     the ServiceError to raise for it.
@@ -136,11 +141,20 @@ class Coalescer(Generic[Key, Value]):
     def _watch(self) -> None:
         """Look now and then whether the next run is late: a timer for each statement would cost more (uvloop: 3 µs)."""
         loop = asyncio.get_running_loop()
-        if self._waits_since + LATE_SECONDS <= loop.time():
-            self._be_late()
+        late_seconds = LATE_READ_SECONDS if self._only_reads else LATE_CHANGE_SECONDS
+        if self._waits_since + late_seconds <= loop.time():
+            loop.call_soon(self._look_again, self._waits_since, TURNS)
         self._is_watched = self._waits_since < math.inf
         if self._is_watched:
-            loop.call_later(LATE_SECONDS / 2, self._watch)
+            loop.call_later(late_seconds / 2, self._watch)
+
+    def _look_again(self, waits_since: float, turns: int) -> None:
+        if self._waits_since != waits_since:
+            return
+        if turns:
+            asyncio.get_running_loop().call_soon(self._look_again, waits_since, turns - 1)
+        else:
+            self._be_late()
 
     def _be_late(self) -> None:
         late, self._waits_for = self._waits_for, ()

@@ -151,7 +151,16 @@ class UnparsedConnection(asyncio.Protocol):
 class Connection(web.RequestHandler):
     """aiohttp's connection with load shedding and bounds; what is not HTTP is refused in the envelope as well."""
 
-    __slots__ = ("_body_left", "_head_bytes", "_head_deadline", "_head_seconds", "_is_mixed", "_shedder", "_table")
+    __slots__ = (
+        "_answers",
+        "_body_left",
+        "_head_bytes",
+        "_head_deadline",
+        "_head_seconds",
+        "_is_mixed",
+        "_shedder",
+        "_table",
+    )
 
     def __init__(
         self,
@@ -167,6 +176,8 @@ class Connection(web.RequestHandler):
         self._head_seconds = limits.head_seconds
         self._head_deadline: asyncio.TimerHandle | None = None
         """Runs while a head has begun to arrive and is not whole."""
+        self._answers = 0
+        """Requests that are answered. aiohttp waits for the next one a turn of the event loop later."""
         self._head_bytes = 0
         self._body_left = 0
         """Bytes of the current request's body that have not arrived yet."""
@@ -181,7 +192,7 @@ class Connection(web.RequestHandler):
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self.is_idle() and not self._is_mixed and not self._body_left and self._head_deadline is None:
+        if self._is_between_requests() and not self._is_mixed and not self._body_left and self._head_deadline is None:
             refusal = self._shedder.refusal(data)
             if refusal is not None and self.transport is not None:
                 self._table.received(self)
@@ -194,7 +205,7 @@ class Connection(web.RequestHandler):
         if self.transport is not None:
             self._table.received(self)
         requests = self._request_count
-        is_between_requests = not requests or self.is_idle()
+        is_between_requests = self._is_between_requests()
         if not self._is_mixed:
             self._follow(data)
         super().data_received(data)
@@ -202,6 +213,9 @@ class Connection(web.RequestHandler):
             self._end_head()
         elif is_between_requests and self.transport is not None:
             self._bound_head(self.transport, len(data))
+
+    def _is_between_requests(self) -> bool:
+        return self._answers == self._request_count
 
     def _follow(self, data: bytes) -> None:
         """Keep track of where a request ends; only of plain ones: a head in one piece, a body of a known length."""
@@ -246,7 +260,9 @@ class Connection(web.RequestHandler):
             resp = errors.of_http(resp)
             resp.headers["X-Request-Id"] = ids.request_id(request.headers.get("X-Request-Id"))
             resp.force_close()
-        return await super().finish_response(request, resp, start_time)
+        finished = await super().finish_response(request, resp, start_time)
+        self._answers += 1
+        return finished
 
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

@@ -6,6 +6,7 @@ Here it costs a tenth (aiohttp 3.14, Python 3.11). To remove it, let `UnparsedCo
 
 import asyncio
 import re
+from collections import Counter
 
 import structlog
 
@@ -34,6 +35,8 @@ class LoadShedder:
         self._refused = 0
         self._let_in = 0
         """Requests since the event loop last ran handlers: they are not in the queue yet."""
+        self._let_in_of: Counter[bytes] = Counter()
+        """Of these, by principal, those that came when there was no room."""
 
     def refusal(self, data: bytes) -> bytes | None:
         """The answer to `data` when it is one whole request to refuse. None: it is to be parsed.
@@ -52,9 +55,12 @@ class LoadShedder:
         if len(body) != (int(length[1]) if length else 0) or lower.count(b"\r\ncontent-length") > (length is not None):
             return None
         authorization = AUTHORIZATION.search(head)
-        if authorization is not None and not self._queue.is_full_for(digest_of(authorization[1].decode())):
-            self._admit()
-            return None
+        if authorization is not None:
+            principal = digest_of(authorization[1].decode())
+            if not self._queue.is_full_for(principal, self._let_in, self._let_in_of[principal]):
+                self._let_in_of[principal] += 1
+                self._admit()
+                return None
         given = REQUEST_ID.search(head)
         metrics.count_request(usual[1].decode(), None, 429, 0.0)
         self._count_refusal()
@@ -67,6 +73,7 @@ class LoadShedder:
 
     def _forget_let_in(self) -> None:
         self._let_in = 0
+        self._let_in_of.clear()
 
     def _count_refusal(self) -> None:
         """One line a second in the log: a line for each refusal would cost as much as the rest."""

@@ -17,7 +17,7 @@ from tests.support.up_process import Up
 pytestmark = pytest.mark.load
 
 BYTES = (16 << 20) - 1000
-MOST_MS = 300.0
+MOST_MS = 100.0
 """The design wants 100. 134 to 174 were seen on two cores while other programs worked; in quiet it was not measured."""
 SECONDS = 3.0
 """As long as each call is sent again and again."""

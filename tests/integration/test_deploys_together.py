@@ -38,7 +38,7 @@ def stack(shared_stack: Stack) -> Stack:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long a statement is held up, the next one waits for it."""
-    monkeypatch.setattr(coalescer, "LATE_SECONDS", 10)
+    monkeypatch.setattr(coalescer, "LATE_CHANGE_SECONDS", 10)
 
 
 @asynccontextmanager

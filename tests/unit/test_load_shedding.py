@@ -2,10 +2,16 @@
 
 import asyncio
 import json
+import re
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 from service_kit.fair_queue import FairQueue
+from service_kit.http import connections
+from service_kit.http.connections import Connection, ConnectionLimits
+from service_kit.http.listener import listen, port_of
 from service_kit.http.overload import LoadShedder
 from service_kit.http.token_checks import digest_of
 
@@ -29,6 +35,30 @@ async def test_a_shedder_lets_in_as_many_as_there_is_room_for_and_no_more_at_one
 
     assert [refusal is None for refusal in at_once] == [True, True, False]
     assert shedder.refusal(GET) is None
+
+
+async def test_a_principal_with_no_more_than_its_guaranteed_places_is_let_in_that_often_and_no_more():
+    queue = FairQueue(16)
+    for _ in range(16):
+        await queue.enter("another")
+    shedder = LoadShedder(queue)
+    mine = GET.replace(b"Host: here", b"Host: here\r\nAuthorization: Bearer mine")
+
+    at_once = [shedder.refusal(mine) for _ in range(4)]
+
+    assert [refusal is None for refusal in at_once] == [True, True, False, False]
+
+
+async def test_the_last_free_place_lets_one_in_and_not_all_that_come_at_once():
+    queue = FairQueue(9)
+    for _ in range(8):
+        await queue.enter(digest_of("Bearer mine"))
+    shedder = LoadShedder(queue)
+    mine = GET.replace(b"Host: here", b"Host: here\r\nAuthorization: Bearer mine")
+
+    at_once = [shedder.refusal(mine) for _ in range(3)]
+
+    assert [refusal is None for refusal in at_once] == [True, False, False]
 
 
 @pytest.mark.parametrize("request_", [GET, POST], ids=["get", "post"])
@@ -69,3 +99,44 @@ def test_one_whole_request_is_refused_like_any_other(full_shedder: LoadShedder, 
 )
 def test_what_is_not_plainly_one_request_is_left_to_the_parser(full_shedder: LoadShedder, data: bytes):
     assert full_shedder.refusal(data) is None
+
+
+class HastyCaller(Connection):
+    """Its next request is there before aiohttp has looked whether there is one, as from a caller on another core."""
+
+    async def finish_response(self, *args: Any) -> Any:
+        finished = await super().finish_response(*args)
+        if self._request_count == 1:
+            self.data_received(GET)
+        return finished
+
+
+async def test_a_request_that_comes_right_after_an_answer_is_shed_as_well(monkeypatch: pytest.MonkeyPatch):
+    queue, seen = FairQueue(1), []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        seen.append(request.path)
+        await queue.enter("another")
+        return web.Response()
+
+    monkeypatch.setattr(connections, "Connection", HastyCaller)
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    listener = await listen(runner, "127.0.0.1:0", LoadShedder(queue), ConnectionLimits(5, 5, 5, 10))
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
+        writer.write(GET)
+        statuses = []
+        async with asyncio.timeout(5):
+            for _ in range(2):
+                head = await reader.readuntil(b"\r\n\r\n")
+                statuses.append(int(head.split()[1]))
+                length = re.search(rb"(?i)content-length: (\d+)", head)
+                await reader.readexactly(int(length[1]) if length else 0)
+        writer.close()
+    finally:
+        listener.close()
+        await runner.cleanup()
+
+    assert statuses == [200, 429]
+    assert len(seen) == 1
