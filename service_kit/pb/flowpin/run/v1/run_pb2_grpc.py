@@ -100,7 +100,9 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Ping(self, request, context):
-        """Ping answers once the token has passed, and does nothing else.
+        """Ping answers an empty message when the token is valid. It reads and changes nothing.
+
+        The gateway calls it before it reads a request's body. It has no REST path: `/v1/ping` is IdentityService's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

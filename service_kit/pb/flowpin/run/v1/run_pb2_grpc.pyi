@@ -59,7 +59,10 @@ class RunServiceStub:
     - NOT_FOUND, RUN_NOT_FOUND: no run of this id is visible to the caller.
     """
     Ping: _grpc.UnaryUnaryMultiCallable[_run_pb2.PingRequest, _run_pb2.PingResponse]
-    """Ping answers once the token has passed, and does nothing else."""
+    """Ping answers an empty message when the token is valid. It reads and changes nothing.
+
+    The gateway calls it before it reads a request's body. It has no REST path: `/v1/ping` is IdentityService's.
+    """
 
 @_typing.type_check_only
 class RunServiceAsyncStub(RunServiceStub):
@@ -92,7 +95,10 @@ class RunServiceAsyncStub(RunServiceStub):
     - NOT_FOUND, RUN_NOT_FOUND: no run of this id is visible to the caller.
     """
     Ping: _aio.UnaryUnaryMultiCallable[_run_pb2.PingRequest, _run_pb2.PingResponse]  # type: ignore[assignment]
-    """Ping answers once the token has passed, and does nothing else."""
+    """Ping answers an empty message when the token is valid. It reads and changes nothing.
+
+    The gateway calls it before it reads a request's body. It has no REST path: `/v1/ping` is IdentityService's.
+    """
 
 class RunServiceServicer(metaclass=_abc_1.ABCMeta):
     """RunService keeps the runs of apps.
@@ -140,6 +146,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_pb2.PingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_pb2.PingResponse, _abc.Awaitable[_run_pb2.PingResponse]]:
-        """Ping answers once the token has passed, and does nothing else."""
+        """Ping answers an empty message when the token is valid. It reads and changes nothing.
+
+        The gateway calls it before it reads a request's body. It has no REST path: `/v1/ping` is IdentityService's.
+        """
 
 def add_RunServiceServicer_to_server(servicer: RunServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
