@@ -84,6 +84,15 @@ class BodyMalformed(InvalidArgument):
         super().__init__(message)
 
 
+class MediaTypeUnsupported(InvalidArgument):
+    """Answered with 415."""
+
+    reason = "MEDIA_TYPE_UNSUPPORTED"
+
+    def __init__(self) -> None:
+        super().__init__("Content-Type must be application/json or multipart/form-data.")
+
+
 class NotImplementedYet(ServiceError):
     """A part of the contract that a later release brings; answered with 501."""
 
@@ -94,7 +103,9 @@ class NoSlot(ResourceExhausted):
     reason = "NO_SLOT"
 
     def __init__(self, slots: int) -> None:
-        super().__init__(f"The app has {slots} runs under way, which is all it takes. Try again shortly.", retry_after=1)
+        super().__init__(
+            f"The app has {slots} runs under way, which is all it takes. Try again shortly.", retry_after=1
+        )
 
 
 class NoReplica(Unavailable):
@@ -119,7 +130,8 @@ class RunFailed(ServiceError):
     reason = "RUN_FAILED"
 
     def __init__(self, message: str, **details: str) -> None:
-        super().__init__(message, **details)
+        super().__init__(message)
+        self.metadata = details
 
 
 class RunTimedOut(DeadlineExceeded):
@@ -136,4 +148,5 @@ class RunCanceled(Unavailable):
     reason = "RUN_CANCELED"
 
     def __init__(self, **details: str) -> None:
-        super().__init__("The run was canceled before it had ended.", retry_after=1, **details)
+        super().__init__("The run was canceled before it had ended.", retry_after=1)
+        self.metadata = details

@@ -21,7 +21,5 @@ def run_message(run: Run) -> pb.Run:
     if run.error_code is not None:
         message.error.CopyFrom(pb.RunError(code=run.error_code, message=run.error_message or "", node=run.error_node))
     if run.access_key_id is not None:
-        message.access_key.CopyFrom(
-            pb.RunAccessKey(id=str(run.access_key_id), preview=run.access_key_preview or "")
-        )
+        message.access_key.CopyFrom(pb.RunAccessKey(id=str(run.access_key_id), preview=run.access_key_preview or ""))
     return message
