@@ -1,0 +1,1 @@
+"""Runs what is deployed: answers the calls of apps, and keeps the processes that serve them."""
