@@ -121,7 +121,7 @@ class HostClient:
 
     async def start(self, spec: ReplicaSpec) -> Replica:
         """Start a replica; returns when it has parsed the flow and reported the same digest. Raises ReplicaFailed."""
-        fields = msgspec.to_builtins(spec, builtin_types=(bytes,)) | {
+        fields = msgspec.to_builtins(spec, builtin_types=(bytes,), enc_hook=str) | {
             "flow": spec.flow.decode(),
             "runtime": str(spec.runtime),
         }

@@ -10,7 +10,7 @@ from cachetools import LRUCache
 from run_service.supply.routes import MadeFrom, Pin
 from service_kit.errors import ServiceError
 from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
-from service_kit.pb.flowpin.routing.v1.routing_pb2_grpc import RoutingServiceAsyncStub, RoutingServiceStub
+from service_kit.pb.flowpin.routing.v1.routing_pb2_grpc import RoutingServiceStub
 
 SECONDS = 10.0
 """That a call may take."""
@@ -24,7 +24,7 @@ class DeployClient:
     """Each call raises ServiceError."""
 
     def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
-        self._rpc: RoutingServiceAsyncStub = RoutingServiceStub(channel)
+        self._rpc = RoutingServiceStub(channel)
         self.metadata = (("authorization", f"Bearer {token}"),)
         self._loadables: LRUCache[tuple[UUID, str], bytes] = LRUCache(KEPT_BYTES, getsizeof=len)
 
