@@ -185,11 +185,7 @@ class StandInHost:
 
 @asynccontextmanager
 async def running_host(path: Path) -> AsyncIterator[StandInHost]:
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.setblocking(False)
-    listener.bind(str(path))
-    listener.listen(16)
+    listener = _listening(path)
     host = StandInHost(path)
     accepting = asyncio.create_task(host.accept(listener))
     try:
@@ -199,3 +195,12 @@ async def running_host(path: Path) -> AsyncIterator[StandInHost]:
         await asyncio.wait([accepting])
         listener.close()
         await host.close()
+
+
+def _listening(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.setblocking(False)
+    listener.bind(str(path))
+    listener.listen(16)
+    return listener

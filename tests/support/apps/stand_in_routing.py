@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
-from service_kit.channel import ACCEPTING
+from service_kit.channel import ACCEPTING, SHORTEST_PING_INTERVAL_MS
 from service_kit.ids import new_id
 from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
 from service_kit.pb.flowpin.routing.v1 import routing_pb2_grpc as rpc
@@ -155,7 +155,7 @@ class StandInRouting(rpc.RoutingServiceServicer):
 
     # What routers call.
 
-    async def WatchRoutes(self, request: pb.WatchRoutesRequest, context: Any) -> AsyncIterator[pb.WatchRoutesResponse]:
+    async def WatchRoutes(self, request, context):  # noqa: N802
         stream: asyncio.Queue[pb.WatchRoutesResponse] = asyncio.Queue()
         self._streams.append(stream)
         try:
@@ -171,9 +171,7 @@ class StandInRouting(rpc.RoutingServiceServicer):
         finally:
             self._streams.remove(stream)
 
-    async def AcknowledgeRoutes(
-        self, request: pb.AcknowledgeRoutesRequest, context: Any
-    ) -> pb.AcknowledgeRoutesResponse:
+    async def AcknowledgeRoutes(self, request, context):  # noqa: N802
         assert len(request.acknowledgements) <= 100
         async with self.changed:
             self.leavings += request.leaving
@@ -181,13 +179,13 @@ class StandInRouting(rpc.RoutingServiceServicer):
             self.changed.notify_all()
         return pb.AcknowledgeRoutesResponse()
 
-    async def GetLoadable(self, request: pb.GetLoadableRequest, context: Any) -> pb.GetLoadableResponse:
+    async def GetLoadable(self, request, context):  # noqa: N802
         return pb.GetLoadableResponse(loadable=pb.Json(utf8=self.loadables[request.digest]))
 
-    async def GetVariables(self, request: pb.GetVariablesRequest, context: Any) -> pb.GetVariablesResponse:
+    async def GetVariables(self, request, context):  # noqa: N802
         return pb.GetVariablesResponse(variables=self.variables)
 
-    async def ReportRollout(self, request: pb.ReportRolloutRequest, context: Any) -> pb.ReportRolloutResponse:
+    async def ReportRollout(self, request, context):  # noqa: N802
         async with self.changed:
             self.reports.setdefault(request.deployment_id, request)
             self.changed.notify_all()
@@ -197,7 +195,8 @@ class StandInRouting(rpc.RoutingServiceServicer):
 @asynccontextmanager
 async def running_routing(routing: StandInRouting, port: int = 0) -> AsyncIterator[int]:
     """Serve until the block ends; yields the port."""
-    server = grpc.aio.server()
+    # Channels here ping more often than gRPC's server lets them by default.
+    server = grpc.aio.server(options=[("grpc.http2.min_ping_interval_without_data_ms", SHORTEST_PING_INTERVAL_MS)])
     rpc.add_RoutingServiceServicer_to_server(routing, server)
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)

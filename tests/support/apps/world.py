@@ -1,6 +1,5 @@
 """The run service, real but for what is beside it: the deploy service and the host process are scripted stand-ins."""
 
-import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -23,6 +22,7 @@ from service_kit.pb.flowpin.run.v1.run_pb2_grpc import RunServiceStub
 from tests.support.apps.stand_in_host import StandInHost, flow, running_host
 from tests.support.apps.stand_in_routing import App, StandInRouting, running_routing
 from tests.support.stack import Answer, People
+from tests.support.waiting import eventually
 
 KEY = "dynamiq_acc_" + "k" * 64
 FOREIGN_KEY = "dynamiq_acc_" + "f" * 64
@@ -73,6 +73,12 @@ class Apps:
             method, url or self.url(app), data=content, headers={**sent, **(headers or {})}
         ) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
+
+    async def health(self) -> Answer:
+        return await self.call(method="GET", url=f"http://127.0.0.1:{self.port}/health/ready", key=None)
+
+    async def is_ready(self) -> bool:
+        return (await self.health()).status == 200
 
     async def start_host(self) -> None:
         self.host = await self.running_host.enter_async_context(running_host(self.folder / "host.sock"))
@@ -131,11 +137,7 @@ async def running_apps(urls: Mapping[str, str], folder: Path, **settings: Any) -
         running.push_async_callback(apps.running_host.aclose)
         await apps.start_routing()
         await apps.start_host()
-        apps.session = await running.enter_async_context(
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        )
+        apps.session = await running.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         await running.enter_async_context(apps.run_service(**settings))
-        async with asyncio.timeout(5):
-            while (await apps.call(method="GET", url=f"http://127.0.0.1:{apps.port}/health/ready")).status != 200:
-                await asyncio.sleep(0.02)
+        await eventually(apps.is_ready, seconds=30)
         yield apps
