@@ -42,6 +42,7 @@ class StandInReplica:
         }
         self.runs: dict[str, asyncio.Task[None]] = {}
         self.most_runs = 0
+        self.served = 0
         self._connections: list[Channel] = []
         self._serving: list[asyncio.Task[None]] = []
 
@@ -72,6 +73,7 @@ class StandInReplica:
     async def _run(self, channel: Channel, message: dict[str, Any]) -> None:
         run_id, given = message["run_id"], message["input"]
         self.host.runs[self.flow["name"]] += 1
+        self.served += 1
 
         async def send(kind: str, **fields: Any) -> None:
             await channel.send(json.dumps({"type": kind, "run_id": run_id, **fields}).encode())
