@@ -30,7 +30,11 @@ class ConnectionCollector:
     """Collects the uses of connections; `fill_in` then gives ids to those held inline, and writes them to the nodes."""
 
     def __init__(
-        self, defined: Any, problems: Problems, variables: VariableNames, body_of: Callable[[dict[str, Any], Path], Body]
+        self,
+        defined: Any,
+        problems: Problems,
+        variables: VariableNames,
+        body_of: Callable[[dict[str, Any], Path], Body],
     ) -> None:
         """`body_of` says which fields of a connection are written."""
         self._defined = defined if isinstance(defined, dict) else {}
