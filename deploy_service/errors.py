@@ -17,6 +17,20 @@ class DeploymentNotFound(NotFound):
         super().__init__("There is no such deployment.", deployment_id=str(deployment_id))
 
 
+class LoadableNotFound(NotFound):
+    reason = "LOADABLE_NOT_FOUND"
+
+    def __init__(self, digest: str) -> None:
+        super().__init__("No deployment of the project pins this digest.", digest=digest)
+
+
+class RouterNotFound(NotFound):
+    reason = "ROUTER_NOT_FOUND"
+
+    def __init__(self, router_id: object) -> None:
+        super().__init__("No such router watches routes. Call WatchRoutes first.", router_id=str(router_id))
+
+
 class WorkflowNotFound(InvalidArgument):
     reason = "WORKFLOW_NOT_FOUND"
 

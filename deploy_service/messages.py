@@ -1,6 +1,7 @@
 """Apps, deployments and runtimes as the contract writes them."""
 
 import json
+from uuid import UUID
 
 from deploy_service.deployment_config import config_message
 from deploy_service.model import AccessKey, App, Deployment, Pin, Runtime
@@ -39,6 +40,7 @@ def deployment_message(deployment: Deployment) -> pb.Deployment:
         if deployment.health
         else None,
         health_note=deployment.health_note,
+        rollout_notes=deployment.rollout_notes,
     )
     if deployment.error_code is not None:
         message.error.CopyFrom(pb.DeploymentError(code=deployment.error_code, message=deployment.error_message or ""))
@@ -63,8 +65,8 @@ def app_message(app: App, project: Project, domain: str) -> pb.App:
     )
     default = project.environments[-1]
     for name in project.environments:
-        label = str(app.id) if name == default else f"{app.id}-{name}"
-        message.environments.append(environment_state(name, f"{label}.{domain}", app.live.get(name)))
+        hostname = f"{environment_label(app.id, name, default)}.{domain}"
+        message.environments.append(environment_state(name, hostname, app.live.get(name)))
     live = app.live.get(default)
     newest = live.id if live is not None else app.newest_deployment_id
     if newest is not None:
@@ -78,6 +80,11 @@ def app_message(app: App, project: Project, domain: str) -> pb.App:
         message.workflow.CopyFrom(workflow_ref(live))
         message.workflow_version.CopyFrom(version_ref(live))
     return message
+
+
+def environment_label(app_id: UUID, name: str, default: str) -> str:
+    """What comes before the domain in the hostname of an app's environment."""
+    return str(app_id) if name == default else f"{app_id}--{name}"
 
 
 def environment_state(name: str, hostname: str, live: Deployment | None) -> pb.EnvironmentState:

@@ -18,13 +18,19 @@ from service_kit.access.registry import AccessRegistry
 from service_kit.fair_queue import FairQueue
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.identity.v1 import identity_pb2
+from service_kit.pb.flowpin.routing.v1 import routing_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from service_kit.serving.guard import Guard
 from tests.support.paths import DATA
 from tests.support.refusals import refusal
 from tests.support.stack import FLOW, FLOW_UI, People, Stack
 
-CONTRACTS = {identity_pb2: workflow_service, pb: workflow_service, deploy_pb2: deploy_service}
+CONTRACTS = {
+    identity_pb2: workflow_service,
+    pb: workflow_service,
+    deploy_pb2: deploy_service,
+    routing_pb2: deploy_service,
+}
 RPCS: dict[str, tuple[MethodDescriptor, Any]] = {
     f"/{service.full_name}/{method.name}": (method, home)
     for contract, home in CONTRACTS.items()

@@ -723,7 +723,9 @@ class DeploymentError(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """A constant: ROLLOUT_FAILED; ROLLOUT_TIMED_OUT; ROLLOUT_INTERRUPTED, which is timed out after another replica had to
-    take it over; SUPERSEDED; APP_ARCHIVED.
+    take it over; SUPERSEDED; APP_ARCHIVED. Where apps run, also: RUN_SERVICE_AWAY, no run service was connected;
+    FLOW_INVALID, the SDK cannot load the flow; LOADABLE_MISSING, what replicas load is not kept; DIGEST_DIFFERS, a replica
+    loaded something else; and what the run service reports, such as VARIABLE_MISSING or RUNTIME_NOT_INSTALLED.
     """
     message: _builtins.str
     """For people."""
@@ -772,6 +774,7 @@ class Deployment(_message.Message):
     SOURCE_DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     HEALTH_FIELD_NUMBER: _builtins.int
     HEALTH_NOTE_FIELD_NUMBER: _builtins.int
+    ROLLOUT_NOTES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     app_id: _builtins.str
@@ -842,6 +845,10 @@ class Deployment(_message.Message):
     def error(self) -> Global___DeploymentError:
         """Why it never went live."""
 
+    @_builtins.property
+    def rollout_notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What happened after it went live: routers that had not taken it up in time, each a sentence."""
+
     def __init__(
         self,
         *,
@@ -870,10 +877,11 @@ class Deployment(_message.Message):
         source_deployment_id: _builtins.str | None = ...,
         health: Global___DeploymentHealth.ValueType | None = ...,
         health_note: _builtins.str | None = ...,
+        rollout_notes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_finished_at", b"_finished_at", "_health", b"_health", "_health_note", b"_health_note", "_live_from", b"_live_from", "_live_to", b"_live_to", "_reason", b"_reason", "_source_deployment_id", b"_source_deployment_id", "deployment_config", b"deployment_config", "error", b"error", "finished_at", b"finished_at", "health", b"health", "health_note", b"health_note", "live_from", b"live_from", "live_to", b"live_to", "reason", b"reason", "runtime", b"runtime", "source_deployment_id", b"source_deployment_id", "started_at", b"started_at", "workflow", b"workflow", "workflow_version", b"workflow_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_finished_at", b"_finished_at", "_health", b"_health", "_health_note", b"_health_note", "_live_from", b"_live_from", "_live_to", b"_live_to", "_reason", b"_reason", "_source_deployment_id", b"_source_deployment_id", "app_id", b"app_id", "created_by", b"created_by", "created_by_name", b"created_by_name", "deployment_config", b"deployment_config", "environment", b"environment", "error", b"error", "finished_at", b"finished_at", "health", b"health", "health_note", b"health_note", "id", b"id", "kind", b"kind", "live", b"live", "live_from", b"live_from", "live_to", b"live_to", "reason", b"reason", "runtime", b"runtime", "runtime_id", b"runtime_id", "source_deployment_id", b"source_deployment_id", "started_at", b"started_at", "status", b"status", "warnings", b"warnings", "workflow", b"workflow", "workflow_id", b"workflow_id", "workflow_version", b"workflow_version", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_finished_at", b"_finished_at", "_health", b"_health", "_health_note", b"_health_note", "_live_from", b"_live_from", "_live_to", b"_live_to", "_reason", b"_reason", "_source_deployment_id", b"_source_deployment_id", "app_id", b"app_id", "created_by", b"created_by", "created_by_name", b"created_by_name", "deployment_config", b"deployment_config", "environment", b"environment", "error", b"error", "finished_at", b"finished_at", "health", b"health", "health_note", b"health_note", "id", b"id", "kind", b"kind", "live", b"live", "live_from", b"live_from", "live_to", b"live_to", "reason", b"reason", "rollout_notes", b"rollout_notes", "runtime", b"runtime", "runtime_id", b"runtime_id", "source_deployment_id", b"source_deployment_id", "started_at", b"started_at", "status", b"status", "warnings", b"warnings", "workflow", b"workflow", "workflow_id", b"workflow_id", "workflow_version", b"workflow_version", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015

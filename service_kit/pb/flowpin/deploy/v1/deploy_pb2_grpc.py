@@ -346,6 +346,11 @@ class DeployServiceServicer:
     def DeployApp(self, request, context):
         """DeployApp pins a version, a runtime and a configuration in one environment of an app.
 
+        Where apps run, the answer waits until the rollout has come to its end, at most for as long as the service is set to
+        (10 seconds), and shows how far it is by then. So do CreateApp, RollbackApp, PromoteApp and repeats with the same
+        idempotency key. Once the answer says that it succeeded, no router that is connected sends a new call to what was live
+        before; `rollout_notes` names those that are not.
+
         Runtime and configuration stay what is live there when they are left out. Rolling back is deploying an older
         version. One that this app has had live deploys while the workflow service is down.
 

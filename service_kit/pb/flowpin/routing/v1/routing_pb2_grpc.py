@@ -115,6 +115,9 @@ class RoutingServiceServicer:
 
         The lease lasts 10 seconds: a router calls this after each change it has taken up, and at least every 3 seconds with
         or without one. Deploys wait up to 2 seconds for the routers that have a lease. One call takes up to 100 routes.
+
+        Errors:
+        - NOT_FOUND, ROUTER_NOT_FOUND: no router of this id watches routes; it has to call WatchRoutes first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

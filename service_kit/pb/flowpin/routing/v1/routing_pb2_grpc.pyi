@@ -64,6 +64,9 @@ class RoutingServiceStub:
 
     The lease lasts 10 seconds: a router calls this after each change it has taken up, and at least every 3 seconds with
     or without one. Deploys wait up to 2 seconds for the routers that have a lease. One call takes up to 100 routes.
+
+    Errors:
+    - NOT_FOUND, ROUTER_NOT_FOUND: no router of this id watches routes; it has to call WatchRoutes first.
     """
     GetLoadable: _grpc.UnaryUnaryMultiCallable[_routing_pb2.GetLoadableRequest, _routing_pb2.GetLoadableResponse]
     """GetLoadable returns what a replica loads. It never changes, so it can be kept by its digest for ever.
@@ -127,6 +130,9 @@ class RoutingServiceAsyncStub(RoutingServiceStub):
 
     The lease lasts 10 seconds: a router calls this after each change it has taken up, and at least every 3 seconds with
     or without one. Deploys wait up to 2 seconds for the routers that have a lease. One call takes up to 100 routes.
+
+    Errors:
+    - NOT_FOUND, ROUTER_NOT_FOUND: no router of this id watches routes; it has to call WatchRoutes first.
     """
     GetLoadable: _aio.UnaryUnaryMultiCallable[_routing_pb2.GetLoadableRequest, _routing_pb2.GetLoadableResponse]  # type: ignore[assignment]
     """GetLoadable returns what a replica loads. It never changes, so it can be kept by its digest for ever.
@@ -199,6 +205,9 @@ class RoutingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The lease lasts 10 seconds: a router calls this after each change it has taken up, and at least every 3 seconds with
         or without one. Deploys wait up to 2 seconds for the routers that have a lease. One call takes up to 100 routes.
+
+        Errors:
+        - NOT_FOUND, ROUTER_NOT_FOUND: no router of this id watches routes; it has to call WatchRoutes first.
         """
 
     @_abc_1.abstractmethod
