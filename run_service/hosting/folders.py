@@ -1,4 +1,4 @@
-"""Folders of replicas: who may pass through them, and how much is in them."""
+"""Folders of replicas."""
 
 import os
 from pathlib import Path
@@ -8,15 +8,8 @@ LEAST_BYTES = 4096
 """What an empty file counts as: it takes an inode."""
 
 
-def closed_to_others(path: Path) -> Path | None:
-    """The first folder on the way to `path`, itself included, that other users may not pass through."""
-    for folder in [*reversed(path.resolve().parents), path.resolve()]:
-        if folder.exists() and not folder.stat().st_mode & 0o001:
-            return folder
-    return None
-
-
 def used_bytes(folder: Path) -> int:
+    """What is in it takes this much of the disk."""
     total = 0
     for parent, folders, files in os.walk(folder):
         for name in [*folders, *files]:

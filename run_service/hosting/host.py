@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from run_service.hosting import processes
-from run_service.hosting.folders import closed_to_others, used_bytes
+from run_service.hosting.folders import used_bytes
 from run_service.hosting.ledger import Ledger
 from run_service.hosting.model import Replica, ReplicaEnded, ReplicaFailed, ReplicaSpec
 from run_service.hosting.replicas import HostedReplica
@@ -50,8 +50,6 @@ class Host:
             why = "it is ending" if self._ending else f"it runs {self._settings.max_replicas} replicas, its limit"
             raise ReplicaFailed("HOST_FULL", f"The host process starts no more replicas: {why}.")
         user = self._user(spec.project_id)
-        if user is not None:
-            self._check_entrance(spec.runtime)
         runtime = self._runtime(spec.runtime)
         folder = self._settings.folder / "replicas" / replica_id
         replica = self._replicas[replica_id] = HostedReplica(replica_id, spec, folder, user, self._ledger)
@@ -158,9 +156,3 @@ class Host:
         if os.geteuid() != 0:
             return None
         return self._users.setdefault(project_id, FIRST_USER + len(self._users))
-
-    def _check_entrance(self, runtime: Path) -> None:
-        for path in (self._settings.folder, runtime, (runtime / "bin" / "python").resolve().parent):
-            if (closed := closed_to_others(path)) is not None:
-                why = f"As root, apps run as users of their own, and {closed} does not let them pass (mode 711 does)."
-                raise ReplicaFailed("RUNTIME_BROKEN", why)

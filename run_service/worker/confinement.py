@@ -5,15 +5,21 @@ import os
 import random
 import resource
 import signal
+import stat
+import struct
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import landlock, seccomp
+from .syscalls import number
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS = 1, 4, 8, 38
+CAP_DAC_READ_SEARCH = 2
+CAPABILITY_VERSION = 0x20080522
 STANDARD_FILES = 3
 
 
@@ -30,29 +36,33 @@ def end_with_parent(parent: int) -> None:
         os._exit(0)
 
 
-def confine(
-    folder: Path, user: int | None, parent: int, limits: Mapping[str, int], variables: Mapping[str, str]
-) -> None:
-    """Give up everything but `folder` and `variables`. Raises OSError when the kernel refuses a step.
+@dataclass(frozen=True, kw_only=True)
+class Confinement:
+    folder: Path
+    """All that may be written."""
+    user: int | None
+    """The id of a user (and group) that only the project's replicas have; None keeps this one."""
+    limits: Mapping[str, int]
+    """memory_bytes (private, beside what the zygote has), file_bytes, files, processes."""
+    variables: Mapping[str, str]
 
-    `user`: the id of a user (and group) that only the project's replicas have; None keeps this one.
-    `limits`: memory_bytes (private, on top of what the zygote has), file_bytes, files, processes.
-    """
+
+def confine(given: Confinement, parent: int) -> None:
+    """Give up everything else. Raises OSError when the kernel refuses a step."""
     _last_in_line_for_memory()
-    _limit(limits, user is not None)
-    _fresh_environment(folder, variables)
+    _limit(given.limits, given.user is not None)
+    _fresh_environment(given.folder, given.variables)
     _fresh_random_numbers()
     os.umask(0o077)
-    if user is not None:
-        os.setgroups([])
-        os.setresgid(user, user, user)
-        os.setresuid(user, user, user)
+    readable = landlock.runtime_folders()
+    if given.user is not None:
+        _become(given.user, pass_closed_folders=any(map(closed_to_others, [*readable, str(given.folder.parent)])))
     end_with_parent(parent)
-    os.chdir(folder)
+    os.chdir(given.folder)
     _prctl(PR_SET_DUMPABLE, 0)
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
-    landlock.apply([*landlock.runtime_folders(), *landlock.SYSTEM], folder)
-    seccomp.apply(own_user=user is not None, signals_scoped=landlock.abi() >= landlock.SCOPE_ABI)
+    landlock.apply([*readable, *landlock.SYSTEM], given.folder)
+    seccomp.apply(own_user=given.user is not None, signals_scoped=landlock.abi() >= landlock.SCOPE_ABI)
 
 
 def close_all_but(descriptor: int) -> None:
@@ -62,6 +72,27 @@ def close_all_but(descriptor: int) -> None:
         os.dup2(null, standard)
     os.closerange(STANDARD_FILES, descriptor)
     os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def closed_to_others(path: str) -> bool:
+    """Whether a folder on the way to `path`, itself included, lets no other users pass: root's home, for example."""
+    real = Path(path).resolve()
+    return any(not folder.stat().st_mode & stat.S_IXOTH for folder in [real, *real.parents] if folder.exists())
+
+
+def _become(user: int, pass_closed_folders: bool) -> None:
+    """In the second case it keeps the capability to read and search: Landlock still refuses all but what it allows."""
+    if pass_closed_folders:
+        _prctl(PR_SET_KEEPCAPS, 1)
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+    if pass_closed_folders:
+        head = struct.pack("=Ii", CAPABILITY_VERSION, 0)
+        kept = 1 << CAP_DAC_READ_SEARCH
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syscall(number("capset"), head, struct.pack("=6I", kept, kept, 0, 0, 0, 0)) != 0:
+            raise OSError(ctypes.get_errno(), "the capability to read and search is not there")
 
 
 def _last_in_line_for_memory() -> None:

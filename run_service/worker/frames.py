@@ -13,8 +13,8 @@ Host and zygote, on the zygote's control socket (it ends when the socket does):
 Host and replica, on the replica's control socket (it ends when the socket does):
 
     replica → host     {"type": "forked", "pid"}: it is a child of the host, and the leader of its own session
-    host    → replica  {"type": "load", "flow": the document as text, "variables": {name: value}, "slots",
-                        "folder", "user": id or null, "limits": {see confinement.confine}, "grace_seconds"}
+    host    → replica  {"type": "load", "flow": the document as text, "slots",
+                        "grace_seconds", and the members of confinement.Confinement}
     replica → host     {"type": "ready", "digest": hex SHA-256 of the document that it parsed}
                        {"type": "failed", "reason": FLOW_INVALID | VARIABLE_MISSING | NOT_CONFINED, "message"};
                        the replica ends

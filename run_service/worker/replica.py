@@ -37,8 +37,13 @@ def _live(control: Frames, host: int, engine: Any) -> None:
         return
     message, _ = received
     try:
-        folder = Path(message["folder"])
-        confinement.confine(folder, message["user"], host, message["limits"], message["variables"])
+        given = confinement.Confinement(
+            folder=Path(message["folder"]),
+            user=message["user"],
+            limits=message["limits"],
+            variables=message["variables"],
+        )
+        confinement.confine(given, host)
     except (OSError, ValueError) as error:
         control.send({"type": "failed", "reason": "NOT_CONFINED", "message": f"The replica was not confined: {error}."})
         return

@@ -28,6 +28,7 @@ NEVER = (
     "io_uring_setup", "io_uring_enter", "io_uring_register",  # does what is refused here, past this filter
     "listen",  # no servers; Landlock refuses bind() only from ABI 4 on
     "shmget", "shmat", "msgget", "semget", "mq_open", "keyctl", "add_key", "request_key",  # the user's
+    "open_by_handle_at",  # reads past the folders on the way
     "bpf", "perf_event_open", "userfaultfd", "inotify_add_watch",  # other processes, and the kernel
     "setpriority", "ioprio_set", "migrate_pages", "move_pages",  # take the id of another process
 )  # fmt: skip
