@@ -7,7 +7,7 @@
 
 Router and host talk in frames (run_service/worker/frames.py) on the host's Unix socket:
 
-    router → host    {"type": "start", "id", "spec": {…, "flow": the document as text}}
+    router → host    {"type": "start", "id", "replica_id": a new one, "spec": {…, "flow": the document as text}}
                      {"type": "connect", "id", "replica_id"} with one descriptor: the replica's end of a socket pair
                      {"type": "stop", "id", "replica_id", "grace_seconds"}
                      {"type": "kill", "id", "replica_id", "message"}
@@ -26,6 +26,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 
@@ -43,6 +44,7 @@ from run_service.hosting.model import (
     RunRequest,
     RunStarted,
     RunStreamed,
+    SpecMessage,
 )
 
 __all__ = [
@@ -65,7 +67,7 @@ __all__ = [
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 """For everything but `start` and `stop`, which have bounds of their own."""
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 """Longer than the host itself waits for a runtime's import and for a flow to load."""
 REMEMBERED_ENDINGS = 1000
 
@@ -118,14 +120,19 @@ class HostClient:
         self._why_gone: dict[str, str] = {}
         self._ended = asyncio.Condition()
         self._gone = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, spec: ReplicaSpec) -> Replica:
         """Start a replica; returns when it has parsed the flow and reported the same digest. Raises ReplicaFailed."""
-        fields = msgspec.to_builtins(spec, builtin_types=(bytes,), enc_hook=str) | {
-            "flow": spec.flow.decode(),
-            "runtime": str(spec.runtime),
-        }
-        answer = await self._ask({"type": "start", "spec": fields}, START_SECONDS)
+        replica_id = uuid4().hex
+        message = {"type": "start", "replica_id": replica_id, "spec": SpecMessage.of(spec)}
+        try:
+            answer = await self._ask(message, START_SECONDS)
+        except asyncio.CancelledError:  # nobody waits for it any more
+            task = asyncio.create_task(self._kill(replica_id, "The start was canceled."))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            raise
         return answer.replicas[0]
 
     @asynccontextmanager

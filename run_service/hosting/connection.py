@@ -17,6 +17,7 @@ from run_service.hosting.model import (
     RunStreamed,
     Status,
 )
+from run_service.worker.frames import FrameTooLarge
 
 GRACE_SECONDS = 2.0
 """How long a canceled run may take to end; then its replica is killed."""
@@ -146,7 +147,7 @@ class Connection:
                 message = _decoder.decode(body)
                 if (run := self._runs.get(message.run_id)) is not None:
                     self._hand_out(message, run)
-        except ValueError:  # not a frame, or no message: what runs there is not the worker any more
+        except (FrameTooLarge, msgspec.MsgspecError):  # what runs there is not the worker any more
             await self._kill("The replica sent what is no message.")
         finally:
             self._gone = "The replica's connection ended."

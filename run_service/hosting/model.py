@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 Status = Literal["completed", "failed", "canceled", "timed_out"]
 
 
@@ -29,6 +31,36 @@ class ReplicaSpec:
     """What the router wants to find again in `list`, for example the variables' revision."""
 
 
+class SpecMessage(msgspec.Struct, kw_only=True):
+    """A ReplicaSpec on its way to the host."""
+
+    deployment_id: str
+    project_id: str
+    runtime: str
+    flow: str
+    digest: str
+    variables: dict[str, str]
+    slots: int
+    labels: dict[str, str]
+
+    @classmethod
+    def of(cls, spec: ReplicaSpec) -> "SpecMessage":
+        return cls(
+            deployment_id=spec.deployment_id,
+            project_id=spec.project_id,
+            runtime=str(spec.runtime),
+            flow=spec.flow.decode(),
+            digest=spec.digest,
+            variables=dict(spec.variables),
+            slots=spec.slots,
+            labels=dict(spec.labels),
+        )
+
+    def to_spec(self) -> ReplicaSpec:
+        fields = msgspec.structs.asdict(self)
+        return ReplicaSpec(**fields | {"flow": self.flow.encode(), "runtime": Path(self.runtime)})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Replica:
     """A process that has loaded a flow."""
@@ -48,8 +80,8 @@ class ReplicaEnded:
 
     replica: Replica
     reason: str
-    """STOPPED (`stop` was called), RUN_STUCK, EXITED, KILLED (by a signal that is not the host's, for example when
-    memory ran out) or FOLDER_TOO_LARGE."""
+    """STOPPED (a router called `stop`), RUN_STUCK (a run did not end when it was canceled), EXITED, KILLED (by a signal
+    that is not the host's, for example when memory ran out), MEMORY_EXCEEDED or FOLDER_TOO_LARGE."""
     message: str
 
 
@@ -101,7 +133,8 @@ class ReplicaFailed(Exception):
     """A replica did not start. Its message is for the person who deployed.
 
     Reasons: FLOW_INVALID, VARIABLE_MISSING (the message names it), DIGEST_DIFFERS, RUNTIME_NOT_INSTALLED,
-    RUNTIME_BROKEN, START_TIMED_OUT, NOT_CONFINED (the kernel cannot confine replicas), HOST_FULL.
+    RUNTIME_BROKEN, START_TIMED_OUT, NOT_CONFINED (the kernel cannot confine replicas), HOST_FULL, START_CANCELED (a
+    router ended it before it was ready).
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -13,14 +13,15 @@ Host and zygote, on the zygote's control socket (it ends when the socket does):
 Host and replica, on the replica's control socket (it ends when the socket does):
 
     replica → host     {"type": "forked", "pid"}: it is a child of the host, and the leader of its own session
-    host    → replica  {"type": "load", "flow": the document as text, "variables": {name: value}, "slots",
-                        "folder", "readable": [paths], "user": uid or null, "limits": {…}, "grace_seconds"}
+    host    → replica  {"type": "load", "flow": the document as text, "slots",
+                        "grace_seconds", and the members of confinement.Confinement}
     replica → host     {"type": "ready", "digest": hex SHA-256 of the document that it parsed}
                        {"type": "failed", "reason": FLOW_INVALID | VARIABLE_MISSING | NOT_CONFINED, "message"};
                        the replica ends
     host    → replica  {"type": "connection"} with one descriptor: the other end of a router's connection
     host    → replica  {"type": "stop"}: end as soon as no run is under way
-    replica → host     {"type": "stuck", "message"}: a run did not end when it was canceled; the replica ends
+    replica → host     {"type": "stuck", "message"}: a run did not end when it was canceled; the replica ends.
+                       Routers have it killed earlier: this is for a run whose router is gone
 
 Router and replica, on a connection (when it ends, its runs are canceled):
 
