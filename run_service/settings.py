@@ -1,13 +1,12 @@
 """The run service's settings: RUN_… in the environment."""
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field, SecretStr
 
-from service_kit.settings import Address, ServiceSettings, settings_config
+from run_service.hosting.settings import HostSettings
+from service_kit.settings import Address, ProcessSettings, ServiceSettings, settings_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +16,8 @@ class SupplyLimits:
     slots: int = 4
     queue: int = 64
     queue_seconds: float = 10
-    start_seconds: float = 30
+    start_seconds: float = 300
+    wake_seconds: float = 30
     idle_seconds: float = 300
     warm_seconds: float = 300
     run_seconds: float = 300
@@ -37,8 +37,8 @@ class Settings(ServiceSettings):
     """Where the deploy service answers: host:port, several with commas between them."""
     deploy_token: SecretStr | None = None
     """The token of this service's own account, with the role `runner`. `serve` refuses to start without."""
-    host_socket: Path = Path(tempfile.gettempdir()) / f"flowpin-host-{os.getuid()}" / "host.sock"
-    """Where `python -m run_service host` listens: a path in a folder of mode 0700."""
+    host_socket: Path = Path("host/socket")
+    """Where `python -m run_service host` listens: a path in a folder that only this user may enter."""
     runtimes: Path = Path("runtimes")
     """The folder of the installed runtimes, each named for its version."""
     slots: int = Field(default=4, ge=1, le=64)
@@ -47,8 +47,10 @@ class Settings(ServiceSettings):
     """Calls that may wait for a slot of a deployment. Further ones are a 429 immediately."""
     queue_seconds: float = Field(default=10, gt=0)
     """How long a call may wait for a slot; then a 429."""
-    start_seconds: float = Field(default=30, gt=0)
-    """How long a replica may take to start, and callers wait for it; then a 503."""
+    start_seconds: float = Field(default=300, gt=0)
+    """How long a replica may take to start. The first one of a runtime imports all of it: 20 s on an idle machine."""
+    wake_seconds: float = Field(default=30, gt=0)
+    """How long a call waits for a replica to start; then a 503."""
     seconds: float = Field(default=300, gt=0)
     """How long a run may take; then a 504, and it is canceled."""
     grace_seconds: float = Field(default=5, gt=0)
@@ -85,8 +87,49 @@ class Settings(ServiceSettings):
             queue=self.queue,
             queue_seconds=self.queue_seconds,
             start_seconds=self.start_seconds,
+            wake_seconds=self.wake_seconds,
             idle_seconds=self.idle_seconds,
             warm_seconds=self.warm_seconds,
             run_seconds=self.seconds,
             grace_seconds=self.grace_seconds,
+        )
+
+
+class HostProcessSettings(ProcessSettings):
+    """The settings of `python -m run_service host`."""
+
+    model_config = settings_config("RUN_")
+
+    host_socket: Path = Path("host/socket")
+    """Where routers connect: a path in a folder that only this user may enter."""
+    host_folder: Path = Path("host/replicas")
+    """For replicas' temporary folders, the list of processes and logs of imports. Its replicas of other users, as root,
+    pass through the folders above it."""
+    max_replicas: int = Field(default=200, ge=1)
+    """Replicas at a time."""
+    replica_memory_bytes: int = Field(default=1 << 30, ge=64 << 20)
+    """Private memory of a replica."""
+    replica_folder_bytes: int = Field(default=1 << 30, ge=1 << 20)
+    """Size of a replica's temporary folder."""
+    replica_files: int = Field(default=1024, ge=64)
+    """Open files of a replica."""
+    replica_processes: int = Field(default=512, ge=16)
+    """Processes and threads of a project's replicas together, where they have a user of their own."""
+    import_seconds: float = Field(default=240, gt=0)
+    """How long a runtime may take to import the SDK."""
+    load_seconds: float = Field(default=30, gt=0)
+    """How long a replica may take to load its flow."""
+
+    @property
+    def host(self) -> HostSettings:
+        return HostSettings(
+            socket=self.host_socket,
+            folder=self.host_folder,
+            max_replicas=self.max_replicas,
+            memory_bytes=self.replica_memory_bytes,
+            folder_bytes=self.replica_folder_bytes,
+            files=self.replica_files,
+            processes=self.replica_processes,
+            import_seconds=self.import_seconds,
+            load_seconds=self.load_seconds,
         )

@@ -234,7 +234,7 @@ class ReplicaGroup:
         waiter: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._changed.set()
-        seconds = self._limits.queue_seconds + (0 if self.is_up else self._limits.start_seconds)
+        seconds = self._limits.queue_seconds + (0 if self.is_up else self._limits.wake_seconds)
         try:
             async with asyncio.timeout(seconds):
                 return await waiter

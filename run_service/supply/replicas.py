@@ -148,7 +148,7 @@ class Replicas:
         if not pin.made_from.loadable_digest:
             await self._report(pin, StartFailed("NOT_LOADABLE", NOT_LOADABLE, is_final=True))
             return
-        give_up_at = time.monotonic() + self._limits.start_seconds
+        give_up_at = time.monotonic() + self._limits.wake_seconds
         failure = None
         while True:
             try:
