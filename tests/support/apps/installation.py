@@ -57,8 +57,8 @@ async def running_installation(
         running.callback(host.end)
         runtimes = _runtimes(host.folder, sdk)
         host.start()
-        deploy = {"rollout_driver": "local", "wait_seconds": 60}
-        await running.enter_async_context(running_stack(stack, deploy=deploy, front={"timeout_seconds": 90}))
+        deploy = {"rollout_driver": "local", "wait_seconds": 240}
+        await running.enter_async_context(running_stack(stack, deploy=deploy, front={"timeout_seconds": 250}))
         chosen = Settings(
             listen="127.0.0.1:0",
             grpc_listen="127.0.0.1:0",
