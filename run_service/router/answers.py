@@ -66,5 +66,11 @@ def last_event(run_id: UUID, ended: RunEnded, run_seconds: float) -> tuple[str, 
         return name, body if isinstance(body, bytes) else b"{}"
 
 
+def broken_event() -> tuple[str, bytes]:
+    """The last event of a stream that has met a fault of ours."""
+    body = errors.internal().body
+    return "failed", body if isinstance(body, bytes) else b"{}"
+
+
 def _result(run_id: UUID, output: bytes) -> bytes:
     return b'{"id":"%s","output":%s}' % (str(run_id).encode(), output)

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from uuid import UUID
 
+import structlog
 from prometheus_client import Counter, Histogram
 
 from run_service.errors import NoReplica
@@ -24,6 +25,8 @@ RUNS = Counter("flowpin_runs_total", "Runs that have ended.", ["status"])
 DURATION = Histogram("flowpin_run_seconds", "How long runs took, from when they had a slot.", buckets=SECONDS)
 WAIT = Histogram("flowpin_run_wait_seconds", "How long calls waited for a slot.", buckets=SECONDS)
 
+log = structlog.get_logger()
+
 
 class Calls:
     def __init__(self, recorder: RunRecorder, run_seconds: float) -> None:
@@ -31,7 +34,7 @@ class Calls:
         self._run_seconds = run_seconds
 
     async def run(
-        self, run_id: UUID, target: Target, group: ReplicaGroup, call: Call
+        self, run_id: UUID, request_id: str, target: Target, group: ReplicaGroup, call: Call
     ) -> AsyncGenerator[RunEvent, None]:
         """The events of the call's run, to be closed by `aclosing`: a caller that leaves early cancels it.
 
@@ -48,7 +51,8 @@ class Calls:
                     deadline_seconds=self._run_seconds,
                 )
                 try:
-                    async with aclosing(self._recorded(connection.run(request), run_id, target, call)) as events:
+                    run = _run(run_id, target, call)
+                    async with aclosing(self._recorded(connection.run(request), run, request_id)) as events:
                         async for event in events:
                             yield event
                     return
@@ -57,11 +61,10 @@ class Calls:
         raise NoReplica("The app's replicas end as soon as they have started.")
 
     async def _recorded(
-        self, events: AsyncGenerator[RunEvent, None], run_id: UUID, target: Target, call: Call
+        self, events: AsyncGenerator[RunEvent, None], run: Run, request_id: str
     ) -> AsyncGenerator[RunEvent, None]:
         began = time.monotonic()
-        run, ended = _run(run_id, target, call), RunEnded("canceled")
-        has_begun = False
+        ended, has_begun = RunEnded("canceled"), False
         try:
             async with aclosing(events):
                 async for event in events:
@@ -82,6 +85,15 @@ class Calls:
                 self._recorder.record(run.ended(status, error))
                 RUNS.labels(ended.status).inc()
                 DURATION.observe(time.monotonic() - began)
+                log.info(
+                    "run_ended",
+                    run_id=str(run.id),
+                    request_id=request_id,
+                    app_id=str(run.app_id),
+                    deployment_id=str(run.deployment_id),
+                    status=ended.status,
+                    duration_ms=round((time.monotonic() - began) * 1000, 2),
+                )
 
 
 def _run(run_id: UUID, target: Target, call: Call) -> Run:

@@ -59,7 +59,7 @@ class AppHandler:
             return answers.of_failure(error)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        address = address_of(request.host, request.path, self._domain)
+        address = address_of(request.headers.get("Host", ""), request.path, self._domain)
         if address is None:
             raise HostUnknown
         route = find_route(self._table, address.app)
@@ -91,15 +91,21 @@ class AppHandler:
             run_id = new_id()
             if call.is_stream:
                 return await self._stream(request, run_id, target, group, call)
-            return await self._wait(run_id, target, group, call, reservation)
+            return await self._wait(request, run_id, target, group, call, reservation)
         finally:
             limits.queue.leave(principal)
 
     async def _wait(
-        self, run_id: UUID, target: Target, group: ReplicaGroup, call: Call, reservation: Reservation
+        self,
+        request: web.Request,
+        run_id: UUID,
+        target: Target,
+        group: ReplicaGroup,
+        call: Call,
+        reservation: Reservation,
     ) -> web.Response:
         ended = RunEnded("failed")
-        async with aclosing(self._calls.run(run_id, target, group, call)) as events:
+        async with aclosing(self._calls.run(run_id, request[REQUEST_ID], target, group, call)) as events:
             async for event in events:
                 if isinstance(event, RunEnded):
                     ended = event
@@ -113,18 +119,22 @@ class AppHandler:
     ) -> web.StreamResponse:
         """The answer begins once the run has: what hinders it before has a status of its own."""
         limits = self._limits
-        async with aclosing(self._calls.run(run_id, target, group, call)) as events:
+        async with aclosing(self._calls.run(run_id, request[REQUEST_ID], target, group, call)) as events:
             event = await anext(events)
             stream = EventStream(request, limits.heartbeat_seconds, limits.write_seconds)
             try:
                 async with stream:
-                    while True:
-                        if isinstance(event, RunStreamed):
-                            await stream.send(event.name, event.data)
-                        elif isinstance(event, RunEnded):
-                            await stream.send(*answers.last_event(run_id, event, limits.run_seconds))
-                            break
-                        event = await anext(events)
+                    try:
+                        while not isinstance(event, RunEnded):
+                            if isinstance(event, RunStreamed):
+                                await stream.send(event.name, event.data)
+                            event = await anext(events)
+                        await stream.send(*answers.last_event(run_id, event, limits.run_seconds))
+                    except ConnectionError:
+                        raise
+                    except Exception:  # too late for another status
+                        log.exception("request_broke", request_id=request[REQUEST_ID])
+                        await stream.send(*answers.broken_event())
             except ConnectionError as error:
                 log.info("stream_broke", run_id=str(run_id), error=str(error))
                 if request.transport is not None:

@@ -83,13 +83,17 @@ class ReplicaGroup:
             self._stay_until = time.monotonic() + warm_seconds
             self._changed.set()
 
-    async def brought_up(self) -> None:
-        """Return once a replica is up. Raises StartFailed when the next try fails. Somebody has to want it."""
+    async def brought_up(self, *, at_once: bool = False) -> None:
+        """Return once a replica is up. Raises StartFailed when the next try fails.
+
+        That is made when the pause after the last one is over, or `at_once`.
+        """
         if self.is_up:
             return
         watcher = asyncio.get_running_loop().create_future()
         self._watchers.append(watcher)
-        self._retry_at = 0
+        if at_once:
+            self._retry_at = 0
         self._changed.set()
         await watcher
 

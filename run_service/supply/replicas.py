@@ -152,7 +152,7 @@ class Replicas:
         failure = None
         while True:
             try:
-                await self._group(pin.made_from, pin.deployment_id).brought_up()
+                await self._group(pin.made_from, pin.deployment_id).brought_up(at_once=True)
                 failure = None
             except StartFailed as error:
                 failure = error

@@ -46,6 +46,7 @@ class RouteFeed:
         self._unacknowledged: dict[UUID, Route] = {}
         self._has_news = asyncio.Event()
         self._lost_at: float | None = time.monotonic()
+        self._last_error: str | None = None
         self._is_leaving = False
 
     async def problem(self) -> str | None:
@@ -94,7 +95,7 @@ class RouteFeed:
         """Take up what one stream says, until it ends or is silent. Returns whether its snapshot was whole."""
         snapshot: list[pb.WatchRoutesResponse] | None = []
         stream = self._deploys.watch(self._router_id, self._name)
-        error: object = "the stream ended"
+        error = "the stream ended"
         try:
             messages = aiter(stream)
             while True:
@@ -120,7 +121,9 @@ class RouteFeed:
             stream.cancel()
             CONNECTED.set(0)
             if self._lost_at is None:
-                self._lost_at = time.monotonic()
+                self._lost_at, self._last_error = time.monotonic(), None
+            if error != self._last_error and not self._is_leaving:
+                self._last_error = error
                 log.warning("route_stream_lost", error=error)
         return snapshot is None
 

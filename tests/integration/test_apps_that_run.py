@@ -1,4 +1,4 @@
-"""Apps that run, whole: real services, host process and confined replicas. Only the SDK is left out, but for one test."""
+"""Apps that run, whole: real services, host process and confined replicas; one test has the SDK as well."""
 
 import asyncio
 import os
@@ -88,4 +88,4 @@ async def test_with_the_sdk_the_flow_is_computed(database_urls, tmp_path):
         app = await installation.stack.app(workflow["id"])
         answer = await installation.call(app["id"], {"price": 2.5, "quantity": 4})
 
-        assert (answer.status, answer.body["output"]) == (200, None)
+        assert (answer.status, answer.body["output"]) == (200, {"output": {"text": "total=10.0"}, "total": 10.0})
