@@ -45,8 +45,10 @@ READS = ("Get", "List", "Resolve", "Export", "Validate", "Diff", "Plan", "Ping")
 ADMINS_READ = {"ListAccessKeys"}
 LEFT_OUT = {"ForkWorkflow": {"flow", "flow_ui"}}
 """What a request can hold and does not need, where it would rule another field out."""
-OF_EVERY_PROJECT = {"CreateRuntime", "UpdateRuntime"}
-"""They take a role in an org, and what they name is everybody's; test_runtimes holds who is refused."""
+OF_EVERY_PROJECT = {"CreateRuntime", "UpdateRuntime", "WatchRoutes", "AcknowledgeRoutes"}
+"""They take a role anywhere, and what they name is no project's; test_runtimes and test_routes hold who is refused."""
+RUNNERS = "RoutingService"
+"""Takes a role of its own, also for what only reads."""
 BAD_TOKENS = {
     "none": (),
     "empty": (("authorization", ""),),
@@ -82,6 +84,9 @@ async def known(shared_stack: Stack) -> dict[str, Any]:
         "runtime_id": (await shared_stack.ok("GET", "/v1/runtimes"))[0]["id"],
         "health": deploy_pb2.DEPLOYMENT_HEALTH_GOOD,
         "label": "label",
+        "router_id": UNKNOWN,
+        "digest": "0" * 64,
+        "environment": "production",
         "config": (DATA / "config.yaml").read_text(),
     }
 
@@ -105,12 +110,13 @@ async def call(shared_stack: Stack) -> AsyncIterator[Call]:
         async def call(rpc: str, request: Message, metadata: Any) -> Any:
             method, home = RPCS[rpc]
             channel = workflows if home is workflow_service else deploys
-            stub = channel.unary_unary(
-                rpc,
-                request_serializer=type(request).SerializeToString,
-                response_deserializer=GetMessageClass(method.output_type).FromString,
-            )
-            return await stub(request, metadata=metadata)
+            serializers = {
+                "request_serializer": type(request).SerializeToString,
+                "response_deserializer": GetMessageClass(method.output_type).FromString,
+            }
+            if method.server_streaming:
+                return await channel.unary_stream(rpc, **serializers)(request, metadata=metadata).read()
+            return await channel.unary_unary(rpc, **serializers)(request, metadata=metadata)
 
         yield call
 
@@ -130,6 +136,7 @@ def test_every_service_of_the_contracts_is_served():
 def test_what_changes_something_takes_more_than_a_viewer():
     for rpc, (method, home) in RPCS.items():
         reads = method.name.startswith(READS) and method.name not in ADMINS_READ
+        reads = reads and method.containing_service.name != RUNNERS
         assert (home.roles.ROLES.get(rpc) == Role.VIEWER) is reads, rpc
 
 
