@@ -5,17 +5,17 @@ In this version there is one a group, whatever `min_replicas` says.
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import structlog
 from prometheus_client import Counter, Gauge
 
-from run_service.errors import NoReplica, NoSlot
+from run_service.errors import NoReplica
 from run_service.hosting.client import Connection, HostGone, ReplicaFailed, ReplicaGone, ReplicaSpec
 from run_service.settings import SupplyLimits
 from run_service.supply.host_link import HostLink
+from run_service.supply.slots import Slots
 from service_kit.errors import ServiceError
 
 FIRST_PAUSE_SECONDS = 0.2
@@ -48,11 +48,9 @@ class ReplicaGroup:
         self._make_spec = make_spec
         self._hosts = hosts
         self._limits = limits
-        self._connection: Connection | None = None
-        self._busy = 0
+        self._slots = Slots(limits)
         self._held = 0
         """Calls that are bound to the group, whether or not they have a slot."""
-        self._waiters: deque[asyncio.Future[Connection]] = deque()
         self._watchers: list[asyncio.Future[None]] = []
         """Those who wait for the replica to be up, or not to start."""
         self._keep_up = False
@@ -67,7 +65,7 @@ class ReplicaGroup:
 
     @property
     def is_up(self) -> bool:
-        return self._connection is not None
+        return self._slots.connection is not None
 
     def want(self, *, keep_up: bool) -> None:
         """The group serves what is live or about to be. With `keep_up` its replica is up without a call, too."""
@@ -95,7 +93,11 @@ class ReplicaGroup:
         if at_once:
             self._retry_at = 0
         self._changed.set()
-        await watcher
+        try:
+            await watcher
+        finally:
+            if watcher in self._watchers:  # it was canceled
+                self._watchers.remove(watcher)
 
     @contextmanager
     def bound(self) -> Iterator[None]:
@@ -111,16 +113,18 @@ class ReplicaGroup:
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Connection]:
         """A slot of the replica, which is started if need be. Raises NoSlot or NoReplica. For a call that is bound."""
-        connection = await self._take_slot()
+        if not self.is_up and self._failure is not None and time.monotonic() < self._retry_at:
+            raise self._no_replica(self._failure)
+        self._changed.set()  # seen once this call waits
+        connection = await self._slots.take()
         try:
             yield connection
         finally:
-            self._busy -= 1
-            self._grant()
+            self._slots.free()
 
     def lost(self, connection: Connection, why: str) -> None:
         """The connection has no other end any more."""
-        if self._connection is connection:
+        if self._slots.connection is connection:
             self._down()
             log.warning("replica_lost", error=why)
             self._changed.set()
@@ -152,7 +156,7 @@ class ReplicaGroup:
                     self._up(connection, replica.id, time.monotonic() - began)
                     with self._hosts.watching(replica.id, lambda why: self.lost(connection, why)):
                         await self._serve(connection)
-                    if self._connection is connection:
+                    if self._slots.connection is connection:
                         self._down()
                         log.info("replica_stopped", replica=replica.id)
                         with suppress(HostGone):
@@ -175,7 +179,7 @@ class ReplicaGroup:
         while True:
             self._changed.clear()
             seconds = self._seconds_to_stay()
-            if self._connection is not connection:
+            if self._slots.connection is not connection:
                 is_steady = time.monotonic() - began >= STEADY_SECONDS
                 self._pause = 0 if is_steady else self._longer_pause()
                 self._retry_at = time.monotonic() + self._pause
@@ -185,17 +189,17 @@ class ReplicaGroup:
             await self._wait(seconds)
 
     def _up(self, connection: Connection, replica_id: str, seconds: float) -> None:
-        self._connection, self._failure = connection, None
+        self._failure = None
         REPLICAS.inc()
         STARTS.labels("up").inc()
         log.info("replica_started", replica=replica_id, seconds=round(seconds, 3))
         self._used()
+        self._slots.open(connection)
         self._tell_watchers(None)
-        self._grant()
 
     def _down(self) -> None:
-        if self._connection is not None:
-            self._connection = None
+        if self.is_up:
+            self._slots.close()
             REPLICAS.dec()
 
     def _failed(self, failure: StartFailed) -> None:
@@ -206,10 +210,7 @@ class ReplicaGroup:
         self._pause = self._longer_pause()
         self._retry_at = time.monotonic() + self._pause
         self._tell_watchers(failure)
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_exception(self._no_replica(failure))
+        self._slots.refuse(self._no_replica(failure))
 
     def _tell_watchers(self, failure: StartFailed | None) -> None:
         watchers, self._watchers = self._watchers, []
@@ -227,47 +228,12 @@ class ReplicaGroup:
     def _no_replica(self, failure: StartFailed) -> NoReplica:
         return NoReplica(f"The app cannot be started: {failure.message}", max(1.0, self._retry_at - time.monotonic()))
 
-    async def _take_slot(self) -> Connection:
-        if self._connection is not None and self._busy < self._limits.slots and not self._waiters:
-            self._busy += 1
-            return self._connection
-        if self._connection is None and self._failure is not None and time.monotonic() < self._retry_at:
-            raise self._no_replica(self._failure)
-        if len(self._waiters) >= self._limits.queue:
-            raise NoSlot(self._limits.slots)
-        waiter: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        self._changed.set()
-        seconds = self._limits.queue_seconds + (0 if self.is_up else self._limits.wake_seconds)
-        try:
-            async with asyncio.timeout(seconds):
-                return await waiter
-        except BaseException as error:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._busy -= 1  # the slot arrived together with the cancellation
-                self._grant()
-            elif waiter in self._waiters:
-                self._waiters.remove(waiter)
-            if isinstance(error, TimeoutError):
-                raise (
-                    NoSlot(self._limits.slots) if self.is_up else NoReplica("The app takes too long to start.")
-                ) from None
-            raise
-
-    def _grant(self) -> None:
-        """Give free slots to those who wait, in their order."""
-        while self._connection is not None and self._busy < self._limits.slots and self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                self._busy += 1
-                waiter.set_result(self._connection)
-
     def _used(self) -> None:
         if not self._is_retired:
             self._stay_until = time.monotonic() + self._limits.idle_seconds
 
     def _is_wanted(self) -> bool:
-        return self._keep_up or bool(self._waiters) or bool(self._watchers)
+        return self._keep_up or self._slots.has_waiters or bool(self._watchers)
 
     def _seconds_to_stay(self) -> float | None:
         """None: until something changes."""

@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -18,8 +17,8 @@ from run_service.supply.deploy_client import DeployClient
 from run_service.supply.host_link import HostLink, is_made_from
 from run_service.supply.replica_group import ReplicaGroup, StartFailed
 from run_service.supply.routes import MadeFrom, Pin, Route
+from run_service.supply.tasks import Tasks, open_tasks
 from service_kit.errors import ServiceError
-from service_kit.lifecycle import BackgroundTaskEnded
 
 NOT_LOADABLE = "The deployment has no document that a replica could load: deploy the version again."
 REPORT_PAUSE_SECONDS = 0.5
@@ -35,7 +34,7 @@ class Replicas:
         hosts: HostLink,
         runtimes: Path,
         limits: SupplyLimits,
-        tasks: "Tasks",
+        tasks: Tasks,
     ) -> None:
         """`runtimes` is the folder of the installed runtimes."""
         self._deploys = deploys
@@ -223,49 +222,12 @@ async def _try_once(group: ReplicaGroup) -> None:
         await group.brought_up()
 
 
-class Tasks:
-    """Tasks that run until they are done or the block of `open_replicas` ends. One that fails ends the block."""
-
-    def __init__(self, group: asyncio.TaskGroup) -> None:
-        self._group = group
-        self._running: set[asyncio.Task[None]] = set()
-
-    def start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        task = self._group.create_task(self._checked(work))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return task
-
-    def cancel(self) -> None:
-        for task in self._running:
-            task.cancel()
-
-    async def _checked(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Exception as error:
-            name = getattr(work, "__qualname__", repr(work))
-            log.critical("background_task_ended", task=name, exc_info=error)
-            raise BackgroundTaskEnded(f"the background task {name} ended") from error
-
-
 @asynccontextmanager
 async def open_replicas(
     deploys: DeployClient, hosts: HostLink, runtimes: Path, limits: SupplyLimits
 ) -> AsyncIterator[Replicas]:
-    """Have replicas until the block ends. They run on then, for the next router to find.
-
-    When a task of theirs fails, the block is canceled and BackgroundTaskEnded raised.
-    """
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = Tasks(group)
-            replicas = Replicas(deploys, hosts, runtimes, limits, tasks)
-            tasks.start(replicas.sweep())
-            try:
-                yield replicas
-            finally:
-                tasks.cancel()
-    except BaseExceptionGroup as group_of_errors:
-        # In most cases there is one: what the block raised, or the task. Callers expect it as it is.
-        raise group_of_errors.exceptions[0] from group_of_errors.exceptions[0].__cause__
+    """Have replicas until the block ends. They run on then, for the next router to find."""
+    async with open_tasks() as tasks:
+        replicas = Replicas(deploys, hosts, runtimes, limits, tasks)
+        tasks.start(replicas.sweep())
+        yield replicas

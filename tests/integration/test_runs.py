@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import grpc
@@ -15,11 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 import gateway.settings
 import run_service.roles
 from gateway.server import running_gateway
-from run_service.model import Run, RunError
-from run_service.recorder import MAX_WAITING, RunRecorder
-from run_service.repository.runs import get_run, upsert_runs
 from service_kit.access.file import Role
-from service_kit.db import open_pool
 from service_kit.ids import new_id
 from service_kit.pb.flowpin.run.v1 import run_pb2 as pb
 from tests.support.apps.world import KEY, Apps, running_apps
@@ -232,74 +227,3 @@ async def test_a_gateway_without_a_run_service_says_so(apps: Apps):
         answer = await apps.call(url=f"http://127.0.0.1:{port}/v1/runs/{new_id()}", method="GET")
 
     assert (answer.status, answer.error["code"]) == (501, "not_implemented")
-
-
-def run(**fields: Any) -> Run:
-    return Run(
-        **{
-            "project_id": new_id(),
-            "id": new_id(),
-            "app_id": new_id(),
-            "environment": "production",
-            "deployment_id": new_id(),
-            "version_id": new_id(),
-            "version_number": 1,
-            "is_stream": False,
-            "started_at": datetime.now(UTC),
-            "access_key_id": None,
-            "access_key_preview": None,
-            **fields,
-        }
-    )
-
-
-async def test_a_run_that_has_ended_stays_as_it_is(apps: Apps):
-    async with open_pool(apps.urls["flowpin_run"], apps.schema, 1) as pool, pool.acquire() as db:
-        begun = run()
-        ended = begun.ended("failed", RunError("run_failed", "a\0b" + "x" * 5000, "node"))
-        for each in (begun, ended, begun, begun.ended("completed")):
-            await upsert_runs(db, [each])
-
-        kept = await get_run(db, [begun.project_id], begun.id)
-
-    assert kept == ended
-    assert len(kept.error_message or "") == 2000
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DELETE FROM runs",
-        "TRUNCATE runs",
-        "UPDATE runs SET deployment_id = id",
-        "UPDATE runs SET project_id = id",
-        "UPDATE runs SET started_at = now()",
-        "INSERT INTO schema_migrations VALUES ('9999')",
-    ],
-)
-async def test_the_serving_role_cannot_rewrite_runs(shared_apps: Apps, statement: str):
-    connection = await asyncpg.connect(
-        shared_apps.urls["flowpin_run"], server_settings={"search_path": shared_apps.schema}
-    )
-    try:
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-async def test_what_does_not_fit_is_dropped_and_the_newest_state_of_the_rest_is_kept(apps: Apps):
-    async with open_pool(apps.urls["flowpin_run"], apps.schema, 1) as pool:
-        recorder = RunRecorder(pool)
-        runs = [run() for _ in range(MAX_WAITING + 5)]
-        for each in runs:
-            recorder.record(each)
-        recorder.record(runs[0].ended("completed"))
-        await recorder.flush()
-        async with pool.acquire() as db:
-            first = await get_run(db, [runs[0].project_id], runs[0].id)
-            count = await db.fetchval("SELECT count(*) FROM runs")
-
-    assert first.status == "completed"
-    assert count == MAX_WAITING
-    assert UUID(str(first.id)) == runs[0].id
