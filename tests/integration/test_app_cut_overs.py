@@ -65,8 +65,7 @@ async def test_no_call_fails_and_none_reaches_the_old_deployment_after_the_ackno
     assert strays == []
 
 
-async def test_a_call_belongs_to_the_deployment_that_was_live_when_its_head_was_read(apps: Apps):
-    await apps.call()
+async def test_a_call_belongs_to_the_deployment_that_was_live_when_its_head_was_read(database_urls, tmp_path):
     half, rest = asyncio.Event(), asyncio.Event()
 
     async def slow_body():
@@ -75,16 +74,20 @@ async def test_a_call_belongs_to_the_deployment_that_was_live_when_its_head_was_
         await rest.wait()
         yield b"{}}"
 
-    calling = asyncio.create_task(apps.call(body=slow_body(), headers={"Content-Type": "application/json"}))
-    await half.wait()
-    await asyncio.sleep(0.2)
-    await apps.routing.deploy(apps.app, flow("two"))
-    rest.set()
-    answer = await calling
+    async with running_apps(database_urls, tmp_path, warm_seconds=0) as apps:
+        await apps.call()
+        calling = asyncio.create_task(apps.call(body=slow_body(), headers={"Content-Type": "application/json"}))
+        await half.wait()
+        await asyncio.sleep(0.2)
+        await apps.routing.deploy(apps.app, flow("two"))
+        await asyncio.sleep(0.2)
+        rest.set()
+        answer = await calling
 
-    assert answer.body["output"]["flow"] == "one"
-    assert answer.headers["X-Flowpin-Deployment"] == apps.live.deployment_id
-    assert (await apps.call()).body["output"]["flow"] == "two"
+        assert answer.body["output"]["flow"] == "one"
+        assert answer.headers["X-Flowpin-Deployment"] == apps.live.deployment_id
+        assert apps.host.starts["one"] == 1
+        assert (await apps.call()).body["output"]["flow"] == "two"
 
 
 async def test_while_the_stream_of_routes_is_lost_the_last_ones_stay_in_force_and_health_says_so(apps: Apps):
@@ -95,6 +98,7 @@ async def test_while_the_stream_of_routes_is_lost_the_last_ones_stay_in_force_an
         return "not streamed" in (await apps.health()).body["routes"]
 
     await eventually(knows_it)
+    await asyncio.sleep(0.5)  # in which it tries to watch again
     answer = await apps.call()
     apps.routing.acknowledged.clear()
     apps.app.live["production"] = apps.routing.pin(apps.app, flow("two"))
