@@ -23,7 +23,7 @@ class AccessKey:
 @dataclass(frozen=True, slots=True)
 class RunError:
     code: str
-    """run_failed, timeout or replica_died."""
+    """run_failed, timeout or lost."""
     message: str
     node: str | None = None
 

@@ -9,7 +9,7 @@ import asyncpg
 import structlog
 from prometheus_client import Counter, Gauge
 
-from run_service.model import Run
+from run_service.model import Run, RunError
 from run_service.repository import runs
 from service_kit.database_errors import describe
 from service_kit.db import FAILURES, Pool
@@ -21,6 +21,9 @@ BATCH = 500
 PAUSE_SECONDS = 0.25
 """Between two batches: a run that ends within it is written once."""
 LONGEST_PAUSE_SECONDS = 5.0
+LOST = RunError("lost", "The router that had the run ended before the run did.")
+LOST_PAUSE_SECONDS = 60.0
+"""Between two looks for lost runs."""
 FLUSH_SECONDS = 2.0
 """What is left at the end is given so long."""
 
@@ -31,8 +34,10 @@ log = structlog.get_logger()
 
 
 class RunRecorder:
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, longest_seconds: float) -> None:
+        """No run takes `longest_seconds`: one that began before and has not ended never will."""
         self._pool = pool
+        self._longest_seconds = longest_seconds
         self._waiting: dict[UUID, Run] = {}
         """The newest state of each, in the order in which they came."""
         self._dropped = 0
@@ -55,6 +60,17 @@ class RunRecorder:
                 log.warning("runs_dropped", count=self._dropped)
                 self._dropped = 0
             pause = PAUSE_SECONDS if await self._write_batches() else min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def end_lost(self) -> None:
+        """Have the runs end whose router is gone, for ever."""
+        while True:
+            try:
+                async with self._pool.acquire() as db:
+                    if lost := await runs.end_lost_runs(db, self._longest_seconds, LOST):
+                        log.warning("runs_lost", count=lost)
+            except FAILURES as error:
+                log.warning("lost_runs_not_ended", error=describe(error))
+            await asyncio.sleep(LOST_PAUSE_SECONDS)
 
     async def flush(self) -> None:
         with suppress(TimeoutError):
@@ -84,10 +100,10 @@ class RunRecorder:
 
 
 @asynccontextmanager
-async def recording(pool: Pool) -> AsyncIterator[RunRecorder]:
-    recorder = RunRecorder(pool)
+async def recording(pool: Pool, longest_seconds: float) -> AsyncIterator[RunRecorder]:
+    recorder = RunRecorder(pool, longest_seconds)
     try:
-        async with in_background(recorder.write()):
+        async with in_background(recorder.write()), in_background(recorder.end_lost()):
             yield recorder
     finally:
         await recorder.flush()

@@ -32,6 +32,9 @@ from service_kit.tracing import open_spans
 
 ROUTING = routing_pb2.DESCRIPTOR.services_by_name["RoutingService"]
 
+LONGEST_RUNS = 2
+"""So many times as long as a run may take, none takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunningPorts:
@@ -53,7 +56,7 @@ async def running_run_service(settings: Settings, schema: str = SCHEMA) -> Async
         open_pools(settings, schema) as pools,
         open_check(settings.database_url.get_secret_value(), schema, MIGRATIONS) as database,
         open_channel(settings.deploy_target, ROUTING) as channel,
-        recording(pools.hot) as recorder,
+        recording(pools.hot, LONGEST_RUNS * (limits.run_seconds + limits.grace_seconds)) as recorder,
         open_host_link(settings.host_socket, limits.grace_seconds) as hosts,
     ):
         deploys = DeployClient(channel, settings.deploy_token.get_secret_value())

@@ -61,6 +61,8 @@ class Settings(ServiceSettings):
     """How long the replica of a deployment that was replaced stays up, so that a rollback finds it running."""
     max_body_bytes: int = Field(default=4 << 20, ge=1 << 10)
     """The largest body of a call."""
+    rate_limit: str | None = None
+    """How many calls each access key, and each public app, may have, such as `100/second`; no limit unless given."""
     max_requests: int = Field(default=1024, ge=1)
     """Calls at work at a time. Further ones are a 429; each access key, and each public app, may have an eighth."""
     max_bytes_under_way: int = Field(default=128 << 20, ge=1 << 20)

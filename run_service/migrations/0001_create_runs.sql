@@ -35,6 +35,8 @@ CREATE TABLE runs (
 -- Finds an app's runs, newest first, and those that one deployment answered.
 CREATE INDEX runs_app_idx ON runs (project_id, app_id, started_at DESC, id DESC);
 CREATE INDEX runs_deployment_idx ON runs (project_id, deployment_id, started_at DESC, id DESC);
+-- Finds what never ended.
+CREATE INDEX runs_open_idx ON runs (started_at) WHERE ended_at IS NULL;
 
 -- The serving role can neither move a run to another deployment nor remove one.
 GRANT SELECT ON schema_migrations TO flowpin_run;

@@ -5,7 +5,7 @@ from dataclasses import fields
 from uuid import UUID
 
 from run_service.errors import RunNotFound
-from run_service.model import Run
+from run_service.model import Run, RunError
 from service_kit.array_parameters import Projects, columns
 from service_kit.db import Connection, Row
 
@@ -41,6 +41,20 @@ async def upsert_runs(db: Connection, runs: Sequence[Run]) -> None:
         """,
         *columns(tuple(getattr(run, name) for name in _NAMES) for run in runs),
     )
+
+
+async def end_lost_runs(db: Connection, seconds: float, error: RunError) -> int:
+    """End the runs that began more than `seconds` ago and never ended. Returns how many there were."""
+    rows = await db.fetch(
+        """
+        UPDATE runs SET status = 'failed', ended_at = clock_timestamp(), error_code = $2, error_message = $3
+        WHERE ended_at IS NULL AND started_at < clock_timestamp() - make_interval(secs => $1) RETURNING id
+        """,
+        seconds,
+        error.code,
+        error.message,
+    )
+    return len(rows)
 
 
 async def get_run(db: Connection, projects: Projects, run_id: UUID) -> Run:

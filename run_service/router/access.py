@@ -1,7 +1,6 @@
 """Which deployment a call is for, and whether its caller may call it. Decided from the head alone."""
 
 import hashlib
-from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -32,7 +31,7 @@ class Target:
     """None at a public app."""
 
     @property
-    def principal(self) -> Hashable:
+    def principal(self) -> UUID:
         """Whose calls share what there is for one caller. All callers of a public app are one."""
         return self.route.app_id if self.key is None else self.key.id
 

@@ -24,6 +24,7 @@ from service_kit.http import bodies
 from service_kit.http.bodies import BodyLimits
 from service_kit.http.event_stream import EventStream
 from service_kit.http.middleware import REQUEST_ID
+from service_kit.http.rates import RateLimiter
 from service_kit.ids import new_id
 
 IS_PUBLIC = web.RequestKey("is_public", bool)
@@ -39,9 +40,9 @@ class Limits:
     queue: FairQueue
     budget: ByteBudget
     body: BodyLimits
+    rates: RateLimiter | None
     run_seconds: float
     heartbeat_seconds: float
-    write_seconds: float
 
 
 class AppHandler:
@@ -82,6 +83,8 @@ class AppHandler:
         content_type = request.headers.get("Content-Type", "")
         call_body.media_type_of(content_type)
         bodies.check_head(request, limits.body)
+        if limits.rates is not None:
+            limits.rates.check(request, principal.bytes)
         if limits.queue.is_full_for(principal):
             raise TooManyRequests  # before a body is read in vain
         reservation = limits.budget.reserve(principal)
@@ -121,7 +124,7 @@ class AppHandler:
         limits = self._limits
         async with aclosing(self._calls.run(run_id, request[REQUEST_ID], target, group, call)) as events:
             event = await anext(events)
-            stream = EventStream(request, limits.heartbeat_seconds, limits.write_seconds)
+            stream = EventStream(request, limits.heartbeat_seconds)
             try:
                 async with stream:
                     try:

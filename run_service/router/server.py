@@ -21,6 +21,7 @@ from service_kit.http.connections import ConnectionLimits
 from service_kit.http.listener import listen, port_of
 from service_kit.http.middleware import RequestMiddleware
 from service_kit.http.overload import LoadShedder
+from service_kit.http.rates import RateLimiter
 from service_kit.serving.health import Check
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ async def running_router(
         queue,
         ByteBudget(settings.max_bytes_under_way),
         BodyLimits(settings.max_body_bytes, settings.body_seconds, settings.body_bytes_per_second),
+        RateLimiter(settings.rate_limit) if settings.rate_limit else None,
         settings.seconds,
         settings.heartbeat_seconds,
-        settings.write_seconds,
     )
     middlewares: list[Middleware] = [middleware.follow]
     if spans is not None:

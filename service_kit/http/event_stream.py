@@ -1,4 +1,4 @@
-"""Server-sent events: named, with a comment after each silence, and no wait for a caller that reads nothing."""
+"""Server-sent events: named, with a comment after each silence."""
 
 import asyncio
 import re
@@ -13,19 +13,23 @@ NOT_IN_NAMES = re.compile(r"[\r\n\0]")
 class EventStream:
     """`async with EventStream(…) as stream: await stream.send(…)`; the answer begins with the block."""
 
-    def __init__(self, request: web.Request, heartbeat_seconds: float, write_seconds: float) -> None:
-        """A comment follows `heartbeat_seconds` without an event. Each event may take `write_seconds` to be taken."""
+    def __init__(self, request: web.Request, heartbeat_seconds: float) -> None:
+        """A comment follows `heartbeat_seconds` without an event.
+
+        The kernel resets the connection of a caller that takes nothing (TCP_USER_TIMEOUT, in `connections`).
+        """
         self.response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
         self._request = request
         self._heartbeat_seconds = heartbeat_seconds
-        self._write_seconds = write_seconds
         self._has_sent = asyncio.Event()
         self._beating: asyncio.Task[None] | None = None
 
     async def send(self, event: str, data: bytes) -> None:
-        """Send JSON, of one line or more. Raises ConnectionError when the caller is gone, or takes nothing."""
+        """Send JSON, of one line or more. Raises ConnectionError when the caller is gone."""
         lines = b"".join(b"data: " + line + b"\n" for line in data.splitlines() or [b""])
-        await self._write(b"event: " + NOT_IN_NAMES.sub(" ", event).encode("utf-8", "replace") + b"\n" + lines + b"\n")
+        await self.response.write(
+            b"event: " + NOT_IN_NAMES.sub(" ", event).encode("utf-8", "replace") + b"\n" + lines + b"\n"
+        )
         self._has_sent.set()
 
     async def __aenter__(self) -> "EventStream":
@@ -50,13 +54,6 @@ class EventStream:
                     await self._has_sent.wait()
             except TimeoutError:
                 try:
-                    await self._write(COMMENT)
+                    await self.response.write(COMMENT)
                 except ConnectionError:
                     return  # whoever sends next learns of it
-
-    async def _write(self, data: bytes) -> None:
-        try:
-            async with asyncio.timeout(self._write_seconds):
-                await self.response.write(data)
-        except TimeoutError:
-            raise ConnectionError("The caller takes nothing of the stream.") from None

@@ -136,3 +136,12 @@ async def test_a_caller_that_hangs_up_frees_its_slot(database_urls, tmp_path):
 
         assert answer.status == 200
         assert apps.host.canceled == 1
+
+
+async def test_a_rate_is_told_and_kept_by_key(database_urls, tmp_path):
+    async with running_apps(database_urls, tmp_path, rate_limit="2/minute") as apps:
+        answers = [await apps.call() for _ in range(3)]
+
+        assert [answer.status for answer in answers] == [200, 200, 429]
+        assert answers[-1].error["details"]["reason"] == "RATE_LIMITED"
+        assert answers[0].headers["RateLimit-Policy"] == '"principal";q=2;w=60'

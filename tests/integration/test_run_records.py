@@ -1,6 +1,6 @@
 """How runs are written: in batches, each as it is by then, by a role that cannot rewrite them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -11,7 +11,8 @@ from run_service.recorder import MAX_WAITING, RunRecorder
 from run_service.repository.runs import get_run, upsert_runs
 from service_kit.db import open_pool
 from service_kit.ids import new_id
-from tests.support.apps.world import Apps
+from tests.support.apps.world import Apps, running_apps
+from tests.support.waiting import eventually
 
 
 def run(**fields: Any) -> Run:
@@ -70,7 +71,7 @@ async def test_the_serving_role_cannot_rewrite_runs(shared_apps: Apps, statement
 
 async def test_what_does_not_fit_is_dropped_and_the_newest_state_of_the_rest_is_kept(apps: Apps):
     async with open_pool(apps.urls["flowpin_run"], apps.schema, 1) as pool:
-        recorder = RunRecorder(pool)
+        recorder = RunRecorder(pool, 600)
         runs = [run() for _ in range(MAX_WAITING + 5)]
         for each in runs:
             recorder.record(each)
@@ -82,3 +83,17 @@ async def test_what_does_not_fit_is_dropped_and_the_newest_state_of_the_rest_is_
 
     assert first.status == "completed"
     assert count == MAX_WAITING
+
+
+async def test_a_run_whose_router_is_gone_ends_as_lost(database_urls, tmp_path):
+    async with running_apps(database_urls, tmp_path) as apps:
+        stale, recent = run(started_at=datetime.now(UTC) - timedelta(hours=1)), run()
+        async with open_pool(apps.urls["flowpin_run"], apps.schema, 1) as pool, pool.acquire() as db:
+            await upsert_runs(db, [stale, recent])
+            async with apps.run_service():
+
+                async def is_lost() -> bool:
+                    return (await get_run(db, [stale.project_id], stale.id)).error_code == "lost"
+
+                await eventually(is_lost)
+            assert (await get_run(db, [recent.project_id], recent.id)).status == "started"

@@ -66,7 +66,7 @@ class RunError(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     NODE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """run_failed, timeout or replica_died."""
+    """run_failed, timeout, or lost: the router that had the run is gone."""
     message: _builtins.str
     """For people."""
     node: _builtins.str
