@@ -45,6 +45,7 @@ READS = ("Get", "List", "Resolve", "Export", "Validate", "Diff", "Plan", "Ping")
 ADMINS_READ = {"ListAccessKeys"}
 LEFT_OUT = {"ForkWorkflow": {"flow", "flow_ui"}}
 """What a request can hold and does not need, where it would rule another field out."""
+OTHERWISE = {"SetVariable": {"name": "NAME", "value": "value"}}
 OF_EVERY_PROJECT = {"CreateRuntime", "UpdateRuntime", "WatchRoutes", "AcknowledgeRoutes"}
 """They take a role anywhere, and what they name is no project's; test_runtimes and test_routes hold who is refused."""
 RUNNERS = "RoutingService"
@@ -93,6 +94,7 @@ async def known(shared_stack: Stack) -> dict[str, Any]:
 
 def request_of(method: MethodDescriptor, known: dict[str, Any]) -> Message:
     taken = {field.name for field in method.input_type.fields} - LEFT_OUT.get(method.name, set())
+    known = known | OTHERWISE.get(method.name, {})
     return GetMessageClass(method.input_type)(**{name: value for name, value in known.items() if name in taken})
 
 
