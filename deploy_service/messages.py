@@ -6,6 +6,8 @@ from uuid import UUID
 from deploy_service.deployment_config import config_message
 from deploy_service.model import AccessKey, App, Deployment, Pin, Runtime
 from deploy_service.planning import DeployPlan
+from deploy_service.repository.variables import Variable
+from deploy_service.sealing import Sealer
 from service_kit.access.file import Project
 from service_kit.errors import ServiceError
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
@@ -146,6 +148,18 @@ def access_key_message(key: AccessKey, secret: str | None = None) -> pb.AccessKe
         expires_at=timestamp(key.expires_at) if key.expires_at else None,
         revoked_at=timestamp(key.revoked_at) if key.revoked_at else None,
         key=secret,
+    )
+
+
+def variable_message(variable: Variable, sealer: Sealer) -> pb.Variable:
+    """Raises VariablesUnreadable."""
+    return pb.Variable(
+        name=variable.name,
+        value=None if variable.is_secret else sealer.open(variable.sealed, variable.place),
+        secret=variable.is_secret,
+        environment=variable.environment or None,
+        updated_at=timestamp(variable.updated_at),
+        updated_by=str(variable.updated_by),
     )
 
 

@@ -10,6 +10,7 @@ from deploy_service.roles import ROLES, SERVICES
 from deploy_service.rollout_waits import RolloutWaits
 from deploy_service.rollouts import RolloutWorker
 from deploy_service.route_watch import RouteWatches
+from deploy_service.sealing import Sealer
 from deploy_service.servicer import DeployServicer
 from deploy_service.servicer.routing import RoutingServicer
 from deploy_service.settings import Settings
@@ -38,6 +39,7 @@ async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> As
     if settings.workflow_token is None:
         raise RuntimeError("serve needs the setting workflow_token")
     registry = AccessRegistry(settings.access_file)
+    sealer = Sealer.of(settings.variable_keys.get_secret_value() if settings.variable_keys else "")
     signals = Signals()
     async with (
         open_spans("deploy_service", settings.otel_exporter_otlp_endpoint) as spans,
@@ -59,9 +61,9 @@ async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> As
         )
 
         def register(server: Any) -> None:
-            servicer = DeployServicer(pools, workflows, driver, signals, waits, settings.apps_domain)
+            servicer = DeployServicer(pools, workflows, driver, signals, waits, sealer, settings.apps_domain)
             add_DeployServiceServicer_to_server(servicer, server)
-            add_RoutingServiceServicer_to_server(RoutingServicer(pools, signals, watches), server)
+            add_RoutingServiceServicer_to_server(RoutingServicer(pools, signals, watches, sealer), server)
 
         checks = usual_checks(database, registry)
         async with (

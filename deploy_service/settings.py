@@ -31,6 +31,9 @@ class Settings(ServiceSettings):
     """How long deploys, rollbacks, promotions and new apps wait for their rollout before they are answered.
 
     `instant` has nothing to wait for."""
+    variable_keys: SecretStr | None = None
+    """What variables are encrypted with: 64 hexadecimal digits (openssl rand -hex 32), or several with commas between
+    them, the newest first. New values take the first one, and any of them reads. No variable can be set without."""
     rollout_timeout_seconds: float = Field(default=600, gt=0)
     """A rollout that takes longer has failed, whichever replicas worked on it."""
     rollout_lease_seconds: float = Field(default=4, ge=1)

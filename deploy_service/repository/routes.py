@@ -60,7 +60,10 @@ async def find_revisions(db: Connection, projects: Sequence[UUID]) -> dict[tuple
 # In one statement, so that an app's revision and its deployments are of one moment. LATERAL: two lookups by the whole
 # key, in the indexes of what is live and of what is under way.
 _ROUTES = """
-    SELECT a.project_id, a.id AS app_id, a.access_type, a.archived_at IS NOT NULL AS archived, a.revision, d.*
+    SELECT a.project_id, a.id AS app_id, a.access_type, a.archived_at IS NOT NULL AS archived, a.revision, d.*, (
+            SELECT coalesce(sum(v.revision), 0)::bigint FROM variable_revisions v
+            WHERE v.project_id = a.project_id AND v.app_id = a.id AND v.environment IN ('', d.environment)
+        ) AS variables_revision
     FROM unnest($1::uuid[], $2::uuid[]) AS k (project_id, app_id)
     JOIN LATERAL (
         SELECT project_id, id, access_type, archived_at, revision, deleted_at FROM apps
@@ -68,12 +71,12 @@ _ROUTES = """
     ) a ON a.deleted_at IS NULL
     LEFT JOIN LATERAL (
         SELECT environment, id AS deployment_id, number, version_id, version_number, version_digest, loadable_digest,
-            runtime_version, config, started_at, true AS is_live, 0::bigint AS variables_revision
+            runtime_version, config, started_at, true AS is_live
         FROM deployments
         WHERE project_id = a.project_id AND app_id = a.id AND live_from IS NOT NULL AND live_to IS NULL
         UNION ALL
         SELECT environment, id, number, version_id, version_number, version_digest, loadable_digest,
-            runtime_version, config, started_at, false, 0::bigint
+            runtime_version, config, started_at, false
         FROM deployments
         WHERE project_id = a.project_id AND app_id = a.id AND finished_at IS NULL
     ) d ON true

@@ -6,6 +6,7 @@ from deploy_service.app_reads import AppReads
 from deploy_service.deploying import Deployer
 from deploy_service.drivers import Driver
 from deploy_service.rollout_waits import RolloutWaits
+from deploy_service.sealing import Sealer
 from deploy_service.signals import Signals, Topic
 from deploy_service.workflow_client import WorkflowClient
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2_grpc as rpc
@@ -20,6 +21,7 @@ class ServicerBase(rpc.DeployServiceServicer):
         driver: Driver,
         signals: Signals,
         waits: RolloutWaits,
+        sealer: Sealer,
         apps_domain: str,
     ) -> None:
         self._pool, self._pages = pools.hot, pools.pages
@@ -27,6 +29,7 @@ class ServicerBase(rpc.DeployServiceServicer):
         self._deployer = Deployer(pools.hot, workflows, driver, signals)
         self._signals = signals
         self._waits = waits
+        self._sealer = sealer
         self._domain = apps_domain
 
     def _tell_ended(self, app_id: UUID) -> None:

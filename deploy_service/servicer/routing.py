@@ -6,9 +6,10 @@ from contextlib import aclosing
 from uuid import UUID
 
 from deploy_service.errors import DeploymentNotFound, LoadableNotFound, RouterNotFound
-from deploy_service.repository import apps, loadables, rollout_reports, routers
+from deploy_service.repository import apps, loadables, rollout_reports, routers, variables
 from deploy_service.repository.rollout_reports import Report
 from deploy_service.route_watch import LEASE, RouteWatches
+from deploy_service.sealing import Sealer
 from deploy_service.signals import EVERY, Signals, Topic
 from service_kit.access.caller import Caller, current_caller
 from service_kit.errors import InsufficientRole, InvalidFields
@@ -26,10 +27,11 @@ MAX_MESSAGE_CHARS = 2000
 class RoutingServicer(rpc.RoutingServiceServicer):
     """All of RoutingService."""
 
-    def __init__(self, pools: Pools, signals: Signals, watches: RouteWatches) -> None:
+    def __init__(self, pools: Pools, signals: Signals, watches: RouteWatches, sealer: Sealer) -> None:
         self._pool, self._pages = pools.hot, pools.pages
         self._signals = signals
         self._watches = watches
+        self._sealer = sealer
 
     async def WatchRoutes(
         self, request: pb.WatchRoutesRequest, context: Context
@@ -85,9 +87,12 @@ class RoutingServicer(rpc.RoutingServiceServicer):
 
     async def GetVariables(self, request: pb.GetVariablesRequest, context: Context) -> pb.GetVariablesResponse:
         project = current_caller().project(UUID(request.project_id))
+        app_id = UUID(request.app_id)
         async with self._pool.acquire() as db:
-            await apps.find_project(db, [project.id], UUID(request.app_id))
-        return pb.GetVariablesResponse()
+            await apps.find_project(db, [project.id], app_id)
+            found, revision = await variables.find_in_force(db, project.id, app_id, request.environment)
+        values = {each.name: self._sealer.open(each.sealed, each.place) for each in found}
+        return pb.GetVariablesResponse(variables=values, revision=revision)
 
 
 def _runner() -> Caller:

@@ -45,6 +45,8 @@ READS = ("Get", "List", "Resolve", "Export", "Validate", "Diff", "Plan", "Ping")
 ADMINS_READ = {"ListAccessKeys"}
 LEFT_OUT = {"ForkWorkflow": {"flow", "flow_ui"}}
 """What a request can hold and does not need, where it would rule another field out."""
+OTHERWISE = dict.fromkeys(("GetVariable", "SetVariable", "DeleteVariable"), {"name": "NAME", "value": "value"})
+"""What requests hold instead of what is known by the same name."""
 OF_EVERY_PROJECT = {"CreateRuntime", "UpdateRuntime", "WatchRoutes", "AcknowledgeRoutes"}
 """They take a role anywhere, and what they name is no project's; test_runtimes and test_routes hold who is refused."""
 RUNNERS = "RoutingService"
@@ -68,6 +70,14 @@ async def known(shared_stack: Stack) -> dict[str, Any]:
     key = {"project_id": str(shared_stack.people.project), "name": "key"}
     label = {"workflow_version_id": versions[0]["id"]}
     await shared_stack.ok("PUT", f"/v1/workflows/{workflow['id']}/labels/name", label)
+    async with shared_stack.database("admin", "deploy") as db:
+        await db.execute(
+            "INSERT INTO variables VALUES ($1, $2, 'NAME', 'production', true, $3, $4, now(), $1)",
+            shared_stack.people.project,
+            app["id"],
+            bytes(8),
+            bytes(28),
+        )
     return {
         "org_id": str(shared_stack.people.org),
         "project_id": str(shared_stack.people.project),
@@ -93,6 +103,7 @@ async def known(shared_stack: Stack) -> dict[str, Any]:
 
 def request_of(method: MethodDescriptor, known: dict[str, Any]) -> Message:
     taken = {field.name for field in method.input_type.fields} - LEFT_OUT.get(method.name, set())
+    known = known | OTHERWISE.get(method.name, {})
     return GetMessageClass(method.input_type)(**{name: value for name, value in known.items() if name in taken})
 
 
