@@ -25,6 +25,10 @@ class HostSettings:
     """Processes and threads of a project's user, where replicas have one."""
     import_seconds: float = 240
     """How long a runtime may take to import the SDK: 20 s on an idle machine."""
+    lock_seconds: float = 5
+    """How long a predecessor in the same folder may take to end."""
+    fork_seconds: float = 5
+    """How long a zygote may take to fork a replica; then it is replaced."""
     load_seconds: float = 30
     """How long a replica may take to load its flow."""
     stuck_seconds: float = 6
