@@ -147,7 +147,8 @@ class HostedReplica:
         if self._why is None:
             reason = "KILLED" if os.WIFSIGNALED(status) else "EXITED"
             self._why = (reason, WHY_ENDED[reason])
-        await asyncio.to_thread(processes.kill_session, self.pid, self._ledger.started(self.pid))
+        while left := await asyncio.to_thread(processes.kill_session, self.pid, self._ledger.started(self.pid)):
+            log.error("processes_do_not_end", replica=self.id, processes=left)
         self._ledger.remove(self.pid)
         await self.remove_folder()
         self.gone.set()

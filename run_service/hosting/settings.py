@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-FIRST_USER = 1_879_048_192
-"""The first of the user ids that no convention uses (systemd's UIDS-GIDS)."""
+FREE_USERS = range(1_879_048_192, 2_147_483_648)
+"""User ids that no convention uses (systemd's UIDS-GIDS)."""
+MAX_PROJECTS = 4096
+"""Users that one host gives out."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,7 +72,6 @@ async def test_no_more_runs_at_a_time_than_slots(host, runtime):
         ({"invalid": "no node"}, {}, "FLOW_INVALID", "The flow cannot be loaded: no node"),
         ({"needs": ["KEY"]}, {}, "VARIABLE_MISSING", "The flow needs the variable KEY, which is not set."),
         ({}, {"digest": "0" * 64}, "DIGEST_DIFFERS", "another digest"),
-        ({"load_seconds": 30}, {}, "START_TIMED_OUT", "did not load within 1 s"),
         ({"code": "import os; os._exit(0)"}, {}, "RUNTIME_BROKEN", "ended while it loaded the flow"),
     ],
 )
@@ -83,6 +82,20 @@ async def test_what_does_not_start_says_why_and_leaves_nothing(host, host_proces
     assert failed.value.reason == reason
     assert await host.list() == []
     assert list((host_process.folder / "host" / "replicas").iterdir()) == []
+
+
+async def test_a_flow_that_takes_too_long_to_load_is_given_up():
+    process = HostProcess(load_seconds=0.3)
+    process.start()
+    try:
+        async with process.client() as host:
+            with pytest.raises(ReplicaFailed, match=r"did not load within 0\.3 s") as failed:
+                await host.start(spec_of(standin_runtime(process.folder), {"load_seconds": 30}))
+            assert await host.list() == []
+    finally:
+        process.end()
+
+    assert failed.value.reason == "START_TIMED_OUT"
 
 
 async def test_an_error_of_loading_quotes_no_variable(host, runtime):
@@ -237,7 +250,7 @@ async def test_another_users_process_is_turned_away(own_host, tmp_path):
 
 async def test_a_second_host_does_not_start_in_the_same_folder(own_host):
     async with own_host.client():
-        second = HostProcess()
+        second = HostProcess(lock_seconds=0.2)
         second.start(own_host.folder / "host")
 
     assert second.process.wait(15) != 0

@@ -9,7 +9,9 @@ from run_service.hosting.client import HostClient
 from tests.support.hosting.host_process import HostProcess, standin_runtime
 
 SETTINGS = {
-    "load_seconds": 1.0,
+    "load_seconds": 10.0,
+    "lock_seconds": 0.5,
+    "fork_seconds": 1.0,
     "stuck_seconds": 0.5,
     "folder_bytes": 4 << 20,
     "memory_bytes": 64 << 20,

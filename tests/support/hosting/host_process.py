@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from run_service.hosting.client import HostClient, HostGone, ReplicaSpec, RunEnded, RunEvent, RunRequest, open_host
+from run_service.hosting.ledger import Ledger
 from tests.support.paths import ROOT
 
 HERE = Path(__file__).parent
@@ -64,6 +65,8 @@ class HostProcess:
             assert self.process.wait(15) == 0, self.output.read_text()
         finally:
             self.process.kill()
+            self.process.wait(10)
+            Ledger(self.folder / "host" / "processes.json").end_leftovers()
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
