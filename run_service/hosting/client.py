@@ -121,6 +121,7 @@ class HostClient:
         self._ended = asyncio.Condition()
         self._gone = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: set[Connection] = set()
 
     async def start(self, spec: ReplicaSpec) -> Replica:
         """Start a replica; returns when it has parsed the flow and reported the same digest. Raises ReplicaFailed."""
@@ -156,13 +157,15 @@ class HostClient:
             grace_seconds=self._grace_seconds,
         )
         receiving = asyncio.create_task(connection.receive())
+        self._connections.add(connection)
         try:
             yield connection
         finally:
+            self._connections.remove(connection)
             receiving.cancel()
             await asyncio.wait([receiving])
             channel.close()
-            connection.fail_runs("The router closed its connection to the replica.")
+            connection.lose("The router closed its connection to the replica.")
 
     async def stop(self, replica_id: str, grace_seconds: float) -> None:
         """End a replica when it has no run, and after `grace_seconds` in any case. Returns when it is gone."""
@@ -194,6 +197,8 @@ class HostClient:
                     waiting.set_result(answer)
         finally:
             self._gone = True
+            for connection in self._connections:  # what a flow started may still hold their other ends
+                connection.lose("The host process ended, and the replica with it.")
             for waiting in self._waiting.values():
                 if not waiting.done():
                     waiting.set_exception(HostGone("The host process ended."))

@@ -150,12 +150,14 @@ class Connection:
         except (FrameTooLarge, msgspec.MsgspecError):  # what runs there is not the worker any more
             await self._kill("The replica sent what is no message.")
         finally:
-            self._gone = "The replica's connection ended."
+            self._gone = self._gone or "The replica's connection ended."
         if any(not run.over.is_set() for run in self._runs.values()):
             self._gone = await self._why_gone()
-        self.fail_runs(self._gone)
+        self.lose(self._gone)
 
-    def fail_runs(self, why: str) -> None:
+    def lose(self, why: str) -> None:
+        """End all runs as failed, and take no more."""
+        self._gone = why
         for run in self._runs.values():
             run.end(RunEnded("failed", error=why))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from run_service.hosting.folders import used_bytes
 from run_service.hosting.ledger import Ledger
 from run_service.hosting.model import Replica, ReplicaEnded, ReplicaFailed, ReplicaSpec
 from run_service.hosting.replicas import HostedReplica
-from run_service.hosting.settings import FIRST_USER, HostSettings
+from run_service.hosting.settings import FREE_USERS, MAX_PROJECTS, HostSettings
 from run_service.hosting.zygotes import Runtime
 from run_service.worker import confinement
 
@@ -40,6 +41,8 @@ class Host:
         self._ready: set[str] = set()
         self._by_pid: dict[int, HostedReplica] = {}
         self._users: dict[str, int] = {}
+        # Two installations on one machine must not share users.
+        self._first_user = random.SystemRandom().choice(FREE_USERS[::MAX_PROJECTS])
         self._ending = False
 
     async def start(self, replica_id: str, spec: ReplicaSpec) -> Replica:
@@ -155,4 +158,6 @@ class Host:
         """The project's own user id, as root; ids are given out anew by each host."""
         if os.geteuid() != 0:
             return None
-        return self._users.setdefault(project_id, FIRST_USER + len(self._users))
+        if project_id not in self._users and len(self._users) >= MAX_PROJECTS:
+            raise ReplicaFailed("HOST_FULL", f"The host process serves {MAX_PROJECTS} projects, its limit.")
+        return self._users.setdefault(project_id, self._first_user + len(self._users))

@@ -32,13 +32,12 @@ class Ledger:
         entry = self._entries.get(pid)
         return entry.started if entry is not None else 0
 
-    def end_leftovers(self) -> int:
-        """Kill what a host before this one left running. Returns how many processes."""
-        killed = sum(_end(entry) for entry in self._read())
-        if killed:
-            log.warning("leftovers_ended", processes=killed)
+    def end_leftovers(self) -> None:
+        """Kill what a host before this one left running."""
+        ended = [entry for entry in self._read() if _end(entry)]
+        if ended:
+            log.warning("leftovers_ended", sessions=len({entry.session for entry in ended}))
         self._write()
-        return killed
 
     def _write(self) -> None:
         lines = {"boot": processes.boot_id(), "processes": [list(entry) for entry in self._entries.values()]}
@@ -56,8 +55,12 @@ class Ledger:
         )
 
 
-def _end(entry: processes.Stat) -> int:
+def _end(entry: processes.Stat) -> bool:
+    """Whether something was left."""
     leader = processes.stat(entry.session)
     if leader is not None and entry.pid == entry.session and leader.started != entry.started:
-        return 0  # the id belongs to somebody else by now
-    return processes.kill_session(entry.session, since=entry.started)
+        return False  # the id belongs to somebody else by now
+    if not any(True for _ in processes.members(entry.session)):
+        return False
+    processes.kill_session(entry.session, since=entry.started)
+    return True

@@ -1,5 +1,6 @@
 """Processes of this machine, as /proc tells of them: when they started, and which session they belong to."""
 
+import contextlib
 import os
 import signal
 import time
@@ -39,21 +40,26 @@ def members(session: int) -> Iterator[Stat]:
 
 
 def kill_session(session: int, since: int = 0) -> int:
-    """Kill a session's processes (those that started at `since` or later) until none is left. Returns how many."""
-    killed, end = set(), time.monotonic() + KILL_SECONDS
-    while time.monotonic() < end:
-        found = [member for member in members(session) if member.started >= since]
-        if not found:
-            break
-        for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, they do not fork meanwhile
-            for member in found:
-                try:
-                    os.kill(member.pid, number)
-                except ProcessLookupError:
-                    continue
-        killed |= {member.pid for member in found}
-        time.sleep(0.002)
-    return len(killed)
+    """Kill a session's processes (those that started at `since` or later). Returns how many are left after
+    KILL_SECONDS, which is none unless the kernel does not end one."""
+    end = time.monotonic() + KILL_SECONDS
+    while True:
+        # Stopped first, all of them: one that is killed makes room for others that fork.
+        found = _signal(session, since, signal.SIGSTOP)
+        while time.monotonic() < end and any(member.state != "T" for member in found):
+            found = _signal(session, since, signal.SIGSTOP)
+        left = len(_signal(session, since, signal.SIGKILL))
+        if left == 0 or time.monotonic() > end:
+            return left
+        time.sleep(0.001)
+
+
+def _signal(session: int, since: int, number: signal.Signals) -> list[Stat]:
+    found = [member for member in members(session) if member.started >= since]
+    for member in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(member.pid, number)
+    return found
 
 
 def private_bytes(pid: int) -> int | None:

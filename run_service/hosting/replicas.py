@@ -22,7 +22,6 @@ from run_service.worker.frames import FrameTooLarge
 
 log = structlog.get_logger()
 
-FORK_SECONDS = 5.0
 FORK_ATTEMPTS = 3
 END_SECONDS = 5.0
 """How long the kernel may take to end a killed process."""
@@ -65,7 +64,7 @@ class HostedReplica:
     async def start(self, runtime: Runtime, settings: HostSettings, register: Register) -> None:
         """Returns when the flow is loaded. Raises ReplicaFailed; the caller then calls `end`."""
         self._make_folder()
-        self._channel = await self._fork(runtime, register)
+        self._channel = await self._fork(runtime, register, settings.fork_seconds)
         if self._why is not None:
             raise ReplicaFailed("START_CANCELED", self._why[1])
         message = {
@@ -113,7 +112,8 @@ class HostedReplica:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_SECONDS):
                 await self.exited.wait()
-        await self.kill("EXITED", WHY_ENDED["EXITED"])  # one that closed its socket cannot be told anything
+        if not self.exited.is_set():  # it closed its socket, and cannot be told anything
+            await self.kill("EXITED", WHY_ENDED["EXITED"])
         self._channel.close()
 
     async def connect(self, descriptor: int) -> None:
@@ -147,7 +147,8 @@ class HostedReplica:
         if self._why is None:
             reason = "KILLED" if os.WIFSIGNALED(status) else "EXITED"
             self._why = (reason, WHY_ENDED[reason])
-        await asyncio.to_thread(processes.kill_session, self.pid, self._ledger.started(self.pid))
+        while left := await asyncio.to_thread(processes.kill_session, self.pid, self._ledger.started(self.pid)):
+            log.error("processes_do_not_end", replica=self.id, processes=left)
         self._ledger.remove(self.pid)
         await self.remove_folder()
         self.gone.set()
@@ -166,14 +167,14 @@ class HostedReplica:
         if self._user is not None:
             os.chown(self.folder, self._user, self._user)
 
-    async def _fork(self, runtime: Runtime, register: Register) -> Channel:
+    async def _fork(self, runtime: Runtime, register: Register, seconds: float) -> Channel:
         for _ in range(FORK_ATTEMPTS):
             ours, theirs = socket.socketpair()
             channel = Channel(ours)
             try:
                 with theirs:
                     zygote = await runtime.fork(theirs.fileno())
-                async with asyncio.timeout(FORK_SECONDS):
+                async with asyncio.timeout(seconds):
                     body = await channel.receive()
             except TimeoutError:
                 runtime.discard(zygote)

@@ -22,8 +22,6 @@ from service_kit.lifecycle import until_stopped
 log = structlog.get_logger()
 
 PR_SET_CHILD_SUBREAPER = 36
-LOCK_SECONDS = 5.0
-"""How long a predecessor may take to end."""
 PASSED_THROUGH = 0o711
 """As root, replicas are other users, and their folders are below."""
 
@@ -41,7 +39,7 @@ async def run_host(settings: HostSettings) -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     settings.folder.mkdir(parents=True, exist_ok=True)
     settings.folder.chmod(PASSED_THROUGH)
-    with locked(settings.folder / "lock"):
+    with locked(settings.folder / "lock", settings.lock_seconds):
         ledger = Ledger(settings.folder / "processes.json")
         ledger.end_leftovers()
         replicas = settings.folder / "replicas"
@@ -71,10 +69,10 @@ async def _run(settings: HostSettings, ledger: Ledger) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the folder. Raises HostRunning when another host still has it after LOCK_SECONDS."""
+def locked(path: Path, seconds: float) -> Iterator[None]:
+    """Hold the folder. Raises HostRunning when another host still has it after `seconds`."""
     with path.open("w") as file:
-        end = time.monotonic() + LOCK_SECONDS
+        end = time.monotonic() + seconds
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

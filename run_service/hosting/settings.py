@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-FIRST_USER = 1_879_048_192
-"""The first of the user ids that no convention uses (systemd's UIDS-GIDS)."""
+FREE_USERS = range(1_879_048_192, 2_147_483_648)
+"""User ids that no convention uses (systemd's UIDS-GIDS)."""
+MAX_PROJECTS = 4096
+"""Users that one host gives out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,10 @@ class HostSettings:
     """Processes and threads of a project's user, where replicas have one."""
     import_seconds: float = 240
     """How long a runtime may take to import the SDK: 20 s on an idle machine."""
+    lock_seconds: float = 5
+    """How long a predecessor in the same folder may take to end."""
+    fork_seconds: float = 5
+    """How long a zygote may take to fork a replica; then it is replaced."""
     load_seconds: float = 30
     """How long a replica may take to load its flow."""
     stuck_seconds: float = 6

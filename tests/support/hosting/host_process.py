@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from run_service.hosting.client import HostClient, HostGone, ReplicaSpec, RunEnded, RunEvent, RunRequest, open_host
+from run_service.hosting.ledger import Ledger
 from tests.support.paths import ROOT
 
 HERE = Path(__file__).parent
@@ -33,16 +34,10 @@ class HostProcess:
         self._settings = settings
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, folder: Path | None = None) -> None:
         words = [f"{name}={value}" for name, value in self._settings.items()]
-        command = [
-            sys.executable,
-            "-m",
-            "tests.support.hosting.host_program",
-            self.socket,
-            self.folder / "host",
-            *words,
-        ]
+        program = "tests.support.hosting.host_program"
+        command = [sys.executable, "-m", program, self.socket, folder or self.folder / "host", *words]
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
 
@@ -64,11 +59,14 @@ class HostProcess:
         self.process.wait(10)
 
     def end(self) -> None:
+        """Ask it to end; a host that was ended by the test itself counts as well."""
         self.process.send_signal(signal.SIGTERM)
         try:
             assert self.process.wait(15) == 0, self.output.read_text()
         finally:
             self.process.kill()
+            self.process.wait(10)
+            Ledger(self.folder / "host" / "processes.json").end_leftovers()
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
