@@ -17,6 +17,12 @@ SECONDS = 10.0
 KEPT_BYTES = 64 << 20
 """Of loadable documents, so that a replica comes back while the deploy service is away."""
 
+VARIABLES_SECONDS = 2.0
+"""That variables may take: those that were read last are there then."""
+AWAY = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+KEPT_VARIABLES = 1000
+"""Environments, likewise."""
+
 T = TypeVar("T")
 
 
@@ -27,6 +33,7 @@ class DeployClient:
         self._rpc = RoutingServiceStub(channel)
         self.metadata = (("authorization", f"Bearer {token}"),)
         self._loadables: LRUCache[tuple[UUID, str], bytes] = LRUCache(KEPT_BYTES, getsizeof=len)
+        self._variables: LRUCache[MadeFrom, Mapping[str, str]] = LRUCache(KEPT_VARIABLES)
 
     def watch(
         self, router_id: UUID, name: str
@@ -50,13 +57,19 @@ class DeployClient:
         return found
 
     async def variables(self, made_from: MadeFrom) -> Mapping[str, str]:
-        """A replica's environment."""
+        """A replica's environment: as it is now, or while the service is away as it was read last."""
         request = pb.GetVariablesRequest(
             project_id=str(made_from.project_id), app_id=str(made_from.app_id), environment=made_from.environment
         )
-        return dict(
-            (await _answered(self._rpc.GetVariables(request, metadata=self.metadata, timeout=SECONDS))).variables
-        )
+        try:
+            call = self._rpc.GetVariables(request, metadata=self.metadata, timeout=VARIABLES_SECONDS)
+            answer = await _answered(call)
+        except ServiceError as error:
+            if error.code.name not in AWAY or made_from not in self._variables:
+                raise
+        else:
+            self._variables[made_from] = dict(answer.variables)
+        return self._variables[made_from]
 
     async def report_up(self, pin: Pin) -> None:
         await self._report(pin, up=pb.Up(digest=pin.made_from.loadable_digest))

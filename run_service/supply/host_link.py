@@ -12,7 +12,7 @@ from service_kit.lifecycle import in_background
 
 PAUSE_SECONDS = 0.2
 """Between two tries to connect."""
-STARTS = 4
+STARTS = 16
 """Replicas that start at a time."""
 LEFTOVER_GRACE_SECONDS = 1.0
 

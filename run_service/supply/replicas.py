@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from run_service.errors import NoReplica
-from run_service.hosting.client import ReplicaSpec
+from run_service.hosting.client import Replica, ReplicaSpec
 from run_service.settings import SupplyLimits
 from run_service.supply.deploy_client import DeployClient
 from run_service.supply.host_link import HostLink, is_made_from
@@ -74,9 +74,12 @@ class Replicas:
         pins = {pin.made_from: pin.deployment_id for pin in (*live.values(), *rolling_out.values())}
         for made_from, keep_up in wanted.items():
             self._group(made_from, pins.get(made_from)).want(keep_up=keep_up)
+        revisions = {_place(pin.made_from): pin.made_from.variables_revision for pin in live.values()}
         for made_from, group in self._groups.items():
             if made_from not in wanted:
-                group.retire(self._limits.warm_seconds)
+                # With other variables, or of an app that is gone, it will not be wanted again.
+                may_come_back = revisions.get(_place(made_from)) == made_from.variables_revision
+                group.retire(self._limits.warm_seconds if may_come_back else 0)
         self._follow_rollouts(rolling_out)
 
     async def sweep(self) -> None:
@@ -89,12 +92,17 @@ class Replicas:
             if not self._is_known:
                 continue
             for replica in self._hosts.leftovers:
-                for made_from, group in self._groups.items():
-                    if is_made_from(replica, self._spec(made_from)):
-                        self._tasks.start(_try_once(group))
-                        break
-                else:
+                group = self._group_for(replica)
+                if group is None or group.is_up:
                     self._tasks.start(self._hosts.stop_leftover(replica))
+                else:
+                    self._tasks.start(_try_once(group))
+
+    def _group_for(self, replica: Replica) -> ReplicaGroup | None:
+        for made_from, group in self._groups.items():
+            if is_made_from(replica, self._spec(made_from)):
+                return group
+        return None
 
     def _follow_live(self, live: dict[UUID, Pin], wanted: dict[MadeFrom, bool]) -> None:
         for deployment_id in self._serving.keys() - live.keys():
@@ -173,6 +181,8 @@ class Replicas:
                 return
             except ServiceError as error:
                 log.warning("rollout_not_reported", deployment=str(pin.deployment_id), error=error.reason)
+                if error.code.name in ("NOT_FOUND", "INVALID_ARGUMENT"):
+                    return
                 await asyncio.sleep(REPORT_PAUSE_SECONDS)
 
     def _group(self, made_from: MadeFrom, deployment_id: UUID | None) -> ReplicaGroup:
@@ -215,6 +225,10 @@ class Replicas:
                 "variables_revision": str(made_from.variables_revision),
             },
         )
+
+
+def _place(made_from: MadeFrom) -> tuple[UUID, str]:
+    return made_from.app_id, made_from.environment
 
 
 async def _try_once(group: ReplicaGroup) -> None:

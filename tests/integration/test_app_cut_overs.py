@@ -118,3 +118,18 @@ async def test_a_router_that_stops_gives_its_lease_up(database_urls, tmp_path):
             pass
 
         assert routing.leavings == 1
+
+
+async def test_while_the_deploy_service_is_away_a_replica_that_died_comes_back(apps: Apps):
+    apps.routing.variables = {"COLOUR": "red"}
+    await apps.call()
+    await apps.running_routing.aclose()
+    [replica] = apps.host.of_flow("one")
+    await apps.host.end(replica, "KILLED", "It was killed.")
+
+    async with asyncio.timeout(10):
+        answer = await apps.call()
+
+    assert answer.status == 200
+    [fresh] = apps.host.of_flow("one")
+    assert fresh.variables == {"COLOUR": "red"}

@@ -154,6 +154,7 @@ async def test_changed_variables_are_a_fresh_replica_and_nothing_waits_for_it(ap
 
     assert [answer.headers["X-Flowpin-Deployment"] for answer in answers] == [apps.live.deployment_id] * 3
     assert apps.host.runs["one"] == before + 3
+    await eventually(has_replicas(apps, one=1))  # the one with the old variables is not kept warm
     assert len(fresh) == 1
     assert sum(replica.served for replica in fresh) == 3
 
@@ -206,3 +207,10 @@ async def test_a_router_without_any_routes_says_so(database_urls, tmp_path):
 
     assert (answer.status, answer.error["details"]["reason"]) == (503, "ROUTES_UNKNOWN")
     assert (health.status, health.body["status"]) == (503, "not_ready")
+
+
+async def test_a_deleted_apps_replica_is_not_kept_warm(apps: Apps):
+    await apps.call()
+    await apps.routing.delete(apps.app)
+
+    await eventually(has_replicas(apps, one=0))
