@@ -6,13 +6,14 @@ import logging
 import pkgutil
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import dynamiq.connections
 import dynamiq.nodes
 from dynamiq import Workflow
-from dynamiq.callbacks.streaming import BaseStreamingCallbackHandler
+from dynamiq.callbacks.streaming import StreamingQueueCallbackHandler
 from dynamiq.flows import Flow
 from dynamiq.nodes import Node
 from dynamiq.nodes.utils import Output
@@ -20,7 +21,7 @@ from dynamiq.runnables import RunnableConfig, RunnableStatus
 from dynamiq.serializers.loaders.yaml import WorkflowYAMLLoader
 from dynamiq.types.cancellation import CancellationConfig, CancellationToken
 from dynamiq.types.streaming import StreamingEventMessage
-from dynamiq.utils import format_value, generate_uuid
+from dynamiq.utils import format_value
 from omegaconf import OmegaConf  # the SDK's own dependency: its loader reads files with it
 
 from .outcome import LoadFailed, Outcome
@@ -45,23 +46,25 @@ def prepare() -> None:
         except Exception as error:
             logging.getLogger(__name__).warning("%s cannot be imported: %s", module.name, error)
     load(json.dumps(WARM_UP))
-    logging.disable(logging.CRITICAL)  # replicas write no log, and the SDK's lines cost time
 
 
 def load(document: str) -> Workflow:
     """The flow of a document that the SDK's loader takes, as JSON. Raises LoadFailed."""
     try:
-        # What the loader does with a file, whose YAML reader takes some of JSON's strings and numbers otherwise.
-        data = OmegaConf.to_container(OmegaConf.create(json.loads(document)), resolve=True)
-        parsed = WorkflowYAMLLoader.parse(data)
-        workflow = Workflow.from_yaml_file_data(parsed)
-        missing = sorted(_unset_variables(workflow.flow))
+        with _unset_variables() as unset:
+            # What the loader does with a file, whose YAML reader takes some of JSON's strings and numbers otherwise.
+            data = OmegaConf.to_container(OmegaConf.create(json.loads(document)), resolve=True)
+            workflow = Workflow.from_yaml_file_data(WorkflowYAMLLoader.parse(data))
+        missing = _required(workflow.flow)
     except Exception as error:
-        if found := UNSET.search(str(error)):
-            raise LoadFailed("VARIABLE_MISSING", _missing([found[1]])) from error
-        raise LoadFailed("FLOW_INVALID", f"The flow cannot be loaded: {error}"[:2000]) from error
+        text = str(error)
+        named = [found[1]] if (found := UNSET.search(text)) else [name for name in unset if name in text]
+        if named:
+            raise LoadFailed("VARIABLE_MISSING", _missing(named)) from error
+        hint = f" These variables are not set: {', '.join(unset)}." if unset else ""
+        raise LoadFailed("FLOW_INVALID", f"The flow cannot be loaded: {text[:2000]}{hint}") from error
     if missing:
-        raise LoadFailed("VARIABLE_MISSING", _missing(missing))
+        raise LoadFailed("VARIABLE_MISSING", _missing(sorted(missing)))
     return workflow
 
 
@@ -85,24 +88,21 @@ def run(workflow: Workflow, value: dict[str, Any], emit: Emit | None, cancellati
     return Outcome("completed", output=_output(copy.flow, result.output))
 
 
-class Streaming(BaseStreamingCallbackHandler):  # type: ignore[misc]
-    """Hands out what nodes stream. The SDK's own iterators can lose the last event."""
+class Streaming(StreamingQueueCallbackHandler):  # type: ignore[misc]
+    """Hands out what nodes stream. The SDK's own iterators can lose the last event, and their closing events are left
+    out here: a run's end is told otherwise. Agents look for this base class (dynamiq 0.69.0)."""
 
     def __init__(self, emit: Emit) -> None:
+        super().__init__()
         self._emit = emit
 
-    def on_node_execute_stream(
-        self, serialized: dict[str, Any], chunk: dict[str, Any] | None = None, **kwargs: Any
-    ) -> None:
-        message = kwargs.get("event") or StreamingEventMessage(
-            run_id=str(kwargs.get("run_id") or generate_uuid()),
-            wf_run_id=kwargs.get("wf_run_id"),
-            entity_id=serialized.get("id"),
-            data=format_value(chunk),
-            event=(serialized.get("streaming") or {}).get("event"),
-            source={key: serialized.get(key) for key in ("id", "name", "group", "type")},
-        )
-        self._emit(message.event, json.loads(json.dumps(message.to_dict(), default=_plain)))
+    def send_to_queue(self, event: StreamingEventMessage) -> None:
+        self._emit(event.event, json.loads(json.dumps(event.to_dict(), default=_plain)))
+
+    def on_workflow_start(self, *_args: Any, **_kwargs: Any) -> None: ...
+    def on_workflow_end(self, *_args: Any, **_kwargs: Any) -> None: ...
+    def on_workflow_error(self, *_args: Any, **_kwargs: Any) -> None: ...
+    def on_workflow_canceled(self, *_args: Any, **_kwargs: Any) -> None: ...
 
 
 def _output(flow: Flow, results: dict[str, Any]) -> Any:
@@ -121,11 +121,31 @@ def _plain(value: Any) -> Any:
     return formatted if isinstance(formatted, dict | list | str | int | float | bool | None) else str(value)
 
 
-def _unset_variables(flow: Flow) -> set[str]:
-    """Variables that connections of the flow take their values from, and that are not set.
+@contextmanager
+def _unset_variables() -> Iterator[list[str]]:
+    """Collects the variables that connection classes looked for and did not find: the SDK only logs them."""
+    unset: list[str] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if (found := UNSET.search(record.getMessage())) and found[1] not in unset:
+                unset.append(found[1])
+
+    collect, logger = Collect(), logging.getLogger("dynamiq.utils.logger")
+    logger.addHandler(collect)
+    logging.disable(logging.NOTSET)
+    try:
+        yield unset
+    finally:
+        logging.disable(logging.CRITICAL)  # replicas write no log, and the SDK's lines cost time
+        logger.removeHandler(collect)
+
+
+def _required(flow: Flow) -> set[str]:
+    """Variables that connections of the flow take values from that they cannot be without, and that are not set.
 
     A connection class reads its key with `partial(get_env_var, NAME)`, which makes None of a variable that is not
-    there: the flow would load, and every run fail.
+    there: most flows load nevertheless, and every run fails.
     """
     names = set()
     for connection in _connections(flow, set()):
