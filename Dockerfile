@@ -1,4 +1,4 @@
-# One image for the workflow service, the deploy service, their migrations and the gateway; docker-compose.yml says
+# One image for the workflow, deploy and run services, their migrations and the gateway; docker-compose.yml says
 # which of them a container is. Production needs no embedded Postgres, but it is small and one image is one thing to ship.
 FROM python:3.12-slim AS build
 WORKDIR /src
@@ -6,6 +6,7 @@ COPY pyproject.toml constraints.txt README.md ./
 COPY service_kit service_kit
 COPY workflow_service workflow_service
 COPY deploy_service deploy_service
+COPY run_service run_service
 COPY gateway gateway
 COPY flowpin_cli flowpin_cli
 RUN python -m venv /opt/flowpin && /opt/flowpin/bin/pip install --no-cache-dir -c constraints.txt .

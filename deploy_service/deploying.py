@@ -21,6 +21,7 @@ from deploy_service.repository import apps
 from deploy_service.repository.app_states import DeployTarget, DeployTargetKey, find_app_states, find_targets
 from deploy_service.repository.deployment_inserts import NewDeployment, insert_deployments
 from deploy_service.rollouts import count_live
+from deploy_service.signals import Signals, Topic
 from deploy_service.sources import Source, promotion_source, rollback_source
 from deploy_service.workflow_client import REFUSED, WorkflowClient
 from service_kit import audit
@@ -60,10 +61,11 @@ class SourceRequest:
 class Deployer:
     """Deploys, rolls back, promotes and plans."""
 
-    def __init__(self, pool: Pool, workflows: WorkflowClient, driver: Driver) -> None:
+    def __init__(self, pool: Pool, workflows: WorkflowClient, driver: Driver, signals: Signals) -> None:
         self._pool = pool
         self._workflows = workflows
         self._driver = driver
+        self._signals = signals
         self._targets: Coalescer[DeployTargetKey, DeployTarget] = Coalescer(pool, find_targets, only_reads=True)
         self._shared_inserts: Coalescer[DeployCommand, Deployment | None] = Coalescer(
             pool, lambda db, commands: deploy_shared(db, driver, commands), most=MAX_DEPLOYS_PER_STATEMENT
@@ -82,9 +84,9 @@ class Deployer:
         if kept is not None:
             return kept
         spec, caller = await self._requested(call.caller, project, asked, known=None), call.caller
+        app_id, pin = new_id(), spec.resolved.pin
 
         async def create(db: Connection) -> Answer:
-            app_id, pin = new_id(), spec.resolved.pin
             async with db.transaction():
                 await apps.insert_app(db, project.id, app_id, new.name, new.description, new.access_type, caller.id)
                 await deploy_locked(db, self._driver, DeployCommand(caller, project.id, app_id, spec, None))
@@ -93,7 +95,9 @@ class Deployer:
                 await audit.record(db, caller, project.id, app_id, "CreateApp", app_id, **details)
                 return answer_of(await apps.get_app(db, [project.id], app_id))
 
-        return await call.run(create)
+        answer = await call.run(create)
+        self._tell(app_id)
+        return answer
 
     async def plan(self, caller: Caller, app_id: UUID, asked: DeployRequest) -> DeployPlan | ServiceError:
         """What a deploy would pin and change; or why there is nothing to pin. Raises AppNotFound."""
@@ -217,13 +221,20 @@ class Deployer:
         if not call.has_key and not spec.is_large:
             deployment = await self._shared_inserts.get(command)
             if deployment is not None:
+                self._tell(app_id)
                 return answer_of(deployment, spec)
 
         async def write(db: Connection) -> Answer:
             async with db.transaction():
                 return answer_of(await deploy_locked(db, self._driver, command), spec)
 
-        return await call.run(write, changed=app_id)
+        answer = await call.run(write, changed=app_id)
+        self._tell(app_id)
+        return answer
+
+    def _tell(self, app_id: UUID) -> None:
+        """Have others look at a deployment that is committed."""
+        self._signals.send(Topic.CHANGED if self._driver.immediate else Topic.ASKED, app_id)
 
 
 async def deploy_locked(db: Connection, driver: Driver, command: DeployCommand) -> Deployment:

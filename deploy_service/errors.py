@@ -17,6 +17,55 @@ class DeploymentNotFound(NotFound):
         super().__init__("There is no such deployment.", deployment_id=str(deployment_id))
 
 
+class LoadableNotFound(NotFound):
+    reason = "LOADABLE_NOT_FOUND"
+
+    def __init__(self, digest: str) -> None:
+        super().__init__("No deployment of the project pins this digest.", digest=digest)
+
+
+class RouterNotFound(NotFound):
+    reason = "ROUTER_NOT_FOUND"
+
+    def __init__(self, router_id: object) -> None:
+        super().__init__("No such router watches routes. Call WatchRoutes first.", router_id=str(router_id))
+
+
+class VariableNotFound(NotFound):
+    reason = "VARIABLE_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__("The app has no such variable there.", name=name)
+
+
+class TooManyVariables(FailedPrecondition):
+    reason = "TOO_MANY_VARIABLES"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"An app has at most {most} variables. Delete one first.")
+
+
+class VariableKeysMissing(FailedPrecondition):
+    reason = "VARIABLE_KEYS_MISSING"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Variables are kept encrypted, and this installation has no key for that. Set DEPLOY_VARIABLE_KEYS of the "
+            "deploy service (openssl rand -hex 32 makes a key) and try again."
+        )
+
+
+class VariablesUnreadable(FailedPrecondition):
+    reason = "VARIABLES_UNREADABLE"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The value of {name} cannot be decrypted with the keys in DEPLOY_VARIABLE_KEYS. Put the key back that it "
+            "was encrypted with, or set the variable again.",
+            name=name,
+        )
+
+
 class WorkflowNotFound(InvalidArgument):
     reason = "WORKFLOW_NOT_FOUND"
 

@@ -1,10 +1,13 @@
 """Apps, deployments and runtimes as the contract writes them."""
 
 import json
+from uuid import UUID
 
 from deploy_service.deployment_config import config_message
 from deploy_service.model import AccessKey, App, Deployment, Pin, Runtime
 from deploy_service.planning import DeployPlan
+from deploy_service.repository.variables import Variable
+from deploy_service.sealing import Sealer
 from service_kit.access.file import Project
 from service_kit.errors import ServiceError
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
@@ -39,6 +42,7 @@ def deployment_message(deployment: Deployment) -> pb.Deployment:
         if deployment.health
         else None,
         health_note=deployment.health_note,
+        rollout_notes=deployment.rollout_notes,
     )
     if deployment.error_code is not None:
         message.error.CopyFrom(pb.DeploymentError(code=deployment.error_code, message=deployment.error_message or ""))
@@ -63,8 +67,8 @@ def app_message(app: App, project: Project, domain: str) -> pb.App:
     )
     default = project.environments[-1]
     for name in project.environments:
-        label = str(app.id) if name == default else f"{app.id}-{name}"
-        message.environments.append(environment_state(name, f"{label}.{domain}", app.live.get(name)))
+        hostname = f"{environment_label(app.id, name, default)}.{domain}"
+        message.environments.append(environment_state(name, hostname, app.live.get(name)))
     live = app.live.get(default)
     newest = live.id if live is not None else app.newest_deployment_id
     if newest is not None:
@@ -78,6 +82,11 @@ def app_message(app: App, project: Project, domain: str) -> pb.App:
         message.workflow.CopyFrom(workflow_ref(live))
         message.workflow_version.CopyFrom(version_ref(live))
     return message
+
+
+def environment_label(app_id: UUID, name: str, default: str) -> str:
+    """What comes before the domain in the hostname of an app's environment."""
+    return str(app_id) if name == default else f"{app_id}--{name}"
 
 
 def environment_state(name: str, hostname: str, live: Deployment | None) -> pb.EnvironmentState:
@@ -139,6 +148,18 @@ def access_key_message(key: AccessKey, secret: str | None = None) -> pb.AccessKe
         expires_at=timestamp(key.expires_at) if key.expires_at else None,
         revoked_at=timestamp(key.revoked_at) if key.revoked_at else None,
         key=secret,
+    )
+
+
+def variable_message(variable: Variable, sealer: Sealer) -> pb.Variable:
+    """Raises VariablesUnreadable."""
+    return pb.Variable(
+        name=variable.name,
+        value=None if variable.is_secret else sealer.open(variable.sealed, variable.place),
+        secret=variable.is_secret,
+        environment=variable.environment or None,
+        updated_at=timestamp(variable.updated_at),
+        updated_by=str(variable.updated_by),
     )
 
 

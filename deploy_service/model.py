@@ -45,6 +45,8 @@ class Pin:
     version_description: str
     version_digest: bytes
     version_created_at: datetime
+    loadable_digest: bytes | None = None
+    """Of what replicas load. None when it is not kept here, or the SDK cannot load the flow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Deployment:
     source_deployment_id: UUID | None
     health: str | None
     health_note: str | None
+    rollout_notes: tuple[str, ...] = ()
 
     @property
     def is_live(self) -> bool:

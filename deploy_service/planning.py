@@ -77,7 +77,7 @@ class DeploySpec:
     @property
     def is_large(self) -> bool:
         """A large deployment does not share a statement with others."""
-        return len(self.resolved.flow or b"") >= LARGE_DOCUMENT_BYTES
+        return len(self.resolved.flow or b"") + len(self.resolved.loadable or b"") >= LARGE_DOCUMENT_BYTES
 
     def key(self, project_id: UUID, app_id: UUID) -> AppStateKey:
         """The key of the state that the deploy depends on."""
@@ -156,6 +156,7 @@ def decide(
         reason=spec.reason,
         pin=spec.resolved.pin,
         flow=spec.resolved.flow,
+        loadable=spec.resolved.loadable,
         runtime_id=plan.runtime.id,
         runtime_version=plan.runtime.version,
         runtime_label=plan.runtime.label,

@@ -2,9 +2,11 @@
 
 from service_kit.access.file import Role
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
+from service_kit.pb.flowpin.routing.v1 import routing_pb2
 
 DEPLOY = deploy_pb2.DESCRIPTOR.services_by_name["DeployService"]
-SERVICES = [DEPLOY]
+ROUTING = routing_pb2.DESCRIPTOR.services_by_name["RoutingService"]
+SERVICES = [DEPLOY, ROUTING]
 
 ROLES = {
     f"/{DEPLOY.full_name}/ListApps": Role.VIEWER,
@@ -30,4 +32,13 @@ ROLES = {
     f"/{DEPLOY.full_name}/DeleteAccessKey": Role.ADMIN,
     f"/{DEPLOY.full_name}/ListAuditEvents": Role.VIEWER,
     f"/{DEPLOY.full_name}/Ping": Role.VIEWER,
+    f"/{DEPLOY.full_name}/ListVariables": Role.VIEWER,
+    f"/{DEPLOY.full_name}/GetVariable": Role.VIEWER,
+    f"/{DEPLOY.full_name}/SetVariable": Role.EDITOR,
+    f"/{DEPLOY.full_name}/DeleteVariable": Role.EDITOR,
+    f"/{ROUTING.full_name}/WatchRoutes": Role.RUNNER,
+    f"/{ROUTING.full_name}/AcknowledgeRoutes": Role.RUNNER,
+    f"/{ROUTING.full_name}/GetLoadable": Role.RUNNER,
+    f"/{ROUTING.full_name}/ReportRollout": Role.RUNNER,
+    f"/{ROUTING.full_name}/GetVariables": Role.RUNNER,
 }

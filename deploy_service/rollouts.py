@@ -14,6 +14,7 @@ from deploy_service.leases import LeaseWatch
 from deploy_service.model import Deployment
 from deploy_service.repository import apps, deployments, rollouts
 from deploy_service.repository.rollouts import Claim
+from deploy_service.signals import Signals, Topic
 from service_kit import logs
 from service_kit.database_errors import describe
 from service_kit.db import FAILURES, Connection, Pool
@@ -24,6 +25,8 @@ MOST_AT_ONCE = 50
 RETRY_SECONDS = 0.5
 """Between two tries to write down how a rollout went."""
 
+OUTCOME_CODES = ("ROLLOUT_TIMED_OUT", "ROLLOUT_INTERRUPTED")
+"""Codes of failures that are counted by themselves; the others are the driver's."""
 OUTCOMES = Counter(
     "flowpin_rollouts_total", "Rollouts that ended: live, superseded, canceled or why they failed.", ["outcome"]
 )
@@ -74,16 +77,25 @@ class RolloutWorker:
     """One replica's share of the rollouts. Any replica can work on any; a lease says who does."""
 
     def __init__(
-        self, pool: Pool, driver: Driver, lease_seconds: float, timeout_seconds: float, takeover_seconds: float
+        self,
+        pool: Pool,
+        driver: Driver,
+        signals: Signals,
+        lease_seconds: float,
+        timeout_seconds: float,
+        takeover_seconds: float,
     ) -> None:
         """`timeout_seconds` bounds a rollout; one that is taken up late still has `takeover_seconds`."""
         self._pool = pool
         self._driver = driver
+        self._signals = signals
         self._lease = timedelta(seconds=lease_seconds)
         self._timeout_seconds = timeout_seconds
         self._takeover_seconds = min(takeover_seconds, timeout_seconds)
         self._owner = new_id()
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
+        self._ending: set[UUID] = set()
+        """Those that are up, or never will be. They may have ended already, and then have no lease."""
         self._watch = LeaseWatch(lease_seconds)
 
     async def run(self) -> None:
@@ -92,16 +104,17 @@ class RolloutWorker:
         Raises whatever breaks that is not a failure of the database.
         """
         try:
-            async with asyncio.TaskGroup() as tasks:
-                while True:
-                    try:
-                        # Its own leases first: others take over what this replica does not renew.
-                        await self._renew()
-                        await self._claim(tasks)
-                    except FAILURES as error:
-                        self._watch.forget()
-                        log.warning("rollouts_wait_for_database", error=describe(error))
-                    await asyncio.sleep(POLL_SECONDS)
+            with self._signals.subscribe(Topic.ASKED) as signals:
+                async with asyncio.TaskGroup() as tasks:
+                    while True:
+                        try:
+                            # Its own leases first: others take over what this replica does not renew.
+                            await self._renew()
+                            await self._claim(tasks)
+                        except FAILURES as error:
+                            self._watch.forget()
+                            log.warning("rollouts_wait_for_database", error=describe(error))
+                        await signals.wait(POLL_SECONDS)
         finally:
             await self._leave()
 
@@ -111,7 +124,7 @@ class RolloutWorker:
             return
         async with self._pool.acquire() as db:
             kept = await rollouts.renew_leases(db, self._owner, list(self._tasks), self._lease)
-        for deployment_id in self._tasks.keys() - kept:
+        for deployment_id in self._tasks.keys() - kept - self._ending:
             self._tasks[deployment_id].cancel()
 
     async def _claim(self, tasks: asyncio.TaskGroup) -> None:
@@ -135,15 +148,29 @@ class RolloutWorker:
         logs.about(deployment=str(deployment.id), app=str(deployment.app_id))
         log.info("rollout_started", taken_over=claim.taken_over)
         failure = await self._bring_up(claim)
+        self._ending.add(deployment.id)
+        try:
+            revision = await self._end(deployment, failure)
+            self._signals.send(Topic.CHANGED, deployment.app_id)
+            if revision is not None:
+                await self._follow_up(deployment, revision)
+            self._signals.send(Topic.ROUTED, deployment.app_id)
+        finally:
+            self._ending.discard(deployment.id)
+
+    async def _end(self, deployment: Deployment, failure: tuple[str, str] | None) -> int | None:
+        """As which revision of its app it went live; None when it did not."""
         while True:
             try:
-                await (self._succeed(deployment) if failure is None else self._fail(deployment, *failure))
+                if failure is None:
+                    return await self._succeed(deployment)
+                await self._fail(deployment, *failure)
             except FAILURES as error:
                 # Its lease is renewed all the same, so that no other replica does the work again.
                 log.warning("rollout_waits_for_database", error=describe(error))
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                return
+                return None
 
     async def _bring_up(self, claim: Claim) -> tuple[str, str] | None:
         """None once it is up, or why it is not: a code, and a sentence for people."""
@@ -152,7 +179,7 @@ class RolloutWorker:
             async with asyncio.timeout(left) as limit:
                 await self._driver.roll_out(claim.deployment, claim.age)
         except RolloutFailed as error:
-            return "ROLLOUT_FAILED", str(error)
+            return error.code, str(error)
         except Exception:
             if not limit.expired():
                 log.exception("rollout_broke")
@@ -165,21 +192,39 @@ class RolloutWorker:
             return "ROLLOUT_TIMED_OUT", f"It was not up after {self._timeout_seconds:g} seconds."
         return None
 
-    async def _succeed(self, deployment: Deployment) -> None:
+    async def _succeed(self, deployment: Deployment) -> int | None:
+        whose = deployment.project_id, deployment.app_id
         try:
             async with self._pool.acquire_to_change(deployment.app_id) as db, db.transaction():
                 await apps.lock_app(db, [deployment.project_id], deployment.app_id)
                 done = await cut_over(db, deployment, self._owner)
+                revision = await apps.get_revision(db, *whose)
         except (LeaseLost, AppNotFound):
             log.info("rollout_left")
-        else:
-            log.info("rollout_finished", status=done.status)
+            return None
+        log.info("rollout_finished", status=done.status)
+        return revision if done.is_live else None
+
+    async def _follow_up(self, deployment: Deployment, revision: int) -> None:
+        """Wait until callers get what is live now, and note what people should know of that."""
+        notes = await self._driver.follow_up(deployment, revision)
+        if notes:
+            log.warning("rollout_noted", notes=notes)
+        try:
+            async with self._pool.acquire() as db:
+                await deployments.note_routed(db, deployment.project_id, deployment.id, notes)
+        except FAILURES as error:
+            log.warning("rollout_not_noted", error=describe(error))
 
     async def _fail(self, deployment: Deployment, code: str, message: str) -> None:
-        async with self._pool.acquire() as db:
-            has_failed = await rollouts.fail(db, deployment, self._owner, code, message)
+        try:
+            async with self._pool.acquire_to_change(deployment.app_id) as db, db.transaction():
+                await apps.lock_app(db, [deployment.project_id], deployment.app_id)
+                has_failed = await rollouts.fail(db, deployment, self._owner, code, message)
+        except AppNotFound:
+            has_failed = False
         if not has_failed:
             log.info("rollout_left")
             return
-        OUTCOMES.labels(code.lower()).inc()
+        OUTCOMES.labels(code.lower() if code in OUTCOME_CODES else "rollout_failed").inc()
         log.warning("rollout_failed", code=code, message=message)

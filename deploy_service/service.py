@@ -5,11 +5,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from deploy_service import MIGRATIONS, SCHEMA
-from deploy_service.drivers import Driver, InstantDriver, ScriptedDriver
+from deploy_service.drivers import Driver, InstantDriver, LocalDriver, ScriptedDriver
 from deploy_service.roles import ROLES, SERVICES
+from deploy_service.rollout_waits import RolloutWaits
 from deploy_service.rollouts import RolloutWorker
+from deploy_service.route_watch import RouteWatches
+from deploy_service.sealing import Sealer
 from deploy_service.servicer import DeployServicer
+from deploy_service.servicer.routing import RoutingServicer
 from deploy_service.settings import Settings
+from deploy_service.signals import Signals
 from deploy_service.workflow_client import WorkflowClient
 from service_kit import metrics
 from service_kit.access.registry import AccessRegistry
@@ -18,6 +23,7 @@ from service_kit.db import Pool
 from service_kit.idempotency.pruning import pruning
 from service_kit.lifecycle import in_background
 from service_kit.pb.flowpin.deploy.v1.deploy_pb2_grpc import add_DeployServiceServicer_to_server
+from service_kit.pb.flowpin.routing.v1.routing_pb2_grpc import add_RoutingServiceServicer_to_server
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from service_kit.pools import open_pools
 from service_kit.serving.health import open_check, usual_checks
@@ -33,18 +39,19 @@ async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> As
     if settings.workflow_token is None:
         raise RuntimeError("serve needs the setting workflow_token")
     registry = AccessRegistry(settings.access_file)
-    driver: Driver = InstantDriver()
-    if settings.rollout_driver == "scripted":
-        driver = ScriptedDriver(settings.rollout_script)
+    sealer = Sealer.of(settings.variable_keys.get_secret_value() if settings.variable_keys else "")
+    signals = Signals()
     async with (
         open_spans("deploy_service", settings.otel_exporter_otlp_endpoint) as spans,
         metrics.exposed(settings.metrics_listen),
         open_pools(settings, schema) as pools,
         open_check(settings.database_url.get_secret_value(), schema, MIGRATIONS) as database,
         open_channel(settings.workflow_target, WORKFLOW, interceptors=client_interceptors(spans)) as channel,
-        working_rollouts(pools.hot, driver, settings),
         pruning(pools.hot),
     ):
+        driver = _driver(settings, pools.hot, signals)
+        waits = RolloutWaits(pools.hot, signals, 0 if driver.immediate else settings.wait_seconds)
+        watches = RouteWatches(pools, registry, signals, settings.apps_domain)
         # Traced, each question is an RPC with a span of its own.
         workflows = WorkflowClient(
             channel,
@@ -54,22 +61,53 @@ async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> As
         )
 
         def register(server: Any) -> None:
-            servicer = DeployServicer(pools, workflows, driver, settings.apps_domain)
+            servicer = DeployServicer(pools, workflows, driver, signals, waits, sealer, settings.apps_domain)
             add_DeployServiceServicer_to_server(servicer, server)
+            add_RoutingServiceServicer_to_server(RoutingServicer(pools, signals, watches, sealer), server)
 
         checks = usual_checks(database, registry)
-        async with running_server(
-            settings, SERVICES, register, registry=registry, roles=ROLES, checks=checks, spans=spans
-        ) as port:
-            yield port
+        async with (
+            carrying_signals(signals, driver, settings, schema),
+            working_rollouts(pools.hot, driver, signals, settings),
+            running_server(
+                settings, SERVICES, register, registry=registry, roles=ROLES, checks=checks, spans=spans
+            ) as port,
+        ):
+            try:
+                yield port
+            finally:
+                # Before the server drains: it would wait for them.
+                waits.close()
+                watches.close()
+
+
+def _driver(settings: Settings, pool: Pool, signals: Signals) -> Driver:
+    """Raises ValueError for a script that is none."""
+    match settings.rollout_driver:
+        case "scripted":
+            return ScriptedDriver(settings.rollout_script)
+        case "local":
+            return LocalDriver(pool, signals, settings.rollout_run_service_seconds)
+    return InstantDriver()
 
 
 @asynccontextmanager
-async def working_rollouts(pool: Pool, driver: Driver, settings: Settings) -> AsyncIterator[None]:
+async def carrying_signals(signals: Signals, driver: Driver, settings: Settings, schema: str) -> AsyncIterator[None]:
+    """Carry signals between replicas until the block ends, where any waits for what another does."""
+    if driver.immediate:
+        yield
+        return
+    async with in_background(signals.carry(settings.database_url.get_secret_value(), schema)):
+        yield
+
+
+@asynccontextmanager
+async def working_rollouts(pool: Pool, driver: Driver, signals: Signals, settings: Settings) -> AsyncIterator[None]:
     """Work on rollouts until the block ends."""
     worker = RolloutWorker(
         pool,
         driver,
+        signals,
         lease_seconds=settings.rollout_lease_seconds,
         timeout_seconds=settings.rollout_timeout_seconds,
         takeover_seconds=settings.rollout_takeover_seconds,

@@ -36,11 +36,13 @@ REFUSALS: dict[str, Callable[[], ServiceError]] = {refusal.reason: refusal for r
 
 @dataclass(frozen=True, slots=True)
 class ResolvedVersion:
-    """A pin, its flow's bytes (None when this service has kept them already), and what the person should know."""
+    """A pin, its documents (None when this service has kept them already), and what the person should know."""
 
     pin: Pin
     flow: bytes | None
     warnings: tuple[str, ...]
+    loadable: bytes | None = None
+    """What replicas load."""
 
 
 class WorkflowClient:
@@ -75,7 +77,7 @@ class WorkflowClient:
             project_id=str(project_id),
             workflow_id=str(workflow_id),
             workflow_version_id=f"@{label}" if label else str(version_id) if version_id else None,
-            omit_flow=known is not None,
+            omit_flow=known is not None and known.loadable_digest is not None,
         )
         ask = self._ask_about_known if known else self._ask
         try:
@@ -114,6 +116,13 @@ def _resolved(answer: workflow_pb2.ResolveVersionResponse, known: Pin | None) ->
         version_description=version.description,
         version_digest=bytes.fromhex(version.digest.removeprefix("sha256:")),
         version_created_at=moment("created_at", version.created_at),
+        # What is pinned once stays so, however flows are translated by now.
+        loadable_digest=(known.loadable_digest if known else None) or answer.loadable.digest or None,
     )
     archived = (f"Version {version.label} is archived.",) if version.HasField("archived_at") else ()
-    return ResolvedVersion(pin, None if known else version.flow.utf8, (*archived, *answer.warnings))
+    return ResolvedVersion(
+        pin,
+        None if known else version.flow.utf8,
+        (*archived, *answer.warnings),
+        answer.loadable.document.utf8 if answer.HasField("loadable") else None,
+    )

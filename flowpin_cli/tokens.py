@@ -84,7 +84,7 @@ def _role(name: str) -> Role:
     try:
         return Role[name.upper()]
     except KeyError:
-        raise CannotRun(f"no role {name}; there are viewer, editor and admin") from None
+        raise CannotRun(f"no role {name}; there are viewer, editor, admin and runner") from None
 
 
 def _known(kind: str, ids: Sequence[str], access: AccessFile) -> list[UUID]:

@@ -19,6 +19,7 @@ from service_kit.documents import LARGE_DOCUMENT_BYTES
 from service_kit.errors import ServiceError, TooManyRequests
 from service_kit.fair_queue import FairQueue
 from service_kit.http import bodies, errors, headers
+from service_kit.http.answers import Answer
 from service_kit.http.bodies import BodyLimits
 from service_kit.http.middleware import REQUEST_ID
 from service_kit.http.rates import RateLimiter
@@ -148,23 +149,6 @@ def _writer(answer: Descriptor) -> Callable[[list[bytes], bool], Body]:
         return body, fields
 
     return write
-
-
-class Answer(web.Response):
-    """Frees its body, and the bytes reserved for it, once that is written.
-
-    aiohttp keeps an answer until the next request of its connection.
-    """
-
-    reservation: Reservation | None = None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        try:
-            await super().write_eof(data)
-        finally:
-            self.body = None
-            if self.reservation is not None:
-                self.reservation.close()
 
 
 def _answer(

@@ -21,6 +21,7 @@ from service_kit.channel import Interceptor, may_be_several, open_channel
 from service_kit.fair_queue import FairQueue
 from service_kit.hotpath import process_tuning
 from service_kit.hotpath.rpc_batches import RpcBatcher
+from service_kit.http import errors
 from service_kit.http.bodies import BodyLimits
 from service_kit.http.connections import ConnectionLimits
 from service_kit.http.listener import listen, port_of
@@ -30,6 +31,7 @@ from service_kit.http.rates import RateLimiter
 from service_kit.http.token_checks import TokenChecks, ping_path
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.identity.v1 import identity_pb2
+from service_kit.pb.flowpin.run.v1 import run_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from service_kit.tracing import client_interceptors, open_spans
 from service_kit.workers.pool import WorkerPool, open_workers
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 CONTRACTS = {
     "workflow": [identity_pb2.DESCRIPTOR, workflow_pb2.DESCRIPTOR],
     "deploy": [deploy_pb2.DESCRIPTOR],
+    "run": [run_pb2.DESCRIPTOR],
 }
 """Which contracts each service speaks."""
 ALL_CONTRACTS = [contract for contracts in CONTRACTS.values() for contract in contracts]
@@ -116,6 +119,10 @@ def application(
     )
     verbs: dict[str, set[str]] = {}
     for name, contracts in CONTRACTS.items():
+        if name not in channels:
+            for route in routes_of(contracts):
+                app.router.add_route("*", route.template, _not_installed)
+            continue
         # A second try with a single replica would only give it more to do.
         tries = SecondTries(settings.second_try_seconds) if may_be_several(settings.targets[name]) else None
         tokens = TokenChecks(single_call(channels[name], ping_path(contracts), settings.timeout_seconds, tries))
@@ -132,6 +139,11 @@ def application(
         # Or aiohttp would go on to /v1/workflows/{workflow_id} with what /v1/workflows/export does not take.
         app.router.add_route("*", template, _refuser(allowed))
     return app
+
+
+async def _not_installed(request: web.Request) -> web.StreamResponse:
+    """Answers for the run service, the only one that an installation may do without."""
+    return errors.envelope(501, "not_implemented", "Apps do not run here: GATEWAY_RUN_TARGET names no run service.")
 
 
 def _refuser(allowed: set[str]) -> Handler:

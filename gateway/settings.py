@@ -8,7 +8,7 @@ from service_kit.settings import Address, ProcessSettings, WorkerSettings, setti
 
 
 class Settings(ProcessSettings, WorkerSettings):
-    """REST in front of the two services."""
+    """REST in front of the services."""
 
     model_config = settings_config("GATEWAY_")
 
@@ -20,6 +20,8 @@ class Settings(ProcessSettings, WorkerSettings):
     """Where the workflow service listens: host:port, several separated by commas."""
     deploy_target: str = "127.0.0.1:50052"
     """Where the deploy service listens, likewise."""
+    run_target: str | None = None
+    """Where the run service listens, likewise; without it, what concerns runs of apps is a 501."""
     max_body_bytes: int = Field(default=34 << 20, ge=1 << 10)
     """The largest body that is read; a save may carry two documents of 16 MiB."""
     max_requests: int = Field(default=384, ge=1)
@@ -52,4 +54,5 @@ class Settings(ProcessSettings, WorkerSettings):
     @property
     def targets(self) -> Mapping[str, str]:
         """By service."""
-        return {"workflow": self.workflow_target, "deploy": self.deploy_target}
+        run = {} if self.run_target is None else {"run": self.run_target}
+        return {"workflow": self.workflow_target, "deploy": self.deploy_target, **run}

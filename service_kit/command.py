@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NoReturn, TypeVar
 
 from pydantic import ValidationError
@@ -26,10 +27,21 @@ def run(
     serve: Callable[[Service], Awaitable[None]],
     schema: str,
     folder: Path,
+    others: Mapping[str, tuple[str, Callable[[], None]]] = MappingProxyType({}),
 ) -> None:
-    """Parse the command line and do what it says; exit 1 with one clear sentence when that cannot be done."""
-    commands = {"serve": "answer RPCs until SIGTERM", "migrate": f"bring the schema {schema!r} up to date, then exit"}
+    """Parse the command line and do what it says; exit 1 with one clear sentence when that cannot be done.
+
+    `others` are commands of this service alone, with their help: each reads settings of its own.
+    """
+    commands = {
+        "serve": "answer RPCs until SIGTERM",
+        "migrate": f"bring the schema {schema!r} up to date, then exit",
+        **{name: help_text for name, (help_text, _) in others.items()},
+    }
     command = parse(module, commands, settings_class)
+    if command in others:
+        others[command][1]()
+        return
     settings = read_settings(settings_class)
     logs.configure(module, settings.log_level, settings.log_format)
     try:

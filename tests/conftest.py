@@ -14,10 +14,12 @@ from flowpin_cli.machine.data_folder import locked
 from flowpin_cli.machine.health import until
 from flowpin_cli.machine.processes import start
 from flowpin_cli.postgres.cluster import open_cluster
+from tests.support.apps.world import Apps, running_apps
 from tests.support.contract_errors import ContractErrors
 from tests.support.stack import Stack, fresh_stack, running_stack
 
-ROLES = ["flowpin_workflow_migrator", "flowpin_workflow", "flowpin_deploy_migrator", "flowpin_deploy"]
+SERVICES = ("workflow", "deploy", "run")
+ROLES = [name for service in SERVICES for name in (f"flowpin_{service}_migrator", f"flowpin_{service}")]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,4 +59,20 @@ async def shared_stack(
 ) -> AsyncIterator[Stack]:
     """The same once for a module: for tables of calls that do not see each other's workflows."""
     async with running_stack(await fresh_stack(database_urls, tmp_path_factory.mktemp("stack"))) as running:
+        yield running
+
+
+@pytest.fixture
+async def apps(database_urls: Mapping[str, str], tmp_path: Path) -> AsyncIterator[Apps]:
+    """The run service, with a scripted deploy service and host process beside it."""
+    async with running_apps(database_urls, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def shared_apps(
+    database_urls: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Apps]:
+    """The same once for a module: for calls that do not see each other."""
+    async with running_apps(database_urls, tmp_path_factory.mktemp("apps")) as running:
         yield running

@@ -11,6 +11,7 @@ from workflow_service.diff import nodes_changed_by_both, same_documents
 from workflow_service.dynamiq_config.checks import problems_of, problems_of_saved
 from workflow_service.dynamiq_config.exporting import export_flow
 from workflow_service.dynamiq_config.importing import import_content
+from workflow_service.dynamiq_config.loadable import loadable_of
 from workflow_service.dynamiq_config.problems import Problem
 from workflow_service.flow import Content, digests_of
 from workflow_service.messages import compared
@@ -53,6 +54,10 @@ class Documents:
     async def export(self, flow: bytes, version: int | None = None) -> bytes:
         """A ZIP for the SDK. Raises FlowTooLarge or InvalidFlow."""
         return await self._run(_is_quick(MAX_QUICK_VALUES_TO_EXPORT, flow), export_flow, flow, self._limit, version)
+
+    async def loadable(self, flow: bytes) -> bytes | None:
+        """What a replica loads of a flow that is kept; None when the SDK cannot load it."""
+        return await self._run(_is_quick(MAX_QUICK_VALUES_TO_EXPORT, flow), loadable_of, flow)
 
     async def import_config(self, config: str, workflow: str | None) -> tuple[Content, list[Problem]]:
         """What a config.yaml makes, and warnings. Raises what `importing` does, FlowTooLarge or InvalidFlow."""

@@ -35,7 +35,7 @@ _TARGETS = """
     ) a ON a.deleted_at IS NULL
     LEFT JOIN LATERAL (
         SELECT workflow_id, workflow_name, workflow_description,
-            version_id, version_number, version_description, version_digest, version_created_at
+            version_id, version_number, version_description, version_digest, version_created_at, loadable_digest
         FROM deployments
         WHERE project_id = a.project_id AND app_id = a.id AND version_id = k.version_id
             AND workflow_id = k.workflow_id AND live_from IS NOT NULL

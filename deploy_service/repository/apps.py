@@ -142,6 +142,12 @@ async def lock_app(db: Connection, projects: Sequence[UUID], app_id: UUID) -> UU
     return project_id
 
 
+async def get_revision(db: Connection, project_id: UUID, app_id: UUID) -> int:
+    """Of an app that the transaction has locked."""
+    revision: int = await db.fetchval("SELECT revision FROM apps WHERE project_id = $1 AND id = $2", project_id, app_id)
+    return revision
+
+
 async def archive_app(db: Connection, project_id: UUID, app_id: UUID, by: UUID) -> bool:
     """False when it is archived already."""
     archived = await db.fetchval(

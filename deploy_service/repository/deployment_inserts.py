@@ -30,6 +30,8 @@ class NewDeployment:
     pin: Pin
     flow: bytes | None
     """None when it has been kept already."""
+    loadable: bytes | None
+    """What replicas load; None when it has been kept already, or there is none."""
     runtime_id: UUID
     runtime_version: str
     runtime_label: str
@@ -63,6 +65,7 @@ _COLUMNS: dict[str, tuple[str, Value]] = {
     "version_description": ("text", lambda new: new.pin.version_description),
     "version_digest": ("bytea", lambda new: new.pin.version_digest),
     "version_created_at": ("timestamptz", lambda new: new.pin.version_created_at),
+    "loadable_digest": ("bytea", lambda new: new.pin.loadable_digest),
     "runtime_id": ("uuid", lambda new: new.runtime_id),
     "runtime_version": ("text", lambda new: new.runtime_version),
     "runtime_label": ("text", lambda new: new.runtime_label),
@@ -80,14 +83,14 @@ _COLUMNS: dict[str, tuple[str, Value]] = {
 }
 """The columns of `new` below: the type and the value of each."""
 _NAMES = ", ".join(_COLUMNS)
-_ARRAYS = ", ".join(f"${number}::{kind}[]" for number, (kind, _) in enumerate(_COLUMNS.values(), 4))
+_ARRAYS = ", ".join(f"${number}::{kind}[]" for number, (kind, _) in enumerate(_COLUMNS.values(), 7))
 _PINNED = """workflow_id, workflow_name, workflow_description,
         version_id, version_number, version_description, version_digest, version_created_at,
-        runtime_id, runtime_version, runtime_label"""
+        loadable_digest, runtime_id, runtime_version, runtime_label"""
 """What a deployment pins and never changes, under the same names in `new` and in the table."""
 
-# Flows are kept in the order of their digests, so that two statements that keep the same ones do not wait for each
-# other.
+# Flows and loadables are kept in the order of their digests, so that two statements that keep the same ones do not wait
+# for each other.
 _INSERT = f"""
     WITH new AS (
         SELECT {_NAMES} FROM unnest({_ARRAYS}) AS new ({_NAMES})
@@ -107,6 +110,12 @@ _INSERT = f"""
         INSERT INTO flows (project_id, digest, flow)
         SELECT project_id, digest, flow
         FROM unnest($1::uuid[], $2::bytea[], $3::json[]) AS kept (project_id, digest, flow)
+        ORDER BY project_id, digest
+        ON CONFLICT DO NOTHING
+    ), loaded AS (
+        INSERT INTO loadables (project_id, digest, document)
+        SELECT project_id, digest, document
+        FROM unnest($4::uuid[], $5::bytea[], $6::json[]) AS kept (project_id, digest, document)
         ORDER BY project_id, digest
         ON CONFLICT DO NOTHING
     ), ended AS (
@@ -153,8 +162,9 @@ async def insert_deployments(db: Connection, news: Sequence[NewDeployment]) -> d
     if not news:
         return {}
     flows = [(new.project_id, new.pin.version_digest, new.flow) for new in news if new.flow is not None]
-    kept = columns(flows) if flows else ([], [], [])
-    rows = await db.fetch(_INSERT, *kept, *columns(map(_values, news)))
+    loadables = [(new.project_id, new.pin.loadable_digest, new.loadable) for new in news if new.loadable is not None]
+    kept = [columns(documents) if documents else ([], [], []) for documents in (flows, loadables)]
+    rows = await db.fetch(_INSERT, *kept[0], *kept[1], *columns(map(_values, news)))
     return {row["id"]: deployment_from(row) for row in rows}
 
 

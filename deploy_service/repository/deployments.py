@@ -6,7 +6,7 @@ from uuid import UUID
 
 from deploy_service.errors import DeploymentNotFound
 from deploy_service.model import Deployment, Pin
-from service_kit.db import Connection, Row
+from service_kit.db import Connection, Row, only
 
 COLUMNS = """
     d.project_id, d.app_id, d.number, d.id, d.environment, d.kind, d.reason,
@@ -14,7 +14,7 @@ COLUMNS = """
     d.version_id, d.version_number, d.version_description, d.version_digest, d.version_created_at,
     d.runtime_id, d.runtime_version, d.runtime_label, d.config, d.warnings, d.created_by, d.created_by_name,
     d.status, d.started_at, d.finished_at, d.error_code, d.error_message, d.live_from, d.live_to,
-    d.source_deployment_id, d.health, d.health_note """
+    d.source_deployment_id, d.health, d.health_note, d.loadable_digest, d.rollout_notes """
 
 
 async def find_live(db: Connection, project_id: UUID, app_id: UUID, environment: str) -> Deployment | None:
@@ -51,6 +51,19 @@ async def get_deployment(db: Connection, projects: Sequence[UUID], app_id: UUID,
     return deployment_from(row)
 
 
+async def find_deployment(
+    db: Connection, projects: Sequence[UUID], app_id: UUID, deployment_id: UUID
+) -> Deployment | None:
+    """Of an app that may have been deleted since."""
+    row = await db.fetchrow(
+        "SELECT" + COLUMNS + "FROM deployments d WHERE d.project_id = ANY($1) AND d.app_id = $2 AND d.id = $3",
+        projects,
+        app_id,
+        deployment_id,
+    )
+    return deployment_from(row) if row else None
+
+
 async def find_app_of(db: Connection, projects: Sequence[UUID], deployment_id: UUID) -> tuple[UUID, UUID]:
     """The project and the app of a deployment. Raises DeploymentNotFound."""
     row = await db.fetchrow(
@@ -68,13 +81,14 @@ async def find_app_of(db: Connection, projects: Sequence[UUID], deployment_id: U
 
 
 _PIN = [field.name for field in fields(Pin)]
-_OWN = [field.name for field in fields(Deployment) if field.name not in ("pin", "warnings")]
+_OWN = [field.name for field in fields(Deployment) if field.name not in ("pin", "warnings", "rollout_notes")]
 
 
 def deployment_from(row: Row) -> Deployment:
     return Deployment(
         pin=pin_from(row),
         warnings=tuple(row["warnings"]),
+        rollout_notes=tuple(row["rollout_notes"]),
         **{name: row[name] for name in _OWN},
     )
 
@@ -97,4 +111,35 @@ async def mark(
         deployment_id,
         health,
         note,
+    )
+
+
+async def find_outcome(
+    db: Connection, projects: Sequence[UUID], app_id: UUID, deployment_id: UUID
+) -> tuple[bool, bool]:
+    """Whether it has come to its end, and whether there is nothing more to wait for."""
+    row = only(
+        await db.fetchrow(
+            """
+            SELECT finished_at IS NOT NULL AS is_finished, live_from IS NULL OR routed_at IS NOT NULL AS is_routed
+            FROM deployments WHERE project_id = ANY($1) AND app_id = $2 AND id = $3
+            """,
+            projects,
+            app_id,
+            deployment_id,
+        )
+    )
+    return row["is_finished"], row["is_finished"] and row["is_routed"]
+
+
+async def note_routed(db: Connection, project_id: UUID, deployment_id: UUID, notes: Sequence[str]) -> None:
+    """Routers are no longer waited for."""
+    await db.execute(
+        """
+        UPDATE deployments SET routed_at = clock_timestamp(), rollout_notes = $3
+        WHERE project_id = $1 AND id = $2 AND live_from IS NOT NULL
+        """,
+        project_id,
+        deployment_id,
+        notes,
     )

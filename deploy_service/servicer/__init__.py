@@ -5,11 +5,12 @@ from deploy_service.servicer.apps import AppMethods
 from deploy_service.servicer.deployments import DeploymentMethods
 from deploy_service.servicer.deploys import DeployMethods
 from deploy_service.servicer.runtimes import RuntimeMethods
+from deploy_service.servicer.variables import VariableMethods
 from service_kit.idempotency import Context
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
 
 
-class DeployServicer(AppMethods, DeployMethods, DeploymentMethods, RuntimeMethods, AccessKeyMethods):
+class DeployServicer(AppMethods, DeployMethods, DeploymentMethods, RuntimeMethods, AccessKeyMethods, VariableMethods):
     """All of DeployService."""
 
     async def Ping(self, request: pb.PingRequest, context: Context) -> pb.PingResponse:

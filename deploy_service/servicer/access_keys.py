@@ -10,6 +10,7 @@ from deploy_service.messages import access_key_message
 from deploy_service.model import check_labels
 from deploy_service.repository import access_keys
 from deploy_service.servicer.base import ServicerBase
+from deploy_service.signals import Topic
 from service_kit import audit
 from service_kit.access.caller import current_caller
 from service_kit.db import Connection
@@ -51,6 +52,7 @@ class AccessKeyMethods(ServicerBase):
 
         call = IdempotentCall(self._pool, context, request, pb.CreateAccessKeyResponse, in_project(project.id))
         answer = await call.run(create)
+        self._signals.send(Topic.KEYS, project.id)
         if call.is_replayed:
             raise AccessKeyExists(answer.data.id, answer.data.preview)
         answer.data.key = secret
@@ -64,4 +66,5 @@ class AccessKeyMethods(ServicerBase):
             caller.require(project_id)
             if await access_keys.revoke_access_key(db, project_id, access_key_id, caller.id):
                 await audit.record(db, caller, project_id, access_key_id, "DeleteAccessKey", access_key_id)
+        self._signals.send(Topic.KEYS, project_id)
         return pb.DeleteAccessKeyResponse(message="deleted")

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from deploy_service.deploying import NewApp
 from deploy_service.deployment_config import SERVERLESS, config_json
+from deploy_service.errors import AppNotFound
 from deploy_service.messages import app_message
 from deploy_service.model import App, check_texts, environment_of
 from deploy_service.permissions import lock_app
@@ -12,8 +13,11 @@ from deploy_service.repository import app_pages, apps, rollouts
 from deploy_service.requests import access_type_of, app_filter, version_of
 from deploy_service.rollouts import count_canceled
 from deploy_service.servicer.base import ServicerBase
+from deploy_service.signals import Topic
 from service_kit import audit
 from service_kit.access.caller import current_caller
+from service_kit.access.file import Project
+from service_kit.db import FAILURES
 from service_kit.fields import optional, optional_id
 from service_kit.idempotency import Context, IdempotentCall, in_project
 from service_kit.paging import page_of
@@ -48,7 +52,20 @@ class AppMethods(ServicerBase):
         def answer(app: App) -> pb.CreateAppResponse:
             return pb.CreateAppResponse(data=app_message(app, project, self._domain))
 
-        return await self._deployer.create(call, project, new, asked, answer)
+        answered = await self._deployer.create(call, project, new, asked, answer)
+        await self._settle_app(answered.data, project, context)
+        return answered
+
+    async def _settle_app(self, message: pb.App, project: Project, context: Context) -> None:
+        """Wait for the app's first rollout, and have the message say what is live by then."""
+        app_id, first = UUID(message.id), UUID(message.latest_deployment_id)
+        if await self._waits.settle([project.id], app_id, first, context) is None:
+            return
+        try:
+            app = await self._app_reads.get((project.id,), app_id)
+        except (AppNotFound, *FAILURES):
+            return  # deleted since, or the database is away: what was written by then still holds
+        message.CopyFrom(app_message(app, project, self._domain))
 
     async def GetApp(self, request: pb.GetAppRequest, context: Context) -> pb.GetAppResponse:
         caller = current_caller()
@@ -66,6 +83,7 @@ class AppMethods(ServicerBase):
             if await apps.update_app(db, [project.id], app_id, name, description, access_type, caller.id):
                 await audit.record(db, caller, project.id, app_id, "UpdateApp", app_id)
             app = await apps.get_app(db, [project.id], app_id)
+        self._signals.send(Topic.CHANGED, app_id)
         return pb.UpdateAppResponse(data=app_message(app, project, self._domain))
 
     async def DeleteApp(self, request: pb.DeleteAppRequest, context: Context) -> pb.DeleteAppResponse:
@@ -78,6 +96,7 @@ class AppMethods(ServicerBase):
             await apps.hide_app(db, project.id, app_id, caller.id)
             await audit.record(db, caller, project.id, app_id, "DeleteApp", app_id)
         count_canceled(canceled)
+        self._tell_ended(app_id)
         return pb.DeleteAppResponse(message="deleted")
 
     async def ArchiveApp(self, request: pb.ArchiveAppRequest, context: Context) -> pb.ArchiveAppResponse:
@@ -91,6 +110,7 @@ class AppMethods(ServicerBase):
                 await audit.record(db, caller, project.id, app_id, "ArchiveApp", app_id)
             app = await apps.get_app(db, [project.id], app_id)
         count_canceled(canceled)
+        self._tell_ended(app_id)
         return pb.ArchiveAppResponse(data=app_message(app, project, self._domain))
 
     async def UnarchiveApp(self, request: pb.UnarchiveAppRequest, context: Context) -> pb.UnarchiveAppResponse:
@@ -101,6 +121,7 @@ class AppMethods(ServicerBase):
             if await apps.unarchive_app(db, project.id, app_id):
                 await audit.record(db, caller, project.id, app_id, "UnarchiveApp", app_id)
             app = await apps.get_app(db, [project.id], app_id)
+        self._signals.send(Topic.CHANGED, app_id)
         return pb.UnarchiveAppResponse(data=app_message(app, project, self._domain))
 
     async def ListAuditEvents(self, request: pb.ListAuditEventsRequest, context: Context) -> pb.ListAuditEventsResponse:

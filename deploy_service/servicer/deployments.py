@@ -80,4 +80,5 @@ class DeploymentMethods(ServicerBase):
             if canceled:
                 await record_action(db, caller, "CancelDeployment", deployment)
                 count_canceled(1)
+        self._tell_ended(deployment.app_id)
         return pb.CancelDeploymentResponse(data=deployment_message(deployment))

@@ -32,7 +32,9 @@ class DeployMethods(ServicerBase):
         def answer(deployment: Deployment, spec: DeploySpec) -> pb.DeployAppResponse:
             return pb.DeployAppResponse(data=deployment_message(deployment))
 
-        return await self._deployer.deploy(call, app_id, asked, answer)
+        answered = await self._deployer.deploy(call, app_id, asked, answer)
+        await self._settle(answered.data, context)
+        return answered
 
     async def RollbackApp(self, request: pb.RollbackAppRequest, context: Context) -> pb.RollbackAppResponse:
         check_texts(reason=optional(request, "reason"))
@@ -47,7 +49,10 @@ class DeployMethods(ServicerBase):
         def answer(deployment: Deployment, spec: DeploySpec) -> pb.RollbackAppResponse:
             return pb.RollbackAppResponse(data=deployment_message(deployment), message=spec.why)
 
-        return await self._deployer.rollback(call, app_id, asked, optional_id(request, "deployment_id"), answer)
+        deployment_id = optional_id(request, "deployment_id")
+        answered = await self._deployer.rollback(call, app_id, asked, deployment_id, answer)
+        await self._settle(answered.data, context)
+        return answered
 
     async def PromoteApp(self, request: pb.PromoteAppRequest, context: Context) -> pb.PromoteAppResponse:
         check_texts(reason=optional(request, "reason"))
@@ -63,7 +68,16 @@ class DeployMethods(ServicerBase):
         def answer(deployment: Deployment, spec: DeploySpec) -> pb.PromoteAppResponse:
             return pb.PromoteAppResponse(data=deployment_message(deployment))
 
-        return await self._deployer.promote(call, app_id, asked, answer)
+        answered = await self._deployer.promote(call, app_id, asked, answer)
+        await self._settle(answered.data, context)
+        return answered
+
+    async def _settle(self, message: pb.Deployment, context: Context) -> None:
+        """Wait for the rollout, and have the message say how far it is by then: a repeat's, too."""
+        projects = current_caller().visible_projects
+        settled = await self._waits.settle(projects, UUID(message.app_id), UUID(message.id), context)
+        if settled is not None:
+            message.CopyFrom(deployment_message(settled))
 
 
 def _asked(request: pb.DeployAppRequest | pb.PlanDeployRequest) -> DeployRequest:

@@ -18,7 +18,11 @@ FROZEN: Mapping[str, Mapping[str, Sequence[str]]] = {
     "deploy": {
         "audit_events": AUDITED,
         "flows": ("digest", "flow"),
-        "deployments": ("id", "number", "version_id", "version_digest", "runtime_id", "config"),
+        "loadables": ("digest", "document"),
+        "deployments": (
+            *("id", "number", "version_id", "version_digest"),
+            *("loadable_digest", "runtime_id", "config"),
+        ),
     },
 }
 """What no serving role may rewrite, nor remove: a version's content, a deployment's pins, the audit."""

@@ -118,10 +118,12 @@ _PINNED_HERE = """
     SELECT d.app_id AS app, d.number AS deployment, d.id AS deployment_id, c.what, c.expected, c.found
     FROM deployments d
     LEFT JOIN flows f ON f.project_id = d.project_id AND f.digest = d.version_digest
+    LEFT JOIN loadables l ON l.project_id = d.project_id AND l.digest = d.loadable_digest
     LEFT JOIN runtimes r ON r.id = d.runtime_id
     LEFT JOIN apps a ON a.project_id = d.project_id AND a.id = d.app_id
     CROSS JOIN LATERAL (VALUES
         ('the flow that it pins is kept', 'true', (f.digest IS NOT NULL)::text),
+        ('what its replicas load is kept', (d.loadable_digest IS NOT NULL)::text, (l.digest IS NOT NULL)::text),
         ('the runtime that it pins exists', 'true', (r.id IS NOT NULL)::text),
         ('the runtime''s version is as pinned', d.runtime_version, coalesce(r.version, d.runtime_version)),
         ('its app exists', 'true', (a.id IS NOT NULL)::text)
@@ -190,7 +192,7 @@ CHECKS = (
     Check(
         "deployments.pins",
         "What a deployment pins is a version of the workflow service: its workflow, number, digest, description and "
-        "time. Its flow and its runtime are kept.",
+        "time. Its flow, what its replicas load, and its runtime are kept.",
         "deployments",
         _look_at_pins,
     ),

@@ -1,5 +1,7 @@
 """Versions and the workflows they belong to: numbers, counters, marks, digests, drafts."""
 
+import hashlib
+
 from flowpin_cli.verify.check import Check, Outcome, Snapshots, query
 from workflow_service.errors import FlowTooLarge, InvalidFlow
 from workflow_service.flow import canvas_digest_of, digests_of
@@ -138,6 +140,20 @@ async def _look_at_kept_flows(snapshots: Snapshots, outcome: Outcome) -> None:
         outcome.count(len(rows))
 
 
+async def _look_at_loadables(snapshots: Snapshots, outcome: Outcome) -> None:
+    documents = snapshots["deploy"].documents(
+        "SELECT pg_column_size(document) AS bytes FROM loadables ORDER BY project_id, digest",
+        "SELECT project_id, digest, document FROM loadables ORDER BY project_id, digest",
+    )
+    async for rows in documents:
+        for row in rows:
+            piece = {"project": row["project_id"], "loadable": row["digest"]}
+            if (digest := hashlib.sha256(row["document"])).digest() != row["digest"]:
+                what = "what replicas load is not that of its digest"
+                outcome.add(piece | _differs(what, digest.hexdigest(), row["digest"]))
+        outcome.count(len(rows))
+
+
 def _digest(flow: bytes) -> str:
     """As the workflow service computes it; or why it computes none."""
     try:
@@ -186,5 +202,11 @@ CHECKS = (
         "The flow that the deploy service keeps under a digest has that digest.",
         "kept flows",
         _look_at_kept_flows,
+    ),
+    Check(
+        "loadables.digests",
+        "What the deploy service keeps for replicas to load, under a digest, has that digest.",
+        "loadables",
+        _look_at_loadables,
     ),
 )

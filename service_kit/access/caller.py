@@ -26,8 +26,8 @@ class Principal:
     projects_by_role: Mapping[Role, tuple[UUID, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
-        at_least = {role: tuple(p for p, held in self.roles.items() if held >= role) for role in Role}
-        object.__setattr__(self, "projects_by_role", at_least)
+        permitted = {role: tuple(p for p, held in self.roles.items() if held.covers(role)) for role in Role}
+        object.__setattr__(self, "projects_by_role", permitted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,14 @@ class Caller:
     def require(self, project_id: UUID, role: Role | None = None) -> None:
         """Raises RoleTooSmall unless the caller holds `role`, or else what the RPC takes, in a visible project."""
         role = role or self.role
-        if self.principal.roles.get(project_id, 0) < role:
+        held = self.principal.roles.get(project_id)
+        if held is None or not held.covers(role):
             raise InsufficientRole(role.name.lower())
 
     def require_in_an_org(self) -> None:
         """Raises RoleTooSmall unless the caller holds what the RPC takes in an org: for what all projects share."""
-        held = (self.principal.token.roles.get(org, 0) for org in self.principal.orgs)
-        if max(held, default=0) < self.role:
+        roles = self.principal.token.roles
+        if not any(org in roles and roles[org].covers(self.role) for org in self.principal.orgs):
             raise InsufficientRole(self.role.name.lower(), "an org")
 
     def project(self, project_id: UUID) -> Project:

@@ -23,11 +23,21 @@ TOKEN_PREFIX = "dyn_pat_"  # noqa: S105 - the public prefix of every token, not 
 
 
 class Role(IntEnum):
-    """What a token may do in a project, each including the one before."""
+    """What a token may do in a project. A viewer reads, an editor also changes, an admin also deletes and manages keys.
+
+    A runner is the run service's account: it reads, and gets what replicas need, secrets included. No other role does.
+    """
 
     VIEWER = 1
     EDITOR = 2
     ADMIN = 3
+    RUNNER = 4
+
+    def covers(self, needed: "Role") -> bool:
+        """Whether the role may do what takes `needed`."""
+        if Role.RUNNER in (self, needed):
+            return needed in (self, Role.VIEWER)
+        return self >= needed
 
 
 def _role(value: object) -> Role:
@@ -36,7 +46,7 @@ def _role(value: object) -> Role:
     try:
         return Role[str(value).upper()]
     except KeyError:
-        raise ValueError("must be viewer, editor or admin") from None
+        raise ValueError("must be viewer, editor, admin or runner") from None
 
 
 RoleName = Annotated[Role, PlainValidator(_role), PlainSerializer(lambda role: role.name.lower(), return_type=str)]
@@ -149,7 +159,7 @@ def _check_references(access: AccessFile) -> None:
     _check_unique("tokens", [token.id for token in access.tokens])
     _check_unique("token hashes", [token.sha256 for token in access.tokens])
     orgs = {org.id for org in access.orgs}
-    users = {user.id for user in access.users}
+    users = {user.id: user for user in access.users}
     scopes = orgs | {project.id for project in access.projects}
     for project in access.projects:
         if project.org_id not in orgs:
@@ -158,6 +168,8 @@ def _check_references(access: AccessFile) -> None:
     for token in access.tokens:
         if token.user not in users:
             raise AccessFileError(f"token {token.id}: no user {token.user}")
+        if Role.RUNNER in token.roles.values() and not users[token.user].service:
+            raise AccessFileError(f"token {token.id}: the role runner is for service accounts only")
         if unknown := token.roles.keys() - scopes:
             raise AccessFileError(f"token {token.id}: no project or org {next(iter(unknown))}")
 

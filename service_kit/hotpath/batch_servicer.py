@@ -172,6 +172,10 @@ class CallContext:
     def code(self) -> grpc.StatusCode:
         return self._code
 
+    def time_remaining(self) -> float | None:
+        """Not known: the batch's deadline is that of all its calls."""
+        return None
+
     async def abort(self, code: grpc.StatusCode, details: str, trailing_metadata: Metadata = ()) -> NoReturn:
         self._code = code
         found = dict(trailing_metadata).get(STATUS_DETAILS)

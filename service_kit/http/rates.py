@@ -17,7 +17,7 @@ class RateLimited(ResourceExhausted):
     reason = "RATE_LIMITED"
 
     def __init__(self, policy: str, retry_after: float) -> None:
-        super().__init__(f"This token may send {policy}. Nothing was changed.", retry_after=retry_after)
+        super().__init__(f"This caller may send {policy}. Nothing was changed.", retry_after=retry_after)
 
 
 class RateLimiter:

@@ -22,8 +22,9 @@ LIVE = "live"
 """The name under which health says that the process runs, whatever it cannot do."""
 WRITES = "writes"
 """The part that says whether Postgres takes changes: it is neither read-only nor out of disk."""
-NOT_OF_THE_WHOLE = ("access", WRITES)
-"""Parts without which the service is ready all the same: the last good access file is in force, and reads go on."""
+NOT_OF_THE_WHOLE = ("access", WRITES, "routes", "host")
+"""Parts without which the service is ready all the same: the last good access file is in force, reads go on, and so do
+calls of apps by the last routes."""
 Check: TypeAlias = Callable[[], Awaitable[str | None]]
 """Says what keeps a part of the service from working; None when nothing does."""
 IS_READ_ONLY = """

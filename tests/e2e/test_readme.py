@@ -8,11 +8,18 @@ import pytest
 
 import deploy_service.settings
 import gateway.settings
+import run_service.settings
 import workflow_service.settings
 from tests.support import transcript
 from tests.support.up_process import Up
 
-SETTINGS = [workflow_service.settings.Settings, deploy_service.settings.Settings, gateway.settings.Settings]
+SETTINGS = [
+    workflow_service.settings.Settings,
+    deploy_service.settings.Settings,
+    run_service.settings.Settings,
+    run_service.settings.HostProcessSettings,
+    gateway.settings.Settings,
+]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the transcript is written for curl, which is not installed")
@@ -34,7 +41,7 @@ def test_flowpin_is_installed_in_the_tested_versions_and_in_an_environment():
         assert command.startswith("python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt ")
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.__module__)
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: f"{settings.__module__}.{settings.__name__}")
 def test_every_setting_stands_in_the_readme(settings):
     readme = transcript.README.read_text()
 

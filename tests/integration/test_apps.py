@@ -59,7 +59,7 @@ async def test_an_app_is_made_with_what_was_asked_for(stack: Stack):
     assert app["access_control"] == {"access_type": "public"}
     assert staging["workflow_version_id"] == versions[0]["id"]
     assert staging["deployment_config"] == TWO_TO_FIVE
-    assert staging["hostname"] == f"{app['id']}-staging.apps.localhost"
+    assert staging["hostname"] == f"{app['id']}--staging.apps.localhost"
     assert production == {"name": "production", "hostname": app["hostname"]}
     assert app["latest_deployment_id"] == deployed["id"]
     assert "workflow_version_id" not in app

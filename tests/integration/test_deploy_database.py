@@ -9,7 +9,7 @@ from tests.support.stack import Stack
 ROLE = "flowpin_deploy"
 # All else of a deployment, its pins and its place in the history, is written once.
 MUTABLE = {"status", "finished_at", "error_code", "error_message", "live_from", "live_to", "lease_owner", "lease_until"}
-MUTABLE |= {"health", "health_note", "marked_at"}
+MUTABLE |= {"health", "health_note", "marked_at", "routed_at", "rollout_notes"}
 MUTABLE_OF_APPS = {
     "name", "description", "access_type", "deployment_count", "updated_at", "updated_by", "deleted_at", "deleted_by",
     "archived_at", "archived_by", "revision",
@@ -33,6 +33,9 @@ REFUSED = {
         "INSERT INTO deployments SELECT * FROM deployments "
         "ON CONFLICT ON CONSTRAINT deployments_pkey DO UPDATE SET config = excluded.config",
         "UPDATE flows SET flow = '{}'",
+        "UPDATE loadables SET document = '{}'",
+        "UPDATE deployments SET loadable_digest = NULL",
+        "UPDATE rollout_reports SET digest = NULL",
         "UPDATE apps SET project_id = gen_random_uuid()",
         "UPDATE runtimes SET version = '1'",
         "UPDATE deployments SET source_deployment_id = id",
@@ -44,6 +47,8 @@ REFUSED = {
         "DELETE FROM deployments",
         "TRUNCATE deployments",
         "DELETE FROM flows",
+        "DELETE FROM loadables",
+        "DELETE FROM rollout_reports",
         "DELETE FROM apps",
         "DELETE FROM runtimes",
         "DELETE FROM access_keys",
@@ -78,6 +83,8 @@ async def test_the_serving_role_is_refused(unstarted: Stack, what):
         ("deployments", MUTABLE),
         ("apps", MUTABLE_OF_APPS),
         ("flows", set()),
+        ("loadables", set()),
+        ("rollout_reports", set()),
         ("runtimes", MUTABLE_OF_RUNTIMES),
         ("access_keys", {"revoked_at", "revoked_by"}),
         ("audit_events", set()),

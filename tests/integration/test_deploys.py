@@ -89,6 +89,7 @@ async def test_a_deployment_says_all_that_it_pins(stack: Stack):
         "created_by": str(stack.people.user),
         "created_by_name": "Ada Lovelace",
         "warnings": [],
+        "rollout_notes": [],
         **times,
     }
     assert await deployment_now(stack, deployed) == deployed

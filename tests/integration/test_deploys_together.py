@@ -184,6 +184,7 @@ def new(project: UUID, app: UUID, live: Any, revision: int) -> NewDeployment:
         reason=None,
         pin=live.pin,
         flow=None,
+        loadable=None,
         runtime_id=live.runtime_id,
         runtime_version=live.runtime_version,
         runtime_label=live.runtime_label,

@@ -285,6 +285,20 @@ BREAKS: dict[str, tuple[str, list[str], dict[str, dict[str, Any]]]] = {
         ],
         {"deployments.pins": {"what": "the flow that it pins is kept", "found": "false"}},
     ),
+    "what replicas load is rewritten": (
+        "deploy",
+        ["UPDATE loadables SET document = '{{}}'"],
+        {"loadables.digests": {"what": "what replicas load is not that of its digest"}},
+    ),
+    "what replicas load is lost": (
+        "deploy",
+        [
+            """DELETE FROM loadables WHERE digest = (
+                   SELECT loadable_digest FROM deployments WHERE app_id = '{app}' AND number = 3
+               )"""
+        ],
+        {"deployments.pins": {"what": "what its replicas load is kept", "found": "false"}},
+    ),
     "a source comes after": (
         "deploy",
         [f"""UPDATE deployments SET source_deployment_id = '{{d6}}' WHERE {OF_D} 5"""],

@@ -17,13 +17,14 @@ from google.protobuf.descriptor import MethodDescriptor
 from gateway.openapi.failures import Failure, of_keyed, read, shared, takes_key
 from gateway.server import ALL_CONTRACTS
 from service_kit import comments
+from service_kit.pb.flowpin.routing.v1 import routing_pb2
 
 INTEGRATION = Path(__file__).parents[1] / "integration"
 RUN_APART = ("browser", "faults", "fuzz", "load", "sdk", "slow")
 """Markers of tests that plain `pytest` leaves out; the comparison does without them."""
 RPCS: Mapping[str, MethodDescriptor] = {
     method.full_name: method
-    for contract in ALL_CONTRACTS
+    for contract in (*ALL_CONTRACTS, routing_pb2.DESCRIPTOR)
     for service in contract.services_by_name.values()
     for method in service.methods
 }

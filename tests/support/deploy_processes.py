@@ -103,6 +103,7 @@ async def deploy_service_process(
         "workflow_token": stack.people.secret("service"),
         "rollout_driver": "scripted",
         "rollout_script": script,
+        "wait_seconds": 0,
         "log_format": "json",
     }
     environment = {f"DEPLOY_{name.upper()}": str(value) for name, value in settings.items()}

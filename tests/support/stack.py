@@ -40,7 +40,7 @@ FLOW_UI = (EXAMPLE / "example_flow_ui.json").read_bytes()
 @dataclass(frozen=True)
 class People:
     """Who is in the access file. Tokens by name: admin, editor, viewer (of `project` and `staged`), stranger (admin of
-    `foreign`, in another org), service (a service account), expired, revoked."""
+    `foreign`, in another org), service and runner (a service account), expired, revoked."""
 
     path: Path
     org: UUID = field(default_factory=new_id)
@@ -86,6 +86,7 @@ class People:
                 token("viewer", {self.project: "viewer", self.staged: "viewer"}),
                 token("stranger", {self.foreign: "admin"}),
                 token("service", {self.org: "viewer", self.foreign_org: "viewer"}, user=account),
+                token("runner", {self.org: "runner", self.foreign_org: "runner"}, user=account),
                 token("expired", {self.org: "admin"}, expires_at=now - timedelta(minutes=1)),
                 token("revoked", {self.org: "admin"}, revoked_at=now - timedelta(minutes=1)),
             ],
@@ -255,7 +256,8 @@ async def workflow_service_of(stack: Stack, port: int = 0, **settings: Any) -> A
 
 @asynccontextmanager
 async def deploy_service_of(stack: Stack, port: int = 0, **settings: Any) -> AsyncIterator[int]:
-    """The deploy service alone, asking the stack's workflow service."""
+    """The deploy service alone, asking the stack's workflow service. Most tests look at rollouts under way."""
+    settings = {"wait_seconds": 0, **settings}
     chosen = deploy_service.settings.Settings(
         listen=f"127.0.0.1:{port}",
         database_url=SecretStr(stack.urls["flowpin_deploy"]),

@@ -97,7 +97,7 @@ def test_texts_may_say_that_they_are_texts():
     ("changes", "named"),
     [
         ({"token": {"sha256": SECRET}}, "tokens.0.sha256"),
-        ({"token": {"roles": {PROJECT: "owner"}}}, "must be viewer, editor or admin"),
+        ({"token": {"roles": {PROJECT: "owner"}}}, "must be viewer, editor, admin or runner"),
         ({"token": {"roles": {USER: "editor"}}}, f"token tok_1: no project or org {USER}"),
         ({"token": {"user": ORG}}, f"token tok_1: no user {ORG}"),
         ({"token": {"expires_at": "2030-01-01T00:00:00"}}, "tokens.0.expires_at"),

@@ -3,14 +3,16 @@
 import pytest
 
 import deploy_service
+import run_service
 import workflow_service
 from flowpin_cli.postgres.schemas import Schema
 
 WORKFLOW = Schema(workflow_service.SCHEMA, workflow_service.MIGRATIONS)
 DEPLOY = Schema(deploy_service.SCHEMA, deploy_service.MIGRATIONS)
+RUN = Schema(run_service.SCHEMA, run_service.MIGRATIONS)
 
 
-@pytest.mark.parametrize("schema", [WORKFLOW, DEPLOY])
+@pytest.mark.parametrize("schema", [WORKFLOW, DEPLOY, RUN])
 def test_every_migration_runs_in_a_transaction_as_a_restore_runs_them_in_one(schema: Schema):
     files = schema.first(list(schema.known)) or []
 

@@ -7,7 +7,7 @@ from service_kit.tracing import client_interceptors, open_spans
 
 
 def test_without_a_collector_nothing_of_opentelemetry_is_loaded():
-    imports = "import sys, gateway.server, deploy_service.service, workflow_service.service"
+    imports = "import sys, gateway.server, deploy_service.service, run_service.service, workflow_service.service"
     ends = "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
 
     ran = subprocess.run([sys.executable, "-c", f"{imports}; {ends}"], check=False)

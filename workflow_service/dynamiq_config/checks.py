@@ -38,13 +38,13 @@ def problems_of_saved(flow: bytes) -> list[Problem]:
     return problems(json.loads(flow))
 
 
-def checked(flow: dict[str, Any]) -> tuple[Config | None, list[Problem]]:
-    """The mappings of its config.yaml as well, unless it is too large."""
+def checked(flow: dict[str, Any], *, keep_values: bool = False) -> tuple[Config | None, list[Problem]]:
+    """The mappings of its config.yaml as well, unless it is too large. `keep_values` is as for Config."""
     if len(flow["nodes"]) > MAX_NODES:
         return None, [Problem("flow.nodes", f"are more than {MAX_NODES:,}", "error")]
     if holds_more_than(MAX_VALUES, flow):
         return None, [Problem("flow", f"holds more than {MAX_VALUES:,} values", "error")]
-    config = Config(flow)
+    config = Config(flow, keep_values=keep_values)
     Loading(flow.get("connections"), flow.get("prompts"), config.problems).check_flow(flow, "flow")
     for path, found in config.flows_found:
         _check_dependencies(found["nodes"], path, config.problems)

@@ -2,16 +2,18 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from service_kit.paths import Path, below
 from service_kit.paths import shown as shown_path
 from workflow_service.dynamiq_config import catalogue
 from workflow_service.dynamiq_config.connection_ids import ConnectionCollector
-from workflow_service.dynamiq_config.connections import dotted_type, without_secrets
+from workflow_service.dynamiq_config.connections import FILE_ID, dotted_type, without_secrets
 from workflow_service.dynamiq_config.interpolation import ENV, Variable, escape
 from workflow_service.dynamiq_config.nested_objects import NestedObject, built_objects
 from workflow_service.dynamiq_config.problems import Problems, shown
+from workflow_service.dynamiq_config.variable_names import Body, VariableNames
 
 SUB_WORKFLOW = "dynamiq.nodes.operators.SubWorkflow"
 
@@ -19,13 +21,16 @@ SUB_WORKFLOW = "dynamiq.nodes.operators.SubWorkflow"
 class Config:
     """The mappings of one flow. `flows_found` lists each flow, inner ones too, as (path, flow)."""
 
-    def __init__(self, flow: dict[str, Any]) -> None:
+    def __init__(self, flow: dict[str, Any], *, keep_values: bool = False) -> None:
+        """With `keep_values` connections have the values that were saved, which may be secrets: never for people."""
         self.problems = Problems()
+        self._keep_values = keep_values
         self.flows_found: list[tuple[Path, dict[str, Any]]] = []
         # What its nodes name stands beside the flow, not in it; the rest is changed on the way, so it is a copy.
         shared = {key: flow[key] for key in ("connections", "prompts") if isinstance(flow.get(key), dict)}
         own = json.loads(json.dumps({key: value for key, value in flow.items() if key not in shared}))
-        self._hoisting = ConnectionCollector(shared.get("connections", {}), self.problems)
+        names = VariableNames(with_defaults=not keep_values)
+        self._hoisting = ConnectionCollector(shared.get("connections", {}), self.problems, names, self._body)
         self._shared_prompts: dict[str, Any] = shared.get("prompts", {})
         self._sources: dict[tuple[str, str], tuple[Path, bytes]] = {}
         prompts: dict[str, Any] = {}
@@ -115,9 +120,19 @@ class Config:
             self.problems.error(path, 'must be {"$env": "NAME", "default"?}, with a plain value as default')
         type_name = dotted_type(value)
         if type_name and (key == "connection" or catalogue.is_connection(type_name)):
-            return self._hoisting.variables.write_one(key, without_secrets(value, path, self.problems))
+            return self._hoisting.variables.write_one(key, self._body(value, path))
         within = "connection" if key == "connections" else None
         return {name: self._written(child, (path, name), within or name) for name, child in value.items()}
+
+    def _body(self, connection: Mapping[str, Any], path: Path) -> Body:
+        """The fields of a connection."""
+        if not self._keep_values:
+            return without_secrets(connection, path, self.problems)
+        return {
+            key: self._written(value, (path, key), key)
+            for key, value in connection.items()
+            if key not in ("id", FILE_ID)  # the loader takes the key it stands under for its id
+        }
 
 
 def _is_requirement(value: dict[str, Any]) -> bool:

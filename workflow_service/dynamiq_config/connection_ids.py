@@ -1,14 +1,14 @@
 """The `connections` of a config.yaml: what nodes name by an id or hold inline, at any depth, each under one id."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from service_kit.paths import Path
-from workflow_service.dynamiq_config.connections import FILE_ID, by_reference, dotted_type, in_common, without_secrets
+from workflow_service.dynamiq_config.connections import FILE_ID, by_reference, dotted_type, in_common
 from workflow_service.dynamiq_config.problems import Problems
-from workflow_service.dynamiq_config.variable_names import VariableNames, are_alike
+from workflow_service.dynamiq_config.variable_names import Body, VariableNames, are_alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +22,27 @@ class _Use:
     path: Path
     name: str
     accepted: Sequence[str]
-    body: dict[str, Any] | None = None
+    body: Body | None = None
     raw: str = ""
 
 
 class ConnectionCollector:
     """Collects the uses of connections; `fill_in` then gives ids to those held inline, and writes them to the nodes."""
 
-    def __init__(self, defined: Any, problems: Problems) -> None:
+    def __init__(
+        self,
+        defined: Any,
+        problems: Problems,
+        variables: VariableNames,
+        body_of: Callable[[dict[str, Any], Path], Body],
+    ) -> None:
+        """`body_of` says which fields of a connection are written."""
         self._defined = defined if isinstance(defined, dict) else {}
         self._problems = problems
         self._uses: list[_Use] = []
         self._counters: dict[str, int] = {}
-        self.variables = VariableNames()
+        self.variables = variables
+        self._body_of = body_of
         self.connections: dict[str, dict[str, Any]] = {}
         self.comments: dict[str, str] = {}
 
@@ -42,7 +50,7 @@ class ConnectionCollector:
         self._uses.append(_Use(owner, path, name, accepted))
 
     def hold(self, owner: dict[str, Any], path: Path, connection: dict[str, Any], accepted: Sequence[str]) -> None:
-        body = without_secrets(connection, path, self._problems)
+        body = self._body_of(connection, path)
         name = connection.get(FILE_ID)
         if not isinstance(name, str) or not name:
             name = body["type"].rpartition(".")[2].lower()
@@ -63,7 +71,7 @@ class ConnectionCollector:
                 key = use.name, use.raw
                 if key not in alike:
                     alike[key] = self._free(use.name, taken)
-                    self.connections[alike[key]] = use.body
+                    self.connections[alike[key]] = dict(use.body)
                 name = alike[key]
             elif uses := named.pop(name, None):
                 self._add_named(name, uses)
@@ -86,7 +94,7 @@ class ConnectionCollector:
     def _add_named(self, name: str, uses: list[_Use]) -> None:
         defined = self._defined.get(name)
         if defined and dotted_type(defined):
-            self.connections[name] = without_secrets(defined, ("flow.connections", name), self._problems)
+            self.connections[name] = dict(self._body_of(defined, ("flow.connections", name)))
             return
         if unknown := next((use for use in uses if not use.accepted), None):
             self._problems.error(unknown.path, "is an id, and which class of connection the node takes is not known")

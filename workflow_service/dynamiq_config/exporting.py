@@ -50,11 +50,16 @@ def export_config(flow: dict[str, Any], version: int | None = None) -> tuple[str
     return text_of(config, version), problems
 
 
-def text_of(config: Config, version: int | None = None) -> str:
-    """The config.yaml of these mappings."""
+def mappings_of(config: Config, version: int | None = None) -> dict[str, Any]:
+    """All but the connections."""
     workflow = {"flow": escape(config.flow_id)} | ({} if version is None else {"version": version})
     prompts = {"prompts": config.prompts} if config.prompts else {}
-    rest = prompts | {"nodes": config.nodes, "flows": config.flows, "workflows": {WORKFLOW_ID: workflow}}
+    return prompts | {"nodes": config.nodes, "flows": config.flows, "workflows": {WORKFLOW_ID: workflow}}
+
+
+def text_of(config: Config, version: int | None = None) -> str:
+    """The config.yaml of these mappings."""
+    rest = mappings_of(config, version)
     if not config.connections:
         return "connections: {}\n" + _dump(rest)
     entries = []

@@ -26,8 +26,8 @@ class NewVariable:
     stand_in: str
     value: str
 
-    def named(self, name: str) -> Variable:
-        return Variable(name, self.stand_in, True)
+    def named(self, name: str, *, with_default: bool) -> Variable:
+        return Variable(name, self.stand_in, True) if with_default else Variable(name)
 
 
 Body = Mapping[str, Any]
@@ -37,9 +37,10 @@ Body = Mapping[str, Any]
 class VariableNames:
     """The variables of one export."""
 
-    def __init__(self, taken: Iterable[str] = ()) -> None:
-        """`taken` are names that stand for something else."""
+    def __init__(self, taken: Iterable[str] = (), *, with_defaults: bool = True) -> None:
+        """`taken` are names that stand for something else. Without defaults, loading fails where one is not set."""
         self._taken = set(taken)
+        self._with_defaults = with_defaults
         self._names: dict[tuple[str, str], str] = {}
         self._shared: set[str] = set()
         """Names that would stand for several values."""
@@ -72,7 +73,7 @@ class VariableNames:
         if key not in self._names:
             self._names[key] = self._free(connection, field)
             self._taken.add(self._names[key])
-        return field.named(self._names[key]).text()
+        return field.named(self._names[key], with_default=self._with_defaults).text()
 
     def _free(self, connection: str, field: NewVariable) -> str:
         if field.usual not in self._shared and field.usual not in self._taken:

@@ -1,5 +1,6 @@
 """The RPCs of versions."""
 
+from hashlib import sha256
 from uuid import UUID
 
 from google.api.httpbody_pb2 import HttpBody
@@ -24,7 +25,7 @@ from workflow_service.model import Version, VersionRef, check_texts
 from workflow_service.permissions import lock_workflow, project_of_workflow
 from workflow_service.repository import labels, version_pages, versions, workflows
 from workflow_service.repository.version_inserts import NewVersion, insert_version
-from workflow_service.servicer.base import ServicerBase, tag
+from workflow_service.servicer.base import MAX_KEPT_LOADABLES_BYTES, ServicerBase, tag
 
 # Numbers grow with time, so both names mean the same order.
 SORTS = {"version": "version", "created_at": "version"}
@@ -154,11 +155,11 @@ class VersionMethods(ServicerBase):
         named = request.HasField("workflow_version_id")
         ref = VersionRef.of_id(request.workflow_version_id) if named else VersionRef("latest")
         try:
-            answer, state = await self._reads.get_with_state((project.id,), workflow_id, ref)
+            kept, state = await self._reads.get_with_state((project.id,), workflow_id, ref)
         except VersionNotFound as error:
             async with self._pool.acquire() as db:
                 raise await self._why_not(db, project.id, workflow_id, ref.id, error) from None
-        found = answer.response.data
+        found = kept.response.data
         workflow = pb.Workflow(id=found.workflow_id, name=state.workflow_name, description=state.workflow_description)
         version = pb.Version()
         version.CopyFrom(found)
@@ -166,7 +167,25 @@ class VersionMethods(ServicerBase):
         if request.omit_flow:
             version.ClearField("flow")
         warnings = await self._warnings_of(found)
-        return pb.ResolveVersionResponse(workflow=workflow, version=version, warnings=warnings)
+        answer = pb.ResolveVersionResponse(workflow=workflow, version=version, warnings=warnings)
+        if not request.omit_flow and (loadable := await self._loadable_of(found)).digest:
+            answer.loadable.CopyFrom(loadable)
+        return answer
+
+    async def _loadable_of(self, version: pb.Version) -> pb.Loadable:
+        """Empty when the SDK cannot load the flow; then the warnings say why. Made once, as the warnings are."""
+        loadable = self._loadables.get(version.digest)
+        if loadable is None:
+            try:
+                document = await self._documents.loadable(version.flow.utf8)
+            except DocumentTooComplex:
+                document = None
+            loadable = pb.Loadable()
+            if document is not None:
+                loadable = pb.Loadable(document=pb.Json(utf8=document), digest=sha256(document).digest())
+            if loadable.ByteSize() < MAX_KEPT_LOADABLES_BYTES // 4:
+                self._loadables[version.digest] = loadable
+        return loadable
 
     async def _warnings_of(self, version: pb.Version) -> list[str]:
         """What validate says of a flow. A flow's meaning never changes, so that is found out once."""

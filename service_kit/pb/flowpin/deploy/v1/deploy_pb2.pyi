@@ -723,7 +723,9 @@ class DeploymentError(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """A constant: ROLLOUT_FAILED; ROLLOUT_TIMED_OUT; ROLLOUT_INTERRUPTED, which is timed out after another replica had to
-    take it over; SUPERSEDED; APP_ARCHIVED.
+    take it over; SUPERSEDED; APP_ARCHIVED. Where apps run, also: RUN_SERVICE_AWAY, no run service was connected;
+    FLOW_INVALID, the SDK cannot load the flow; LOADABLE_MISSING, what replicas load is not kept; DIGEST_DIFFERS, a replica
+    loaded something else; and what the run service reports, such as VARIABLE_MISSING or RUNTIME_NOT_INSTALLED.
     """
     message: _builtins.str
     """For people."""
@@ -772,6 +774,7 @@ class Deployment(_message.Message):
     SOURCE_DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     HEALTH_FIELD_NUMBER: _builtins.int
     HEALTH_NOTE_FIELD_NUMBER: _builtins.int
+    ROLLOUT_NOTES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     app_id: _builtins.str
@@ -842,6 +845,10 @@ class Deployment(_message.Message):
     def error(self) -> Global___DeploymentError:
         """Why it never went live."""
 
+    @_builtins.property
+    def rollout_notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What happened after it went live: routers that had not taken it up in time, each a sentence."""
+
     def __init__(
         self,
         *,
@@ -870,10 +877,11 @@ class Deployment(_message.Message):
         source_deployment_id: _builtins.str | None = ...,
         health: Global___DeploymentHealth.ValueType | None = ...,
         health_note: _builtins.str | None = ...,
+        rollout_notes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_finished_at", b"_finished_at", "_health", b"_health", "_health_note", b"_health_note", "_live_from", b"_live_from", "_live_to", b"_live_to", "_reason", b"_reason", "_source_deployment_id", b"_source_deployment_id", "deployment_config", b"deployment_config", "error", b"error", "finished_at", b"finished_at", "health", b"health", "health_note", b"health_note", "live_from", b"live_from", "live_to", b"live_to", "reason", b"reason", "runtime", b"runtime", "source_deployment_id", b"source_deployment_id", "started_at", b"started_at", "workflow", b"workflow", "workflow_version", b"workflow_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_finished_at", b"_finished_at", "_health", b"_health", "_health_note", b"_health_note", "_live_from", b"_live_from", "_live_to", b"_live_to", "_reason", b"_reason", "_source_deployment_id", b"_source_deployment_id", "app_id", b"app_id", "created_by", b"created_by", "created_by_name", b"created_by_name", "deployment_config", b"deployment_config", "environment", b"environment", "error", b"error", "finished_at", b"finished_at", "health", b"health", "health_note", b"health_note", "id", b"id", "kind", b"kind", "live", b"live", "live_from", b"live_from", "live_to", b"live_to", "reason", b"reason", "runtime", b"runtime", "runtime_id", b"runtime_id", "source_deployment_id", b"source_deployment_id", "started_at", b"started_at", "status", b"status", "warnings", b"warnings", "workflow", b"workflow", "workflow_id", b"workflow_id", "workflow_version", b"workflow_version", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_finished_at", b"_finished_at", "_health", b"_health", "_health_note", b"_health_note", "_live_from", b"_live_from", "_live_to", b"_live_to", "_reason", b"_reason", "_source_deployment_id", b"_source_deployment_id", "app_id", b"app_id", "created_by", b"created_by", "created_by_name", b"created_by_name", "deployment_config", b"deployment_config", "environment", b"environment", "error", b"error", "finished_at", b"finished_at", "health", b"health", "health_note", b"health_note", "id", b"id", "kind", b"kind", "live", b"live", "live_from", b"live_from", "live_to", b"live_to", "reason", b"reason", "rollout_notes", b"rollout_notes", "runtime", b"runtime", "runtime_id", b"runtime_id", "source_deployment_id", b"source_deployment_id", "started_at", b"started_at", "status", b"status", "warnings", b"warnings", "workflow", b"workflow", "workflow_id", b"workflow_id", "workflow_version", b"workflow_version", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
@@ -2839,3 +2847,300 @@ class PingResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PingResponse: _TypeAlias = PingResponse  # noqa: Y015
+
+@_typing.final
+class Variable(_message.Message):
+    """Variable is a name and a value in the environment of an app's replicas."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_BY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """^[A-Z_][A-Z0-9_]*$, up to 128 characters."""
+    value: _builtins.str
+    """Left out for a secret."""
+    secret: _builtins.bool
+    """Whether the value is never read back."""
+    environment: _builtins.str
+    """The one environment that it is for; unset: all. In its environment it goes over one that is for all."""
+    updated_by: _builtins.str
+    """The user who last set it, UUID."""
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was last set."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.str | None = ...,
+        secret: _builtins.bool = ...,
+        environment: _builtins.str | None = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+        updated_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_environment", b"_environment", "_value", b"_value", "environment", b"environment", "updated_at", b"updated_at", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_environment", b"_environment", "_value", b"_value", "environment", b"environment", "name", b"name", "secret", b"secret", "updated_at", b"updated_at", "updated_by", b"updated_by", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__environment: _TypeAlias = _typing.Literal["environment"]  # noqa: Y015
+    _WhichOneofArgType__environment: _TypeAlias = _typing.Literal["_environment", b"_environment"]  # noqa: Y015
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__environment) -> _WhichOneofReturnType__environment | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___Variable: _TypeAlias = Variable  # noqa: Y015
+
+@_typing.final
+class ListVariablesRequest(_message.Message):
+    """ListVariablesRequest asks for one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_ID_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    app_id: _builtins.str
+    """UUID."""
+    page: _builtins.int
+    """From 1; 1 unless given."""
+    page_size: _builtins.int
+    """1 to 500; 25 unless given."""
+    def __init__(
+        self,
+        *,
+        app_id: _builtins.str = ...,
+        page: _builtins.int | None = ...,
+        page_size: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "_page_size", b"_page_size", "page", b"page", "page_size", b"page_size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "_page_size", b"_page_size", "app_id", b"app_id", "page", b"page", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
+    _WhichOneofArgType__page: _TypeAlias = _typing.Literal["_page", b"_page"]  # noqa: Y015
+    _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
+    _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page) -> _WhichOneofReturnType__page | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_size) -> _WhichOneofReturnType__page_size | None: ...
+
+Global___ListVariablesRequest: _TypeAlias = ListVariablesRequest  # noqa: Y015
+
+@_typing.final
+class ListVariablesResponse(_message.Message):
+    """ListVariablesResponse holds one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    PAGINATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___Variable]:
+        """The page, by name; of one name the variable for all environments first."""
+
+    @_builtins.property
+    def pagination(self) -> Global___Pagination:
+        """Where it stands."""
+
+    def __init__(
+        self,
+        *,
+        data: _abc.Iterable[Global___Variable] | None = ...,
+        pagination: Global___Pagination | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pagination", b"pagination"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "pagination", b"pagination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVariablesResponse: _TypeAlias = ListVariablesResponse  # noqa: Y015
+
+@_typing.final
+class GetVariableRequest(_message.Message):
+    """GetVariableRequest names the variable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    app_id: _builtins.str
+    """UUID."""
+    name: _builtins.str
+    """As it was set."""
+    environment: _builtins.str
+    """The environment that it is for; the variable for all environments unless given."""
+    def __init__(
+        self,
+        *,
+        app_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        environment: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_environment", b"_environment", "environment", b"environment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_environment", b"_environment", "app_id", b"app_id", "environment", b"environment", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__environment: _TypeAlias = _typing.Literal["environment"]  # noqa: Y015
+    _WhichOneofArgType__environment: _TypeAlias = _typing.Literal["_environment", b"_environment"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__environment) -> _WhichOneofReturnType__environment | None: ...
+
+Global___GetVariableRequest: _TypeAlias = GetVariableRequest  # noqa: Y015
+
+@_typing.final
+class GetVariableResponse(_message.Message):
+    """GetVariableResponse holds the variable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___Variable:
+        """The variable."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___Variable | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetVariableResponse: _TypeAlias = GetVariableResponse  # noqa: Y015
+
+@_typing.final
+class SetVariableRequest(_message.Message):
+    """SetVariableRequest holds what the variable is to be, whole."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    app_id: _builtins.str
+    """UUID."""
+    name: _builtins.str
+    """^[A-Z_][A-Z0-9_]*$, up to 128 characters. Names that steer a process are refused: PATH, LD_…, PYTHON… and the like."""
+    value: _builtins.str
+    """Up to 32,768 bytes of UTF-8."""
+    secret: _builtins.bool
+    """Never to be read back. False unless given."""
+    environment: _builtins.str
+    """The one environment that it is for; all unless given."""
+    def __init__(
+        self,
+        *,
+        app_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        value: _builtins.str | None = ...,
+        secret: _builtins.bool = ...,
+        environment: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_environment", b"_environment", "_value", b"_value", "environment", b"environment", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_environment", b"_environment", "_value", b"_value", "app_id", b"app_id", "environment", b"environment", "name", b"name", "secret", b"secret", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__environment: _TypeAlias = _typing.Literal["environment"]  # noqa: Y015
+    _WhichOneofArgType__environment: _TypeAlias = _typing.Literal["_environment", b"_environment"]  # noqa: Y015
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__environment) -> _WhichOneofReturnType__environment | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___SetVariableRequest: _TypeAlias = SetVariableRequest  # noqa: Y015
+
+@_typing.final
+class SetVariableResponse(_message.Message):
+    """SetVariableResponse holds the variable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> Global___Variable:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        data: Global___Variable | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetVariableResponse: _TypeAlias = SetVariableResponse  # noqa: Y015
+
+@_typing.final
+class DeleteVariableRequest(_message.Message):
+    """DeleteVariableRequest names the variable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    app_id: _builtins.str
+    """UUID."""
+    name: _builtins.str
+    """As it was set."""
+    environment: _builtins.str
+    """The environment that it is for; the variable for all environments unless given."""
+    def __init__(
+        self,
+        *,
+        app_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        environment: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_environment", b"_environment", "environment", b"environment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_environment", b"_environment", "app_id", b"app_id", "environment", b"environment", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__environment: _TypeAlias = _typing.Literal["environment"]  # noqa: Y015
+    _WhichOneofArgType__environment: _TypeAlias = _typing.Literal["_environment", b"_environment"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__environment) -> _WhichOneofReturnType__environment | None: ...
+
+Global___DeleteVariableRequest: _TypeAlias = DeleteVariableRequest  # noqa: Y015
+
+@_typing.final
+class DeleteVariableResponse(_message.Message):
+    """DeleteVariableResponse confirms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """"deleted"."""
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteVariableResponse: _TypeAlias = DeleteVariableResponse  # noqa: Y015

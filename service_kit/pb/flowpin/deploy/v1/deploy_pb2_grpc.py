@@ -159,6 +159,26 @@ class DeployServiceStub:
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyResponse.FromString,
                 _registered_method=True)
+        self.ListVariables = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/ListVariables',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListVariablesRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListVariablesResponse.FromString,
+                _registered_method=True)
+        self.GetVariable = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/GetVariable',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetVariableRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetVariableResponse.FromString,
+                _registered_method=True)
+        self.SetVariable = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/SetVariable',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.SetVariableRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.SetVariableResponse.FromString,
+                _registered_method=True)
+        self.DeleteVariable = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/DeleteVariable',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteVariableRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteVariableResponse.FromString,
+                _registered_method=True)
         self.ListAuditEvents = channel.unary_unary(
                 '/flowpin.deploy.v1.DeployService/ListAuditEvents',
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsRequest.SerializeToString,
@@ -346,6 +366,11 @@ class DeployServiceServicer:
     def DeployApp(self, request, context):
         """DeployApp pins a version, a runtime and a configuration in one environment of an app.
 
+        Where apps run, the answer waits until the rollout has come to its end, at most for as long as the service is set to
+        (10 seconds), and shows how far it is by then. So do CreateApp, RollbackApp, PromoteApp and repeats with the same
+        idempotency key. Once the answer says that it succeeded, no router that is connected sends a new call to what was live
+        before; `rollout_notes` names those that are not.
+
         Runtime and configuration stay what is live there when they are left out. Rolling back is deploying an older
         version. One that this app has had live deploys while the workflow service is down.
 
@@ -469,6 +494,60 @@ class DeployServiceServicer:
 
         Errors:
         - NOT_FOUND, ACCESS_KEY_NOT_FOUND: no key of this id is visible to the caller.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVariables(self, request, context):
+        """ListVariables returns an app's variables, by name: those of all environments, and those of one.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+        - FAILED_PRECONDITION, VARIABLES_UNREADABLE: a value was encrypted with a key that the service no longer has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetVariable(self, request, context):
+        """GetVariable returns one variable. The value of a secret is left out.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        - NOT_FOUND, VARIABLE_NOT_FOUND: the app has no variable of this name there.
+        - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+        - FAILED_PRECONDITION, VARIABLES_UNREADABLE: the value was encrypted with a key that the service no longer has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetVariable(self, request, context):
+        """SetVariable makes a variable or replaces it. Values are kept encrypted.
+
+        Replicas have the app's variables in their environment. A change makes no deployment: what is live gets fresh
+        replicas with the same pin.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name or value breaks its rule; each is named.
+        - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+        - FAILED_PRECONDITION, VARIABLE_KEYS_MISSING: the installation has no key to encrypt it with.
+        - FAILED_PRECONDITION, TOO_MANY_VARIABLES: the app has 200 variables.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteVariable(self, request, context):
+        """DeleteVariable removes a variable, which takes effect as SetVariable does.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        - NOT_FOUND, VARIABLE_NOT_FOUND: the app has no variable of this name there.
+        - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -601,6 +680,26 @@ def add_DeployServiceServicer_to_server(servicer, server):
                     servicer.DeleteAccessKey,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyResponse.SerializeToString,
+            ),
+            'ListVariables': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVariables,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListVariablesRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListVariablesResponse.SerializeToString,
+            ),
+            'GetVariable': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetVariable,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetVariableRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetVariableResponse.SerializeToString,
+            ),
+            'SetVariable': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetVariable,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.SetVariableRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.SetVariableResponse.SerializeToString,
+            ),
+            'DeleteVariable': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteVariable,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteVariableRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteVariableResponse.SerializeToString,
             ),
             'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAuditEvents,
@@ -1200,6 +1299,114 @@ class DeployService:
             '/flowpin.deploy.v1.DeployService/DeleteAccessKey',
             service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyRequest.SerializeToString,
             service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVariables(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/ListVariables',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListVariablesRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListVariablesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVariable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/GetVariable',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetVariableRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetVariableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetVariable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/SetVariable',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.SetVariableRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.SetVariableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteVariable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/DeleteVariable',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteVariableRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteVariableResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -161,6 +161,11 @@ class DeployServiceStub:
     DeployApp: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.DeployAppRequest, _deploy_pb2.DeployAppResponse]
     """DeployApp pins a version, a runtime and a configuration in one environment of an app.
 
+    Where apps run, the answer waits until the rollout has come to its end, at most for as long as the service is set to
+    (10 seconds), and shows how far it is by then. So do CreateApp, RollbackApp, PromoteApp and repeats with the same
+    idempotency key. Once the answer says that it succeeded, no router that is connected sends a new call to what was live
+    before; `rollout_notes` names those that are not.
+
     Runtime and configuration stay what is live there when they are left out. Rolling back is deploying an older
     version. One that this app has had live deploys while the workflow service is down.
 
@@ -248,6 +253,44 @@ class DeployServiceStub:
 
     Errors:
     - NOT_FOUND, ACCESS_KEY_NOT_FOUND: no key of this id is visible to the caller.
+    """
+    ListVariables: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.ListVariablesRequest, _deploy_pb2.ListVariablesResponse]
+    """ListVariables returns an app's variables, by name: those of all environments, and those of one.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+    - FAILED_PRECONDITION, VARIABLES_UNREADABLE: a value was encrypted with a key that the service no longer has.
+    """
+    GetVariable: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.GetVariableRequest, _deploy_pb2.GetVariableResponse]
+    """GetVariable returns one variable. The value of a secret is left out.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    - NOT_FOUND, VARIABLE_NOT_FOUND: the app has no variable of this name there.
+    - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+    - FAILED_PRECONDITION, VARIABLES_UNREADABLE: the value was encrypted with a key that the service no longer has.
+    """
+    SetVariable: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.SetVariableRequest, _deploy_pb2.SetVariableResponse]
+    """SetVariable makes a variable or replaces it. Values are kept encrypted.
+
+    Replicas have the app's variables in their environment. A change makes no deployment: what is live gets fresh
+    replicas with the same pin.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name or value breaks its rule; each is named.
+    - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+    - FAILED_PRECONDITION, VARIABLE_KEYS_MISSING: the installation has no key to encrypt it with.
+    - FAILED_PRECONDITION, TOO_MANY_VARIABLES: the app has 200 variables.
+    """
+    DeleteVariable: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.DeleteVariableRequest, _deploy_pb2.DeleteVariableResponse]
+    """DeleteVariable removes a variable, which takes effect as SetVariable does.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    - NOT_FOUND, VARIABLE_NOT_FOUND: the app has no variable of this name there.
+    - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
     """
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.ListAuditEventsRequest, _deploy_pb2.ListAuditEventsResponse]
     """ListAuditEvents returns what was done to an app, newest first. It answers for a deleted one, too.
@@ -395,6 +438,11 @@ class DeployServiceAsyncStub(DeployServiceStub):
     DeployApp: _aio.UnaryUnaryMultiCallable[_deploy_pb2.DeployAppRequest, _deploy_pb2.DeployAppResponse]  # type: ignore[assignment]
     """DeployApp pins a version, a runtime and a configuration in one environment of an app.
 
+    Where apps run, the answer waits until the rollout has come to its end, at most for as long as the service is set to
+    (10 seconds), and shows how far it is by then. So do CreateApp, RollbackApp, PromoteApp and repeats with the same
+    idempotency key. Once the answer says that it succeeded, no router that is connected sends a new call to what was live
+    before; `rollout_notes` names those that are not.
+
     Runtime and configuration stay what is live there when they are left out. Rolling back is deploying an older
     version. One that this app has had live deploys while the workflow service is down.
 
@@ -482,6 +530,44 @@ class DeployServiceAsyncStub(DeployServiceStub):
 
     Errors:
     - NOT_FOUND, ACCESS_KEY_NOT_FOUND: no key of this id is visible to the caller.
+    """
+    ListVariables: _aio.UnaryUnaryMultiCallable[_deploy_pb2.ListVariablesRequest, _deploy_pb2.ListVariablesResponse]  # type: ignore[assignment]
+    """ListVariables returns an app's variables, by name: those of all environments, and those of one.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+    - FAILED_PRECONDITION, VARIABLES_UNREADABLE: a value was encrypted with a key that the service no longer has.
+    """
+    GetVariable: _aio.UnaryUnaryMultiCallable[_deploy_pb2.GetVariableRequest, _deploy_pb2.GetVariableResponse]  # type: ignore[assignment]
+    """GetVariable returns one variable. The value of a secret is left out.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    - NOT_FOUND, VARIABLE_NOT_FOUND: the app has no variable of this name there.
+    - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+    - FAILED_PRECONDITION, VARIABLES_UNREADABLE: the value was encrypted with a key that the service no longer has.
+    """
+    SetVariable: _aio.UnaryUnaryMultiCallable[_deploy_pb2.SetVariableRequest, _deploy_pb2.SetVariableResponse]  # type: ignore[assignment]
+    """SetVariable makes a variable or replaces it. Values are kept encrypted.
+
+    Replicas have the app's variables in their environment. A change makes no deployment: what is live gets fresh
+    replicas with the same pin.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name or value breaks its rule; each is named.
+    - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+    - FAILED_PRECONDITION, VARIABLE_KEYS_MISSING: the installation has no key to encrypt it with.
+    - FAILED_PRECONDITION, TOO_MANY_VARIABLES: the app has 200 variables.
+    """
+    DeleteVariable: _aio.UnaryUnaryMultiCallable[_deploy_pb2.DeleteVariableRequest, _deploy_pb2.DeleteVariableResponse]  # type: ignore[assignment]
+    """DeleteVariable removes a variable, which takes effect as SetVariable does.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+    - NOT_FOUND, VARIABLE_NOT_FOUND: the app has no variable of this name there.
+    - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
     """
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_deploy_pb2.ListAuditEventsRequest, _deploy_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
     """ListAuditEvents returns what was done to an app, newest first. It answers for a deleted one, too.
@@ -698,6 +784,11 @@ class DeployServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_deploy_pb2.DeployAppResponse, _abc.Awaitable[_deploy_pb2.DeployAppResponse]]:
         """DeployApp pins a version, a runtime and a configuration in one environment of an app.
 
+        Where apps run, the answer waits until the rollout has come to its end, at most for as long as the service is set to
+        (10 seconds), and shows how far it is by then. So do CreateApp, RollbackApp, PromoteApp and repeats with the same
+        idempotency key. Once the answer says that it succeeded, no router that is connected sends a new call to what was live
+        before; `rollout_notes` names those that are not.
+
         Runtime and configuration stay what is live there when they are left out. Rolling back is deploying an older
         version. One that this app has had live deploys while the workflow service is down.
 
@@ -839,6 +930,68 @@ class DeployServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - NOT_FOUND, ACCESS_KEY_NOT_FOUND: no key of this id is visible to the caller.
+        """
+
+    @_abc_1.abstractmethod
+    def ListVariables(
+        self,
+        request: _deploy_pb2.ListVariablesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.ListVariablesResponse, _abc.Awaitable[_deploy_pb2.ListVariablesResponse]]:
+        """ListVariables returns an app's variables, by name: those of all environments, and those of one.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+        - FAILED_PRECONDITION, VARIABLES_UNREADABLE: a value was encrypted with a key that the service no longer has.
+        """
+
+    @_abc_1.abstractmethod
+    def GetVariable(
+        self,
+        request: _deploy_pb2.GetVariableRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.GetVariableResponse, _abc.Awaitable[_deploy_pb2.GetVariableResponse]]:
+        """GetVariable returns one variable. The value of a secret is left out.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        - NOT_FOUND, VARIABLE_NOT_FOUND: the app has no variable of this name there.
+        - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+        - FAILED_PRECONDITION, VARIABLES_UNREADABLE: the value was encrypted with a key that the service no longer has.
+        """
+
+    @_abc_1.abstractmethod
+    def SetVariable(
+        self,
+        request: _deploy_pb2.SetVariableRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.SetVariableResponse, _abc.Awaitable[_deploy_pb2.SetVariableResponse]]:
+        """SetVariable makes a variable or replaces it. Values are kept encrypted.
+
+        Replicas have the app's variables in their environment. A change makes no deployment: what is live gets fresh
+        replicas with the same pin.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name or value breaks its rule; each is named.
+        - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
+        - FAILED_PRECONDITION, VARIABLE_KEYS_MISSING: the installation has no key to encrypt it with.
+        - FAILED_PRECONDITION, TOO_MANY_VARIABLES: the app has 200 variables.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteVariable(
+        self,
+        request: _deploy_pb2.DeleteVariableRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.DeleteVariableResponse, _abc.Awaitable[_deploy_pb2.DeleteVariableResponse]]:
+        """DeleteVariable removes a variable, which takes effect as SetVariable does.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        - NOT_FOUND, VARIABLE_NOT_FOUND: the app has no variable of this name there.
+        - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
         """
 
     @_abc_1.abstractmethod

@@ -2621,7 +2621,7 @@ class ResolveVersionRequest(_message.Message):
     workflow_version_id: _builtins.str
     """The version: an id (UUID), or `@` and a label. The latest unless given."""
     omit_flow: _builtins.bool
-    """Leave the flow out: the caller has kept it."""
+    """Leave the flow and the loadable out: the caller has kept them."""
     def __init__(
         self,
         *,
@@ -2641,6 +2641,38 @@ class ResolveVersionRequest(_message.Message):
 Global___ResolveVersionRequest: _TypeAlias = ResolveVersionRequest  # noqa: Y015
 
 @_typing.final
+class Loadable(_message.Message):
+    """Loadable is a flow as the SDK's loader takes it, with the values that were saved: it may hold secrets, and is for
+    replicas only.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    digest: _builtins.bytes
+    """SHA-256 of the document's bytes."""
+    @_builtins.property
+    def document(self) -> Global___Json:
+        """An object of `connections`, `nodes`, `flows`, `workflows` and maybe `prompts`, as in an exported config.yaml. Texts
+        are escaped; `$env` is `${oc.env:NAME}`. The workflow is called "workflow".
+        """
+
+    def __init__(
+        self,
+        *,
+        document: Global___Json | None = ...,
+        digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "document", b"document"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Loadable: _TypeAlias = Loadable  # noqa: Y015
+
+@_typing.final
 class ResolveVersionResponse(_message.Message):
     """ResolveVersionResponse holds what is to be pinned."""
 
@@ -2649,6 +2681,7 @@ class ResolveVersionResponse(_message.Message):
     WORKFLOW_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    LOADABLE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def workflow(self) -> Global___Workflow:
         """Its id, name and description."""
@@ -2661,17 +2694,24 @@ class ResolveVersionResponse(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What ValidateFlow says of the flow, errors first, as sentences that begin with a path; the first 20."""
 
+    @_builtins.property
+    def loadable(self) -> Global___Loadable:
+        """Unset when the SDK cannot load the flow, of which the warnings say why, or when it was to be left out."""
+
     def __init__(
         self,
         *,
         workflow: Global___Workflow | None = ...,
         version: Global___Version | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        loadable: Global___Loadable | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["version", b"version", "workflow", b"workflow"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_loadable", b"_loadable", "loadable", b"loadable", "version", b"version", "workflow", b"workflow"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version", "warnings", b"warnings", "workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_loadable", b"_loadable", "loadable", b"loadable", "version", b"version", "warnings", b"warnings", "workflow", b"workflow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__loadable: _TypeAlias = _typing.Literal["loadable"]  # noqa: Y015
+    _WhichOneofArgType__loadable: _TypeAlias = _typing.Literal["_loadable", b"_loadable"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__loadable) -> _WhichOneofReturnType__loadable | None: ...
 
 Global___ResolveVersionResponse: _TypeAlias = ResolveVersionResponse  # noqa: Y015

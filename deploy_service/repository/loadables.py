@@ -1,0 +1,12 @@
+"""The table loadables: what replicas load, one row a digest."""
+
+from uuid import UUID
+
+from service_kit.db import Connection
+
+
+async def find_loadable(db: Connection, project_id: UUID, digest: bytes) -> bytes | None:
+    document: bytes | None = await db.fetchval(
+        "SELECT document FROM loadables WHERE project_id = $1 AND digest = $2", project_id, digest
+    )
+    return document

@@ -1,0 +1,107 @@
+"""Frames (run_service/worker/frames.py) on a Unix socket, for an event loop."""
+
+import asyncio
+import os
+import socket
+from collections import deque
+from collections.abc import Sequence
+
+from run_service.worker.frames import LENGTH, MAX_DESCRIPTORS, MAX_FRAME_BYTES, FrameTooLarge
+
+SEND_SECONDS = 30.0
+"""How long the other end may read nothing."""
+READ_BYTES = 256 << 10
+
+
+class Channel:
+    """Both directions of a socket, which it owns. Several tasks may send; one may receive."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._sending = asyncio.Lock()
+        self._received = bytearray()
+        self._descriptors: deque[int] = deque()
+
+    async def send(self, body: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Send a frame. Raises ConnectionError when the other end is gone or reads nothing, and FrameTooLarge."""
+        if len(body) > MAX_FRAME_BYTES:
+            raise FrameTooLarge(len(body))
+        rest = memoryview(LENGTH.pack(len(body)) + body)
+        async with self._sending:
+            while rest:
+                try:
+                    sent = socket.send_fds(self._socket, [rest], list(descriptors))
+                except BlockingIOError:
+                    await self._writable()
+                    continue
+                except OSError as error:
+                    raise ConnectionError(str(error)) from error
+                rest, descriptors = rest[sent:], ()
+
+    async def receive(self) -> bytes | None:
+        """The next frame's body; None when the other end is gone."""
+        while (body := self._next()) is None:
+            try:
+                part, descriptors, _, _ = socket.recv_fds(
+                    self._socket, READ_BYTES, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+                )
+            except BlockingIOError:
+                await self._readable()
+                continue
+            except OSError:
+                return None
+            self._descriptors.extend(descriptors)
+            if not part:
+                return None
+            self._received += part
+        return body
+
+    def take_descriptor(self) -> int | None:
+        """The next descriptor that came, in the order of the frames that it came with. It is the caller's to close."""
+        return self._descriptors.popleft() if self._descriptors else None
+
+    def close(self) -> None:
+        """Nobody may be receiving."""
+        self._socket.close()
+        while self._descriptors:
+            os.close(self._descriptors.popleft())
+
+    def _next(self) -> bytes | None:
+        if len(self._received) < LENGTH.size:
+            return None
+        (size,) = LENGTH.unpack_from(self._received)
+        if size > MAX_FRAME_BYTES:
+            raise FrameTooLarge(size)
+        end = LENGTH.size + size
+        if len(self._received) < end:
+            return None
+        body = bytes(memoryview(self._received)[LENGTH.size : end])
+        del self._received[:end]
+        return body
+
+    async def _readable(self) -> None:
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+        loop.add_reader(self._socket, _set, ready)
+        try:
+            await ready
+        finally:
+            loop.remove_reader(self._socket)
+
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+        loop.add_writer(self._socket, _set, ready)
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await ready
+        except TimeoutError as error:
+            raise ConnectionError("the other end reads nothing") from error
+        finally:
+            loop.remove_writer(self._socket)
+
+
+def _set(ready: "asyncio.Future[None]") -> None:
+    if not ready.done():
+        ready.set_result(None)

@@ -1,0 +1,143 @@
+"""What routers and the host process tell each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+Status = Literal["completed", "failed", "canceled", "timed_out"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaSpec:
+    """All that a replica is made from."""
+
+    deployment_id: str
+    project_id: str
+    """As root, the replicas of a project run as a user of their own."""
+    runtime: Path
+    """The runtime's folder; its Python is `bin/python` there."""
+    flow: bytes = field(repr=False)
+    """The document that the SDK's loader takes, as JSON."""
+    digest: str
+    """Hex SHA-256 of `flow`."""
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The replica's environment, in clear."""
+    slots: int = 4
+    """Runs at a time."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What the router wants to find again in `list`, for example the variables' revision."""
+
+
+class SpecMessage(msgspec.Struct, kw_only=True):
+    """A ReplicaSpec on its way to the host."""
+
+    deployment_id: str
+    project_id: str
+    runtime: str
+    flow: str
+    digest: str
+    variables: dict[str, str]
+    slots: int
+    labels: dict[str, str]
+
+    @classmethod
+    def of(cls, spec: ReplicaSpec) -> "SpecMessage":
+        return cls(
+            deployment_id=spec.deployment_id,
+            project_id=spec.project_id,
+            runtime=str(spec.runtime),
+            flow=spec.flow.decode(),
+            digest=spec.digest,
+            variables=dict(spec.variables),
+            slots=spec.slots,
+            labels=dict(spec.labels),
+        )
+
+    def to_spec(self) -> ReplicaSpec:
+        fields = msgspec.structs.asdict(self)
+        return ReplicaSpec(**fields | {"flow": self.flow.encode(), "runtime": Path(self.runtime)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replica:
+    """A process that has loaded a flow."""
+
+    id: str
+    deployment_id: str
+    project_id: str
+    digest: str
+    pid: int
+    slots: int
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaEnded:
+    """A replica is gone, and its whole session with it."""
+
+    replica: Replica
+    reason: str
+    """STOPPED (a router called `stop`), RUN_STUCK (a run did not end when it was canceled), EXITED, KILLED (by a signal
+    that is not the host's, for example when memory ran out), MEMORY_EXCEEDED or FOLDER_TOO_LARGE."""
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    run_id: str
+    input: bytes
+    """A JSON object."""
+    stream: bool = False
+    deadline_seconds: float = 300
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The run has a slot."""
+
+
+@dataclass(frozen=True)
+class RunStreamed:
+    name: str
+    data: bytes
+    """JSON."""
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """The last event of a run."""
+
+    status: Status
+    output: bytes | None = None
+    """JSON: what the flow's Output node gave; None unless the run completed."""
+    error: str | None = None
+    node: str | None = None
+    """The name or id of the node that failed, where one did."""
+
+
+RunEvent = RunStarted | RunStreamed | RunEnded
+
+
+class HostGone(Exception):
+    """The host process does not answer, or its connection ended. All its replicas end with it."""
+
+
+class ReplicaGone(Exception):
+    """The replica is not running any more: the run did not begin, and may be sent to another one."""
+
+
+class ReplicaFailed(Exception):
+    """A replica did not start. Its message is for the person who deployed.
+
+    Reasons: FLOW_INVALID, VARIABLE_MISSING (the message names it), DIGEST_DIFFERS, RUNTIME_NOT_INSTALLED,
+    RUNTIME_BROKEN, START_TIMED_OUT, NOT_CONFINED (the kernel cannot confine replicas), HOST_FULL, START_CANCELED (a
+    router ended it before it was ready).
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message

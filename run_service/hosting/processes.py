@@ -1,0 +1,78 @@
+"""Processes of this machine, as /proc tells of them: when they started, and which session they belong to."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+PROC = Path("/proc")
+KILL_SECONDS = 5.0
+"""How long to go on killing a session whose processes fork."""
+
+
+class Stat(NamedTuple):
+    pid: int
+    state: str
+    session: int
+    started: int
+    """In clock ticks since the machine started: with the id it names a process for good."""
+
+
+def stat(pid: int) -> Stat | None:
+    """None when there is no such process."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return None
+    fields = text[text.rindex(")") + 2 :].split()  # the name before may hold anything
+    return Stat(pid, fields[0], int(fields[3]), int(fields[19]))
+
+
+def members(session: int) -> Iterator[Stat]:
+    """The processes of a session that have not ended."""
+    for entry in PROC.iterdir():
+        found = stat(int(entry.name)) if entry.name.isdecimal() else None
+        if found is not None and found.session == session and found.state not in "ZX":
+            yield found
+
+
+def kill_session(session: int, since: int = 0) -> int:
+    """Kill a session's processes (those that started at `since` or later). Returns how many are left after
+    KILL_SECONDS, which is none unless the kernel does not end one."""
+    end = time.monotonic() + KILL_SECONDS
+    while True:
+        # Stopped first, all of them: one that is killed makes room for others that fork.
+        found = _signal(session, since, signal.SIGSTOP)
+        while time.monotonic() < end and any(member.state != "T" for member in found):
+            found = _signal(session, since, signal.SIGSTOP)
+        left = len(_signal(session, since, signal.SIGKILL))
+        if left == 0 or time.monotonic() > end:
+            return left
+        time.sleep(0.001)
+
+
+def _signal(session: int, since: int, number: signal.Signals) -> list[Stat]:
+    found = [member for member in members(session) if member.started >= since]
+    for member in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(member.pid, number)
+    return found
+
+
+def private_bytes(pid: int) -> int | None:
+    """Memory of a process that no file backs, what it still shares with its zygote included."""
+    try:
+        lines = (PROC / str(pid) / "status").read_text().splitlines()
+    except OSError:
+        return None
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    if "RssAnon" not in fields:
+        return None  # it has ended
+    return sum(int(fields[name].split()[0]) << 10 for name in ("RssAnon", "RssShmem"))
+
+
+def boot_id() -> str:
+    return (PROC / "sys/kernel/random/boot_id").read_text().strip()

@@ -1,0 +1,197 @@
+"""Zygotes: for each runtime two processes that have imported its SDK, one of which forks what the host asks for."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from run_service.hosting.channel import Channel
+from run_service.hosting.ledger import Ledger
+from run_service.hosting.model import ReplicaFailed
+from run_service.worker.zygote import bootstrap
+
+log = structlog.get_logger()
+
+TWIN_SECONDS = 10.0
+LOG_LINES = 5
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise it asks GitHub while it is imported
+}
+
+
+class Said(msgspec.Struct):
+    """What zygotes and replicas send."""
+
+    type: str
+    pid: int = 0
+    digest: str = ""
+    reason: str = ""
+    message: str = ""
+
+
+decoder = msgspec.json.Decoder(Said)
+
+
+class Zygote:
+    def __init__(self, pid: int, channel: Channel) -> None:
+        self.pid = pid
+        self.channel = channel
+
+    def kill(self) -> None:
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+
+class Runtime:
+    """The zygotes of one runtime, made when they are needed and kept."""
+
+    def __init__(
+        self, path: Path, folder: Path, ledger: Ledger, tasks: asyncio.TaskGroup, import_seconds: float
+    ) -> None:
+        self._path, self._folder, self._ledger, self._tasks = path, folder, ledger, tasks
+        self._import_seconds = import_seconds
+        self._zygotes: list[Zygote] = []
+        self._importing: asyncio.Task[ReplicaFailed | None] | None = None
+        self._twinning = False
+        self._ended = False
+
+    async def fork(self, control: int) -> Zygote:
+        """Have a replica forked whose control socket is `control`. Raises ReplicaFailed."""
+        while True:
+            for zygote in list(self._zygotes):
+                try:
+                    await zygote.channel.send(b'{"type":"fork"}', [control])
+                except ConnectionError:
+                    self.discard(zygote)
+                else:
+                    return zygote
+            await self._imported()
+
+    def discard(self, zygote: Zygote) -> None:
+        """End one that does not answer."""
+        if zygote in self._zygotes:
+            self._zygotes.remove(zygote)
+            zygote.kill()
+            self._ensure_twin()
+
+    def end(self) -> None:
+        self._ended = True
+        if self._importing is not None:
+            self._importing.cancel()
+        for zygote in list(self._zygotes):
+            zygote.kill()
+
+    async def _imported(self) -> None:
+        """Wait for the import, which all callers share, and which goes on when they leave."""
+        if self._importing is None or self._importing.done():
+            self._importing = self._tasks.create_task(self._import())
+        if (failure := await asyncio.shield(self._importing)) is not None:
+            raise ReplicaFailed(failure.reason, failure.message)
+
+    async def _import(self) -> ReplicaFailed | None:
+        python = self._path / "bin" / "python"
+        if not python.exists():
+            return ReplicaFailed("RUNTIME_NOT_INSTALLED", f"The runtime {self._path.name} is not installed.")
+        started = asyncio.get_running_loop().time()
+        output = self._folder / f"import-{self._path.name}.log"
+        ours, theirs = socket.socketpair()
+        home = self._folder / "import-home"
+        home.mkdir(exist_ok=True)
+        with theirs, output.open("wb") as file:
+            try:
+                process = subprocess.Popen(  # noqa: ASYNC220, S603 - the kernel ends it with this thread
+                    [str(python), *bootstrap(os.getpid(), theirs.fileno())],
+                    env=ENVIRONMENT | {"HOME": str(home), "TMPDIR": str(home)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                    cwd="/",
+                )
+            except OSError as error:
+                ours.close()
+                return ReplicaFailed("RUNTIME_BROKEN", f"The Python of {self._path.name} does not start: {error}.")
+        process.returncode = 0  # the host reaps all its children; this object must not wait for it
+        self._ledger.add(process.pid)
+        zygote = Zygote(process.pid, Channel(ours))
+        try:
+            failure = await self._until_ready(zygote, self._import_seconds)
+        except BaseException:
+            zygote.kill()
+            zygote.channel.close()
+            raise
+        if failure is not None:
+            tail = output.read_text(errors="replace").splitlines()[-LOG_LINES:]
+            zygote.kill()
+            zygote.channel.close()
+            log.error("runtime_broken", runtime=self._path.name, error=failure, output=tail)
+            said = failure if tail == [] or failure != "it ended" else f"it ended: {tail[-1]}"
+            return ReplicaFailed("RUNTIME_BROKEN", f"The runtime {self._path.name} cannot import the SDK: {said}.")
+        log.info(
+            "runtime_imported",
+            runtime=self._path.name,
+            seconds=round(asyncio.get_running_loop().time() - started, 1),
+        )
+        self._keep(zygote)
+        return None
+
+    async def _until_ready(self, zygote: Zygote, seconds: float) -> str | None:
+        try:
+            async with asyncio.timeout(seconds):
+                body = await zygote.channel.receive()
+        except TimeoutError:
+            return f"it took longer than {seconds:g} s"
+        if body is None:
+            return "it ended"
+        said = decoder.decode(body)
+        zygote.pid = said.pid or zygote.pid
+        return None if said.type == "ready" else said.message
+
+    def _keep(self, zygote: Zygote) -> None:
+        self._zygotes.append(zygote)
+        self._tasks.create_task(self._watch(zygote))
+        self._ensure_twin()
+
+    async def _watch(self, zygote: Zygote) -> None:
+        """A zygote says nothing more; its socket ends with it."""
+        try:
+            await zygote.channel.receive()
+        finally:
+            if zygote in self._zygotes:
+                log.warning("zygote_ended", runtime=self._path.name, pid=zygote.pid)
+            self.discard(zygote)
+            zygote.channel.close()
+
+    def _ensure_twin(self) -> None:
+        if len(self._zygotes) == 1 and not self._twinning and not self._ended:
+            self._twinning = True
+            self._tasks.create_task(self._twin(self._zygotes[0]))
+
+    async def _twin(self, zygote: Zygote) -> None:
+        ours, theirs = socket.socketpair()
+        twin = Zygote(0, Channel(ours))
+        try:
+            with theirs:
+                await zygote.channel.send(b'{"type":"twin"}', [theirs.fileno()])
+            failure = await self._until_ready(twin, TWIN_SECONDS)
+        except ConnectionError as error:
+            failure = str(error)
+        finally:
+            self._twinning = False
+        if failure is not None:
+            log.error("zygote_not_forked", runtime=self._path.name, error=failure)
+            twin.channel.close()
+            self.discard(zygote)
+            return
+        self._ledger.add(twin.pid)
+        self._keep(twin)

@@ -1,0 +1,25 @@
+"""Finds out whether an app that a call names exists for its caller."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from run_service.errors import AppNotFound
+from run_service.repository import runs
+from service_kit.access.caller import Caller
+from service_kit.array_parameters import Projects
+from service_kit.db import Connection
+
+ProjectOf = Callable[[UUID], UUID | None]
+"""The project of an app, as far as the deploy service has told."""
+
+
+async def projects_of_app(db: Connection, caller: Caller, app_id: UUID, project_of: ProjectOf) -> Projects:
+    """The projects to look for the app's runs in. Raises AppNotFound.
+
+    An app exists for the caller when the routes have it in one of the caller's projects, or it has runs in one: it may
+    have been deleted since.
+    """
+    projects = caller.permitted_projects
+    if project_of(app_id) not in projects and not await runs.has_runs(db, projects, app_id):
+        raise AppNotFound(app_id)
+    return projects

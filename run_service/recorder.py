@@ -1,0 +1,109 @@
+"""Writes runs in batches, never in a call's way: what does not fit into its bound is dropped and counted."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from uuid import UUID
+
+import asyncpg
+import structlog
+from prometheus_client import Counter, Gauge
+
+from run_service.model import Run, RunError
+from run_service.repository import runs
+from service_kit.database_errors import describe
+from service_kit.db import FAILURES, Pool
+from service_kit.lifecycle import in_background
+
+MAX_WAITING = 10_000
+"""Runs that wait to be written."""
+BATCH = 500
+PAUSE_SECONDS = 0.25
+"""Between two batches: a run that ends within it is written once."""
+LONGEST_PAUSE_SECONDS = 5.0
+LOST = RunError("lost", "The router that had the run ended before the run did.")
+LOST_PAUSE_SECONDS = 60.0
+"""Between two looks for lost runs."""
+FLUSH_SECONDS = 2.0
+"""What is left at the end is given so long."""
+
+DROPPED = Counter("flowpin_runs_dropped_total", "Runs that could not be recorded.")
+WAITING = Gauge("flowpin_runs_waiting", "Runs that wait to be recorded.")
+
+log = structlog.get_logger()
+
+
+class RunRecorder:
+    def __init__(self, pool: Pool, longest_seconds: float) -> None:
+        """No run takes `longest_seconds`: one that began before and has not ended never will."""
+        self._pool = pool
+        self._longest_seconds = longest_seconds
+        self._waiting: dict[UUID, Run] = {}
+        """The newest state of each, in the order in which they came."""
+        self._dropped = 0
+
+    def record(self, run: Run) -> None:
+        """Have a run written as it is now. It replaces what is not yet written of the same run."""
+        if len(self._waiting) >= MAX_WAITING and run.id not in self._waiting:
+            self._dropped += 1
+            DROPPED.inc()
+            return
+        self._waiting[run.id] = run
+        WAITING.set(len(self._waiting))
+
+    async def write(self) -> None:
+        """Write what comes, for ever."""
+        pause = PAUSE_SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            if self._dropped:
+                log.warning("runs_dropped", count=self._dropped)
+                self._dropped = 0
+            pause = PAUSE_SECONDS if await self._write_batches() else min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def end_lost(self) -> None:
+        """Have the runs end whose router is gone, for ever."""
+        while True:
+            try:
+                async with self._pool.acquire() as db:
+                    if lost := await runs.end_lost_runs(db, self._longest_seconds, LOST):
+                        log.warning("runs_lost", count=lost)
+            except FAILURES as error:
+                log.warning("lost_runs_not_ended", error=describe(error))
+            await asyncio.sleep(LOST_PAUSE_SECONDS)
+
+    async def flush(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self._write_batches()
+        if self._waiting:
+            log.warning("runs_dropped", count=len(self._waiting))
+
+    async def _write_batches(self) -> bool:
+        """All that waits now. False when the database refused; what was not written goes on waiting."""
+        while self._waiting:
+            batch = list(self._waiting.values())[:BATCH]
+            try:
+                async with self._pool.acquire() as db:
+                    await runs.upsert_runs(db, batch)
+            except asyncpg.DataError as error:  # nothing of ours should be; without this the batch would come for ever
+                log.error("runs_refused", error=describe(error), count=len(batch))
+                DROPPED.inc(len(batch))
+            except FAILURES as error:
+                log.warning("runs_not_written", error=describe(error), count=len(self._waiting))
+                return False
+            for run in batch:
+                if self._waiting.get(run.id) is run:
+                    del self._waiting[run.id]
+            WAITING.set(len(self._waiting))
+        return True
+
+
+@asynccontextmanager
+async def recording(pool: Pool, longest_seconds: float) -> AsyncIterator[RunRecorder]:
+    recorder = RunRecorder(pool, longest_seconds)
+    try:
+        async with in_background(recorder.write()), in_background(recorder.end_lost()):
+            yield recorder
+    finally:
+        await recorder.flush()

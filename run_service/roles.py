@@ -1,0 +1,13 @@
+"""Which role each RPC takes; a test walks the contract so that none is left out."""
+
+from service_kit.access.file import Role
+from service_kit.pb.flowpin.run.v1 import run_pb2
+
+RUN = run_pb2.DESCRIPTOR.services_by_name["RunService"]
+SERVICES = [RUN]
+
+ROLES = {
+    f"/{RUN.full_name}/ListAppRuns": Role.VIEWER,
+    f"/{RUN.full_name}/GetRun": Role.VIEWER,
+    f"/{RUN.full_name}/Ping": Role.VIEWER,
+}

@@ -1,0 +1,49 @@
+"""Which app a request names: by its Host header, or by its path where names do not resolve."""
+
+import re
+from dataclasses import dataclass
+from uuid import UUID
+
+NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:--(.{1,128}))?", re.IGNORECASE | re.DOTALL)
+APPS = "/apps/"
+
+
+@dataclass(frozen=True, slots=True)
+class AppName:
+    app_id: UUID
+    environment: str | None
+    """None: the app's default one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a request names: an app, and a path of it."""
+
+    app: AppName
+    path: str
+    """Empty, or beginning with a slash."""
+
+
+def address_of(host: str, path: str, domain: str) -> Address | None:
+    """None when neither names an app. `path` is decoded; `domain` is the one below which apps have their names."""
+    app = _app_in_host(host, domain.lower())
+    if app is not None:
+        return Address(app, path)
+    if not path.startswith(APPS):
+        return None
+    name, slash, rest = path.removeprefix(APPS).partition("/")
+    app = _app_named(name)
+    return Address(app, slash + rest) if app is not None else None
+
+
+def _app_in_host(host: str, domain: str) -> AppName | None:
+    name, _, port = host.lower().rpartition(":")
+    if not name or not port.isdigit():
+        name = host.lower()
+    name = name.removesuffix(".")
+    return _app_named(name.removesuffix(f".{domain}")) if name.endswith(f".{domain}") else None
+
+
+def _app_named(name: str) -> AppName | None:
+    found = NAME.fullmatch(name)
+    return AppName(UUID(found[1]), found[2]) if found else None

@@ -1,0 +1,87 @@
+"""The run service put together: pools, routes, replicas, the router of apps, servicer, server."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from run_service import MIGRATIONS, SCHEMA
+from run_service.recorder import recording
+from run_service.roles import ROLES, SERVICES
+from run_service.router.calls import Calls
+from run_service.router.server import running_router
+from run_service.servicer import RunServicer
+from run_service.settings import Settings
+from run_service.supply.deploy_client import DeployClient
+from run_service.supply.host_link import open_host_link
+from run_service.supply.replicas import open_replicas
+from run_service.supply.route_feed import RouteFeed
+from run_service.supply.route_table import RouteTable
+from service_kit import metrics
+from service_kit.access.registry import AccessRegistry
+from service_kit.channel import open_channel
+from service_kit.ids import new_id
+from service_kit.lifecycle import in_background
+from service_kit.pb.flowpin.routing.v1 import routing_pb2
+from service_kit.pb.flowpin.run.v1.run_pb2_grpc import add_RunServiceServicer_to_server
+from service_kit.pools import open_pools
+from service_kit.serving.health import open_check, usual_checks
+from service_kit.serving.server import running_server
+from service_kit.tracing import open_spans
+
+ROUTING = routing_pb2.DESCRIPTOR.services_by_name["RoutingService"]
+
+LONGEST_RUNS = 2
+"""So many times as long as a run may take, none takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningPorts:
+    apps: int
+    grpc: int
+
+
+@asynccontextmanager
+async def running_run_service(settings: Settings, schema: str = SCHEMA) -> AsyncIterator[RunningPorts]:
+    """Serve until the block ends; yields the ports. Raises AccessFileError or RuntimeError."""
+    if settings.deploy_token is None:
+        raise RuntimeError("serve needs the setting deploy_token")
+    registry = AccessRegistry(settings.access_file)
+    limits = settings.supply_limits
+    table = RouteTable()
+    async with (
+        open_spans("run_service", settings.otel_exporter_otlp_endpoint) as spans,
+        metrics.exposed(settings.metrics_listen),
+        open_pools(settings, schema) as pools,
+        open_check(settings.database_url.get_secret_value(), schema, MIGRATIONS) as database,
+        open_channel(settings.deploy_target, ROUTING) as channel,
+        recording(pools.hot, LONGEST_RUNS * (limits.run_seconds + limits.grace_seconds)) as recorder,
+        open_host_link(settings.host_socket, limits.grace_seconds) as hosts,
+    ):
+        deploys = DeployClient(channel, settings.deploy_token.get_secret_value())
+        async with open_replicas(deploys, hosts, settings.runtimes, limits) as replicas:
+            name = f"{settings.listen} (process {os.getpid()})"
+            feed = RouteFeed(deploys, new_id(), name, table, lambda: replicas.apply(table.routes))
+            parts = {"routes": feed.problem, "host": hosts.problem}
+
+            def register(server: Any) -> None:
+                add_RunServiceServicer_to_server(RunServicer(pools, table.project_of), server)
+
+            async with (
+                in_background(feed.follow()),
+                in_background(feed.acknowledge()),
+                running_router(
+                    settings, table, replicas, Calls(recorder, limits.run_seconds), parts, feed.leave, spans
+                ) as apps_port,
+                running_server(
+                    settings.model_copy(update={"listen": settings.grpc_listen}),
+                    SERVICES,
+                    register,
+                    registry=registry,
+                    roles=ROLES,
+                    checks=usual_checks(database, registry) | parts,
+                    spans=spans,
+                ) as grpc_port,
+            ):
+                yield RunningPorts(apps_port, grpc_port)

@@ -1,0 +1,119 @@
+"""The connection to the host process: opened again whenever it is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import structlog
+
+from run_service.hosting.client import HostClient, HostGone, Replica, ReplicaSpec, open_host
+from service_kit.lifecycle import in_background
+
+PAUSE_SECONDS = 0.2
+"""Between two tries to connect."""
+STARTS = 16
+"""Replicas that start at a time."""
+LEFTOVER_GRACE_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+class HostLink:
+    def __init__(self, socket: Path, grace_seconds: float) -> None:
+        self._socket = socket
+        self._grace_seconds = grace_seconds
+        self._host: HostClient | None = None
+        self._watchers: dict[str, Callable[[str], None]] = {}
+        """By replica: told why it has ended."""
+        self._leftovers: dict[str, Replica] = {}
+        """Replicas that a router before this one has left running, by id."""
+        self._starts = asyncio.Semaphore(STARTS)
+
+    async def problem(self) -> str | None:
+        """What keeps replicas from being started; None when nothing does."""
+        return None if self._host else f"the host process does not answer at {self._socket}"
+
+    async def follow(self) -> None:
+        """Keep the connection, for ever."""
+        is_news = True
+        while True:
+            error = ""
+            try:
+                async with open_host(self._socket, self._grace_seconds) as host:
+                    self._leftovers = {each.id: each for each in await host.list() if each.id not in self._watchers}
+                    self._host = host
+                    log.info("host_connected", leftovers=len(self._leftovers))
+                    is_news = True
+                    async for ending in host.ended():
+                        self._leftovers.pop(ending.replica.id, None)
+                        self._tell(ending.replica.id, ending.message)
+            except HostGone as gone:
+                error = str(gone)
+            self._host, self._leftovers = None, {}
+            if is_news:
+                log.warning("host_lost", error=error)
+                is_news = False
+            for replica_id in list(self._watchers):
+                self._tell(replica_id, error)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    @asynccontextmanager
+    async def replica(self, spec: ReplicaSpec) -> AsyncIterator[tuple[HostClient, Replica]]:
+        """A replica of `spec`: one that was left running, or a new one. It runs on after the block.
+
+        Raises ReplicaFailed or HostGone.
+        """
+        async with self._starts:
+            host = self._host
+            if host is None:
+                raise HostGone(f"The host process of apps does not answer at {self._socket}.")
+            replica = self._take_leftover(spec) or await host.start(spec)
+        yield host, replica
+
+    @contextmanager
+    def watching(self, replica_id: str, ended: Callable[[str], None]) -> Iterator[None]:
+        """Have `ended` called, with the reason, when the replica ends or the host is lost."""
+        self._watchers[replica_id] = ended
+        try:
+            yield
+        finally:
+            self._watchers.pop(replica_id, None)
+
+    @property
+    def leftovers(self) -> list[Replica]:
+        return list(self._leftovers.values())
+
+    async def stop_leftover(self, replica: Replica) -> None:
+        """Stop a replica that a router before this one has left, and that nothing here is made from."""
+        if self._host is not None and self._leftovers.pop(replica.id, None) is not None:
+            log.info("leftover_replica_stopped", replica=replica.id, deployment=replica.deployment_id)
+            with suppress(HostGone):
+                await self._host.stop(replica.id, LEFTOVER_GRACE_SECONDS)
+
+    def _take_leftover(self, spec: ReplicaSpec) -> Replica | None:
+        for replica in self._leftovers.values():
+            if is_made_from(replica, spec):
+                return self._leftovers.pop(replica.id)
+        return None
+
+    def _tell(self, replica_id: str, why: str) -> None:
+        watcher = self._watchers.pop(replica_id, None)
+        if watcher is not None:
+            watcher(why)
+
+
+def is_made_from(replica: Replica, spec: ReplicaSpec) -> bool:
+    return (replica.project_id, replica.digest, replica.slots, dict(replica.labels)) == (
+        spec.project_id,
+        spec.digest,
+        spec.slots,
+        dict(spec.labels),
+    )
+
+
+@asynccontextmanager
+async def open_host_link(socket: Path, grace_seconds: float) -> AsyncIterator[HostLink]:
+    link = HostLink(socket, grace_seconds)
+    async with in_background(link.follow()):
+        yield link

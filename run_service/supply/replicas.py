@@ -1,0 +1,247 @@
+"""Which replicas there are to be: of what is live or being rolled out, and for a while of what was replaced."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from types import MappingProxyType
+from uuid import UUID
+
+import structlog
+
+from run_service.errors import NoReplica
+from run_service.hosting.client import Replica, ReplicaSpec
+from run_service.settings import SupplyLimits
+from run_service.supply.deploy_client import DeployClient
+from run_service.supply.host_link import HostLink, is_made_from
+from run_service.supply.replica_group import ReplicaGroup, StartFailed
+from run_service.supply.routes import MadeFrom, Pin, Route
+from run_service.supply.tasks import Tasks, open_tasks
+from service_kit.errors import ServiceError
+
+NOT_LOADABLE = "The deployment has no document that a replica could load: deploy the version again."
+REPORT_PAUSE_SECONDS = 0.5
+SWEEP_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+class Replicas:
+    def __init__(
+        self,
+        deploys: DeployClient,
+        hosts: HostLink,
+        runtimes: Path,
+        limits: SupplyLimits,
+        tasks: Tasks,
+    ) -> None:
+        """`runtimes` is the folder of the installed runtimes."""
+        self._deploys = deploys
+        self._hosts = hosts
+        self._runtimes = runtimes
+        self._limits = limits
+        self._tasks = tasks
+        self._groups: dict[MadeFrom, ReplicaGroup] = {}
+        self._serving: dict[UUID, MadeFrom] = {}
+        """What a live deployment is served from. It lags behind its pin while a replica with new variables starts."""
+        self._successors: dict[UUID, tuple[Pin, asyncio.Task[None]]] = {}
+        self._rollouts: dict[UUID, asyncio.Task[None]] = {}
+        self._routes: Iterable[Route] = ()
+        self._is_known = False
+
+    def group_of(self, pin: Pin) -> ReplicaGroup:
+        """What serves a live deployment. Raises NoReplica when nothing ever could."""
+        if not pin.made_from.loadable_digest:
+            raise NoReplica(NOT_LOADABLE)
+        return self._group(self._serving.get(pin.deployment_id, pin.made_from), pin.deployment_id)
+
+    def apply(self, routes: Iterable[Route]) -> None:
+        """Have what `routes`, all there are, want: at once for calls, in the background for replicas."""
+        self._routes, self._is_known = routes, True
+        wanted: dict[MadeFrom, bool] = {}
+        live: dict[UUID, Pin] = {}
+        rolling_out: dict[UUID, Pin] = {}
+        for route in routes:
+            for environment in route.environments:
+                rolling_out.update((pin.deployment_id, pin) for pin in environment.rolling_out)
+                if environment.live and environment.live.made_from.loadable_digest and not route.is_archived:
+                    live[environment.live.deployment_id] = environment.live
+        for pin in rolling_out.values():
+            if pin.made_from.loadable_digest:
+                wanted[pin.made_from] = True
+        self._follow_live(live, wanted)
+        pins = {pin.made_from: pin.deployment_id for pin in (*live.values(), *rolling_out.values())}
+        for made_from, keep_up in wanted.items():
+            self._group(made_from, pins.get(made_from)).want(keep_up=keep_up)
+        revisions = {_place(pin.made_from): pin.made_from.variables_revision for pin in live.values()}
+        for made_from, group in self._groups.items():
+            if made_from not in wanted:
+                # With other variables, or of an app that is gone, it will not be wanted again.
+                may_come_back = revisions.get(_place(made_from)) == made_from.variables_revision
+                group.retire(self._limits.warm_seconds if may_come_back else 0)
+        self._follow_rollouts(rolling_out)
+
+    async def sweep(self) -> None:
+        """Take over the replicas that a router before this one has left running, for ever.
+
+        Those that are made from something wanted here serve it; the others are stopped.
+        """
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            if not self._is_known:
+                continue
+            for replica in self._hosts.leftovers:
+                group = self._group_for(replica)
+                if group is None or group.is_up:
+                    self._tasks.start(self._hosts.stop_leftover(replica))
+                else:
+                    self._tasks.start(_try_once(group))
+
+    def _group_for(self, replica: Replica) -> ReplicaGroup | None:
+        for made_from, group in self._groups.items():
+            if is_made_from(replica, self._spec(made_from)):
+                return group
+        return None
+
+    def _follow_live(self, live: dict[UUID, Pin], wanted: dict[MadeFrom, bool]) -> None:
+        for deployment_id in self._serving.keys() - live.keys():
+            del self._serving[deployment_id]
+        for deployment_id in self._successors.keys() - live.keys():
+            self._end_succession(deployment_id)
+        for deployment_id, pin in live.items():
+            serving = self._serving.get(deployment_id)
+            group = self._groups.get(serving) if serving else None
+            if serving is None or serving == pin.made_from or group is None or not group.is_up:
+                serving = self._serving[deployment_id] = pin.made_from
+                self._end_succession(deployment_id)
+            else:
+                wanted[pin.made_from] = True
+                self._begin_succession(pin)
+            wanted[serving] = wanted.get(serving, False) or pin.is_server_based
+
+    def _begin_succession(self, pin: Pin) -> None:
+        """Go on serving the deployment as it is until a replica with its new variables is up."""
+        known = self._successors.get(pin.deployment_id)
+        if known is None or known[0].made_from != pin.made_from:
+            self._end_succession(pin.deployment_id)
+            self._successors[pin.deployment_id] = pin, self._tasks.start(self._succeed(pin))
+
+    def _end_succession(self, deployment_id: UUID) -> None:
+        known = self._successors.pop(deployment_id, None)
+        if known is not None and known[1] is not asyncio.current_task():
+            known[1].cancel()
+
+    async def _succeed(self, pin: Pin) -> None:
+        while True:
+            try:
+                await self._group(pin.made_from, pin.deployment_id).brought_up()
+            except StartFailed as failure:
+                log.warning("replica_not_replaced", deployment=str(pin.deployment_id), reason=failure.reason)
+                continue  # the group pauses between its tries
+            self._serving[pin.deployment_id] = pin.made_from
+            self.apply(self._routes)
+            return
+
+    def _follow_rollouts(self, rolling_out: dict[UUID, Pin]) -> None:
+        for deployment_id in self._rollouts.keys() - rolling_out.keys():
+            self._rollouts.pop(deployment_id).cancel()
+        for deployment_id, pin in rolling_out.items():
+            if deployment_id not in self._rollouts:
+                self._rollouts[deployment_id] = self._tasks.start(self._roll_out(pin))
+
+    async def _roll_out(self, pin: Pin) -> None:
+        """Bring a deployment up and report how that went. A failure that may pass is tried again for a while."""
+        if not pin.made_from.loadable_digest:
+            await self._report(pin, StartFailed("NOT_LOADABLE", NOT_LOADABLE, is_final=True))
+            return
+        give_up_at = time.monotonic() + self._limits.wake_seconds
+        failure = None
+        while True:
+            try:
+                await self._group(pin.made_from, pin.deployment_id).brought_up(at_once=True)
+                failure = None
+            except StartFailed as error:
+                failure = error
+                if not failure.is_final and time.monotonic() < give_up_at:
+                    await asyncio.sleep(REPORT_PAUSE_SECONDS)
+                    continue
+            await self._report(pin, failure)
+            return
+
+    async def _report(self, pin: Pin, failure: StartFailed | None) -> None:
+        """Until the deploy service has heard it, or the rollout is over."""
+        log.info("rollout_reported", deployment=str(pin.deployment_id), reason=failure.reason if failure else None)
+        while True:
+            try:
+                if failure is None:
+                    await self._deploys.report_up(pin)
+                else:
+                    await self._deploys.report_failed(pin, failure.reason, failure.message)
+                return
+            except ServiceError as error:
+                log.warning("rollout_not_reported", deployment=str(pin.deployment_id), error=error.reason)
+                if error.code.name in ("NOT_FOUND", "INVALID_ARGUMENT"):
+                    return
+                await asyncio.sleep(REPORT_PAUSE_SECONDS)
+
+    def _group(self, made_from: MadeFrom, deployment_id: UUID | None) -> ReplicaGroup:
+        group = self._groups.get(made_from)
+        if group is None or group.is_over:
+
+            async def make_spec() -> ReplicaSpec:
+                flow = await self._deploys.loadable(made_from)
+                variables = await self._deploys.variables(made_from)
+                return self._spec(made_from, deployment_id, flow, variables)
+
+            group = self._groups[made_from] = ReplicaGroup(make_spec, self._hosts, self._limits)
+            self._tasks.start(self._keep(made_from, group))
+        return group
+
+    async def _keep(self, made_from: MadeFrom, group: ReplicaGroup) -> None:
+        await group.keep()
+        if self._groups.get(made_from) is group:
+            del self._groups[made_from]
+
+    def _spec(
+        self,
+        made_from: MadeFrom,
+        deployment_id: UUID | None = None,
+        flow: bytes = b"",
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> ReplicaSpec:
+        return ReplicaSpec(
+            deployment_id=str(deployment_id or ""),
+            project_id=str(made_from.project_id),
+            runtime=self._runtimes / made_from.runtime_version,
+            flow=flow,
+            digest=made_from.loadable_digest,
+            variables=variables,
+            slots=self._limits.slots,
+            labels={
+                "app_id": str(made_from.app_id),
+                "environment": made_from.environment,
+                "runtime_version": made_from.runtime_version,
+                "variables_revision": str(made_from.variables_revision),
+            },
+        )
+
+
+def _place(made_from: MadeFrom) -> tuple[UUID, str]:
+    return made_from.app_id, made_from.environment
+
+
+async def _try_once(group: ReplicaGroup) -> None:
+    with suppress(StartFailed):
+        await group.brought_up()
+
+
+@asynccontextmanager
+async def open_replicas(
+    deploys: DeployClient, hosts: HostLink, runtimes: Path, limits: SupplyLimits
+) -> AsyncIterator[Replicas]:
+    """Have replicas until the block ends. They run on then, for the next router to find."""
+    async with open_tasks() as tasks:
+        replicas = Replicas(deploys, hosts, runtimes, limits, tasks)
+        tasks.start(replicas.sweep())
+        yield replicas

@@ -1,0 +1,56 @@
+"""The routes and keys that are in force. It goes on as it is while the deploy service is away."""
+
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+from run_service.model import AccessKey
+from run_service.supply.routes import Route, keys_from, route_from
+from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
+
+
+class RouteTable:
+    def __init__(self) -> None:
+        self.is_known = False
+        """Whether a whole snapshot has ever arrived."""
+        self._routes: dict[UUID, Route] = {}
+        self._keys: dict[UUID, Mapping[bytes, AccessKey]] = {}
+        """By project, then by hash."""
+        self._by_hash: dict[bytes, AccessKey] = {}
+
+    @property
+    def routes(self) -> Iterable[Route]:
+        return self._routes.values()
+
+    def route(self, app_id: UUID) -> Route | None:
+        return self._routes.get(app_id)
+
+    def key(self, key_hash: bytes) -> AccessKey | None:
+        """The key with this SHA-256, of whatever project. None: it was never made, or is revoked."""
+        return self._by_hash.get(key_hash)
+
+    def project_of(self, app_id: UUID) -> UUID | None:
+        route = self._routes.get(app_id)
+        return route.project_id if route is not None else None
+
+    def change(self, messages: Iterable[pb.WatchRoutesResponse]) -> list[Route]:
+        """Take up changes. Returns the routes they hold; deleted apps are not among them."""
+        changed = []
+        for message in messages:
+            for route in message.routes:
+                if route.deleted:
+                    self._routes.pop(UUID(route.app_id), None)
+                else:
+                    changed.append(route_from(route))
+                    self._routes[changed[-1].app_id] = changed[-1]
+            for keys in message.keys:
+                self._keys[UUID(keys.project_id)] = keys_from(keys)
+            if message.keys:
+                self._by_hash = {key_hash: key for keys in self._keys.values() for key_hash, key in keys.items()}
+        return changed
+
+    def replace(self, snapshot: Iterable[pb.WatchRoutesResponse]) -> list[Route]:
+        """Take up a whole snapshot: what is not in it is gone. Returns its routes."""
+        self._routes, self._keys, self._by_hash = {}, {}, {}
+        changed = self.change(snapshot)
+        self.is_known = True
+        return changed

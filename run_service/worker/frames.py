@@ -1,0 +1,115 @@
+"""The protocol between the host process, zygotes, replicas and routers: JSON objects in frames on Unix sockets.
+
+A frame is 4 bytes (the length, big endian, at most MAX_FRAME_BYTES) and a JSON object in UTF-8 of that length. Its
+`type` says which message it is. Unknown members are ignored. File descriptors come with the first byte of a frame.
+
+Host and zygote, on the zygote's control socket (it ends when the socket does):
+
+    host    → zygote   {"type": "fork"} with one descriptor: the control socket of the replica that the zygote forks
+    host    → zygote   {"type": "twin"} with one descriptor: the control socket of a second zygote, a fork of this one
+    zygote  → host     {"type": "ready", "pid"}: all is imported; a twin sends it too
+                       {"type": "failed", "message"}: the SDK cannot be imported; the zygote ends
+
+Host and replica, on the replica's control socket (it ends when the socket does):
+
+    replica → host     {"type": "forked", "pid"}: it is a child of the host, and the leader of its own session
+    host    → replica  {"type": "load", "flow": the document as text, "slots",
+                        "grace_seconds", and the members of confinement.Confinement}
+    replica → host     {"type": "ready", "digest": hex SHA-256 of the document that it parsed}
+                       {"type": "failed", "reason": FLOW_INVALID | VARIABLE_MISSING | NOT_CONFINED, "message"};
+                       the replica ends
+    host    → replica  {"type": "connection"} with one descriptor: the other end of a router's connection
+    host    → replica  {"type": "stop"}: end as soon as no run is under way
+    replica → host     {"type": "stuck", "message"}: a run did not end when it was canceled; the replica ends.
+                       Routers have it killed earlier: this is for a run whose router is gone
+
+Router and replica, on a connection (when it ends, its runs are canceled):
+
+    router  → replica  {"type": "run", "run_id", "input": {…}, "stream": whether to send what streams}
+                       {"type": "cancel", "run_id"}
+    replica → router   {"type": "started", "run_id"}: the run has a slot
+                       {"type": "streamed", "run_id", "name": event's name, "data": any JSON}
+                       {"type": "ended", "run_id", "status": completed | failed | canceled, "output": any JSON,
+                        "error": text or null, "node": name or id of the node that failed, or null}
+
+A connection carries several runs at a time. `ended` is the last message of a run, and each run has one.
+"""
+
+import contextlib
+import json
+import socket
+import struct
+from collections.abc import Iterable
+from threading import Lock
+from typing import Any
+
+MAX_FRAME_BYTES = 192 << 20
+"""The largest input is files of 128 MiB in base64."""
+LENGTH = struct.Struct(">I")
+MAX_DESCRIPTORS = 4
+"""Descriptors that come with one message at most."""
+
+
+class FrameTooLarge(ValueError):
+    def __init__(self, size: int) -> None:
+        super().__init__(f"A message of {size} bytes is larger than the limit of {MAX_FRAME_BYTES}.")
+
+
+class Frames:
+    """Both directions of a blocking socket. Several threads may send; one may receive."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._sending = Lock()
+        self._descriptors: list[int] = []
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Raises OSError when the other end is gone, FrameTooLarge, and ValueError for what JSON cannot say."""
+        body = json.dumps(message, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        if len(body) > MAX_FRAME_BYTES:
+            raise FrameTooLarge(len(body))
+        with self._sending:
+            self._socket.sendall(LENGTH.pack(len(body)) + body)
+
+    def receive(self) -> tuple[dict[str, Any], list[int]] | None:
+        """The next message and its descriptors; None when the other end is gone."""
+        head = self._read(LENGTH.size)
+        if head is None:
+            return None
+        (size,) = LENGTH.unpack(head)
+        if size > MAX_FRAME_BYTES:
+            raise FrameTooLarge(size)
+        body = self._read(size)
+        if body is None:
+            return None
+        descriptors, self._descriptors = self._descriptors, []
+        return json.loads(body), descriptors
+
+    def messages(self) -> Iterable[tuple[dict[str, Any], list[int]]]:
+        """All messages until the other end is gone."""
+        try:
+            while (received := self.receive()) is not None:
+                yield received
+        except OSError:
+            return
+
+    def _read(self, size: int) -> bytes | None:
+        parts = bytearray()
+        while len(parts) < size:
+            part, descriptors, _, _ = socket.recv_fds(
+                self._socket, min(size - len(parts), 1 << 20), MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+            )
+            self._descriptors += descriptors
+            if not part:
+                return None
+            parts += part
+        return bytes(parts)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Ends what is received and sent, in other threads too."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()

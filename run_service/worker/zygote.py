@@ -1,0 +1,67 @@
+"""A zygote: it has imported the SDK, and forks replicas, and twins of itself that replace it when it dies.
+
+Start it with bootstrap(): modules here import each other relatively, as the package is `worker` there.
+"""
+
+import gc
+import os
+import socket
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+from . import confinement
+from .frames import Frames
+from .replica import be_replica, wait_for_adoption
+
+ENGINE = ".sdk"
+
+
+def bootstrap(host: int, control: int) -> list[str]:
+    """Arguments of a Python that make it a zygote: its parent's process id, and a descriptor it inherits."""
+    folder = str(Path(__file__).resolve().parents[1])
+    # Of ours it can import this package alone, and later nothing: the path is taken away again.
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from worker.zygote import main; del sys.path[0]; "
+        "main(int(sys.argv[2]), int(sys.argv[3]))"
+    )
+    return ["-I", "-c", code, folder, str(host), str(control)]
+
+
+def main(host: int, control: int) -> NoReturn:
+    confinement.end_with_parent(host)
+    frames = Frames(socket.socket(fileno=control))
+    try:
+        engine = import_module(ENGINE, __package__)
+        engine.prepare()
+    except BaseException as error:
+        frames.send({"type": "failed", "message": f"{type(error).__name__}: {error}"[:2000]})
+        sys.exit(1)
+    gc.collect()
+    gc.freeze()  # no collection writes into what replicas share
+    gc.disable()
+    serve(frames, host, engine)
+
+
+def serve(control: Frames, host: int, engine: Any) -> NoReturn:
+    """Fork what the host asks for, until it is gone."""
+    control.send({"type": "ready", "pid": os.getpid()})
+    for message, descriptors in control.messages():
+        if os.fork() == 0:
+            if os.fork() == 0:
+                os.close(control.fileno())  # or the host would not see that the zygote ended
+                be(message["type"], Frames(socket.socket(fileno=descriptors[0])), host, engine)
+            os._exit(0)
+        os.wait()  # for the process between, so that the host becomes the other one's parent
+        for descriptor in descriptors:
+            os.close(descriptor)
+    os._exit(0)
+
+
+def be(kind: str, control: Frames, host: int, engine: Any) -> NoReturn:
+    if kind == "fork":
+        be_replica(control, host, engine)
+    wait_for_adoption(host)
+    confinement.end_with_parent(host)
+    serve(control, host, engine)

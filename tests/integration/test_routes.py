@@ -1,0 +1,232 @@
+"""What routers are told: a snapshot, then each change; to runners only, and as long as they may know."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from functools import partial
+
+import grpc
+import pytest
+import yaml
+
+from service_kit.ids import new_id
+from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
+from tests.support.deployments import TWO_TO_FIVE
+from tests.support.played_router import PlayedRouter, played_router
+from tests.support.refusals import refusal
+from tests.support.stack import Stack, deploy_service_of
+from tests.support.waiting import arrived, eventually
+
+UNKNOWN = str(new_id())
+
+
+@pytest.fixture(scope="module")
+async def router(shared_stack: Stack) -> AsyncIterator[PlayedRouter]:
+    async with played_router(shared_stack) as router:
+        yield router
+
+
+async def app_of(stack: Stack, **fields):
+    workflow, _ = await stack.workflow(project=fields.get("project_id"))
+    return await stack.app(workflow["id"], **fields), workflow
+
+
+async def test_an_app_is_told_with_all_that_is_live(shared_stack: Stack, router: PlayedRouter):
+    project = {"project_id": str(shared_stack.people.staged)}
+    app, workflow = await app_of(shared_stack, deployment_config=TWO_TO_FIVE, **project)
+    staged = await shared_stack.deploy(app["id"], workflow["id"], environment="staging")
+
+    await eventually(lambda: serves(router, app["id"], staged["id"], "staging"))
+
+    route = router.routes[app["id"]]
+    staging, production = route.environments
+    assert (route.project_id, route.hostname) == (project["project_id"], app["hostname"])
+    assert (route.access_type, route.archived, route.deleted) == (pb.ACCESS_TYPE_PRIVATE, False, False)
+    assert [(each.environment, each.is_default) for each in (staging, production)] == [
+        ("staging", False),
+        ("production", True),
+    ]
+    assert [each.hostname for each in (staging, production)] == [each["hostname"] for each in app["environments"]]
+    pin = production.live
+    assert (pin.deployment_id, pin.version_id) == (app["latest_deployment_id"], app["workflow_version_id"])
+    assert (pin.number, pin.version_number, pin.runtime_version) == (1, 1, "0.69")
+    assert f"sha256:{pin.flow_digest}" == staged["workflow_version"]["digest"]
+    assert len(pin.loadable_digest) == 64
+    assert (pin.scaling.server_based, pin.scaling.min_replicas, pin.scaling.max_replicas) == (True, 2, 5)
+    assert [(each.resource, each.average_utilization) for each in pin.scaling.targets] == [("cpu", 60)]
+    assert not staging.live.scaling.server_based
+
+
+async def serves(router: PlayedRouter, app_id: str, deployment_id: str | None, environment: str = "production") -> bool:
+    return app_id in router.routes and router.live(app_id, environment) == deployment_id
+
+
+async def test_each_change_of_an_app_is_told_with_a_greater_revision(shared_stack: Stack, router: PlayedRouter):
+    app, _ = await app_of(shared_stack)
+    path = f"/v1/apps/{app['id']}"
+    await eventually(lambda: serves(router, app["id"], app["latest_deployment_id"]))
+    revisions = [router.routes[app["id"]].revision]
+
+    for call, holds in (
+        (("PUT", path, {"access_control": {"access_type": "public"}}), lambda route: route.access_type == 2),
+        (("POST", f"{path}/archive", {}), lambda route: route.archived),
+        (("POST", f"{path}/unarchive", {}), lambda route: not route.archived),
+        (("DELETE", path), lambda route: route.deleted),
+    ):
+        await shared_stack.ok(*call)
+        await eventually(partial(told, router, app["id"], holds), 3)
+        revisions.append(router.routes[app["id"]].revision)
+
+    *changes, deleted = revisions
+    assert changes == sorted(set(changes))
+    assert deleted == 0
+
+
+async def told(router: PlayedRouter, app_id: str, holds) -> bool:
+    return holds(router.routes[app_id])
+
+
+async def test_keys_are_told_as_hashes_and_gone_when_they_are_revoked(shared_stack: Stack, router: PlayedRouter):
+    project = str(shared_stack.people.project)
+    key = await shared_stack.ok("POST", "/v1/access-keys", {"project_id": project, "name": "key"})
+    await eventually(lambda: knows(router, project, key["id"]), 2)
+    told = next(each for each in router.keys[project] if each.id == key["id"])
+
+    await shared_stack.ok("DELETE", f"/v1/access-keys/{key['id']}")
+
+    await eventually(lambda: knows(router, project, key["id"], False), 2)
+    assert (told.preview, len(told.key_hash)) == (key["preview"], 32)
+    assert key["key"].encode() not in told.SerializeToString()
+
+
+async def knows(router: PlayedRouter, project: str, key_id: str, expected: bool = True) -> bool:
+    return any(each.id == key_id for each in router.keys.get(project, ())) is expected
+
+
+async def test_no_name_flow_or_secret_is_in_a_route(shared_stack: Stack, router: PlayedRouter):
+    app, _ = await app_of(shared_stack, name="canary app", description="canary")
+    await eventually(lambda: serves(router, app["id"], app["latest_deployment_id"]))
+
+    sent = router.routes[app["id"]].SerializeToString()
+
+    assert b"canary" not in sent
+    assert b"expression" not in sent
+
+
+async def test_a_stream_that_ends_is_resumed_by_a_fresh_snapshot(shared_stack: Stack):
+    app, workflow = await app_of(shared_stack)
+    async with AsyncExitStack() as first:
+        port = await first.enter_async_context(deploy_service_of(shared_stack))
+        async with played_router(shared_stack, port=port) as router:
+            assert await serves(router, app["id"], app["latest_deployment_id"])
+            await first.aclose()
+            gone = await app_of(shared_stack)
+            deployed = await shared_stack.deploy(app["id"], workflow["id"])
+            await shared_stack.ok("DELETE", f"/v1/apps/{gone[0]['id']}")
+
+            async with deploy_service_of(shared_stack, port):
+                await eventually(lambda: serves(router, app["id"], deployed["id"]))
+
+            assert router.snapshots == 2
+            assert gone[0]["id"] not in router.routes
+
+
+async def test_a_quiet_stream_has_heartbeats(shared_stack: Stack):
+    async with played_router(shared_stack) as router:
+        before = router.messages
+
+        async def has_more() -> bool:
+            return router.messages > before
+
+        await eventually(has_more, 5.5)
+
+
+async def test_a_stream_ends_when_its_token_is_revoked(shared_stack: Stack):
+    declared = yaml.safe_load(shared_stack.people.path.read_text())
+    async with played_router(shared_stack) as router:
+        request = pb.WatchRoutesRequest(router_id=router.id, name="other")
+        (ended,) = await arrived(refusal(drained(router.stub.WatchRoutes(request, metadata=router.token))))
+        kept = [token for token in declared["tokens"] if token["id"] != "tok_runner"]
+
+        shared_stack.people.write(declared | {"tokens": kept})
+        try:
+            async with asyncio.timeout(3):
+                error = await ended
+        finally:
+            shared_stack.people.write(declared)
+
+    assert (error.code.name, error.reason) == ("UNAUTHENTICATED", "TOKEN_INVALID")
+
+
+async def drained(stream) -> None:
+    async for _ in stream:
+        pass
+
+
+@pytest.mark.parametrize("token", ["viewer", "editor", "admin", "service"])
+async def test_only_a_runner_may_call(shared_stack: Stack, router: PlayedRouter, token: str):
+    app, _ = await app_of(shared_stack)
+    await eventually(lambda: serves(router, app["id"], app["latest_deployment_id"]))
+    pin = router.routes[app["id"]].environments[0].live
+    project = {"project_id": str(shared_stack.people.project)}
+    metadata = shared_stack.as_(token)
+
+    for call in (
+        drained(router.stub.WatchRoutes(pb.WatchRoutesRequest(router_id=UNKNOWN, name="x"), metadata=metadata)),
+        router.stub.AcknowledgeRoutes(pb.AcknowledgeRoutesRequest(router_id=router.id), metadata=metadata),
+        router.stub.GetLoadable(pb.GetLoadableRequest(digest=pin.loadable_digest, **project), metadata=metadata),
+        router.stub.GetVariables(
+            pb.GetVariablesRequest(app_id=app["id"], environment="production", **project), metadata=metadata
+        ),
+        router.stub.ReportRollout(
+            pb.ReportRolloutRequest(deployment_id=pin.deployment_id, up=pb.Up(digest="0" * 64), **project),
+            metadata=metadata,
+        ),
+    ):
+        error = await refusal(call)
+        assert (error.code.name, error.reason) == ("PERMISSION_DENIED", "ROLE_TOO_SMALL")
+
+
+async def test_what_is_not_there_is_said_so(shared_stack: Stack, router: PlayedRouter):
+    project = {"project_id": str(shared_stack.people.project)}
+    up, digest = pb.Up(digest="0" * 64), "0" * 64
+    stub, metadata = router.stub, router.token
+
+    for call, reason in (
+        (stub.AcknowledgeRoutes(pb.AcknowledgeRoutesRequest(router_id=UNKNOWN), metadata=metadata), "ROUTER_NOT_FOUND"),
+        (stub.GetLoadable(pb.GetLoadableRequest(digest=digest, **project), metadata=metadata), "LOADABLE_NOT_FOUND"),
+        (
+            stub.ReportRollout(pb.ReportRolloutRequest(deployment_id=UNKNOWN, up=up, **project), metadata=metadata),
+            "DEPLOYMENT_NOT_FOUND",
+        ),
+        (
+            stub.GetVariables(
+                pb.GetVariablesRequest(app_id=UNKNOWN, environment="production", **project), metadata=metadata
+            ),
+            "APP_NOT_FOUND",
+        ),
+        (
+            stub.GetLoadable(pb.GetLoadableRequest(project_id=UNKNOWN, digest=digest), metadata=metadata),
+            "PROJECT_NOT_FOUND",
+        ),
+    ):
+        error = await refusal(call)
+        assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, reason)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({}, {"up"}),
+        ({"up": pb.Up(digest="AB" * 32)}, {"up.digest"}),
+        ({"failed": pb.Failed(reason="because", message=" ")}, {"failed.reason", "failed.message"}),
+        ({"failed": pb.Failed(reason="X", message="x" * 2001)}, {"failed.message"}),
+        ({"failed": pb.Failed(reason="X")}, {"failed.message"}),
+    ],
+)
+async def test_a_report_that_breaks_a_rule_is_refused(shared_stack: Stack, router: PlayedRouter, fields, named):
+    ids = {"project_id": str(shared_stack.people.project), "deployment_id": UNKNOWN}
+
+    error = await refusal(router.stub.ReportRollout(pb.ReportRolloutRequest(**ids, **fields), metadata=router.token))
+
+    assert (error.reason, set(error.fields)) == ("INVALID_REQUEST", named)

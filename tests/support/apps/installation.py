@@ -1,0 +1,85 @@
+"""All services, the host process and its replicas, as they run together: nothing is scripted but the runtime."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+import run_service
+from run_service.service import running_run_service
+from run_service.settings import Settings
+from service_kit import migrations
+from tests.support.hosting.host_process import HostProcess, standin_runtime
+from tests.support.stack import Answer, Stack, fresh_stack, running_stack
+from tests.support.waiting import eventually
+
+
+@dataclass
+class Installation:
+    stack: Stack
+    host: HostProcess
+    key: str = ""
+    port: int = 0
+
+    async def call(self, app_id: str, given: Any = None, **headers: str) -> Answer:
+        sent = {"Authorization": f"Bearer {self.key}", **headers}
+        async with self.stack.session.post(
+            f"http://127.0.0.1:{self.port}/apps/{app_id}", json={"input": given or {}}, headers=sent
+        ) as answer:
+            return Answer(answer.status, answer.headers, await answer.read())
+
+    async def is_ready(self) -> bool:
+        async with self.stack.session.get(f"http://127.0.0.1:{self.port}/health/ready") as answer:
+            body = await answer.json()
+        return bool(answer.status == 200 and body["host"] == "serving")
+
+    async def new_key(self) -> Any:
+        body = {"project_id": str(self.stack.people.project), "name": "key"}
+        return await self.stack.ok("POST", "/v1/access-keys", body)
+
+
+@asynccontextmanager
+async def running_installation(
+    urls: Mapping[str, str], folder: Path, sdk: Path | None = None, **settings: Any
+) -> AsyncIterator[Installation]:
+    """With the runtime at `sdk`, or a stand-in whose flows answer with what they were given."""
+    stack = await fresh_stack(urls, folder)
+    schema = stack.schemas["deploy"].replace("deploy", "run")
+    migrator, serving = urls["flowpin_run_migrator"], urls["flowpin_run"]
+    await migrations.provision(urls["admin"], f"{schema}_whole", migrator, serving)
+    await migrations.migrate(migrator, f"{schema}_whole", run_service.MIGRATIONS)
+    host = HostProcess()
+    installation = Installation(stack, host)
+    async with AsyncExitStack() as running:
+        running.callback(host.end)
+        runtimes = _runtimes(host.folder, sdk)
+        host.start()
+        deploy = {"rollout_driver": "local", "wait_seconds": 240}
+        await running.enter_async_context(running_stack(stack, deploy=deploy, front={"timeout_seconds": 250}))
+        chosen = Settings(
+            listen="127.0.0.1:0",
+            grpc_listen="127.0.0.1:0",
+            database_url=SecretStr(urls["flowpin_run"]),
+            access_file=stack.people.path,
+            deploy_target=f"127.0.0.1:{stack.deploy_port}",
+            deploy_token=SecretStr(stack.people.secret("runner")),
+            host_socket=host.socket,
+            runtimes=runtimes,
+            drain_seconds=0,
+            **settings,
+        )
+        ports = await running.enter_async_context(running_run_service(chosen, f"{schema}_whole"))
+        installation.port = ports.apps
+        installation.key = (await installation.new_key())["key"]
+        await eventually(installation.is_ready, seconds=30)
+        yield installation
+
+
+def _runtimes(folder: Path, sdk: Path | None) -> Path:
+    runtimes = folder / "runtimes"
+    runtimes.mkdir(mode=0o755)
+    runtimes.joinpath("0.69").symlink_to(sdk or standin_runtime(folder))
+    return runtimes

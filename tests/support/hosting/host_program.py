@@ -1,0 +1,15 @@
+"""The host process alone, as `python -m run_service host` runs it: host_program.py SOCKET FOLDER [SETTING=VALUE …]."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from run_service.hosting.running import run_host
+from run_service.hosting.settings import HostSettings
+from service_kit import logs
+
+if __name__ == "__main__":
+    socket, folder, *more = sys.argv[1:]
+    logs.configure("host")
+    values = {name: float(value) if "." in value else int(value) for name, value in (item.split("=") for item in more)}
+    asyncio.run(run_host(HostSettings(socket=Path(socket), folder=Path(folder), **values)))

@@ -1,0 +1,143 @@
+"""The route table takes up a snapshot whole, and changes one by one."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from run_service.errors import AppNotServed, KeyInvalid, KeyMissing, KeyOfOtherProject, NotAnAccessKey, RoutesUnknown
+from run_service.router.access import find_route, find_target
+from run_service.router.names import AppName
+from run_service.supply.route_table import RouteTable
+from service_kit.ids import new_id
+from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
+
+PROJECT, APP, OTHER = new_id(), new_id(), new_id()
+SECRET = "dynamiq_acc_secret"
+
+
+def route(app_id: UUID = APP, revision: int = 1, **fields: object) -> pb.Route:
+    pin = pb.Pin(deployment_id=str(new_id()), version_id=str(new_id()), version_number=3, loadable_digest="00")
+    live = pb.EnvironmentRoute(environment="production", is_default=True, live=pin)
+    empty = pb.EnvironmentRoute(environment="Staging")
+    given = {"project_id": str(PROJECT), "access_type": pb.ACCESS_TYPE_PRIVATE, "environments": [empty, live], **fields}
+    return pb.Route(app_id=str(app_id), revision=revision, **given)
+
+
+def keys(*secrets: str, project_id: UUID = PROJECT, seconds: float | None = None) -> pb.ProjectKeys:
+    expires_at = None
+    if seconds is not None:
+        expires_at = Timestamp()
+        expires_at.FromDatetime(datetime.now(UTC) + timedelta(seconds=seconds))
+    return pb.ProjectKeys(
+        project_id=str(project_id),
+        keys=[
+            pb.AccessKey(id=str(new_id()), key_hash=hashlib.sha256(each.encode()).digest(), expires_at=expires_at)
+            for each in secrets
+        ],
+    )
+
+
+def message(*routes: pb.Route, keys: tuple[pb.ProjectKeys, ...] = ()) -> pb.WatchRoutesResponse:
+    return pb.WatchRoutesResponse(routes=routes, keys=keys)
+
+
+@pytest.fixture
+def table() -> RouteTable:
+    table = RouteTable()
+    table.replace([message(route()), message(keys=(keys(SECRET),))])
+    return table
+
+
+def test_without_a_snapshot_nothing_is_known():
+    table = RouteTable()
+
+    with pytest.raises(RoutesUnknown):
+        find_route(table, AppName(APP, None))
+
+
+def test_a_change_replaces_what_was_known_of_the_app(table: RouteTable):
+    changed = table.change([message(route(revision=2, archived=True), route(OTHER))])
+
+    assert [(each.app_id, each.revision) for each in changed] == [(APP, 2), (OTHER, 1)]
+    assert table.route(APP).is_archived
+    assert table.project_of(OTHER) == PROJECT
+
+
+def test_a_deleted_app_is_gone_and_needs_no_acknowledgement(table: RouteTable):
+    assert table.change([message(pb.Route(app_id=str(APP), project_id=str(PROJECT), deleted=True))]) == []
+    assert table.route(APP) is None
+
+
+def test_what_is_not_in_a_snapshot_is_gone(table: RouteTable):
+    table.replace([message(route(OTHER))])
+
+    assert table.route(APP) is None
+    assert table.key(hashlib.sha256(SECRET.encode()).digest()) is None
+
+
+def test_a_projects_keys_are_replaced_as_a_whole(table: RouteTable):
+    table.change([message(keys=(keys("new"),)), message(keys=(keys("theirs", project_id=new_id()),))])
+
+    found = [table.key(hashlib.sha256(each.encode()).digest()) is not None for each in (SECRET, "new", "theirs")]
+    assert found == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("authorization", "error"),
+    [
+        (None, KeyMissing),
+        ("", KeyMissing),
+        ("Bearer", KeyMissing),
+        ("Bearer  ", KeyMissing),
+        (f"Basic {SECRET}", KeyMissing),
+        (f"Bearer {SECRET}x", KeyInvalid),
+        ("Bearer \udce9", KeyInvalid),
+        ("Bearer expired", KeyInvalid),
+        ("Bearer theirs", KeyOfOtherProject),
+        ("Bearer dyn_pat_x", NotAnAccessKey),
+    ],
+)
+def test_only_a_key_of_the_project_opens_a_private_app(table: RouteTable, authorization: str | None, error: type):
+    table.change(
+        [message(keys=(keys("theirs", project_id=new_id()), keys("expired", project_id=new_id(), seconds=-1)))]
+    )
+
+    with pytest.raises(error):
+        find_target(table, table.route(APP), None, authorization)
+
+
+def test_the_scheme_has_no_case_and_a_key_that_expires_later_is_good(table: RouteTable):
+    table.change([message(keys=(keys("later", seconds=60),))])
+
+    target = find_target(table, table.route(APP), "PRODUCTION", "bEARER  later ")
+
+    assert (target.environment, target.pin.version_number) == ("production", 3)
+    assert target.principal == target.key.id
+
+
+def test_a_public_app_takes_whatever_is_sent_and_all_its_callers_are_one(table: RouteTable):
+    table.change([message(route(access_type=pb.ACCESS_TYPE_PUBLIC))])
+
+    targets = [find_target(table, table.route(APP), None, each) for each in (None, "Bearer dyn_pat_x")]
+
+    assert [target.principal for target in targets] == [APP, APP]
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"), [("staging", "Nothing is live in the app's environment Staging"), ("x", "no such")]
+)
+def test_an_environment_without_anything_live_is_not_served(table: RouteTable, environment: str, words: str):
+    with pytest.raises(AppNotServed, match=words):
+        find_target(table, table.route(APP), environment, f"Bearer {SECRET}")
+
+
+def test_an_archived_app_tells_so_to_those_who_may_call_it_only(table: RouteTable):
+    table.change([message(route(archived=True))])
+
+    with pytest.raises(AppNotServed):
+        find_target(table, table.route(APP), None, f"Bearer {SECRET}")
+    with pytest.raises(KeyMissing):
+        find_target(table, table.route(APP), None, None)

@@ -1,0 +1,22 @@
+"""Makes the document that a replica loads: what is exported, with the values that were saved, as JSON.
+
+It may hold secrets, so it goes from service to service only, and never to people.
+"""
+
+import json
+
+from workflow_service.dynamiq_config.checks import checked
+from workflow_service.dynamiq_config.exporting import mappings_of
+
+
+def loadable_of(flow: bytes) -> bytes | None:
+    """The mappings that the SDK's loader takes, of a flow that is kept; None when it has errors.
+
+    Texts are escaped and variables written as in a config.yaml. A connection that is known by its id only reads
+    variables that have no default, so that loading fails, and names the variable, where one is not set.
+    """
+    config, problems = checked(json.loads(flow), keep_values=True)
+    if config is None or any(problem.severity == "error" for problem in problems):
+        return None
+    mappings = {"connections": config.connections, **mappings_of(config)}
+    return json.dumps(mappings, ensure_ascii=False, separators=(",", ":")).encode()
