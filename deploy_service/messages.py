@@ -49,14 +49,14 @@ def deployment_message(deployment: Deployment) -> pb.Deployment:
     return message
 
 
-def app_message(app: App, project: Project, domain: str) -> pb.App:
-    """`project` owns the app; `domain` is where apps are reached."""
+def app_message(app: App, project: Project, address: str) -> pb.App:
+    """`project` owns the app; `address` is where apps are called, with {app} for the name."""
     message = pb.App(
         id=str(app.id),
         name=app.name,
         description=app.description,
         project_id=str(app.project_id),
-        hostname=f"{app.id}.{domain}",
+        hostname=address.replace("{app}", str(app.id)),
         access_control=pb.AccessControl(access_type=pb.AccessType.Value(f"ACCESS_TYPE_{app.access_type.upper()}")),
         created_at=timestamp(app.created_at),
         created_by=str(app.created_by),
@@ -67,7 +67,7 @@ def app_message(app: App, project: Project, domain: str) -> pb.App:
     )
     default = project.environments[-1]
     for name in project.environments:
-        hostname = f"{environment_label(app.id, name, default)}.{domain}"
+        hostname = address.replace("{app}", environment_label(app.id, name, default))
         message.environments.append(environment_state(name, hostname, app.live.get(name)))
     live = app.live.get(default)
     newest = live.id if live is not None else app.newest_deployment_id
@@ -85,7 +85,7 @@ def app_message(app: App, project: Project, domain: str) -> pb.App:
 
 
 def environment_label(app_id: UUID, name: str, default: str) -> str:
-    """What comes before the domain in the hostname of an app's environment."""
+    """What an app is called in one environment, in its address."""
     return str(app_id) if name == default else f"{app_id}--{name}"
 
 

@@ -56,6 +56,10 @@ DatabaseUrl = Annotated[
 def up(
     data: Data = DEFAULT_DATA,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where the gateway listens; 0 picks a free one.")] = 8080,
+    apps_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Where apps are called; 8081 unless given, and a free one with --port 0."),
+    ] = None,
     database_url: DatabaseUrl = None,
     workers: Annotated[
         int | None,
@@ -67,12 +71,16 @@ def up(
         ),
     ] = None,
 ) -> None:
-    """Start Postgres, both services and the gateway, and keep them running until Ctrl-C.
+    """Start Postgres, the services and the gateway, and keep them running until Ctrl-C.
 
     Prints the URL, a token, the project's id and a curl to paste, and writes them to DIR/env for `source`.
     Logs are in DIR/logs, at most five files of 16 MiB for each process.
     A second `up` on the same DIR finds its data and its token again.
-    Any `WORKFLOW_*`, `DEPLOY_*` or `GATEWAY_*` variable is passed on: `DEPLOY_ROLLOUT_DRIVER=scripted flowpin up`.
+    Any `WORKFLOW_*`, `DEPLOY_*`, `RUN_*` or `GATEWAY_*` variable is passed on:
+    `DEPLOY_ROLLOUT_DRIVER=scripted flowpin up`.
+
+    Once a runtime is installed (`flowpin runtime install`), apps run: http://127.0.0.1:8081/apps/<app id> answers with
+    the version that the app has deployed. Without one, an app is a record of what is deployed.
 
     With several workers, calls to a service go to all of its processes in turn. The gateways share one port, and the
     kernel gives each a part of the connections: limits and fair shares (`GATEWAY_MAX_REQUESTS`, `GATEWAY_RATE_LIMIT`)
@@ -82,7 +90,7 @@ def up(
     from flowpin_cli.up.start import up as run
 
     with _problems_told():
-        run(Options(data, port, database_url, workers), os.environ, Console())
+        run(Options(data, port, database_url, workers, apps_port), os.environ, Console())
 
 
 @app.command()
@@ -211,17 +219,18 @@ def verify(
 
 @app.command()
 def settings(data: Data = DEFAULT_DATA) -> None:
-    """List every setting of the three processes: its value, where that comes from, and what it says.
+    """List every setting of the processes: its value, where that comes from, and what it says.
 
     The values are those that `flowpin up` on DIR gives its processes, started from this shell: it sets some itself and
     passes the environment on. Of secrets, only whether they are set.
     """
     import deploy_service.settings
     import gateway.settings
+    import run_service.settings
     import workflow_service.settings
     from flowpin_cli.settings import show
 
-    modules = {"gateway": gateway, "workflow": workflow_service, "deploy": deploy_service}
+    modules = {"gateway": gateway, "workflow": workflow_service, "deploy": deploy_service, "run": run_service}
     with _problems_told():
         show(data, {name: module.settings.Settings for name, module in modules.items()}, os.environ, Console())
 

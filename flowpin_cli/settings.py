@@ -104,4 +104,5 @@ def _set_by_up(folder: DataFolder) -> Mapping[str, Mapping[str, str]]:
         "gateway": children.gateway_settings(),
         "workflow": children.workflow_settings(databases),
         "deploy": children.deploy_settings(databases, "set"),
+        "run": children.run_settings(databases, "set"),
     }

@@ -13,9 +13,13 @@ from flowpin_cli.machine.data_folder import UNFINISHED_RESTORE, DataFolder
 from flowpin_cli.postgres.cluster import data_version
 from flowpin_cli.postgres.install import check_version, client_programs
 from flowpin_cli.postgres.socket_folder import stale_folders
-from flowpin_cli.up.identity import DEPLOY_TOKEN_FILE
+from flowpin_cli.up.apps import ACCESS_KEY_FILE, VARIABLE_KEY_FILE
+from flowpin_cli.up.identity import DEPLOY_TOKEN_FILE, RUN_TOKEN_FILE
 
-SECRET_FILES = ("env", DEPLOY_TOKEN_FILE, "database-passwords.json")
+SECRET_FILES = (
+    *("env", DEPLOY_TOKEN_FILE, RUN_TOKEN_FILE, "database-passwords.json"),
+    *(ACCESS_KEY_FILE, VARIABLE_KEY_FILE),
+)
 PRIVATE_FILES = ("access.yaml", "logs", "postgres")
 LEFTOVERS = ("postgres.unfinished", UNFINISHED_RESTORE)
 LEAST_BYTES, FEW_BYTES = 256 << 20, 2 << 30

@@ -7,7 +7,7 @@ import secrets
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flowpin_cli.errors import CannotRun
@@ -133,22 +133,32 @@ class Ports:
     gateway: int
     workflow: Sequence[int]
     deploy: Sequence[int]
+    apps: int = 0
+    """Where apps are called; 0 as long as none run. So for the run service's own RPCs."""
+    run: int = 0
 
 
-def choose_ports(folder: DataFolder, gateway: int, *, workflow: int = 1, deploy: int = 1) -> Ports:
-    """Ports for so many workers, those of the last run where still free; `gateway` 0 picks one.
+def choose_ports(
+    folder: DataFolder, gateway: int, *, workflow: int = 1, deploy: int = 1, apps: int | None = None
+) -> Ports:
+    """Ports for so many workers, those of the last run where still free; `gateway` and `apps` 0 pick one.
 
-    CannotRun when the gateway's is taken.
+    Without `apps` no app runs. CannotRun when one that is given is taken.
     """
     last = last_ports(folder) or Ports(0, (), ())
-    if gateway and not _is_free(gateway):
-        raise CannotRun(f"port {gateway} is taken by another program; choose another with --port (0 picks a free one)")
-    taken = {gateway}
+    for port, option in ((gateway, "--port"), (apps, "--apps-port")):
+        if port and not _is_free(port):
+            raise CannotRun(
+                f"port {port} is taken by another program; choose another with {option} (0 picks a free one)"
+            )
+    taken = {gateway, apps or 0}
     ports = Ports(
         gateway=gateway or _free_port(last.gateway, taken),
         workflow=_free_ports(workflow, last.workflow, taken),
         deploy=_free_ports(deploy, last.deploy, taken),
     )
+    if apps is not None:
+        ports = replace(ports, apps=apps or _free_port(last.apps, taken), run=_free_port(last.run, taken))
     replace_file(folder.path / "ports.json", json.dumps(vars(ports)) + "\n")
     return ports
 
@@ -196,7 +206,8 @@ def last_ports(folder: DataFolder) -> Ports | None:
     """Where the processes listen, or did in the last run."""
     try:
         kept = json.loads((folder.path / "ports.json").read_text())
-        return Ports(int(kept["gateway"]), _several(kept["workflow"]), _several(kept["deploy"]))
+        apps, run = int(kept.get("apps", 0)), int(kept.get("run", 0))
+        return Ports(int(kept["gateway"]), _several(kept["workflow"]), _several(kept["deploy"]), apps, run)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

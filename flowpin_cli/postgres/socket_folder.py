@@ -1,4 +1,4 @@
-"""The folder of the embedded Postgres' socket: made where others may make folders too, and known again as ours."""
+"""Folders for sockets, made where others may make folders too, and known again as ours."""
 
 import fcntl
 import os
@@ -21,24 +21,26 @@ MOST_MARKER_BYTES = 4_096
 
 
 @contextmanager
-def socket_folder(folder: DataFolder, account: Account) -> Iterator[Path]:
+def socket_folder(folder: DataFolder, account: Account, name: str = "socket") -> Iterator[Path]:
     """A folder with a short path, for sockets' paths end at 107 bytes; what a crash of the last run left is removed.
+
+    `name` is that of the file in the data folder that says where it is.
 
     It is locked as long as it is in use, which also keeps systemd-tmpfiles from cleaning it up.
     """
-    stale = folder.secret("socket")
+    stale = folder.secret(name)
     if stale and is_ours(Path(stale), folder):
         shutil.rmtree(stale, ignore_errors=True)
     try:
         real_path(SOCKETS)
         path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=SOCKETS))
     except OSError as error:
-        raise CannotRun(f"Postgres needs a folder in {SOCKETS} for its socket: {error.strerror}") from None
+        raise CannotRun(f"a folder in {SOCKETS} is needed for a socket: {error.strerror}") from None
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         _write_marker(fd, [*_identity(fd, path), folder.mark])
-        folder.keep_secret("socket", str(path))
+        folder.keep_secret(name, str(path))
         os.fchown(fd, account.uid, account.gid)
         yield path
     finally:

@@ -13,8 +13,8 @@ from flowpin_cli.postgres.cluster import Cluster
 
 OLDEST_SERVER = 15
 CONNECT_SECONDS = 10.0
-SERVING_ROLES = {"workflow": "flowpin_workflow", "deploy": "flowpin_deploy"}
-MIGRATOR_ROLES = {"workflow": "flowpin_workflow_migrator", "deploy": "flowpin_deploy_migrator"}
+SERVING_ROLES = {name: f"flowpin_{name}" for name in ("workflow", "deploy", "run")}
+MIGRATOR_ROLES = {name: f"{role}_migrator" for name, role in SERVING_ROLES.items()}
 
 
 @dataclass(frozen=True)

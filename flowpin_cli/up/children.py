@@ -10,6 +10,7 @@ from flowpin_cli.machine.processes import MARK_VARIABLE, Command
 from flowpin_cli.machine.supervisor import Child
 from flowpin_cli.postgres.cluster import MAX_CONNECTIONS, Cluster
 from flowpin_cli.postgres.urls import Databases
+from flowpin_cli.up.apps import Apps
 from flowpin_cli.up.workers import Workers, worker_name
 
 CONNECTIONS_PER_WORKER = 12
@@ -48,6 +49,8 @@ class Children:
     ports: Ports
     environ: Mapping[str, str]
     workers: Workers
+    apps: Apps | None = None
+    """None: no app runs."""
 
     def gateways(self) -> list[Child]:
         settings = self.gateway_settings()
@@ -65,6 +68,14 @@ class Children:
             for number in numbers(self.workers.deploy)
         ]
 
+    def runs(self, databases: Databases, token: str | None) -> list[Child]:
+        """The run service, and the host of its replicas; none when no app runs."""
+        if self.apps is None or token is None:
+            return []
+        host = self._command("run_service", "host", {**_without_libpq(self.environ), **self.apps.host_settings()})
+        settings = self.run_settings(databases, token)
+        return [Child("host", host, self.folder.fresh_log("host")), self._serving("run", "run_service", 1, settings)]
+
     def gateway_settings(self) -> dict[str, str]:
         """What we set of the gateway's settings; so for the services below."""
         settings = {
@@ -72,7 +83,8 @@ class Children:
             "GATEWAY_WORKFLOW_TARGET": _all_at(self.ports.workflow),
             "GATEWAY_DEPLOY_TARGET": _all_at(self.ports.deploy),
         }
-        return settings | ({"GATEWAY_SHARE_PORT": "true"} if self.workers.gateway > 1 else {})
+        settings |= {"GATEWAY_SHARE_PORT": "true"} if self.workers.gateway > 1 else {}
+        return settings | ({"GATEWAY_RUN_TARGET": _at(self.ports.run)} if self.apps else {})
 
     def workflow_settings(self, databases: Databases, number: int = 1) -> dict[str, str]:
         return {
@@ -88,6 +100,18 @@ class Children:
             "DEPLOY_WORKFLOW_TARGET": _all_at(self.ports.workflow),
             "DEPLOY_WORKFLOW_TOKEN": token,
             **databases.serving("deploy"),
+            **(self.apps.deploy_settings(self.ports.apps, self.environ) if self.apps else {}),
+        }
+
+    def run_settings(self, databases: Databases, token: str) -> dict[str, str]:
+        return {
+            "RUN_LISTEN": _at(self.ports.apps),
+            "RUN_GRPC_LISTEN": _at(self.ports.run),
+            "RUN_ACCESS_FILE": str(self.folder.access_file),
+            "RUN_DEPLOY_TARGET": _all_at(self.ports.deploy),
+            "RUN_DEPLOY_TOKEN": token,
+            **databases.serving("run"),
+            **(self.apps.run_settings() if self.apps else {}),
         }
 
     def migration(self, service: str, databases: Databases) -> Command:

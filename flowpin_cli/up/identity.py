@@ -1,4 +1,4 @@
-"""Who calls on one machine: the person at the terminal, and the deploy service as itself."""
+"""Who calls on one machine: the person at the terminal, and services as themselves."""
 
 import os
 import pwd
@@ -17,8 +17,9 @@ from service_kit.access.tokens import (
     write_first_access_file,
 )
 
-DEPLOY_ACCOUNT = "deploy-service"
-DEPLOY_TOKEN_FILE = "deploy-service.token"  # noqa: S105 - a file's name
+DEPLOY_ACCOUNT, RUN_ACCOUNT = "deploy-service", "run-service"
+
+DEPLOY_TOKEN_FILE, RUN_TOKEN_FILE = f"{DEPLOY_ACCOUNT}.token", f"{RUN_ACCOUNT}.token"
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,21 @@ class Identity:
 
     person_token: str
     deploy_token: str
+    run_token: str | None
+    """None when no app runs."""
     org_id: UUID
     project_id: UUID
 
 
-def ensure_identity(folder: DataFolder) -> Identity:
+def ensure_identity(folder: DataFolder, *, runs_apps: bool = False) -> Identity:
     """Find the tokens of the last run, or make what is missing. CannotRun when access.yaml cannot be used."""
     try:
-        return _ensure_identity(folder)
+        return _ensure_identity(folder, runs_apps)
     except AccessFileError as error:
         raise CannotRun(str(error)) from None
 
 
-def _ensure_identity(folder: DataFolder) -> Identity:
+def _ensure_identity(folder: DataFolder, runs_apps: bool) -> Identity:
     path = folder.access_file
     if not path.exists():
         write_first_access_file(path, pwd.getpwuid(os.geteuid()).pw_name)
@@ -54,19 +57,22 @@ def _ensure_identity(folder: DataFolder) -> Identity:
         if person is None:
             raise AccessFileError(f"{path}: declares no person to make a token for")
         person_token = mint_token(path, person.id, {project.org_id: Role.ADMIN}).secret
-    return Identity(person_token, _deploy_token(folder, access), project.org_id, project.id)
+    deploy_token = _service_token(folder, access, DEPLOY_ACCOUNT, Role.VIEWER)
+    run_token = _service_token(folder, read_access_file(path), RUN_ACCOUNT, Role.RUNNER) if runs_apps else None
+    return Identity(person_token, deploy_token, run_token, project.org_id, project.id)
 
 
-def _deploy_token(folder: DataFolder, access: AccessFile) -> str:
-    kept = folder.secret(DEPLOY_TOKEN_FILE) or ""
+def _service_token(folder: DataFolder, access: AccessFile, account_name: str, role: Role) -> str:
+    """Of the account, in every org. It is kept in a file of its name."""
+    kept = folder.secret(f"{account_name}.token") or ""
     token = _find_valid(access, kept)
     if token and all(org.id in token.roles for org in access.orgs):
         return kept
     if token:
         revoke_token(folder.access_file, token.id)  # orgs were added; a wider one takes its place
-    account = service_account(folder.access_file, DEPLOY_ACCOUNT)
-    new = mint_token(folder.access_file, account.id, {org.id: Role.VIEWER for org in access.orgs})
-    folder.keep_secret(DEPLOY_TOKEN_FILE, new.secret)
+    account = service_account(folder.access_file, account_name)
+    new = mint_token(folder.access_file, account.id, dict.fromkeys((org.id for org in access.orgs), role))
+    folder.keep_secret(f"{account_name}.token", new.secret)
     return new.secret
 
 

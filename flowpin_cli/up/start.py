@@ -21,6 +21,7 @@ from flowpin_cli.machine.supervisor import Supervisor
 from flowpin_cli.postgres.cluster import START_SECONDS, open_cluster
 from flowpin_cli.postgres.urls import Databases, check_server, embedded_databases, external_databases
 from flowpin_cli.up import children
+from flowpin_cli.up.apps import HOW_APPS_RUN, open_apps
 from flowpin_cli.up.children import Children
 from flowpin_cli.up.upgrade import is_upgrade, verified
 from flowpin_cli.up.workers import Workers, worker_name, workers
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from flowpin_cli.up.identity import Identity
 
 HEALTHY_SECONDS = 60.0
-STOP_ORDER = ("gateway", "deploy", "workflow", "postgres")
+STOP_ORDER = ("gateway", "run", "host", "deploy", "workflow", "postgres")
+APPS_PORT = 8081
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Options:
     database_url: str | None
     workers: int | None = None
     """Of each kind; None for as many as the cores are good for."""
+    apps_port: int | None = None
+    """None for APPS_PORT, or a free one when the gateway's is to be free."""
 
 
 def up(options: Options, environ: Mapping[str, str], console: Console) -> None:
@@ -79,24 +83,40 @@ async def _start(run: Run) -> None:
     with run.announcer.starting():
         end_orphans(run.folder)
         count = workers(run.options.workers)
-        ports = choose_ports(run.folder, run.options.port, workflow=count.workflow, deploy=count.deploy)
-        ours = Children(run.folder, ports, run.environ, count)
+        apps = run.until_stopped.enter_context(open_apps(run.folder, run.environ))
+        ports = choose_ports(
+            run.folder,
+            run.options.port,
+            workflow=count.workflow,
+            deploy=count.deploy,
+            apps=_apps_port(run.options) if apps else None,
+        )
+        ours = Children(run.folder, ports, run.environ, count, apps)
         databases = await _database(run, count)
         run.supervisor.start(*ours.gateways())
         with run.announcer.step("Who may call"):
             from flowpin_cli.up.identity import ensure_identity
 
-            identity = ensure_identity(run.folder)
+            identity = ensure_identity(run.folder, runs_apps=apps is not None)
         # They find the schema as soon as it is there, so their start need not wait for it.
-        run.supervisor.start(*ours.workflows(databases), *ours.deploys(databases, identity.deploy_token))
+        run.supervisor.start(
+            *ours.workflows(databases),
+            *ours.deploys(databases, identity.deploy_token),
+            *ours.runs(databases, identity.run_token),
+        )
         with run.announcer.step("Roles, schemas and migrations"):
             has_upgraded = await is_upgrade(databases)
-            await asyncio.gather(*(_migrate(ours, service, databases) for service in ("workflow", "deploy")))
+            services = ("workflow", "deploy", "run") if apps else ("workflow", "deploy")
+            await asyncio.gather(*(_migrate(ours, service, databases) for service in services))
         with run.announcer.step(_described(count)):
             await _all_healthy(ports, run.supervisor)
-    run.folder.write_env(_variables(ports, identity))
+    variables = _variables(ports, identity)
+    if apps:
+        variables |= await apps.variables(ports.apps, _url(ports), identity.person_token, identity.project_id)
+    run.folder.write_env(variables)
     env_file = shlex.quote(str(run.folder.env_file))
     run.announcer.ready(_url(ports), identity.person_token, str(identity.project_id), env_file)
+    run.announcer.say(apps.told(ports.apps) if apps else HOW_APPS_RUN)
     if has_upgraded:
         run.announcer.say("The schemas were upgraded; their history is being verified …")
         run.announcer.say(await verified(ours.verification(databases), run.folder.fresh_log("verify")))
@@ -159,6 +179,12 @@ def _variables(ports: Ports, identity: "Identity") -> dict[str, str]:
 def _grpc_name(ports: Sequence[int]) -> str:
     """host:port of one worker. Of several gRPC's name for a list of addresses, which its libraries on C know."""
     return ("ipv4:" if len(ports) > 1 else "") + ",".join(f"{LOOPBACK}:{port}" for port in ports)
+
+
+def _apps_port(options: Options) -> int:
+    if options.apps_port is not None:
+        return options.apps_port
+    return APPS_PORT if options.port else 0
 
 
 def _described(count: Workers) -> str:

@@ -1,0 +1,105 @@
+"""What `flowpin up` needs to run apps: runtimes, folders, a key for variables, and an access key for callers."""
+
+import asyncio
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib import request as http
+from uuid import UUID
+
+from flowpin_cli.errors import CannotRun
+from flowpin_cli.machine.data_folder import LOOPBACK, DataFolder
+from flowpin_cli.machine.processes import Account
+from flowpin_cli.postgres.socket_folder import socket_folder
+from flowpin_cli.runtimes.folder import Runtimes, runtimes_of
+
+HOW_APPS_RUN = "Apps are records here. `flowpin runtime install` installs what they run in; then start again.\n"
+VARIABLE_KEY_FILE = "variables.key"
+ACCESS_KEY_FILE = "access-key"
+ACCESS_KEY_NAME = "flowpin up"
+CALL_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Apps:
+    """How apps run on this machine."""
+
+    folder: DataFolder
+    runtimes: Runtimes
+    sockets: Path
+
+    def deploy_settings(self, port: int, environ: Mapping[str, str]) -> dict[str, str]:
+        """What the deploy service is told, but for what the environment says already."""
+        settings = {
+            "DEPLOY_ROLLOUT_DRIVER": "local",
+            "DEPLOY_APPS_URL": f"{_url(port)}/apps/{{app}}",
+            "DEPLOY_VARIABLE_KEYS": self._variable_key(),
+        }
+        return {name: value for name, value in settings.items() if name not in environ}
+
+    def run_settings(self) -> dict[str, str]:
+        return {"RUN_HOST_SOCKET": str(self._socket), "RUN_RUNTIMES": str(self.runtimes.path)}
+
+    def host_settings(self) -> dict[str, str]:
+        return {"RUN_HOST_SOCKET": str(self._socket), "RUN_HOST_FOLDER": str(self.folder.path / "apps")}
+
+    async def variables(self, port: int, gateway_url: str, token: str, project_id: UUID) -> dict[str, str]:
+        """What callers of apps need: where apps answer, and an access key of the project, made once."""
+        key = self.folder.secret(ACCESS_KEY_FILE)
+        if key is None:
+            key = await asyncio.to_thread(_new_access_key, gateway_url, token, project_id)
+            self.folder.keep_secret(ACCESS_KEY_FILE, key)
+        return {"FLOWPIN_APPS_URL": f"{_url(port)}/apps", "FLOWPIN_ACCESS_KEY": key, "DYNAMIQ_ACCESS_KEY": key}
+
+    def told(self, port: int) -> str:
+        """A line for the person at the terminal."""
+        versions = ", ".join(each.version for each in self.runtimes.all())
+        return f"Apps answer at {_url(port)}/apps/<app id>, with FLOWPIN_ACCESS_KEY, on runtime {versions}.\n"
+
+    @property
+    def _socket(self) -> Path:
+        return self.sockets / "host" / "socket"
+
+    def _variable_key(self) -> str:
+        key = self.folder.secret(VARIABLE_KEY_FILE)
+        if key is None:
+            key = secrets.token_hex(32)
+            self.folder.keep_secret(VARIABLE_KEY_FILE, key)
+        return key
+
+
+@contextmanager
+def open_apps(folder: DataFolder, environ: Mapping[str, str]) -> Iterator[Apps | None]:
+    """None when no runtime is installed. As root, lets other users pass through the data folder, but not list it:
+    each project's replicas have a user of their own."""
+    runtimes = runtimes_of(folder.path, environ)
+    if not runtimes.all():
+        yield None
+        return
+    if os.geteuid() == 0:
+        folder.path.chmod(0o711)
+    with socket_folder(folder, Account(os.geteuid(), os.getegid()), "host-socket") as sockets:
+        yield Apps(folder, runtimes, sockets)
+
+
+def _new_access_key(gateway_url: str, token: str, project_id: UUID) -> str:
+    """Make one through the gateway, with the standard library: gRPC may not be loaded where children are forked."""
+    body = json.dumps({"project_id": str(project_id), "name": ACCESS_KEY_NAME}).encode()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    call = http.Request(f"{gateway_url}/v1/access-keys", body, headers)  # noqa: S310 - http to ourselves
+    try:
+        with http.urlopen(call, timeout=CALL_SECONDS) as answer:  # noqa: S310
+            return str(json.load(answer)["data"]["key"])
+    except (OSError, ValueError, KeyError) as error:
+        said = ""
+        with suppress(Exception):
+            said = error.read().decode()[:500]  # type: ignore[union-attr]
+        raise CannotRun(f"no access key could be made for callers of apps: {error} {said}") from None
+
+
+def _url(port: int) -> str:
+    return f"http://{LOOPBACK}:{port}"
