@@ -13,6 +13,10 @@ from service_kit.ids import new_id
 from service_kit.pb.flowpin.run.v1 import run_pb2 as pb
 from tests.support.apps.flow_tests import events, flow, form, send
 from tests.support.apps.installation import Installation, running_installation
+from tests.support.apps.stand_in_host import flow as scripted
+from tests.support.apps.world import Apps, apps_of, running_apps
+from tests.support.ports import free_port
+from tests.support.refusals import refusal
 from tests.support.stack import FLOW_UI
 from tests.support.waiting import eventually
 
@@ -247,3 +251,37 @@ async def test_a_caller_that_hangs_up_on_a_stream_cancels_the_run(installation: 
         return any(run["stream"] for run in runs)
 
     await eventually(is_canceled)
+
+
+async def invoked(apps: Apps, given: Any = None) -> Any:
+    request = pb.InvokeAppRequest(app_id=str(apps.app.app_id), input=pb.Json(utf8=json.dumps(given or {}).encode()))
+    return await apps.runs.InvokeApp(request, metadata=apps.as_("editor")).read()
+
+
+async def test_an_app_without_a_free_slot_says_so(database_urls, tmp_path):
+    async with running_apps(database_urls, tmp_path, slots=1, queue=0) as apps:
+        await apps.call()
+        waiting = asyncio.create_task(apps.call({"sleep": 5}))
+        await asyncio.sleep(0.2)
+        error = await refusal(invoked(apps))
+        waiting.cancel()
+
+    assert (error.code.name, error.reason, error.retry_after) == ("RESOURCE_EXHAUSTED", "NO_SLOT", 1)
+
+
+async def test_an_app_that_cannot_be_started_says_why(apps: Apps):
+    await apps.routing.deploy(apps.app, scripted("bad", fails="FLOW_INVALID"))
+
+    error = await refusal(invoked(apps))
+
+    assert (error.code.name, error.reason) == ("UNAVAILABLE", "NO_REPLICA")
+    assert "The flow bad is not good." in error.message
+
+
+async def test_while_routes_are_not_known_an_invocation_is_to_be_repeated(database_urls, tmp_path):
+    apps = await apps_of(database_urls, tmp_path)
+    apps.routing_port = free_port()
+    async with apps.run_service():
+        error = await refusal(invoked(apps))
+
+    assert (error.code.name, error.reason) == ("UNAVAILABLE", "ROUTES_UNKNOWN")

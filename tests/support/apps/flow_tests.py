@@ -50,7 +50,7 @@ async def send(
         return Answer(answer.status, answer.headers, await answer.read())
 
 
-async def tested(installation: Installation, flow: Any, given: Any = None, **fields: Any) -> Answer:
+async def run_canvas(installation: Installation, flow: Any, given: Any = None, **fields: Any) -> Answer:
     project = str(installation.stack.people.project)
     return await send(
         installation,
