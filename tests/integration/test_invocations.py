@@ -270,8 +270,13 @@ async def test_an_app_without_a_free_slot_says_so(database_urls, tmp_path):
 
 
 async def test_an_app_that_cannot_be_started_says_why(apps: Apps):
-    await apps.routing.deploy(apps.app, scripted("bad", fails="FLOW_INVALID"))
+    apps.app.live["production"] = apps.routing.pin(apps.app, scripted("bad", fails="FLOW_INVALID"))
+    await apps.routing.send(apps.app)
 
+    async def is_live() -> bool:
+        return (await apps.call()).status == 503
+
+    await eventually(is_live)
     error = await refusal(invoked(apps))
 
     assert (error.code.name, error.reason) == ("UNAVAILABLE", "NO_REPLICA")
