@@ -44,12 +44,13 @@ class App:
         body = {"flow": document or flow(self.versions), "flow_ui": {}}
         return call(self._env, "POST", f"/v1/workflows/{self.workflow_id}/save", body)["data"]["id"]
 
-    def create(self) -> dict:
+    def create(self, config: dict | None = None) -> dict:
         """Deploy the latest version as a new app."""
         body = {
             "name": f"app {self.workflow_id}",
             "project_id": self._env["FLOWPIN_PROJECT_ID"],
             "workflow_id": self.workflow_id,
+            **({"deployment_config": config} if config else {}),
         }
         made = call(self._env, "POST", "/v1/apps", body, seconds=60)["data"]
         self.id, self.url = made["id"], made["hostname"]
@@ -70,6 +71,11 @@ class App:
             if found["status"] not in ("pending", "deploying") or time.monotonic() > end:
                 return found
             time.sleep(0.1)
+
+    @property
+    def address(self) -> str:
+        """host:port."""
+        return urlsplit(self.url).netloc
 
     def ask(self, connection: http.client.HTTPConnection | None = None) -> Answer:
         parts = urlsplit(self.url)
