@@ -285,3 +285,20 @@ async def test_a_report_that_breaks_a_rule_is_refused(shared_stack: Stack, route
     error = await refusal(router.stub.ReportRollout(pb.ReportRolloutRequest(**ids, **fields), metadata=router.token))
 
     assert (error.reason, set(error.fields)) == ("INVALID_REQUEST", named)
+
+
+async def test_a_runner_reads_and_changes_nothing(shared_stack: Stack):
+    app, workflow = await app_of(shared_stack)
+    path = f"/v1/apps/{app['id']}"
+
+    read = await shared_stack.rest("GET", path, token="runner")
+
+    assert read.status == 200
+    for call in (
+        ("POST", f"{path}/deploy", {"workflow_id": workflow["id"]}),
+        ("PUT", path, {"name": "mine"}),
+        ("DELETE", path),
+        ("GET", f"/v1/access-keys?project_id={shared_stack.people.project}"),
+    ):
+        answer = await shared_stack.rest(*call, token="runner")
+        assert answer.refusal[:2] == (403, "ROLE_TOO_SMALL")
