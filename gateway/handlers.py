@@ -2,49 +2,25 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from aiohttp import web
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from gateway.codec.encode import download_field, writer
-from gateway.codec.large_bodies import read_large_body
-from gateway.codec.request import from_body, from_query
+from gateway.receiving import Handler, Limits, admitted, metadata_of, parser_of
 from gateway.routes import DOWNLOAD_NAME, Route
-from service_kit.byte_budget import ByteBudget, Reservation
-from service_kit.calls import Metadata, Rpc, Trailers
-from service_kit.documents import LARGE_DOCUMENT_BYTES
-from service_kit.errors import ServiceError, TooManyRequests
-from service_kit.fair_queue import FairQueue
+from service_kit.byte_budget import Reservation
+from service_kit.calls import Rpc, Trailers
+from service_kit.errors import ServiceError
 from service_kit.http import bodies, errors, headers
 from service_kit.http.answers import Answer
-from service_kit.http.bodies import BodyLimits
-from service_kit.http.middleware import REQUEST_ID
-from service_kit.http.rates import RateLimiter
 from service_kit.http.token_checks import TokenChecks
-from service_kit.workers.pool import WorkerPool
 
 SMALL_ANSWER_BYTES = 64 << 10
 """An answer of this size is written at once, whether or not its caller reads."""
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What requests share: places at work, memory, what a body may take, worker processes."""
-
-    queue: FairQueue
-    budget: ByteBudget
-    body: BodyLimits
-    workers: WorkerPool
-    rates: RateLimiter | None = None
-
-
-Parser = Callable[[web.Request, Hashable, bytes], Awaitable[bytes]]
-"""Makes the RPC's request, serialized, from an HTTP request and its body. Raises ServiceError."""
 Body = tuple[bytes, dict[str, str]]
 """An answer's bytes, and the headers that describe them."""
 
@@ -55,20 +31,14 @@ def handler(route: Route, rpc: Rpc, tokens: TokenChecks, limits: Limits) -> Hand
     Nothing is counted or held for a request before its token is known to be valid. Then its bytes count as they arrive,
     it takes its place among the principal's other calls, and its answer counts until it is written.
     """
-    parse, write, status = _parser(route, limits.workers), _writer(route.rpc.output_type), route.status
-    queue, budget, rates = limits.queue, limits.budget, limits.rates
+    parse, write, status = parser_of(route, limits.workers), _writer(route.rpc.output_type), route.status
+    queue, budget = limits.queue, limits.budget
     is_read = route.verb == "GET"
 
     async def handle(request: web.Request) -> web.Response:
         try:
-            metadata = _metadata(request)
-            if route.has_body:
-                bodies.check_head(request, limits.body)
-            principal = await tokens.check(metadata["authorization"])
-            if rates is not None:
-                rates.check(request, principal)
-            if queue.is_full_for(principal):
-                raise TooManyRequests  # before a body is read in vain
+            metadata = metadata_of(request)
+            principal = await admitted(request, route, metadata, tokens, limits)
             reservation = budget.reserve(principal)
             body = await bodies.receive(request, reservation, limits.body) if route.has_body else b""
             await queue.enter(principal)
@@ -94,34 +64,6 @@ def handler(route: Route, rpc: Rpc, tokens: TokenChecks, limits: Limits) -> Hand
         return _answer(request, status, body, fields, trailers, reservation)
 
     return handle
-
-
-def _parser(route: Route, workers: WorkerPool) -> Parser:
-    request_type, variables = route.rpc.input_type, route.variables
-    if route.has_body:
-        read_body = from_body(request_type, variables)
-
-        async def parse(request: web.Request, principal: Hashable, body: bytes) -> bytes:
-            path = request.match_info
-            if len(body) < LARGE_DOCUMENT_BYTES:
-                return read_body(path, body).SerializeToString()
-            return await workers.run(principal, read_large_body, request_type.full_name, variables, dict(path), body)
-
-    else:
-        read_query = from_query(request_type, variables)
-
-        async def parse(request: web.Request, principal: Hashable, body: bytes) -> bytes:
-            return read_query(request.match_info, request.query).SerializeToString()
-
-    return parse
-
-
-def _metadata(request: web.Request) -> Metadata:
-    return {
-        "authorization": headers.authorization(request.headers),
-        "x-request-id": request[REQUEST_ID],
-        **dict(headers.passed_on(request.headers)),
-    }
 
 
 def _writer(answer: Descriptor) -> Callable[[list[bytes], bool], Body]:

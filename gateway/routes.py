@@ -39,6 +39,10 @@ class Route:
         return f"/{self.rpc.containing_service.full_name}/{self.rpc.name}"
 
     @property
+    def is_stream(self) -> bool:
+        return bool(self.rpc.server_streaming)
+
+    @property
     def status(self) -> int:
         return 201 if self.rpc.name.startswith(CREATES) else 200
 
@@ -80,7 +84,6 @@ def _route(method: MethodDescriptor, rule: HttpRule, operation_id: str) -> Route
         or not set(variables) <= set(method.input_type.fields_by_name)
         or re.search(r"[{}]", VARIABLE.sub("", template))
         or method.client_streaming
-        or method.server_streaming
     )
     if unserved:
         raise ValueError(f"{method.full_name}: the gateway does not serve this binding: {rule}")

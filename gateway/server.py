@@ -10,13 +10,15 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gateway import pages
-from gateway.handlers import Handler, Limits, handler
+from gateway.handlers import handler
 from gateway.health import Health
+from gateway.receiving import Handler, Limits
 from gateway.routes import routes_of
 from gateway.settings import Settings
+from gateway.streams import Streaming, StreamPlaces, stream_handler
 from service_kit import metrics
 from service_kit.byte_budget import ByteBudget
-from service_kit.calls import SecondTries, single_call
+from service_kit.calls import SecondTries, single_call, streamed_call
 from service_kit.channel import Interceptor, may_be_several, open_channel
 from service_kit.fair_queue import FairQueue
 from service_kit.hotpath import process_tuning
@@ -70,11 +72,16 @@ async def running_gateway(settings: Settings) -> AsyncIterator[int]:
             name: await stack.enter_async_context(_channel(name, target, interceptors))
             for name, target in settings.targets.items()
         }
+        stream_channels = {
+            name: await stack.enter_async_context(_channel(name, target, interceptors, for_streams=True))
+            for name, target in settings.targets.items()
+            if any(route.is_stream for route in routes_of(CONTRACTS[name]))
+        }
         middleware = RequestMiddleware()
         at_work = min(settings.max_requests_at_work, settings.max_requests)
         queue = FairQueue(at_work, settings.max_requests - at_work, all_for_one=True)
         workers = await stack.enter_async_context(open_workers(settings.worker_limits))
-        app = application(settings, channels, middleware, queue, workers, spans)
+        app = application(settings, channels, stream_channels, middleware, queue, workers, spans)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -95,6 +102,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[int]:
 def application(
     settings: Settings,
     channels: Mapping[str, grpc.aio.Channel],
+    stream_channels: Mapping[str, grpc.aio.Channel],
     middleware: RequestMiddleware,
     queue: FairQueue,
     workers: WorkerPool,
@@ -117,6 +125,7 @@ def application(
         workers,
         RateLimiter(settings.rate_limit) if settings.rate_limit else None,
     )
+    streaming = Streaming(StreamPlaces(settings.max_streams, settings.max_streams_of_one), settings.heartbeat_seconds)
     verbs: dict[str, set[str]] = {}
     for name, contracts in CONTRACTS.items():
         if name not in channels:
@@ -128,11 +137,15 @@ def application(
         tokens = TokenChecks(single_call(channels[name], ping_path(contracts), settings.timeout_seconds, tries))
         together = RpcBatcher(channels[name], settings.timeout_seconds, tries)
         for route in routes_of(contracts):
-            rpc = single_call(channels[name], route.rpc_path, settings.timeout_seconds, tries)
-            if route.template in BATCHED and spans is None:  # traced, each is an RPC with a span of its own
-                rpc = together.rpc(route.rpc_path, single_call=rpc)
-            answer = handler(route, rpc, tokens, limits)
-            for verb in ("GET", "HEAD") if route.verb == "GET" else (route.verb,):
+            if route.is_stream:
+                streamed = streamed_call(stream_channels[name], route.rpc_path, settings.stream_idle_seconds)
+                answer = stream_handler(route, streamed, tokens, limits, streaming)
+            else:
+                rpc = single_call(channels[name], route.rpc_path, settings.timeout_seconds, tries)
+                if route.template in BATCHED and spans is None:  # traced, each is an RPC with a span of its own
+                    rpc = together.rpc(route.rpc_path, single_call=rpc)
+                answer = handler(route, rpc, tokens, limits)
+            for verb in ("GET", "HEAD") if route.verb == "GET" and not route.is_stream else (route.verb,):
                 app.router.add_route(verb, route.template, answer)
                 verbs.setdefault(route.template, set()).add(verb)
     for template, allowed in verbs.items():
@@ -153,6 +166,9 @@ def _refuser(allowed: set[str]) -> Handler:
     return refuse
 
 
-def _channel(name: str, target: str, interceptors: Sequence[Interceptor]) -> grpc.aio.Channel:
+def _channel(
+    name: str, target: str, interceptors: Sequence[Interceptor], *, for_streams: bool = False
+) -> grpc.aio.Channel:
+    """Streams hold their places on a connection for long, so they have connections of their own."""
     services = [service for contract in CONTRACTS[name] for service in contract.services_by_name.values()]
-    return open_channel(target, *services, interceptors=interceptors)
+    return open_channel(target, *services, interceptors=interceptors, own_connections=for_streams)

@@ -44,6 +44,14 @@ class Settings(ProcessSettings, WorkerSettings):
     """How long an answer may wait for a caller that takes nothing of it."""
     max_connections: int = Field(default=8192, ge=1)
     """Connections at a time, as far as the process may have descriptors. A new one then replaces an idle one."""
+    max_streams: int = Field(default=256, ge=1)
+    """Answers that are passed on as they come, at a time. Further ones are a 429."""
+    max_streams_of_one: int = Field(default=32, ge=1)
+    """Likewise, of each token."""
+    stream_idle_seconds: float = Field(default=360, gt=0)
+    """How long such an answer may be silent; a run that is waited for may take 300 s, its start and its queue not."""
+    heartbeat_seconds: float = Field(default=15, gt=0)
+    """After how long a silence server-sent events have a comment."""
     timeout_seconds: float = Field(default=30, gt=0)
     """How long a call to a service may take."""
     second_try_seconds: float = Field(default=1, gt=0)

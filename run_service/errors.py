@@ -2,6 +2,7 @@
 
 from service_kit.errors import (
     DeadlineExceeded,
+    FailedPrecondition,
     InvalidArgument,
     NotFound,
     PermissionDenied,
@@ -9,6 +10,8 @@ from service_kit.errors import (
     ServiceError,
     Unauthenticated,
     Unavailable,
+    Unimplemented,
+    sentences,
 )
 
 
@@ -93,10 +96,32 @@ class MediaTypeUnsupported(InvalidArgument):
         super().__init__("Content-Type must be application/json or multipart/form-data.")
 
 
-class NotImplementedYet(ServiceError):
+class NotImplementedYet(Unimplemented):
     """A part of the contract that a later release brings; answered with 501."""
 
     reason = "NOT_IMPLEMENTED"
+
+
+class AppNotInProject(InvalidArgument):
+    """A test names an app, or an environment, whose variables it cannot have."""
+
+    reason = "APP_NOT_IN_PROJECT"
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(sentences({field: sentence}), fields={field: sentence})
+
+
+class FlowNotStarted(FailedPrecondition):
+    """The flow under test is at fault; the message says how."""
+
+    reason = "FLOW_NOT_STARTED"
+
+
+class TooManyTests(ResourceExhausted):
+    reason = "TOO_MANY_TESTS"
+
+    def __init__(self) -> None:
+        super().__init__("As many tests are under way as there may be. Try again shortly.", retry_after=1)
 
 
 class NoSlot(ResourceExhausted):

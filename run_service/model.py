@@ -30,15 +30,15 @@ class RunError:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One call of an app, from when a replica took it."""
+    """One call of an app, or one test of a flow, from when a replica took it. A test has no deployment."""
 
     project_id: UUID
     id: UUID
-    app_id: UUID
-    environment: str
-    deployment_id: UUID
-    version_id: UUID
-    version_number: int
+    app_id: UUID | None
+    environment: str | None
+    deployment_id: UUID | None
+    version_id: UUID | None
+    version_number: int | None
     is_stream: bool
     started_at: datetime
     access_key_id: UUID | None
@@ -48,6 +48,7 @@ class Run:
     error_code: str | None = None
     error_message: str | None = None
     error_node: str | None = None
+    user_id: UUID | None = None
 
     def ended(self, status: str, error: RunError | None = None) -> "Run":
         """The run once it has ended now: completed, failed (with why) or canceled."""

@@ -7,6 +7,9 @@ RUN = run_pb2.DESCRIPTOR.services_by_name["RunService"]
 SERVICES = [RUN]
 
 ROLES = {
+    f"/{RUN.full_name}/InvokeApp": Role.EDITOR,
+    f"/{RUN.full_name}/TestWorkflow": Role.EDITOR,
+    f"/{RUN.full_name}/TestVersion": Role.EDITOR,
     f"/{RUN.full_name}/ListAppRuns": Role.VIEWER,
     f"/{RUN.full_name}/GetRun": Role.VIEWER,
     f"/{RUN.full_name}/Ping": Role.VIEWER,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from run_service import MIGRATIONS, SCHEMA
+from run_service.parts import Parts
 from run_service.recorder import recording
 from run_service.roles import ROLES, SERVICES
 from run_service.router.calls import Calls
@@ -18,6 +19,9 @@ from run_service.supply.host_link import open_host_link
 from run_service.supply.replicas import open_replicas
 from run_service.supply.route_feed import RouteFeed
 from run_service.supply.route_table import RouteTable
+from run_service.supply.tasks import open_tasks
+from run_service.supply.throwaways import Throwaways
+from run_service.workflow_client import WorkflowClient
 from service_kit import metrics
 from service_kit.access.registry import AccessRegistry
 from service_kit.channel import open_channel
@@ -25,11 +29,13 @@ from service_kit.ids import new_id
 from service_kit.lifecycle import in_background
 from service_kit.pb.flowpin.routing.v1 import routing_pb2
 from service_kit.pb.flowpin.run.v1.run_pb2_grpc import add_RunServiceServicer_to_server
+from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from service_kit.pools import open_pools
 from service_kit.serving.health import open_check, usual_checks
 from service_kit.serving.server import running_server
 from service_kit.tracing import open_spans
 
+WORKFLOW = workflow_pb2.DESCRIPTOR.services_by_name["WorkflowService"]
 ROUTING = routing_pb2.DESCRIPTOR.services_by_name["RoutingService"]
 
 LONGEST_RUNS = 2
@@ -56,31 +62,43 @@ async def running_run_service(settings: Settings, schema: str = SCHEMA) -> Async
         open_pools(settings, schema) as pools,
         open_check(settings.database_url.get_secret_value(), schema, MIGRATIONS) as database,
         open_channel(settings.deploy_target, ROUTING) as channel,
+        open_channel(settings.workflow_target, WORKFLOW) as workflow_channel,
         recording(pools.hot, LONGEST_RUNS * (limits.run_seconds + limits.grace_seconds)) as recorder,
         open_host_link(settings.host_socket, limits.grace_seconds) as hosts,
+        open_tasks() as tasks,
     ):
         deploys = DeployClient(channel, settings.deploy_token.get_secret_value())
         async with open_replicas(deploys, hosts, settings.runtimes, limits) as replicas:
             name = f"{settings.listen} (process {os.getpid()})"
             feed = RouteFeed(deploys, new_id(), name, table, lambda: replicas.apply(table.routes))
-            parts = {"routes": feed.problem, "host": hosts.problem}
+            checks = {"routes": feed.problem, "host": hosts.problem}
+            calls = Calls(recorder, limits.run_seconds)
+            parts = Parts(
+                table,
+                replicas,
+                calls,
+                Throwaways(hosts, tasks, settings.max_tests),
+                deploys,
+                WorkflowClient(workflow_channel),
+                settings.runtimes,
+                limits.run_seconds,
+                settings.max_body_bytes,
+            )
 
             def register(server: Any) -> None:
-                add_RunServiceServicer_to_server(RunServicer(pools, table.project_of), server)
+                add_RunServiceServicer_to_server(RunServicer(pools, parts), server)
 
             async with (
                 in_background(feed.follow()),
                 in_background(feed.acknowledge()),
-                running_router(
-                    settings, table, replicas, Calls(recorder, limits.run_seconds), parts, feed.leave, spans
-                ) as apps_port,
+                running_router(settings, table, replicas, calls, checks, feed.leave, spans) as apps_port,
                 running_server(
                     settings.model_copy(update={"listen": settings.grpc_listen}),
                     SERVICES,
                     register,
                     registry=registry,
                     roles=ROLES,
-                    checks=usual_checks(database, registry) | parts,
+                    checks=usual_checks(database, registry) | checks,
                     spans=spans,
                 ) as grpc_port,
             ):

@@ -37,6 +37,8 @@ class Settings(ServiceSettings):
     """Where the deploy service answers: host:port, several with commas between them."""
     deploy_token: SecretStr | None = None
     """The token of this service's own account, with the role `runner`. `serve` refuses to start without."""
+    workflow_target: str = "127.0.0.1:50051"
+    """Where the workflow service answers, likewise: it translates the flows that are tested."""
     host_socket: Path = Path("host/socket")
     """Where `python -m run_service host` listens: a path in a folder that only this user may enter."""
     runtimes: Path = Path("runtimes")
@@ -61,6 +63,8 @@ class Settings(ServiceSettings):
     """How long the replica of a deployment that was replaced stays up, so that a rollback finds it running."""
     max_body_bytes: int = Field(default=4 << 20, ge=1 << 10)
     """The largest body of a call."""
+    max_tests: int = Field(default=4, ge=1)
+    """Tests of flows at a time, each in a replica of its own. Further ones are a 429."""
     rate_limit: str | None = None
     """How many calls each access key, and each public app, may have, such as `100/second`; no limit unless given."""
     max_requests: int = Field(default=1024, ge=1)

@@ -1,10 +1,11 @@
 """Calls an RPC of another service, and calls it once more where that is safe and may help."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
+from grpc.aio import EOF  # type: ignore[attr-defined]  # the stubs leave it out
 
 from service_kit.channel import RETRIED
 from service_kit.errors import DeadlineExceeded, ServiceError, Unreachable
@@ -43,6 +44,10 @@ Answer: TypeAlias = tuple[bytes, Trailers]
 Rpc: TypeAlias = Callable[[bytes, Metadata], Awaitable[Answer]]
 """Sends a serialized request with its metadata. Returns the response, serialized, and its trailing metadata, or raises
 ServiceError."""
+
+
+StreamRpc: TypeAlias = Callable[[bytes, Metadata], AsyncGenerator[bytes, None]]
+"""Likewise an RPC that streams. Yields the responses; to be closed by `aclosing`, which cancels the RPC."""
 
 
 class SecondTries:
@@ -89,6 +94,30 @@ class SecondTries:
             for each in tries:
                 each.cancel()
             ended.clear()  # an error knows this frame, which would know the error
+
+
+def streamed_call(channel: grpc.aio.Channel, path: str, idle_seconds: float) -> StreamRpc:
+    """The RPC "/package.Service/Method", whose messages may be `idle_seconds` apart. It is never sent again."""
+    multicallable = channel.unary_stream(path, request_serializer=None, response_deserializer=None)
+
+    async def messages(message: bytes, metadata: Metadata) -> AsyncGenerator[bytes, None]:
+        call: Any = multicallable(message, metadata=tuple(metadata.items()))
+        del message
+        try:
+            while True:
+                async with asyncio.timeout(idle_seconds):
+                    received = await call.read()
+                if received is EOF:
+                    return
+                yield received
+        except TimeoutError:
+            raise DeadlineExceeded(f"Nothing has come for {idle_seconds:g} s, so the call was given up.") from None
+        except grpc.aio.AioRpcError as error:
+            raise ServiceError.from_rpc_error(error) from None
+        finally:
+            call.cancel()
+
+    return messages
 
 
 def single_call(channel: grpc.aio.Channel, path: str, timeout: float, second_tries: SecondTries | None = None) -> Rpc:

@@ -53,8 +53,11 @@ def open_channel(
     *services: ServiceDescriptor,
     max_message_bytes: int = 64 << 20,
     interceptors: Sequence[Interceptor] = (),
+    own_connections: bool = False,
 ) -> grpc.aio.Channel:
     """A channel to `targets`, comma-separated host:port, calls going round robin. `services` are those called on it.
+
+    With `own_connections` it shares none with other channels to the same targets.
 
     "ipv4:" may stand before them, as in gRPC's own names. A DNS name that stands for several addresses is one target:
     gRPC spreads over what it resolves to.
@@ -77,6 +80,7 @@ def open_channel(
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", CONNECT_MS),
             ("grpc.max_reconnect_backoff_ms", 1_000),
+            ("grpc.use_local_subchannel_pool", int(own_connections)),
         ],
     )
 

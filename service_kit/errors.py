@@ -214,6 +214,11 @@ class InsufficientRole(PermissionDenied):
         super().__init__(f"This takes the role {role} in {scope}.", role=role)
 
 
+class Unimplemented(ServiceError):
+    code = _status_code("UNIMPLEMENTED")
+    reason = "NOT_IMPLEMENTED"
+
+
 class Unauthenticated(ServiceError):
     code = _status_code("UNAUTHENTICATED")
     reason = "TOKEN_INVALID"

@@ -13,6 +13,11 @@ Check = Callable[[Message, str, dict[str, str]], None]
 """Adds what is wrong with a message, by path; the paths begin with the string."""
 DOCUMENTS = {"flowpin.workflow.v1.ImportWorkflowRequest.config"}
 """Texts that may be as large as a message."""
+NO_UUIDS = {
+    "flowpin.run.v1.InvokeAppRequest.user_id",
+    "flowpin.run.v1.InvokeAppRequest.session_id",
+}
+"""Texts ending in _id that are the caller's own."""
 MAX_TEXT_CHARS = 1 << 16
 """Of any other text. Whoever uses one has a smaller limit, but would have to read all of it first."""
 MAX_ENTRIES = 100
@@ -27,9 +32,9 @@ UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 def violations(message: Message) -> dict[str, str]:
     """Map the path of each field that breaks the contract to a sentence; empty when none does.
 
-    The rules are `google.api.field_behavior = REQUIRED`, that a string field named `…_id` holds a UUID (or, named
-    `workflow_version_id`, `@` and a label), that none holds a NUL character, which Postgres cannot keep, that texts
-    have at most MAX_TEXT_CHARS, and lists of messages MAX_ENTRIES.
+    The rules are `google.api.field_behavior = REQUIRED`, that a string field named `…_id` (but for NO_UUIDS) holds a
+    UUID (or, named `workflow_version_id`, `@` and a label), that none holds a NUL character, which Postgres
+    cannot keep, that texts have at most MAX_TEXT_CHARS, and lists of messages MAX_ENTRIES.
     """
     found: dict[str, str] = {}
     for check in _checks_of(message.DESCRIPTOR):
@@ -46,7 +51,7 @@ def _field_checks(field: FieldDescriptor) -> Iterator[Check]:
     if is_required(field) and field.has_presence:
         yield _presence(field.name)
     is_blank_wrong = is_required(field) and not field.has_presence
-    if field.type == FieldDescriptor.TYPE_STRING and field.name.endswith("_id"):
+    if is_id(field):
         yield _id(field.name, is_blank_wrong=is_blank_wrong, may_be_sent_blank=not field.has_presence)
     elif field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated:
         yield _text(field, is_blank_wrong=is_blank_wrong)
@@ -55,6 +60,12 @@ def _field_checks(field: FieldDescriptor) -> Iterator[Check]:
     if field.message_type is not None and _has_rules(field.message_type, frozenset()):
         checks = _checks_of(field.message_type)
         yield _each(field.name, checks) if field.is_repeated else _inside(field.name, checks)
+
+
+def is_id(field: FieldDescriptor) -> bool:
+    """Whether a request's field holds an id of ours."""
+    is_named_so = field.type == FieldDescriptor.TYPE_STRING and field.name.endswith("_id")
+    return is_named_so and field.full_name not in NO_UUIDS
 
 
 def is_required(field: FieldDescriptor) -> bool:

@@ -28,6 +28,8 @@ ROLES = {
     f"/{WORKFLOW.full_name}/ArchiveVersion": Role.EDITOR,
     f"/{WORKFLOW.full_name}/UnarchiveVersion": Role.EDITOR,
     f"/{WORKFLOW.full_name}/ResolveVersion": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/RenderFlow": Role.EDITOR,
+    f"/{WORKFLOW.full_name}/RenderVersion": Role.EDITOR,
     f"/{WORKFLOW.full_name}/ForkWorkflow": Role.EDITOR,
     f"/{WORKFLOW.full_name}/ImportWorkflow": Role.EDITOR,
     f"/{WORKFLOW.full_name}/ValidateFlow": Role.VIEWER,

@@ -110,6 +110,7 @@ class Children:
             "RUN_ACCESS_FILE": str(self.folder.access_file),
             "RUN_DEPLOY_TARGET": _all_at(self.ports.deploy),
             "RUN_DEPLOY_TOKEN": token,
+            "RUN_WORKFLOW_TARGET": _all_at(self.ports.workflow),
             **databases.serving("run"),
             **(self.apps.run_settings() if self.apps else {}),
         }

@@ -19,6 +19,11 @@ def writer(descriptor: Descriptor) -> Callable[[Message], bytes]:
     return lambda message: encode(plain(message))
 
 
+def is_passed_on(route_output: Descriptor) -> bool:
+    """Whether the message itself says what is answered."""
+    return route_output.full_name == "google.api.HttpBody"
+
+
 def download_field(descriptor: Descriptor) -> str | None:
     """The field that is answered as it is, under its own content type, instead of JSON."""
     types = {field.message_type.full_name: field.name for field in descriptor.fields if field.message_type is not None}

@@ -2,6 +2,7 @@
 
 from codecs import BOM_UTF8, utf_8_decode
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import msgspec
 from google.protobuf.descriptor import Descriptor
@@ -10,8 +11,11 @@ from google.protobuf.message_factory import GetMessageClass
 from multidict import MultiMapping
 
 from gateway.codec.decode import Problems, object_reader
+from gateway.codec.form import files_field, form_reader
 from gateway.codec.query import path_reader, query_reader
 from service_kit.errors import InvalidArgument, InvalidFields
+from service_kit.http import forms
+from service_kit.http.forms import FORM_TYPE
 from service_kit.nesting import is_deeper
 from service_kit.validation import violations
 
@@ -24,16 +28,27 @@ MAX_LEVELS = 500
 of a body with 1,000, msgspec on Python 3.11 splits off nothing."""
 
 
-def from_body(descriptor: Descriptor, variables: tuple[str, ...]) -> Callable[[Variables, bytes], Message]:
-    """Reads a path's variables and a JSON body; the path wins. Raises InvalidArgument or InvalidFields."""
+class ReadBody(Protocol):
+    def __call__(self, path: Variables, body: bytes, content_type: str = "") -> Message: ...
+
+
+def from_body(descriptor: Descriptor, variables: tuple[str, ...]) -> ReadBody:
+    """Reads a path's variables and a body, JSON or, where a message takes files, a form; the path wins.
+
+    Raises InvalidArgument, InvalidFields or MessageTooLarge.
+    """
     kind = GetMessageClass(descriptor)
     read_path = path_reader(descriptor, variables)
-    read_object = object_reader(descriptor, without=frozenset(variables))
+    files = files_field(descriptor)
+    read_object = object_reader(descriptor, without=frozenset(variables) | ({files} if files else frozenset()))
+    read_form = form_reader(descriptor, without=frozenset(variables)) if files else None
 
-    def read(path: Variables, body: bytes) -> Message:
+    def read(path: Variables, body: bytes, content_type: str = "") -> Message:
         problems: Problems = {}
         values = {}
-        if body:
+        if read_form is not None and forms.media_type(content_type) == FORM_TYPE:
+            values = read_form(content_type, body, problems)
+        elif body:
             _check_utf8(body)  # what msgspec splits off unread could hold anything
             if is_deeper(body, MAX_LEVELS):
                 raise InvalidArgument("The body is nested too deeply.")

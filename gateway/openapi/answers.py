@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
-from gateway.codec.encode import download_field
+from gateway.codec.encode import download_field, is_passed_on
 from gateway.openapi.examples import Examples
 from gateway.openapi.failures import Failure, failures_of, said, sends_etag, takes_key
 from gateway.openapi.schemas import Schema, Schemas
 from gateway.routes import Route
 from service_kit import comments
+from service_kit.http.event_stream import CONTENT_TYPE
 
 Answer = dict[str, Any]
 
@@ -88,6 +89,8 @@ def share(operations: Iterable[dict[str, Any]]) -> dict[str, Answer]:
 
 def _succeeded(route: Route, schemas: Schemas) -> Answer:
     output, named = route.rpc.output_type, []
+    if route.is_stream:
+        return _streamed(route)
     if route.verb == "GET" or sends_etag(route.rpc):
         named.append("ETag")
     if takes_key(route.rpc):
@@ -107,6 +110,15 @@ def _succeeded(route: Route, schemas: Schemas) -> Answer:
         "headers": _headers(*named),
         "content": {"application/json": {"schema": schema, "example": example}},
     }
+
+
+def _streamed(route: Route) -> Answer:
+    """Events have no schema in OpenAPI: what they hold, the RPC's comment says."""
+    events = {CONTENT_TYPE: {"schema": {"type": "string"}}}
+    if is_passed_on(route.rpc.output_type):
+        description = "What the service answers, as it comes; it may have another status."
+        return {"description": description, "headers": _headers(), "content": {"application/json": {}, **events}}
+    return {"description": "An event a message, as they come.", "headers": _headers(), "content": events}
 
 
 def _failed(status: int, failures: list[Failure]) -> Answer:

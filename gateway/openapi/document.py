@@ -6,12 +6,14 @@ from typing import Any
 
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 
+from gateway.codec.form import files_field
 from gateway.openapi import answers, parameters
 from gateway.openapi.examples import Examples
 from gateway.openapi.failures import said
 from gateway.openapi.links import links_of
 from gateway.openapi.schemas import Schemas
 from gateway.routes import Route, routes_of
+from service_kit.http.forms import FORM_TYPE
 
 ABOUT = """\
 Every Save of a workflow is an immutable, numbered version; an App keeps serving exactly the version, runtime and
@@ -79,12 +81,14 @@ def _operation(route: Route, routes: list[Route], schemas: Schemas) -> dict[str,
 
 
 def _body(route: Route, schemas: Schemas) -> dict[str, Any]:
-    schema = schemas.body(route.rpc.input_type, route.variables)
+    request = route.rpc.input_type
+    files = files_field(request)
+    schema = schemas.body(request, (*route.variables, files) if files else route.variables)
     example = Examples(schemas.components, asked=True).of(schema)
-    return {
-        "required": "required" in schemas.components[schema["$ref"].rpartition("/")[2]],
-        "content": {"application/json": {"schema": schema, "example": example}},
-    }
+    content: dict[str, Any] = {"application/json": {"schema": schema, "example": example}}
+    if files:
+        content[FORM_TYPE] = {"schema": schemas.form(request, route.variables)}
+    return {"required": "required" in schemas.components[schema["$ref"].rpartition("/")[2]], "content": content}
 
 
 def _tag(service: ServiceDescriptor) -> dict[str, str]:

@@ -8,7 +8,7 @@ from gateway import rules
 from gateway.codec.decode import is_json
 from gateway.codec.scalars import INTEGERS, TIMESTAMP, enum_names
 from service_kit import comments
-from service_kit.validation import VERSION, is_required
+from service_kit.validation import VERSION, is_id, is_required
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -26,6 +26,19 @@ class Schemas:
     def body(self, message: Descriptor, without: tuple[str, ...]) -> Schema:
         """A message as a request's body, without the fields that the path names."""
         return self._named(message, message.name, self._request(message, without))
+
+    def form(self, message: Descriptor, without: tuple[str, ...]) -> Schema:
+        """A message as a form: a part for each field, JSON as text, and files."""
+        fields = [field for field in message.fields if field.name not in without]
+        properties = {field.name: self._described(field, self._part(field)) for field in fields}
+        return _object(message, properties, [field.name for field in fields if is_required(field)])
+
+    def _part(self, field: FieldDescriptor) -> Schema:
+        if is_json(field):
+            return {"type": "string", "contentMediaType": "application/json"}
+        if field.is_repeated:
+            return _list_of(field, {"type": "string", "contentMediaType": "application/octet-stream"})
+        return self._value(field, asked=True)
 
     def parameter(self, field: FieldDescriptor) -> Schema:
         """One field in a path or a query string."""
@@ -109,7 +122,7 @@ def _scalar(field: FieldDescriptor, *, asked: bool) -> Schema:
         case FieldDescriptor.TYPE_STRING:
             schema = {"type": "string", **rules.of_string(comment)}
             # The services take every `…_id` that they are sent for a UUID; they may answer with other ids.
-            if asked and field.name.endswith("_id") and field.name != VERSION:
+            if asked and is_id(field) and field.name != VERSION:
                 schema["format"] = "uuid"
             elif asked and is_required(field) and not field.has_presence:
                 schema["minLength"] = 1

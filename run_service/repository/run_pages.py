@@ -38,12 +38,14 @@ async def list_runs(db: Connection, where: RunFilter, page: Page) -> tuple[list[
         """
         SELECT counted.total, page.project_id, page.id, page.app_id, page.environment, page.deployment_id,
             page.version_id, page.version_number, page.is_stream, page.started_at, page.access_key_id,
-            page.access_key_preview, page.status, page.ended_at, page.error_code, page.error_message, page.error_node
+            page.access_key_preview, page.status, page.ended_at, page.error_code, page.error_message, page.error_node,
+            page.user_id
         FROM (SELECT count(*) AS total"""
         + _MATCHES
         + """) counted LEFT JOIN (
             SELECT project_id, id, app_id, environment, deployment_id, version_id, version_number, is_stream,
-                started_at, access_key_id, access_key_preview, status, ended_at, error_code, error_message, error_node
+                started_at, access_key_id, access_key_preview, status, ended_at, error_code, error_message, error_node,
+                user_id
         """
         + _MATCHES
         + "ORDER BY "

@@ -22,17 +22,20 @@ async def upsert_runs(db: Connection, runs: Sequence[Run]) -> None:
         """
         INSERT INTO runs AS kept (
             project_id, id, app_id, environment, deployment_id, version_id, version_number, is_stream, started_at,
-            access_key_id, access_key_preview, status, ended_at, error_code, error_message, error_node
+            access_key_id, access_key_preview, status, ended_at, error_code, error_message, error_node,
+            user_id
         )
         SELECT project_id, id, app_id, environment, deployment_id, version_id, version_number, is_stream, started_at,
-            access_key_id, access_key_preview, status, ended_at, error_code, error_message, error_node
+            access_key_id, access_key_preview, status, ended_at, error_code, error_message, error_node,
+            user_id
         FROM unnest(
             $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::integer[], $8::boolean[],
             $9::timestamptz[], $10::uuid[], $11::text[], $12::text[], $13::timestamptz[], $14::text[], $15::text[],
-            $16::text[]
+            $16::text[], $17::uuid[]
         ) AS run (
             project_id, id, app_id, environment, deployment_id, version_id, version_number, is_stream, started_at,
-            access_key_id, access_key_preview, status, ended_at, error_code, error_message, error_node
+            access_key_id, access_key_preview, status, ended_at, error_code, error_message, error_node,
+            user_id
         )
         ON CONFLICT (project_id, id) DO UPDATE SET
             status = excluded.status, ended_at = excluded.ended_at, error_code = excluded.error_code,
@@ -62,7 +65,8 @@ async def get_run(db: Connection, projects: Projects, run_id: UUID) -> Run:
     row = await db.fetchrow(
         """
         SELECT project_id, id, app_id, environment, deployment_id, version_id, version_number, is_stream, started_at,
-            access_key_id, access_key_preview, status, ended_at, error_code, error_message, error_node
+            access_key_id, access_key_preview, status, ended_at, error_code, error_message, error_node,
+            user_id
         FROM runs WHERE project_id = ANY($1) AND id = $2
         """,
         projects,

@@ -28,7 +28,9 @@ class Target:
     environment: str
     pin: Pin
     key: AccessKey | None
-    """None at a public app."""
+    """None at a public app, and for a person."""
+    user_id: UUID | None = None
+    """A person who invokes the app."""
 
     @property
     def principal(self) -> UUID:
@@ -49,6 +51,11 @@ def find_route(table: RouteTable, app: AppName) -> Route:
 def find_target(table: RouteTable, route: Route, environment: str | None, authorization: str | None) -> Target:
     """Raises KeyMissing, KeyInvalid, NotAnAccessKey, KeyOfOtherProject or AppNotServed."""
     key = None if route.is_public else _key_of(table, route.project_id, authorization)
+    return Target(route, *find_live(route, environment), key)
+
+
+def find_live(route: Route, environment: str | None) -> tuple[str, Pin]:
+    """The environment's name and what it has live. Raises AppNotServed."""
     if route.is_archived:
         raise AppNotServed("The app is archived.")
     found = route.environment(environment)
@@ -56,7 +63,7 @@ def find_target(table: RouteTable, route: Route, environment: str | None, author
         raise AppNotServed("The app has no such environment.")
     if found.live is None:
         raise AppNotServed(f"Nothing is live in the app's environment {found.name}.")
-    return Target(route, found.name, found.live, key)
+    return found.name, found.live
 
 
 def _key_of(table: RouteTable, project_id: UUID, authorization: str | None) -> AccessKey:

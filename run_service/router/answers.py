@@ -5,7 +5,7 @@ from uuid import UUID
 import msgspec
 from aiohttp import web
 
-from run_service.errors import MediaTypeUnsupported, NotImplementedYet, RunCanceled, RunFailed, RunTimedOut
+from run_service.errors import MediaTypeUnsupported, RunCanceled, RunFailed, RunTimedOut
 from run_service.hosting.client import RunEnded
 from service_kit.byte_budget import Reservation
 from service_kit.errors import ServiceError
@@ -16,7 +16,7 @@ OUTPUT = "output"
 
 
 def of_output(run_id: UUID, output: bytes, reservation: Reservation) -> web.Response:
-    answer = Answer(body=_result(run_id, output), content_type="application/json")
+    answer = Answer(body=result(run_id, output), content_type="application/json")
     answer.reservation = reservation
     return answer
 
@@ -27,8 +27,6 @@ def of_failure(error: ServiceError) -> web.Response:
     match error:
         case RunFailed():
             return errors.envelope(500, "run_failed", error.message, details)
-        case NotImplementedYet():
-            return errors.envelope(501, "not_implemented", error.message, details)
         case MediaTypeUnsupported():
             return errors.envelope(415, "unsupported_media_type", error.message, details)
     return errors.of_service(error)
@@ -59,7 +57,7 @@ def unwrapped(output: bytes) -> bytes:
 def last_event(run_id: UUID, ended: RunEnded, run_seconds: float) -> tuple[str, bytes]:
     """The name and data of the event that ends a stream: completed, failed or canceled."""
     try:
-        return "completed", _result(run_id, check_ended(run_id, ended, run_seconds))
+        return "completed", result(run_id, check_ended(run_id, ended, run_seconds))
     except ServiceError as error:
         body = of_failure(error).body
         name = "canceled" if isinstance(error, RunCanceled) else "failed"
@@ -72,5 +70,6 @@ def broken_event() -> tuple[str, bytes]:
     return "failed", body if isinstance(body, bytes) else b"{}"
 
 
-def _result(run_id: UUID, output: bytes) -> bytes:
+def result(run_id: UUID, output: bytes) -> bytes:
+    """What a run that is completed is answered with."""
     return b'{"id":"%s","output":%s}' % (str(run_id).encode(), output)

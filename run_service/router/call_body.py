@@ -1,28 +1,26 @@
 """Reads the body of a call: JSON, or a form as browsers send it."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
-from aiohttp import BodyPartReader, MultipartReader
-from aiohttp.base_protocol import BaseProtocol
-from aiohttp.streams import StreamReader
 
 from run_service.errors import BodyMalformed, MediaTypeUnsupported, NotImplementedYet
 from service_kit.errors import InvalidFields
+from service_kit.http import forms
+from service_kit.http.forms import FORM_TYPE
 from service_kit.nesting import is_deeper
 
 MAX_LEVELS = 200
-MAX_PARTS = 100
 JSON_TYPES = ("application/json", "application/octet-stream", "application/x-www-form-urlencoded", "")
 """What is read as JSON: `curl -d` sends the form's type unless told otherwise."""
-FORM_TYPE = "multipart/form-data"
 BESIDE_INPUT = ("user_id", "session_id", "chat_history")
 """Fields beside the input that become part of it, unless it has them."""
 
 FLAGS = ("stream", "last_node_output")
 JSON_IN_FORMS = ("input", "chat_history", "callbacks", *FLAGS)
+
+NO_FILES = "Files are not taken yet: leave out `files`."
 
 Fields = Mapping[str, msgspec.Raw]
 
@@ -36,22 +34,23 @@ class Call:
     is_stream: bool
 
 
-async def read_call(content_type: str, body: bytes) -> Call:
+def read_call(content_type: str, body: bytes) -> Call:
     """Raises MediaTypeUnsupported, BodyMalformed, InvalidFields or NotImplementedYet."""
     media_type = media_type_of(content_type)
-    fields = await _form_fields(content_type, body) if media_type == FORM_TYPE else _json_fields(body)
-    return _call_from(fields)
+    fields = _form_fields(content_type, body) if media_type == FORM_TYPE else _json_fields(body)
+    return call_from(fields)
 
 
 def media_type_of(content_type: str) -> str:
     """Raises MediaTypeUnsupported."""
-    media_type = content_type.partition(";")[0].strip().lower()
+    media_type = forms.media_type(content_type)
     if media_type not in (*JSON_TYPES, FORM_TYPE):
         raise MediaTypeUnsupported
     return media_type
 
 
-def _call_from(fields: Fields) -> Call:
+def call_from(fields: Fields) -> Call:
+    """Of fields that are JSON. Raises InvalidFields or NotImplementedYet."""
     wrong: dict[str, str] = {}
     mode = _text(fields, "execution_mode", wrong)
     if mode not in (None, "sync", "async"):
@@ -115,36 +114,32 @@ def _flag(fields: Fields, name: str, wrong: dict[str, str]) -> bool:
         return False
 
 
-async def _form_fields(content_type: str, body: bytes) -> Fields:
+def _form_fields(content_type: str, body: bytes) -> Fields:
     """A form's fields as JSON: those of JSON_IN_FORMS as they are, other texts as strings."""
-    loop = asyncio.get_running_loop()
-    content = StreamReader(BaseProtocol(loop), 1 << 16, loop=loop)
-    content.feed_data(body)
-    content.feed_eof()
     fields: dict[str, msgspec.Raw] = {}
-    try:
-        reader = MultipartReader({"Content-Type": content_type}, content)
-        for _ in range(MAX_PARTS):
-            part = await reader.next()
-            if part is None:
-                return fields
-            if not isinstance(part, BodyPartReader) or part.name is None:
-                raise BodyMalformed("Each part of the form must have a name.")
-            if part.filename is not None or part.name == "files":
-                raise NotImplementedYet("Files are not taken yet: leave out `files`.")
-            fields[part.name] = _form_value(part.name, bytes(await part.read()))
-    except (ValueError, RuntimeError, KeyError, LookupError):
-        raise BodyMalformed("The form does not parse.") from None
-    raise BodyMalformed(f"The form has more than {MAX_PARTS} parts.")
+    for part in forms.parts_of(content_type, body):
+        if part.file_name is not None or part.name == "files":
+            raise NotImplementedYet(NO_FILES)
+        fields[part.name] = _form_value(part.name, part.data)
+    return fields
 
 
 def _form_value(name: str, text: bytes) -> msgspec.Raw:
     if name in JSON_IN_FORMS:
-        try:
-            text.decode()
-            if not is_deeper(text, MAX_LEVELS):
-                return msgspec.json.decode(text.lower() if name in FLAGS else text, type=msgspec.Raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            pass
-        raise InvalidFields({name: f"must be JSON text, at most {MAX_LEVELS} levels deep"})
-    return msgspec.Raw(msgspec.json.encode(text.decode("utf-8", "replace")))
+        return json_field(name, text.lower() if name in FLAGS else text)
+    return plain_field(text.decode("utf-8", "replace"))
+
+
+def json_field(name: str, text: bytes) -> msgspec.Raw:
+    """Raises InvalidFields."""
+    try:
+        text.decode()
+        if not is_deeper(text, MAX_LEVELS):
+            return msgspec.json.decode(text, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    raise InvalidFields({name: f"must be JSON text, at most {MAX_LEVELS} levels deep"})
+
+
+def plain_field(value: str | bool) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))

@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from run_service.errors import NoReplica
-from run_service.hosting.client import ReplicaGone, RunEnded, RunEvent, RunRequest, RunStarted
+from run_service.hosting.client import Connection, ReplicaGone, RunEnded, RunEvent, RunRequest, RunStarted
 from run_service.model import Run, RunError
 from run_service.recorder import RunRecorder
 from run_service.router.access import Target
@@ -60,6 +60,18 @@ class Calls:
                     group.lost(connection, str(error))
         raise NoReplica("The app's replicas end as soon as they have started.")
 
+    async def run_on(
+        self, connection: Connection, run: Run, call: Call, request_id: str, seconds: float
+    ) -> AsyncGenerator[RunEvent, None]:
+        """The events of a run on a replica that it has to itself, likewise. Raises NoReplica when nothing has run."""
+        request = RunRequest(run_id=str(run.id), input=call.input, stream=call.is_stream, deadline_seconds=seconds)
+        try:
+            async with aclosing(self._recorded(connection.run(request), run, request_id)) as events:
+                async for event in events:
+                    yield event
+        except ReplicaGone as error:
+            raise NoReplica(str(error)) from error
+
     async def _recorded(
         self, events: AsyncGenerator[RunEvent, None], run: Run, request_id: str
     ) -> AsyncGenerator[RunEvent, None]:
@@ -89,8 +101,8 @@ class Calls:
                     "run_ended",
                     run_id=str(run.id),
                     request_id=request_id,
-                    app_id=str(run.app_id),
-                    deployment_id=str(run.deployment_id),
+                    app_id=run.app_id and str(run.app_id),
+                    deployment_id=run.deployment_id and str(run.deployment_id),
                     status=ended.status,
                     duration_ms=round((time.monotonic() - began) * 1000, 2),
                 )
@@ -109,6 +121,7 @@ def _run(run_id: UUID, target: Target, call: Call) -> Run:
         started_at=datetime.now(UTC),
         access_key_id=target.key.id if target.key else None,
         access_key_preview=target.key.preview if target.key else None,
+        user_id=target.user_id,
     )
 
 

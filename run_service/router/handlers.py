@@ -88,7 +88,7 @@ class AppHandler:
         if limits.queue.is_full_for(principal):
             raise TooManyRequests  # before a body is read in vain
         reservation = limits.budget.reserve(principal)
-        call = await call_body.read_call(content_type, await bodies.receive(request, reservation, limits.body))
+        call = call_body.read_call(content_type, await bodies.receive(request, reservation, limits.body))
         await limits.queue.enter(principal)
         try:
             run_id = new_id()

@@ -24,7 +24,7 @@ class RunMethods(ServicerBase):
         app_id = UUID(request.app_id)
         page = page_of(request, run_pages.SORTS, default="-started_at")
         async with self._pages.acquire() as db:
-            projects = await projects_of_app(db, current_caller(), app_id, self._project_of)
+            projects = await projects_of_app(db, current_caller(), app_id, self._parts.table.project_of)
             found, total = await run_pages.list_runs(db, _filter(projects, app_id, request), page)
         return pb.ListAppRunsResponse(data=map(run_message, found), pagination=pb.Pagination(**page.of(total)))
 

@@ -7,8 +7,11 @@ from uuid import UUID
 import grpc
 from cachetools import LRUCache
 
+from run_service.errors import NoReplica
 from run_service.supply.routes import MadeFrom, Pin
 from service_kit.errors import ServiceError
+from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
+from service_kit.pb.flowpin.deploy.v1.deploy_pb2_grpc import DeployServiceStub
 from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
 from service_kit.pb.flowpin.routing.v1.routing_pb2_grpc import RoutingServiceStub
 
@@ -31,6 +34,7 @@ class DeployClient:
 
     def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
         self._rpc = RoutingServiceStub(channel)
+        self._runtimes = DeployServiceStub(channel).ListRuntimes
         self.metadata = (("authorization", f"Bearer {token}"),)
         self._loadables: LRUCache[tuple[UUID, str], bytes] = LRUCache(KEPT_BYTES, getsizeof=len)
         self._variables: LRUCache[MadeFrom, Mapping[str, str]] = LRUCache(KEPT_VARIABLES)
@@ -70,6 +74,16 @@ class DeployClient:
         else:
             self._variables[made_from] = dict(answer.variables)
         return self._variables[made_from]
+
+    async def default_runtime(self) -> str:
+        """The version of the runtime that a first deploy gets. Raises NoReplica when there is none."""
+        answer = await _answered(
+            self._runtimes(deploy_pb2.ListRuntimesRequest(), metadata=self.metadata, timeout=SECONDS)
+        )
+        for runtime in answer.data:
+            if runtime.default:
+                return runtime.version
+        raise NoReplica("No runtime is the default one: an operator has to say which is.")
 
     async def report_up(self, pin: Pin) -> None:
         await self._report(pin, up=pb.Up(digest=pin.made_from.loadable_digest))

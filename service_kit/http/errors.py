@@ -24,6 +24,7 @@ ANSWERS = {
     StatusCode.RESOURCE_EXHAUSTED: (429, "too_many_requests"),
     StatusCode.UNAVAILABLE: (503, "unavailable"),
     StatusCode.DEADLINE_EXCEEDED: (504, "timeout"),
+    StatusCode.UNIMPLEMENTED: (501, "not_implemented"),
 }
 REASONS_OF_SIZE = ("CONFIG_TOO_LARGE", "FLOW_TOO_LARGE", "MESSAGE_TOO_LARGE")
 

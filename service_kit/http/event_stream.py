@@ -6,8 +6,15 @@ from types import TracebackType
 
 from aiohttp import web
 
+CONTENT_TYPE = "text/event-stream"
 COMMENT = b": still at work\n\n"
 NOT_IN_NAMES = re.compile(r"[\r\n\0]")
+
+
+def event_text(event: str, data: bytes) -> bytes:
+    """An event as it is sent. `data` is JSON."""
+    lines = b"".join(b"data: " + line + b"\n" for line in data.splitlines() or [b""])
+    return b"event: " + NOT_IN_NAMES.sub(" ", event).encode("utf-8", "replace") + b"\n" + lines + b"\n"
 
 
 class EventStream:
@@ -18,7 +25,7 @@ class EventStream:
 
         The kernel resets the connection of a caller that takes nothing (TCP_USER_TIMEOUT, in `connections`).
         """
-        self.response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+        self.response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-cache"})
         self._request = request
         self._heartbeat_seconds = heartbeat_seconds
         self._has_sent = asyncio.Event()
@@ -26,10 +33,11 @@ class EventStream:
 
     async def send(self, event: str, data: bytes) -> None:
         """Send JSON, of one line or more. Raises ConnectionError when the caller is gone."""
-        lines = b"".join(b"data: " + line + b"\n" for line in data.splitlines() or [b""])
-        await self.response.write(
-            b"event: " + NOT_IN_NAMES.sub(" ", event).encode("utf-8", "replace") + b"\n" + lines + b"\n"
-        )
+        await self.pass_on(event_text(event, data))
+
+    async def pass_on(self, text: bytes) -> None:
+        """Send whole events as they are. Raises ConnectionError when the caller is gone."""
+        await self.response.write(text)
         self._has_sent.set()
 
     async def __aenter__(self) -> "EventStream":

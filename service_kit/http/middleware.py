@@ -16,6 +16,13 @@ REQUEST_ID = web.RequestKey("request_id", str)
 log = structlog.get_logger()
 
 
+def describe(request: web.Request, response: web.StreamResponse) -> None:
+    """Put on an answer what each of them has. One that is sent as it is made needs it before its first byte."""
+    response.headers["X-Request-Id"] = request[REQUEST_ID]
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers.update(request.get(rates.HEADERS, {}))
+
+
 class RequestMiddleware:
     """Knows how many requests are under way, and whether the gateway is about to stop."""
 
@@ -32,9 +39,7 @@ class RequestMiddleware:
         self._under_way += 1
         try:
             response = await self._answer(request, handler)
-            response.headers["X-Request-Id"] = request_id
-            response.headers["Cache-Control"] = "private, no-cache"
-            response.headers.update(request.get(rates.HEADERS, {}))
+            describe(request, response)
             if self.draining or not request.content.is_eof():  # the rest of a refused body is not worth reading
                 response.force_close()
             status = response.status

@@ -24,48 +24,81 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'service_kit/pb/flowpin/run/v1/run.proto\x12\x0e\x66lowpin.run.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"E\n\x08RunError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\x04node\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_node\"+\n\x0cRunAccessKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07preview\x18\x02 \x01(\t\"\xa4\x03\n\x03Run\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x15\n\rdeployment_id\x18\x04 \x01(\t\x12\x1b\n\x13workflow_version_id\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\x05\x12)\n\x06status\x18\x07 \x01(\x0e\x32\x19.flowpin.run.v1.RunStatus\x12.\n\nstarted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x08\x65nded_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12,\n\x05\x65rror\x18\n \x01(\x0b\x32\x18.flowpin.run.v1.RunErrorH\x01\x88\x01\x01\x12\x35\n\naccess_key\x18\x0b \x01(\x0b\x32\x1c.flowpin.run.v1.RunAccessKeyH\x02\x88\x01\x01\x12\x0e\n\x06stream\x18\x0c \x01(\x08\x42\x0b\n\t_ended_atB\x08\n\x06_errorB\r\n\x0b_access_key\"\xe0\x01\n\nTimeFilter\x12,\n\x03gte\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12,\n\x03lte\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x88\x01\x01\x12+\n\x02gt\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x02\x88\x01\x01\x12+\n\x02lt\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x03\x88\x01\x01\x42\x06\n\x04_gteB\x06\n\x04_lteB\x05\n\x03_gtB\x05\n\x03_lt\"V\n\nPagination\x12\x0c\n\x04page\x18\x01 \x01(\x05\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_count\x18\x03 \x01(\x05\x12\x13\n\x0btotal_count\x18\x04 \x01(\x05\"\xb5\x02\n\x12ListAppRunsRequest\x12\x14\n\x06\x61pp_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12.\n\x06status\x18\x02 \x01(\x0e\x32\x19.flowpin.run.v1.RunStatusH\x00\x88\x01\x01\x12\x1a\n\rdeployment_id\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x33\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.flowpin.run.v1.TimeFilterH\x02\x88\x01\x01\x12\x11\n\x04page\x18\x05 \x01(\x05H\x03\x88\x01\x01\x12\x16\n\tpage_size\x18\x06 \x01(\x05H\x04\x88\x01\x01\x12\x11\n\x04sort\x18\x07 \x01(\tH\x05\x88\x01\x01\x42\t\n\x07_statusB\x10\n\x0e_deployment_idB\r\n\x0b_started_atB\x07\n\x05_pageB\x0c\n\n_page_sizeB\x07\n\x05_sort\"h\n\x13ListAppRunsResponse\x12!\n\x04\x64\x61ta\x18\x01 \x03(\x0b\x32\x13.flowpin.run.v1.Run\x12.\n\npagination\x18\x02 \x01(\x0b\x32\x1a.flowpin.run.v1.Pagination\"%\n\rGetRunRequest\x12\x14\n\x06run_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"3\n\x0eGetRunResponse\x12!\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x13.flowpin.run.v1.Run\"\r\n\x0bPingRequest\"\x0e\n\x0cPingResponse*\xa1\x01\n\tRunStatus\x12\x1a\n\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATUS_CREATED\x10\x01\x12\x16\n\x12RUN_STATUS_STARTED\x10\x02\x12\x18\n\x14RUN_STATUS_COMPLETED\x10\x03\x12\x15\n\x11RUN_STATUS_FAILED\x10\x04\x12\x17\n\x13RUN_STATUS_CANCELED\x10\x05\x32\xab\x02\n\nRunService\x12v\n\x0bListAppRuns\x12\".flowpin.run.v1.ListAppRunsRequest\x1a#.flowpin.run.v1.ListAppRunsResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/apps/{app_id}/runs\x12\x62\n\x06GetRun\x12\x1d.flowpin.run.v1.GetRunRequest\x1a\x1e.flowpin.run.v1.GetRunResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/runs/{run_id}\x12\x41\n\x04Ping\x12\x1b.flowpin.run.v1.PingRequest\x1a\x1c.flowpin.run.v1.PingResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'service_kit/pb/flowpin/run/v1/run.proto\x12\x0e\x66lowpin.run.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"E\n\x08RunError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\x04node\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_node\"+\n\x0cRunAccessKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07preview\x18\x02 \x01(\t\"\xb0\x04\n\x03Run\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x06\x61pp_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0b\x65nvironment\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x1a\n\rdeployment_id\x18\x04 \x01(\tH\x02\x88\x01\x01\x12 \n\x13workflow_version_id\x18\x05 \x01(\tH\x03\x88\x01\x01\x12\x14\n\x07version\x18\x06 \x01(\x05H\x04\x88\x01\x01\x12)\n\x06status\x18\x07 \x01(\x0e\x32\x19.flowpin.run.v1.RunStatus\x12.\n\nstarted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x08\x65nded_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x05\x88\x01\x01\x12,\n\x05\x65rror\x18\n \x01(\x0b\x32\x18.flowpin.run.v1.RunErrorH\x06\x88\x01\x01\x12\x35\n\naccess_key\x18\x0b \x01(\x0b\x32\x1c.flowpin.run.v1.RunAccessKeyH\x07\x88\x01\x01\x12\x0e\n\x06stream\x18\x0c \x01(\x08\x12\x14\n\x07user_id\x18\r \x01(\tH\x08\x88\x01\x01\x42\t\n\x07_app_idB\x0e\n\x0c_environmentB\x10\n\x0e_deployment_idB\x16\n\x14_workflow_version_idB\n\n\x08_versionB\x0b\n\t_ended_atB\x08\n\x06_errorB\r\n\x0b_access_keyB\n\n\x08_user_id\"\x14\n\x04Json\x12\x0c\n\x04utf8\x18\x01 \x01(\x0c\"8\n\x04\x46ile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\xee\x03\n\x10InvokeAppRequest\x12\x14\n\x06\x61pp_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x0b\x65nvironment\x18\x02 \x01(\tH\x00\x88\x01\x01\x12)\n\x05input\x18\x03 \x01(\x0b\x32\x14.flowpin.run.v1.JsonB\x04\xe2\x41\x01\x02\x12\x13\n\x06stream\x18\x04 \x01(\x08H\x01\x88\x01\x01\x12\x1b\n\x0e\x65xecution_mode\x18\x05 \x01(\tH\x02\x88\x01\x01\x12,\n\tcallbacks\x18\x06 \x01(\x0b\x32\x14.flowpin.run.v1.JsonH\x03\x88\x01\x01\x12\x1d\n\x10last_node_output\x18\x07 \x01(\x08H\x04\x88\x01\x01\x12\x14\n\x07user_id\x18\x08 \x01(\tH\x05\x88\x01\x01\x12\x17\n\nsession_id\x18\t \x01(\tH\x06\x88\x01\x01\x12/\n\x0c\x63hat_history\x18\n \x01(\x0b\x32\x14.flowpin.run.v1.JsonH\x07\x88\x01\x01\x12#\n\x05\x66iles\x18\x0b \x03(\x0b\x32\x14.flowpin.run.v1.FileB\x0e\n\x0c_environmentB\t\n\x07_streamB\x11\n\x0f_execution_modeB\x0c\n\n_callbacksB\x13\n\x11_last_node_outputB\n\n\x08_user_idB\r\n\x0b_session_idB\x0f\n\r_chat_history\"\xe9\x02\n\x13TestWorkflowRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12(\n\x04\x66low\x18\x02 \x01(\x0b\x32\x14.flowpin.run.v1.JsonB\x04\xe2\x41\x01\x02\x12)\n\x05input\x18\x03 \x01(\x0b\x32\x14.flowpin.run.v1.JsonB\x04\xe2\x41\x01\x02\x12\x13\n\x06stream\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x14\n\x07\x64ry_run\x18\x05 \x01(\x08H\x01\x88\x01\x01\x12\x1d\n\x10last_node_output\x18\x06 \x01(\x08H\x02\x88\x01\x01\x12#\n\x05\x66iles\x18\x07 \x03(\x0b\x32\x14.flowpin.run.v1.File\x12\x13\n\x06\x61pp_id\x18\x08 \x01(\tH\x03\x88\x01\x01\x12\x18\n\x0b\x65nvironment\x18\t \x01(\tH\x04\x88\x01\x01\x42\t\n\x07_streamB\n\n\x08_dry_runB\x13\n\x11_last_node_outputB\t\n\x07_app_idB\x0e\n\x0c_environment\"\xd6\x02\n\x12TestVersionRequest\x12\x19\n\x0bworkflow_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12)\n\x05input\x18\x03 \x01(\x0b\x32\x14.flowpin.run.v1.JsonB\x04\xe2\x41\x01\x02\x12\x13\n\x06stream\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x14\n\x07\x64ry_run\x18\x05 \x01(\x08H\x01\x88\x01\x01\x12\x1d\n\x10last_node_output\x18\x06 \x01(\x08H\x02\x88\x01\x01\x12#\n\x05\x66iles\x18\x07 \x03(\x0b\x32\x14.flowpin.run.v1.File\x12\x13\n\x06\x61pp_id\x18\x08 \x01(\tH\x03\x88\x01\x01\x12\x18\n\x0b\x65nvironment\x18\t \x01(\tH\x04\x88\x01\x01\x42\t\n\x07_streamB\n\n\x08_dry_runB\x13\n\x11_last_node_outputB\t\n\x07_app_idB\x0e\n\x0c_environment\"\xe0\x01\n\nTimeFilter\x12,\n\x03gte\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12,\n\x03lte\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x88\x01\x01\x12+\n\x02gt\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x02\x88\x01\x01\x12+\n\x02lt\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x03\x88\x01\x01\x42\x06\n\x04_gteB\x06\n\x04_lteB\x05\n\x03_gtB\x05\n\x03_lt\"V\n\nPagination\x12\x0c\n\x04page\x18\x01 \x01(\x05\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_count\x18\x03 \x01(\x05\x12\x13\n\x0btotal_count\x18\x04 \x01(\x05\"\xb5\x02\n\x12ListAppRunsRequest\x12\x14\n\x06\x61pp_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12.\n\x06status\x18\x02 \x01(\x0e\x32\x19.flowpin.run.v1.RunStatusH\x00\x88\x01\x01\x12\x1a\n\rdeployment_id\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x33\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.flowpin.run.v1.TimeFilterH\x02\x88\x01\x01\x12\x11\n\x04page\x18\x05 \x01(\x05H\x03\x88\x01\x01\x12\x16\n\tpage_size\x18\x06 \x01(\x05H\x04\x88\x01\x01\x12\x11\n\x04sort\x18\x07 \x01(\tH\x05\x88\x01\x01\x42\t\n\x07_statusB\x10\n\x0e_deployment_idB\r\n\x0b_started_atB\x07\n\x05_pageB\x0c\n\n_page_sizeB\x07\n\x05_sort\"h\n\x13ListAppRunsResponse\x12!\n\x04\x64\x61ta\x18\x01 \x03(\x0b\x32\x13.flowpin.run.v1.Run\x12.\n\npagination\x18\x02 \x01(\x0b\x32\x1a.flowpin.run.v1.Pagination\"%\n\rGetRunRequest\x12\x14\n\x06run_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"3\n\x0eGetRunResponse\x12!\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x13.flowpin.run.v1.Run\"\r\n\x0bPingRequest\"\x0e\n\x0cPingResponse*\xa1\x01\n\tRunStatus\x12\x1a\n\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATUS_CREATED\x10\x01\x12\x16\n\x12RUN_STATUS_STARTED\x10\x02\x12\x18\n\x14RUN_STATUS_COMPLETED\x10\x03\x12\x15\n\x11RUN_STATUS_FAILED\x10\x04\x12\x17\n\x13RUN_STATUS_CANCELED\x10\x05\x32\x8f\x05\n\nRunService\x12j\n\tInvokeApp\x12 .flowpin.run.v1.InvokeAppRequest\x1a\x14.google.api.HttpBody\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/apps/{app_id}/invoke:\x01*0\x01\x12j\n\x0cTestWorkflow\x12#.flowpin.run.v1.TestWorkflowRequest\x1a\x14.google.api.HttpBody\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x12/v1/workflows/test:\x01*0\x01\x12\x89\x01\n\x0bTestVersion\x12\".flowpin.run.v1.TestVersionRequest\x1a\x14.google.api.HttpBody\">\x82\xd3\xe4\x93\x02\x38\"3/v1/workflows/{workflow_id}/versions/{version}/test:\x01*0\x01\x12v\n\x0bListAppRuns\x12\".flowpin.run.v1.ListAppRunsRequest\x1a#.flowpin.run.v1.ListAppRunsResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/apps/{app_id}/runs\x12\x62\n\x06GetRun\x12\x1d.flowpin.run.v1.GetRunRequest\x1a\x1e.flowpin.run.v1.GetRunResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/runs/{run_id}\x12\x41\n\x04Ping\x12\x1b.flowpin.run.v1.PingRequest\x1a\x1c.flowpin.run.v1.PingResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'service_kit.pb.flowpin.run.v1.run_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_INVOKEAPPREQUEST'].fields_by_name['app_id']._loaded_options = None
+  _globals['_INVOKEAPPREQUEST'].fields_by_name['app_id']._serialized_options = b'\342A\001\002'
+  _globals['_INVOKEAPPREQUEST'].fields_by_name['input']._loaded_options = None
+  _globals['_INVOKEAPPREQUEST'].fields_by_name['input']._serialized_options = b'\342A\001\002'
+  _globals['_TESTWORKFLOWREQUEST'].fields_by_name['project_id']._loaded_options = None
+  _globals['_TESTWORKFLOWREQUEST'].fields_by_name['project_id']._serialized_options = b'\342A\001\002'
+  _globals['_TESTWORKFLOWREQUEST'].fields_by_name['flow']._loaded_options = None
+  _globals['_TESTWORKFLOWREQUEST'].fields_by_name['flow']._serialized_options = b'\342A\001\002'
+  _globals['_TESTWORKFLOWREQUEST'].fields_by_name['input']._loaded_options = None
+  _globals['_TESTWORKFLOWREQUEST'].fields_by_name['input']._serialized_options = b'\342A\001\002'
+  _globals['_TESTVERSIONREQUEST'].fields_by_name['workflow_id']._loaded_options = None
+  _globals['_TESTVERSIONREQUEST'].fields_by_name['workflow_id']._serialized_options = b'\342A\001\002'
+  _globals['_TESTVERSIONREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_TESTVERSIONREQUEST'].fields_by_name['version']._serialized_options = b'\342A\001\002'
+  _globals['_TESTVERSIONREQUEST'].fields_by_name['input']._loaded_options = None
+  _globals['_TESTVERSIONREQUEST'].fields_by_name['input']._serialized_options = b'\342A\001\002'
   _globals['_LISTAPPRUNSREQUEST'].fields_by_name['app_id']._loaded_options = None
   _globals['_LISTAPPRUNSREQUEST'].fields_by_name['app_id']._serialized_options = b'\342A\001\002'
   _globals['_GETRUNREQUEST'].fields_by_name['run_id']._loaded_options = None
   _globals['_GETRUNREQUEST'].fields_by_name['run_id']._serialized_options = b'\342A\001\002'
+  _globals['_RUNSERVICE'].methods_by_name['InvokeApp']._loaded_options = None
+  _globals['_RUNSERVICE'].methods_by_name['InvokeApp']._serialized_options = b'\202\323\344\223\002\035\"\030/v1/apps/{app_id}/invoke:\001*'
+  _globals['_RUNSERVICE'].methods_by_name['TestWorkflow']._loaded_options = None
+  _globals['_RUNSERVICE'].methods_by_name['TestWorkflow']._serialized_options = b'\202\323\344\223\002\027\"\022/v1/workflows/test:\001*'
+  _globals['_RUNSERVICE'].methods_by_name['TestVersion']._loaded_options = None
+  _globals['_RUNSERVICE'].methods_by_name['TestVersion']._serialized_options = b'\202\323\344\223\0028\"3/v1/workflows/{workflow_id}/versions/{version}/test:\001*'
   _globals['_RUNSERVICE'].methods_by_name['ListAppRuns']._loaded_options = None
   _globals['_RUNSERVICE'].methods_by_name['ListAppRuns']._serialized_options = b'\202\323\344\223\002\030\022\026/v1/apps/{app_id}/runs'
   _globals['_RUNSERVICE'].methods_by_name['GetRun']._loaded_options = None
   _globals['_RUNSERVICE'].methods_by_name['GetRun']._serialized_options = b'\202\323\344\223\002\023\022\021/v1/runs/{run_id}'
-  _globals['_RUNSTATUS']._serialized_start=1551
-  _globals['_RUNSTATUS']._serialized_end=1712
-  _globals['_RUNERROR']._serialized_start=155
-  _globals['_RUNERROR']._serialized_end=224
-  _globals['_RUNACCESSKEY']._serialized_start=226
-  _globals['_RUNACCESSKEY']._serialized_end=269
-  _globals['_RUN']._serialized_start=272
-  _globals['_RUN']._serialized_end=692
-  _globals['_TIMEFILTER']._serialized_start=695
-  _globals['_TIMEFILTER']._serialized_end=919
-  _globals['_PAGINATION']._serialized_start=921
-  _globals['_PAGINATION']._serialized_end=1007
-  _globals['_LISTAPPRUNSREQUEST']._serialized_start=1010
-  _globals['_LISTAPPRUNSREQUEST']._serialized_end=1319
-  _globals['_LISTAPPRUNSRESPONSE']._serialized_start=1321
-  _globals['_LISTAPPRUNSRESPONSE']._serialized_end=1425
-  _globals['_GETRUNREQUEST']._serialized_start=1427
-  _globals['_GETRUNREQUEST']._serialized_end=1464
-  _globals['_GETRUNRESPONSE']._serialized_start=1466
-  _globals['_GETRUNRESPONSE']._serialized_end=1517
-  _globals['_PINGREQUEST']._serialized_start=1519
-  _globals['_PINGREQUEST']._serialized_end=1532
-  _globals['_PINGRESPONSE']._serialized_start=1534
-  _globals['_PINGRESPONSE']._serialized_end=1548
-  _globals['_RUNSERVICE']._serialized_start=1715
-  _globals['_RUNSERVICE']._serialized_end=2014
+  _globals['_RUNSTATUS']._serialized_start=3004
+  _globals['_RUNSTATUS']._serialized_end=3165
+  _globals['_RUNERROR']._serialized_start=182
+  _globals['_RUNERROR']._serialized_end=251
+  _globals['_RUNACCESSKEY']._serialized_start=253
+  _globals['_RUNACCESSKEY']._serialized_end=296
+  _globals['_RUN']._serialized_start=299
+  _globals['_RUN']._serialized_end=859
+  _globals['_JSON']._serialized_start=861
+  _globals['_JSON']._serialized_end=881
+  _globals['_FILE']._serialized_start=883
+  _globals['_FILE']._serialized_end=939
+  _globals['_INVOKEAPPREQUEST']._serialized_start=942
+  _globals['_INVOKEAPPREQUEST']._serialized_end=1436
+  _globals['_TESTWORKFLOWREQUEST']._serialized_start=1439
+  _globals['_TESTWORKFLOWREQUEST']._serialized_end=1800
+  _globals['_TESTVERSIONREQUEST']._serialized_start=1803
+  _globals['_TESTVERSIONREQUEST']._serialized_end=2145
+  _globals['_TIMEFILTER']._serialized_start=2148
+  _globals['_TIMEFILTER']._serialized_end=2372
+  _globals['_PAGINATION']._serialized_start=2374
+  _globals['_PAGINATION']._serialized_end=2460
+  _globals['_LISTAPPRUNSREQUEST']._serialized_start=2463
+  _globals['_LISTAPPRUNSREQUEST']._serialized_end=2772
+  _globals['_LISTAPPRUNSRESPONSE']._serialized_start=2774
+  _globals['_LISTAPPRUNSRESPONSE']._serialized_end=2878
+  _globals['_GETRUNREQUEST']._serialized_start=2880
+  _globals['_GETRUNREQUEST']._serialized_end=2917
+  _globals['_GETRUNRESPONSE']._serialized_start=2919
+  _globals['_GETRUNRESPONSE']._serialized_end=2970
+  _globals['_PINGREQUEST']._serialized_start=2972
+  _globals['_PINGREQUEST']._serialized_end=2985
+  _globals['_PINGRESPONSE']._serialized_start=2987
+  _globals['_PINGRESPONSE']._serialized_end=3001
+  _globals['_RUNSERVICE']._serialized_start=3168
+  _globals['_RUNSERVICE']._serialized_end=3823
 # @@protoc_insertion_point(module_scope)

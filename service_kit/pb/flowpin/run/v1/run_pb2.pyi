@@ -116,7 +116,7 @@ Global___RunAccessKey: _TypeAlias = RunAccessKey  # noqa: Y015
 
 @_typing.final
 class Run(_message.Message):
-    """Run is one call of an app."""
+    """Run is one call of an app, or one test of a flow."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -132,22 +132,25 @@ class Run(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     ACCESS_KEY_FIELD_NUMBER: _builtins.int
     STREAM_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     app_id: _builtins.str
-    """UUID."""
+    """The app that was called, UUID; of a test, the one whose variables it used, if any."""
     environment: _builtins.str
-    """The environment that was called."""
+    """The environment that was called, or whose variables were used."""
     deployment_id: _builtins.str
-    """The deployment that answered, UUID."""
+    """The deployment that answered, UUID; unset for a test."""
     workflow_version_id: _builtins.str
-    """The version that it pins, UUID."""
+    """The version that ran, UUID; unset for a test of a canvas."""
     version: _builtins.int
     """The version's number."""
     status: Global___RunStatus.ValueType
     """How far it is."""
     stream: _builtins.bool
     """Whether the caller asked for a stream."""
+    user_id: _builtins.str
+    """The person or service account that invoked the app or tested the flow, UUID; unset for a call with a key."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When a replica took it."""
@@ -168,36 +171,370 @@ class Run(_message.Message):
         self,
         *,
         id: _builtins.str = ...,
-        app_id: _builtins.str = ...,
-        environment: _builtins.str = ...,
-        deployment_id: _builtins.str = ...,
-        workflow_version_id: _builtins.str = ...,
-        version: _builtins.int = ...,
+        app_id: _builtins.str | None = ...,
+        environment: _builtins.str | None = ...,
+        deployment_id: _builtins.str | None = ...,
+        workflow_version_id: _builtins.str | None = ...,
+        version: _builtins.int | None = ...,
         status: Global___RunStatus.ValueType = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
         ended_at: _timestamp_pb2.Timestamp | None = ...,
         error: Global___RunError | None = ...,
         access_key: Global___RunAccessKey | None = ...,
         stream: _builtins.bool = ...,
+        user_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_access_key", b"_access_key", "_ended_at", b"_ended_at", "_error", b"_error", "access_key", b"access_key", "ended_at", b"ended_at", "error", b"error", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_access_key", b"_access_key", "_app_id", b"_app_id", "_deployment_id", b"_deployment_id", "_ended_at", b"_ended_at", "_environment", b"_environment", "_error", b"_error", "_user_id", b"_user_id", "_version", b"_version", "_workflow_version_id", b"_workflow_version_id", "access_key", b"access_key", "app_id", b"app_id", "deployment_id", b"deployment_id", "ended_at", b"ended_at", "environment", b"environment", "error", b"error", "started_at", b"started_at", "user_id", b"user_id", "version", b"version", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_access_key", b"_access_key", "_ended_at", b"_ended_at", "_error", b"_error", "access_key", b"access_key", "app_id", b"app_id", "deployment_id", b"deployment_id", "ended_at", b"ended_at", "environment", b"environment", "error", b"error", "id", b"id", "started_at", b"started_at", "status", b"status", "stream", b"stream", "version", b"version", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_access_key", b"_access_key", "_app_id", b"_app_id", "_deployment_id", b"_deployment_id", "_ended_at", b"_ended_at", "_environment", b"_environment", "_error", b"_error", "_user_id", b"_user_id", "_version", b"_version", "_workflow_version_id", b"_workflow_version_id", "access_key", b"access_key", "app_id", b"app_id", "deployment_id", b"deployment_id", "ended_at", b"ended_at", "environment", b"environment", "error", b"error", "id", b"id", "started_at", b"started_at", "status", b"status", "stream", b"stream", "user_id", b"user_id", "version", b"version", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__access_key: _TypeAlias = _typing.Literal["access_key"]  # noqa: Y015
     _WhichOneofArgType__access_key: _TypeAlias = _typing.Literal["_access_key", b"_access_key"]  # noqa: Y015
+    _WhichOneofReturnType__app_id: _TypeAlias = _typing.Literal["app_id"]  # noqa: Y015
+    _WhichOneofArgType__app_id: _TypeAlias = _typing.Literal["_app_id", b"_app_id"]  # noqa: Y015
+    _WhichOneofReturnType__deployment_id: _TypeAlias = _typing.Literal["deployment_id"]  # noqa: Y015
+    _WhichOneofArgType__deployment_id: _TypeAlias = _typing.Literal["_deployment_id", b"_deployment_id"]  # noqa: Y015
     _WhichOneofReturnType__ended_at: _TypeAlias = _typing.Literal["ended_at"]  # noqa: Y015
     _WhichOneofArgType__ended_at: _TypeAlias = _typing.Literal["_ended_at", b"_ended_at"]  # noqa: Y015
+    _WhichOneofReturnType__environment: _TypeAlias = _typing.Literal["environment"]  # noqa: Y015
+    _WhichOneofArgType__environment: _TypeAlias = _typing.Literal["_environment", b"_environment"]  # noqa: Y015
     _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
+    _WhichOneofReturnType__user_id: _TypeAlias = _typing.Literal["user_id"]  # noqa: Y015
+    _WhichOneofArgType__user_id: _TypeAlias = _typing.Literal["_user_id", b"_user_id"]  # noqa: Y015
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    _WhichOneofReturnType__workflow_version_id: _TypeAlias = _typing.Literal["workflow_version_id"]  # noqa: Y015
+    _WhichOneofArgType__workflow_version_id: _TypeAlias = _typing.Literal["_workflow_version_id", b"_workflow_version_id"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__access_key) -> _WhichOneofReturnType__access_key | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__app_id) -> _WhichOneofReturnType__app_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deployment_id) -> _WhichOneofReturnType__deployment_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ended_at) -> _WhichOneofReturnType__ended_at | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__environment) -> _WhichOneofReturnType__environment | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__user_id) -> _WhichOneofReturnType__user_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__workflow_version_id) -> _WhichOneofReturnType__workflow_version_id | None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class Json(_message.Message):
+    """Json is a JSON document, kept byte for byte."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UTF8_FIELD_NUMBER: _builtins.int
+    utf8: _builtins.bytes
+    """UTF-8."""
+    def __init__(
+        self,
+        *,
+        utf8: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["utf8", b"utf8"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Json: _TypeAlias = Json  # noqa: Y015
+
+@_typing.final
+class File(_message.Message):
+    """File is a file that comes with a call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What it is called."""
+    content_type: _builtins.str
+    """Its media type."""
+    data: _builtins.bytes
+    """What it holds."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        content_type: _builtins.str = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "data", b"data", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___File: _TypeAlias = File  # noqa: Y015
+
+@_typing.final
+class InvokeAppRequest(_message.Message):
+    """InvokeAppRequest is a call of an app, as the app itself takes it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_ID_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    EXECUTION_MODE_FIELD_NUMBER: _builtins.int
+    CALLBACKS_FIELD_NUMBER: _builtins.int
+    LAST_NODE_OUTPUT_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    CHAT_HISTORY_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    app_id: _builtins.str
+    """UUID."""
+    environment: _builtins.str
+    """The environment to call; the default one unless given."""
+    stream: _builtins.bool
+    """Whether to answer with events as they come."""
+    execution_mode: _builtins.str
+    """`sync` unless given. `async` is not implemented yet."""
+    last_node_output: _builtins.bool
+    """Accepted, and without effect: the output is always what the Output node gave."""
+    user_id: _builtins.str
+    """Becomes a field of the input, unless it has one of this name."""
+    session_id: _builtins.str
+    """Likewise."""
+    @_builtins.property
+    def input(self) -> Global___Json:
+        """What the flow's Input node gets: an object."""
+
+    @_builtins.property
+    def callbacks(self) -> Global___Json:
+        """Where to send the outcome of an asynchronous call, a list. Not implemented yet."""
+
+    @_builtins.property
+    def chat_history(self) -> Global___Json:
+        """Likewise; any JSON value."""
+
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___File]:
+        """For the Input node's `files`. Not implemented yet."""
+
+    def __init__(
+        self,
+        *,
+        app_id: _builtins.str = ...,
+        environment: _builtins.str | None = ...,
+        input: Global___Json | None = ...,
+        stream: _builtins.bool | None = ...,
+        execution_mode: _builtins.str | None = ...,
+        callbacks: Global___Json | None = ...,
+        last_node_output: _builtins.bool | None = ...,
+        user_id: _builtins.str | None = ...,
+        session_id: _builtins.str | None = ...,
+        chat_history: Global___Json | None = ...,
+        files: _abc.Iterable[Global___File] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_callbacks", b"_callbacks", "_chat_history", b"_chat_history", "_environment", b"_environment", "_execution_mode", b"_execution_mode", "_last_node_output", b"_last_node_output", "_session_id", b"_session_id", "_stream", b"_stream", "_user_id", b"_user_id", "callbacks", b"callbacks", "chat_history", b"chat_history", "environment", b"environment", "execution_mode", b"execution_mode", "input", b"input", "last_node_output", b"last_node_output", "session_id", b"session_id", "stream", b"stream", "user_id", b"user_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_callbacks", b"_callbacks", "_chat_history", b"_chat_history", "_environment", b"_environment", "_execution_mode", b"_execution_mode", "_last_node_output", b"_last_node_output", "_session_id", b"_session_id", "_stream", b"_stream", "_user_id", b"_user_id", "app_id", b"app_id", "callbacks", b"callbacks", "chat_history", b"chat_history", "environment", b"environment", "execution_mode", b"execution_mode", "files", b"files", "input", b"input", "last_node_output", b"last_node_output", "session_id", b"session_id", "stream", b"stream", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__callbacks: _TypeAlias = _typing.Literal["callbacks"]  # noqa: Y015
+    _WhichOneofArgType__callbacks: _TypeAlias = _typing.Literal["_callbacks", b"_callbacks"]  # noqa: Y015
+    _WhichOneofReturnType__chat_history: _TypeAlias = _typing.Literal["chat_history"]  # noqa: Y015
+    _WhichOneofArgType__chat_history: _TypeAlias = _typing.Literal["_chat_history", b"_chat_history"]  # noqa: Y015
+    _WhichOneofReturnType__environment: _TypeAlias = _typing.Literal["environment"]  # noqa: Y015
+    _WhichOneofArgType__environment: _TypeAlias = _typing.Literal["_environment", b"_environment"]  # noqa: Y015
+    _WhichOneofReturnType__execution_mode: _TypeAlias = _typing.Literal["execution_mode"]  # noqa: Y015
+    _WhichOneofArgType__execution_mode: _TypeAlias = _typing.Literal["_execution_mode", b"_execution_mode"]  # noqa: Y015
+    _WhichOneofReturnType__last_node_output: _TypeAlias = _typing.Literal["last_node_output"]  # noqa: Y015
+    _WhichOneofArgType__last_node_output: _TypeAlias = _typing.Literal["_last_node_output", b"_last_node_output"]  # noqa: Y015
+    _WhichOneofReturnType__session_id: _TypeAlias = _typing.Literal["session_id"]  # noqa: Y015
+    _WhichOneofArgType__session_id: _TypeAlias = _typing.Literal["_session_id", b"_session_id"]  # noqa: Y015
+    _WhichOneofReturnType__stream: _TypeAlias = _typing.Literal["stream"]  # noqa: Y015
+    _WhichOneofArgType__stream: _TypeAlias = _typing.Literal["_stream", b"_stream"]  # noqa: Y015
+    _WhichOneofReturnType__user_id: _TypeAlias = _typing.Literal["user_id"]  # noqa: Y015
+    _WhichOneofArgType__user_id: _TypeAlias = _typing.Literal["_user_id", b"_user_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__callbacks) -> _WhichOneofReturnType__callbacks | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__chat_history) -> _WhichOneofReturnType__chat_history | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__environment) -> _WhichOneofReturnType__environment | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__execution_mode) -> _WhichOneofReturnType__execution_mode | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_node_output) -> _WhichOneofReturnType__last_node_output | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__session_id) -> _WhichOneofReturnType__session_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stream) -> _WhichOneofReturnType__stream | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__user_id) -> _WhichOneofReturnType__user_id | None: ...
+
+Global___InvokeAppRequest: _TypeAlias = InvokeAppRequest  # noqa: Y015
+
+@_typing.final
+class TestWorkflowRequest(_message.Message):
+    """TestWorkflowRequest is a canvas and what to run it with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    FLOW_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    LAST_NODE_OUTPUT_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    APP_ID_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project it is tested in, UUID."""
+    stream: _builtins.bool
+    """Whether to answer with events as they come."""
+    dry_run: _builtins.bool
+    """Accepted, and without effect: what nodes do is done, and nothing is cleaned up afterwards."""
+    last_node_output: _builtins.bool
+    """Accepted, and without effect: the output is always what the Output node gave."""
+    app_id: _builtins.str
+    """The app of the project whose variables the flow gets, UUID; none unless given."""
+    environment: _builtins.str
+    """The app's environment whose variables it gets; the default one unless given."""
+    @_builtins.property
+    def flow(self) -> Global___Json:
+        """The flow, an object. It is not kept."""
+
+    @_builtins.property
+    def input(self) -> Global___Json:
+        """What the flow's Input node gets: an object."""
+
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___File]:
+        """For the Input node's `files`. Not implemented yet."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        flow: Global___Json | None = ...,
+        input: Global___Json | None = ...,
+        stream: _builtins.bool | None = ...,
+        dry_run: _builtins.bool | None = ...,
+        last_node_output: _builtins.bool | None = ...,
+        files: _abc.Iterable[Global___File] | None = ...,
+        app_id: _builtins.str | None = ...,
+        environment: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_app_id", b"_app_id", "_dry_run", b"_dry_run", "_environment", b"_environment", "_last_node_output", b"_last_node_output", "_stream", b"_stream", "app_id", b"app_id", "dry_run", b"dry_run", "environment", b"environment", "flow", b"flow", "input", b"input", "last_node_output", b"last_node_output", "stream", b"stream"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_app_id", b"_app_id", "_dry_run", b"_dry_run", "_environment", b"_environment", "_last_node_output", b"_last_node_output", "_stream", b"_stream", "app_id", b"app_id", "dry_run", b"dry_run", "environment", b"environment", "files", b"files", "flow", b"flow", "input", b"input", "last_node_output", b"last_node_output", "project_id", b"project_id", "stream", b"stream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__app_id: _TypeAlias = _typing.Literal["app_id"]  # noqa: Y015
+    _WhichOneofArgType__app_id: _TypeAlias = _typing.Literal["_app_id", b"_app_id"]  # noqa: Y015
+    _WhichOneofReturnType__dry_run: _TypeAlias = _typing.Literal["dry_run"]  # noqa: Y015
+    _WhichOneofArgType__dry_run: _TypeAlias = _typing.Literal["_dry_run", b"_dry_run"]  # noqa: Y015
+    _WhichOneofReturnType__environment: _TypeAlias = _typing.Literal["environment"]  # noqa: Y015
+    _WhichOneofArgType__environment: _TypeAlias = _typing.Literal["_environment", b"_environment"]  # noqa: Y015
+    _WhichOneofReturnType__last_node_output: _TypeAlias = _typing.Literal["last_node_output"]  # noqa: Y015
+    _WhichOneofArgType__last_node_output: _TypeAlias = _typing.Literal["_last_node_output", b"_last_node_output"]  # noqa: Y015
+    _WhichOneofReturnType__stream: _TypeAlias = _typing.Literal["stream"]  # noqa: Y015
+    _WhichOneofArgType__stream: _TypeAlias = _typing.Literal["_stream", b"_stream"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__app_id) -> _WhichOneofReturnType__app_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dry_run) -> _WhichOneofReturnType__dry_run | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__environment) -> _WhichOneofReturnType__environment | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_node_output) -> _WhichOneofReturnType__last_node_output | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stream) -> _WhichOneofReturnType__stream | None: ...
+
+Global___TestWorkflowRequest: _TypeAlias = TestWorkflowRequest  # noqa: Y015
+
+@_typing.final
+class TestVersionRequest(_message.Message):
+    """TestVersionRequest names a version and what to run it with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    LAST_NODE_OUTPUT_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    APP_ID_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    workflow_id: _builtins.str
+    """UUID."""
+    version: _builtins.str
+    """An id (UUID), `latest`, a number, or `@` and a label."""
+    stream: _builtins.bool
+    """Whether to answer with events as they come."""
+    dry_run: _builtins.bool
+    """Accepted, and without effect: what nodes do is done, and nothing is cleaned up afterwards."""
+    last_node_output: _builtins.bool
+    """Accepted, and without effect: the output is always what the Output node gave."""
+    app_id: _builtins.str
+    """The app of the workflow's project whose variables the flow gets, UUID; none unless given."""
+    environment: _builtins.str
+    """The app's environment whose variables it gets; the default one unless given."""
+    @_builtins.property
+    def input(self) -> Global___Json:
+        """What the flow's Input node gets: an object."""
+
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___File]:
+        """For the Input node's `files`. Not implemented yet."""
+
+    def __init__(
+        self,
+        *,
+        workflow_id: _builtins.str = ...,
+        version: _builtins.str = ...,
+        input: Global___Json | None = ...,
+        stream: _builtins.bool | None = ...,
+        dry_run: _builtins.bool | None = ...,
+        last_node_output: _builtins.bool | None = ...,
+        files: _abc.Iterable[Global___File] | None = ...,
+        app_id: _builtins.str | None = ...,
+        environment: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_app_id", b"_app_id", "_dry_run", b"_dry_run", "_environment", b"_environment", "_last_node_output", b"_last_node_output", "_stream", b"_stream", "app_id", b"app_id", "dry_run", b"dry_run", "environment", b"environment", "input", b"input", "last_node_output", b"last_node_output", "stream", b"stream"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_app_id", b"_app_id", "_dry_run", b"_dry_run", "_environment", b"_environment", "_last_node_output", b"_last_node_output", "_stream", b"_stream", "app_id", b"app_id", "dry_run", b"dry_run", "environment", b"environment", "files", b"files", "input", b"input", "last_node_output", b"last_node_output", "stream", b"stream", "version", b"version", "workflow_id", b"workflow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__app_id: _TypeAlias = _typing.Literal["app_id"]  # noqa: Y015
+    _WhichOneofArgType__app_id: _TypeAlias = _typing.Literal["_app_id", b"_app_id"]  # noqa: Y015
+    _WhichOneofReturnType__dry_run: _TypeAlias = _typing.Literal["dry_run"]  # noqa: Y015
+    _WhichOneofArgType__dry_run: _TypeAlias = _typing.Literal["_dry_run", b"_dry_run"]  # noqa: Y015
+    _WhichOneofReturnType__environment: _TypeAlias = _typing.Literal["environment"]  # noqa: Y015
+    _WhichOneofArgType__environment: _TypeAlias = _typing.Literal["_environment", b"_environment"]  # noqa: Y015
+    _WhichOneofReturnType__last_node_output: _TypeAlias = _typing.Literal["last_node_output"]  # noqa: Y015
+    _WhichOneofArgType__last_node_output: _TypeAlias = _typing.Literal["_last_node_output", b"_last_node_output"]  # noqa: Y015
+    _WhichOneofReturnType__stream: _TypeAlias = _typing.Literal["stream"]  # noqa: Y015
+    _WhichOneofArgType__stream: _TypeAlias = _typing.Literal["_stream", b"_stream"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__app_id) -> _WhichOneofReturnType__app_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dry_run) -> _WhichOneofReturnType__dry_run | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__environment) -> _WhichOneofReturnType__environment | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_node_output) -> _WhichOneofReturnType__last_node_output | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stream) -> _WhichOneofReturnType__stream | None: ...
+
+Global___TestVersionRequest: _TypeAlias = TestVersionRequest  # noqa: Y015
 
 @_typing.final
 class TimeFilter(_message.Message):

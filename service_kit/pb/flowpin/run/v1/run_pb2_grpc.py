@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from service_kit.pb.flowpin.run.v1 import run_pb2 as service__kit_dot_pb_dot_flowpin_dot_run_dot_v1_dot_run__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -26,16 +27,23 @@ if _version_not_supported:
 
 
 class RunServiceStub:
-    """RunService keeps the runs of apps.
+    """RunService calls apps and tests flows on behalf of a person, and keeps the runs.
 
-    Apps themselves are called at a listener of their own, over HTTP (contract, section 7), not by this service. Later
-    RPCs call an app or test a flow on behalf of a person: InvokeApp, StreamApp, TestWorkflow, TestVersion, CancelRun.
+    Integrations call apps at a listener of their own, over HTTP with an access key (contract, section 7). InvokeApp takes
+    the same way through the service from there on.
+
+    InvokeApp, TestWorkflow and TestVersion stream the answer to be passed on as it is. Its first message has the content
+    type, and in `extensions` a google.rpc.HttpResponse with the status and what headers there are. Without `stream` it is
+    JSON: `{"id": <run id>, "output": …}` with 200, or `{"error": …}` with 500 and the code run_failed or 504 and the code
+    timeout. With `stream` it is text/event-stream: the SDK's events as they come, and a last event that is called
+    completed, failed or canceled and holds the same JSON; each message has whole events. Ending the call cancels the run.
 
     A run is listed within about a second of its start and of its end: runs are written in batches.
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
+    - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule; each is named.
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer.
     """
@@ -46,6 +54,21 @@ class RunServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.InvokeApp = channel.unary_stream(
+                '/flowpin.run.v1.RunService/InvokeApp',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_run_dot_v1_dot_run__pb2.InvokeAppRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.TestWorkflow = channel.unary_stream(
+                '/flowpin.run.v1.RunService/TestWorkflow',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_run_dot_v1_dot_run__pb2.TestWorkflowRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.TestVersion = channel.unary_stream(
+                '/flowpin.run.v1.RunService/TestVersion',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_run_dot_v1_dot_run__pb2.TestVersionRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.ListAppRuns = channel.unary_unary(
                 '/flowpin.run.v1.RunService/ListAppRuns',
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_run_dot_v1_dot_run__pb2.ListAppRunsRequest.SerializeToString,
@@ -64,22 +87,86 @@ class RunServiceStub:
 
 
 class RunServiceServicer:
-    """RunService keeps the runs of apps.
+    """RunService calls apps and tests flows on behalf of a person, and keeps the runs.
 
-    Apps themselves are called at a listener of their own, over HTTP (contract, section 7), not by this service. Later
-    RPCs call an app or test a flow on behalf of a person: InvokeApp, StreamApp, TestWorkflow, TestVersion, CancelRun.
+    Integrations call apps at a listener of their own, over HTTP with an access key (contract, section 7). InvokeApp takes
+    the same way through the service from there on.
+
+    InvokeApp, TestWorkflow and TestVersion stream the answer to be passed on as it is. Its first message has the content
+    type, and in `extensions` a google.rpc.HttpResponse with the status and what headers there are. Without `stream` it is
+    JSON: `{"id": <run id>, "output": …}` with 200, or `{"error": …}` with 500 and the code run_failed or 504 and the code
+    timeout. With `stream` it is text/event-stream: the SDK's events as they come, and a last event that is called
+    completed, failed or canceled and holds the same JSON; each message has whole events. Ending the call cancels the run.
 
     A run is listed within about a second of its start and of its end: runs are written in batches.
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
+    - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule; each is named.
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer.
     """
 
+    def InvokeApp(self, request, context):
+        """InvokeApp runs what an app has live.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller, it is archived, or nothing is live there.
+        - RESOURCE_EXHAUSTED, MESSAGE_TOO_LARGE: input is over the size limit.
+        - RESOURCE_EXHAUSTED, NO_SLOT: the app has all the runs under way that it takes.
+        - UNAVAILABLE, NO_REPLICA: nothing is up that could answer; the message says why.
+        - UNAVAILABLE, ROUTES_UNKNOWN: which apps are live is not known yet.
+        - UNIMPLEMENTED, NOT_IMPLEMENTED: files, callbacks and asynchronous calls come in a later release.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestWorkflow(self, request, context):
+        """TestWorkflow runs a canvas that need not be saved, once, in a replica of its own on the default runtime.
+
+        Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, APP_NOT_IN_PROJECT: app_id is none of an app of the project, or the app lacks the environment.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow; each problem is named.
+        - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow takes too much CPU time or memory.
+        - FAILED_PRECONDITION, FLOW_NOT_STARTED: the flow does not start, for example as a variable is missing; the message
+        says why.
+        - RESOURCE_EXHAUSTED, MESSAGE_TOO_LARGE: input is over the size limit.
+        - RESOURCE_EXHAUSTED, TOO_MANY_TESTS: as many tests are under way as there may be.
+        - UNAVAILABLE, NO_REPLICA: no replica can be started now; the message says why.
+        - UNAVAILABLE, SERVICE_UNAVAILABLE: the workflow service or the deploy service does not answer.
+        - UNIMPLEMENTED, NOT_IMPLEMENTED: files come in a later release.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestVersion(self, request, context):
+        """TestVersion runs a saved version, likewise.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+        - INVALID_ARGUMENT, APP_NOT_IN_PROJECT: app_id is none of an app of the project, or the app lacks the environment.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow; each problem is named.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: rendering the flow takes too much CPU time or memory.
+        - FAILED_PRECONDITION, FLOW_NOT_STARTED: the flow does not start, for example as a variable is missing; the message
+        says why.
+        - RESOURCE_EXHAUSTED, MESSAGE_TOO_LARGE: input is over the size limit.
+        - RESOURCE_EXHAUSTED, TOO_MANY_TESTS: as many tests are under way as there may be.
+        - UNAVAILABLE, NO_REPLICA: no replica can be started now; the message says why.
+        - UNAVAILABLE, SERVICE_UNAVAILABLE: the workflow service or the deploy service does not answer.
+        - UNIMPLEMENTED, NOT_IMPLEMENTED: files come in a later release.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAppRuns(self, request, context):
-        """ListAppRuns returns the runs of an app, newest first.
+        """ListAppRuns returns the runs of an app, newest first, with the tests that used its variables.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -111,6 +198,21 @@ class RunServiceServicer:
 
 def add_RunServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'InvokeApp': grpc.unary_stream_rpc_method_handler(
+                    servicer.InvokeApp,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_run_dot_v1_dot_run__pb2.InvokeAppRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'TestWorkflow': grpc.unary_stream_rpc_method_handler(
+                    servicer.TestWorkflow,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_run_dot_v1_dot_run__pb2.TestWorkflowRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'TestVersion': grpc.unary_stream_rpc_method_handler(
+                    servicer.TestVersion,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_run_dot_v1_dot_run__pb2.TestVersionRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
             'ListAppRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAppRuns,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_run_dot_v1_dot_run__pb2.ListAppRunsRequest.FromString,
@@ -135,19 +237,107 @@ def add_RunServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RunService:
-    """RunService keeps the runs of apps.
+    """RunService calls apps and tests flows on behalf of a person, and keeps the runs.
 
-    Apps themselves are called at a listener of their own, over HTTP (contract, section 7), not by this service. Later
-    RPCs call an app or test a flow on behalf of a person: InvokeApp, StreamApp, TestWorkflow, TestVersion, CancelRun.
+    Integrations call apps at a listener of their own, over HTTP with an access key (contract, section 7). InvokeApp takes
+    the same way through the service from there on.
+
+    InvokeApp, TestWorkflow and TestVersion stream the answer to be passed on as it is. Its first message has the content
+    type, and in `extensions` a google.rpc.HttpResponse with the status and what headers there are. Without `stream` it is
+    JSON: `{"id": <run id>, "output": …}` with 200, or `{"error": …}` with 500 and the code run_failed or 504 and the code
+    timeout. With `stream` it is text/event-stream: the SDK's events as they come, and a last event that is called
+    completed, failed or canceled and holds the same JSON; each message has whole events. Ending the call cancels the run.
 
     A run is listed within about a second of its start and of its end: runs are written in batches.
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
+    - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule; each is named.
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer.
     """
+
+    @staticmethod
+    def InvokeApp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/flowpin.run.v1.RunService/InvokeApp',
+            service__kit_dot_pb_dot_flowpin_dot_run_dot_v1_dot_run__pb2.InvokeAppRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestWorkflow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/flowpin.run.v1.RunService/TestWorkflow',
+            service__kit_dot_pb_dot_flowpin_dot_run_dot_v1_dot_run__pb2.TestWorkflowRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/flowpin.run.v1.RunService/TestVersion',
+            service__kit_dot_pb_dot_flowpin_dot_run_dot_v1_dot_run__pb2.TestVersionRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ListAppRuns(request,

@@ -4,6 +4,7 @@ isort:skip_file
 The runs of apps: what was called, which deployment answered, and how it ended."""
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 from service_kit.pb.flowpin.run.v1 import run_pb2 as _run_pb2
 import abc as _abc_1
@@ -27,16 +28,23 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RunServiceStub:
-    """RunService keeps the runs of apps.
+    """RunService calls apps and tests flows on behalf of a person, and keeps the runs.
 
-    Apps themselves are called at a listener of their own, over HTTP (contract, section 7), not by this service. Later
-    RPCs call an app or test a flow on behalf of a person: InvokeApp, StreamApp, TestWorkflow, TestVersion, CancelRun.
+    Integrations call apps at a listener of their own, over HTTP with an access key (contract, section 7). InvokeApp takes
+    the same way through the service from there on.
+
+    InvokeApp, TestWorkflow and TestVersion stream the answer to be passed on as it is. Its first message has the content
+    type, and in `extensions` a google.rpc.HttpResponse with the status and what headers there are. Without `stream` it is
+    JSON: `{"id": <run id>, "output": …}` with 200, or `{"error": …}` with 500 and the code run_failed or 504 and the code
+    timeout. With `stream` it is text/event-stream: the SDK's events as they come, and a last event that is called
+    completed, failed or canceled and holds the same JSON; each message has whole events. Ending the call cancels the run.
 
     A run is listed within about a second of its start and of its end: runs are written in batches.
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
+    - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule; each is named.
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer.
     """
@@ -45,8 +53,53 @@ class RunServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RunServiceAsyncStub: ...
+    InvokeApp: _grpc.UnaryStreamMultiCallable[_run_pb2.InvokeAppRequest, _httpbody_pb2.HttpBody]
+    """InvokeApp runs what an app has live.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller, it is archived, or nothing is live there.
+    - RESOURCE_EXHAUSTED, MESSAGE_TOO_LARGE: input is over the size limit.
+    - RESOURCE_EXHAUSTED, NO_SLOT: the app has all the runs under way that it takes.
+    - UNAVAILABLE, NO_REPLICA: nothing is up that could answer; the message says why.
+    - UNAVAILABLE, ROUTES_UNKNOWN: which apps are live is not known yet.
+    - UNIMPLEMENTED, NOT_IMPLEMENTED: files, callbacks and asynchronous calls come in a later release.
+    """
+    TestWorkflow: _grpc.UnaryStreamMultiCallable[_run_pb2.TestWorkflowRequest, _httpbody_pb2.HttpBody]
+    """TestWorkflow runs a canvas that need not be saved, once, in a replica of its own on the default runtime.
+
+    Errors:
+    - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+    - INVALID_ARGUMENT, APP_NOT_IN_PROJECT: app_id is none of an app of the project, or the app lacks the environment.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow; each problem is named.
+    - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow takes too much CPU time or memory.
+    - FAILED_PRECONDITION, FLOW_NOT_STARTED: the flow does not start, for example as a variable is missing; the message
+      says why.
+    - RESOURCE_EXHAUSTED, MESSAGE_TOO_LARGE: input is over the size limit.
+    - RESOURCE_EXHAUSTED, TOO_MANY_TESTS: as many tests are under way as there may be.
+    - UNAVAILABLE, NO_REPLICA: no replica can be started now; the message says why.
+    - UNAVAILABLE, SERVICE_UNAVAILABLE: the workflow service or the deploy service does not answer.
+    - UNIMPLEMENTED, NOT_IMPLEMENTED: files come in a later release.
+    """
+    TestVersion: _grpc.UnaryStreamMultiCallable[_run_pb2.TestVersionRequest, _httpbody_pb2.HttpBody]
+    """TestVersion runs a saved version, likewise.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+    - INVALID_ARGUMENT, APP_NOT_IN_PROJECT: app_id is none of an app of the project, or the app lacks the environment.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow; each problem is named.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: rendering the flow takes too much CPU time or memory.
+    - FAILED_PRECONDITION, FLOW_NOT_STARTED: the flow does not start, for example as a variable is missing; the message
+      says why.
+    - RESOURCE_EXHAUSTED, MESSAGE_TOO_LARGE: input is over the size limit.
+    - RESOURCE_EXHAUSTED, TOO_MANY_TESTS: as many tests are under way as there may be.
+    - UNAVAILABLE, NO_REPLICA: no replica can be started now; the message says why.
+    - UNAVAILABLE, SERVICE_UNAVAILABLE: the workflow service or the deploy service does not answer.
+    - UNIMPLEMENTED, NOT_IMPLEMENTED: files come in a later release.
+    """
     ListAppRuns: _grpc.UnaryUnaryMultiCallable[_run_pb2.ListAppRunsRequest, _run_pb2.ListAppRunsResponse]
-    """ListAppRuns returns the runs of an app, newest first.
+    """ListAppRuns returns the runs of an app, newest first, with the tests that used its variables.
 
     Errors:
     - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -66,23 +119,75 @@ class RunServiceStub:
 
 @_typing.type_check_only
 class RunServiceAsyncStub(RunServiceStub):
-    """RunService keeps the runs of apps.
+    """RunService calls apps and tests flows on behalf of a person, and keeps the runs.
 
-    Apps themselves are called at a listener of their own, over HTTP (contract, section 7), not by this service. Later
-    RPCs call an app or test a flow on behalf of a person: InvokeApp, StreamApp, TestWorkflow, TestVersion, CancelRun.
+    Integrations call apps at a listener of their own, over HTTP with an access key (contract, section 7). InvokeApp takes
+    the same way through the service from there on.
+
+    InvokeApp, TestWorkflow and TestVersion stream the answer to be passed on as it is. Its first message has the content
+    type, and in `extensions` a google.rpc.HttpResponse with the status and what headers there are. Without `stream` it is
+    JSON: `{"id": <run id>, "output": …}` with 200, or `{"error": …}` with 500 and the code run_failed or 504 and the code
+    timeout. With `stream` it is text/event-stream: the SDK's events as they come, and a last event that is called
+    completed, failed or canceled and holds the same JSON; each message has whole events. Ending the call cancels the run.
 
     A run is listed within about a second of its start and of its end: runs are written in batches.
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
+    - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule; each is named.
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    InvokeApp: _aio.UnaryStreamMultiCallable[_run_pb2.InvokeAppRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """InvokeApp runs what an app has live.
+
+    Errors:
+    - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller, it is archived, or nothing is live there.
+    - RESOURCE_EXHAUSTED, MESSAGE_TOO_LARGE: input is over the size limit.
+    - RESOURCE_EXHAUSTED, NO_SLOT: the app has all the runs under way that it takes.
+    - UNAVAILABLE, NO_REPLICA: nothing is up that could answer; the message says why.
+    - UNAVAILABLE, ROUTES_UNKNOWN: which apps are live is not known yet.
+    - UNIMPLEMENTED, NOT_IMPLEMENTED: files, callbacks and asynchronous calls come in a later release.
+    """
+    TestWorkflow: _aio.UnaryStreamMultiCallable[_run_pb2.TestWorkflowRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """TestWorkflow runs a canvas that need not be saved, once, in a replica of its own on the default runtime.
+
+    Errors:
+    - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+    - INVALID_ARGUMENT, APP_NOT_IN_PROJECT: app_id is none of an app of the project, or the app lacks the environment.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow; each problem is named.
+    - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow takes too much CPU time or memory.
+    - FAILED_PRECONDITION, FLOW_NOT_STARTED: the flow does not start, for example as a variable is missing; the message
+      says why.
+    - RESOURCE_EXHAUSTED, MESSAGE_TOO_LARGE: input is over the size limit.
+    - RESOURCE_EXHAUSTED, TOO_MANY_TESTS: as many tests are under way as there may be.
+    - UNAVAILABLE, NO_REPLICA: no replica can be started now; the message says why.
+    - UNAVAILABLE, SERVICE_UNAVAILABLE: the workflow service or the deploy service does not answer.
+    - UNIMPLEMENTED, NOT_IMPLEMENTED: files come in a later release.
+    """
+    TestVersion: _aio.UnaryStreamMultiCallable[_run_pb2.TestVersionRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """TestVersion runs a saved version, likewise.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+    - INVALID_ARGUMENT, APP_NOT_IN_PROJECT: app_id is none of an app of the project, or the app lacks the environment.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow; each problem is named.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: rendering the flow takes too much CPU time or memory.
+    - FAILED_PRECONDITION, FLOW_NOT_STARTED: the flow does not start, for example as a variable is missing; the message
+      says why.
+    - RESOURCE_EXHAUSTED, MESSAGE_TOO_LARGE: input is over the size limit.
+    - RESOURCE_EXHAUSTED, TOO_MANY_TESTS: as many tests are under way as there may be.
+    - UNAVAILABLE, NO_REPLICA: no replica can be started now; the message says why.
+    - UNAVAILABLE, SERVICE_UNAVAILABLE: the workflow service or the deploy service does not answer.
+    - UNIMPLEMENTED, NOT_IMPLEMENTED: files come in a later release.
+    """
     ListAppRuns: _aio.UnaryUnaryMultiCallable[_run_pb2.ListAppRunsRequest, _run_pb2.ListAppRunsResponse]  # type: ignore[assignment]
-    """ListAppRuns returns the runs of an app, newest first.
+    """ListAppRuns returns the runs of an app, newest first, with the tests that used its variables.
 
     Errors:
     - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -101,19 +206,89 @@ class RunServiceAsyncStub(RunServiceStub):
     """
 
 class RunServiceServicer(metaclass=_abc_1.ABCMeta):
-    """RunService keeps the runs of apps.
+    """RunService calls apps and tests flows on behalf of a person, and keeps the runs.
 
-    Apps themselves are called at a listener of their own, over HTTP (contract, section 7), not by this service. Later
-    RPCs call an app or test a flow on behalf of a person: InvokeApp, StreamApp, TestWorkflow, TestVersion, CancelRun.
+    Integrations call apps at a listener of their own, over HTTP with an access key (contract, section 7). InvokeApp takes
+    the same way through the service from there on.
+
+    InvokeApp, TestWorkflow and TestVersion stream the answer to be passed on as it is. Its first message has the content
+    type, and in `extensions` a google.rpc.HttpResponse with the status and what headers there are. Without `stream` it is
+    JSON: `{"id": <run id>, "output": …}` with 200, or `{"error": …}` with 500 and the code run_failed or 504 and the code
+    timeout. With `stream` it is text/event-stream: the SDK's events as they come, and a last event that is called
+    completed, failed or canceled and holds the same JSON; each message has whole events. Ending the call cancels the run.
 
     A run is listed within about a second of its start and of its end: runs are written in batches.
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
+    - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule; each is named.
     - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer.
     """
+
+    @_abc_1.abstractmethod
+    def InvokeApp(
+        self,
+        request: _run_pb2.InvokeAppRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """InvokeApp runs what an app has live.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller, it is archived, or nothing is live there.
+        - RESOURCE_EXHAUSTED, MESSAGE_TOO_LARGE: input is over the size limit.
+        - RESOURCE_EXHAUSTED, NO_SLOT: the app has all the runs under way that it takes.
+        - UNAVAILABLE, NO_REPLICA: nothing is up that could answer; the message says why.
+        - UNAVAILABLE, ROUTES_UNKNOWN: which apps are live is not known yet.
+        - UNIMPLEMENTED, NOT_IMPLEMENTED: files, callbacks and asynchronous calls come in a later release.
+        """
+
+    @_abc_1.abstractmethod
+    def TestWorkflow(
+        self,
+        request: _run_pb2.TestWorkflowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """TestWorkflow runs a canvas that need not be saved, once, in a replica of its own on the default runtime.
+
+        Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, APP_NOT_IN_PROJECT: app_id is none of an app of the project, or the app lacks the environment.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow; each problem is named.
+        - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow takes too much CPU time or memory.
+        - FAILED_PRECONDITION, FLOW_NOT_STARTED: the flow does not start, for example as a variable is missing; the message
+          says why.
+        - RESOURCE_EXHAUSTED, MESSAGE_TOO_LARGE: input is over the size limit.
+        - RESOURCE_EXHAUSTED, TOO_MANY_TESTS: as many tests are under way as there may be.
+        - UNAVAILABLE, NO_REPLICA: no replica can be started now; the message says why.
+        - UNAVAILABLE, SERVICE_UNAVAILABLE: the workflow service or the deploy service does not answer.
+        - UNIMPLEMENTED, NOT_IMPLEMENTED: files come in a later release.
+        """
+
+    @_abc_1.abstractmethod
+    def TestVersion(
+        self,
+        request: _run_pb2.TestVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """TestVersion runs a saved version, likewise.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+        - INVALID_ARGUMENT, APP_NOT_IN_PROJECT: app_id is none of an app of the project, or the app lacks the environment.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow; each problem is named.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: rendering the flow takes too much CPU time or memory.
+        - FAILED_PRECONDITION, FLOW_NOT_STARTED: the flow does not start, for example as a variable is missing; the message
+          says why.
+        - RESOURCE_EXHAUSTED, MESSAGE_TOO_LARGE: input is over the size limit.
+        - RESOURCE_EXHAUSTED, TOO_MANY_TESTS: as many tests are under way as there may be.
+        - UNAVAILABLE, NO_REPLICA: no replica can be started now; the message says why.
+        - UNAVAILABLE, SERVICE_UNAVAILABLE: the workflow service or the deploy service does not answer.
+        - UNIMPLEMENTED, NOT_IMPLEMENTED: files come in a later release.
+        """
 
     @_abc_1.abstractmethod
     def ListAppRuns(
@@ -121,7 +296,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_pb2.ListAppRunsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_pb2.ListAppRunsResponse, _abc.Awaitable[_run_pb2.ListAppRunsResponse]]:
-        """ListAppRuns returns the runs of an app, newest first.
+        """ListAppRuns returns the runs of an app, newest first, with the tests that used its variables.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.

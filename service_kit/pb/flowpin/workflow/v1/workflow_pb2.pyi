@@ -2715,3 +2715,117 @@ class ResolveVersionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__loadable) -> _WhichOneofReturnType__loadable | None: ...
 
 Global___ResolveVersionResponse: _TypeAlias = ResolveVersionResponse  # noqa: Y015
+
+@_typing.final
+class RenderFlowRequest(_message.Message):
+    """RenderFlowRequest is a canvas to be tested; nothing is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    FLOW_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project it is tested in, UUID."""
+    @_builtins.property
+    def flow(self) -> Global___Json:
+        """The flow, an object."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        flow: Global___Json | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow", "project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenderFlowRequest: _TypeAlias = RenderFlowRequest  # noqa: Y015
+
+@_typing.final
+class RenderFlowResponse(_message.Message):
+    """RenderFlowResponse holds what replicas load."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOADABLE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def loadable(self) -> Global___Loadable:
+        """The flow as the SDK's loader takes it."""
+
+    def __init__(
+        self,
+        *,
+        loadable: Global___Loadable | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["loadable", b"loadable"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["loadable", b"loadable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenderFlowResponse: _TypeAlias = RenderFlowResponse  # noqa: Y015
+
+@_typing.final
+class RenderVersionRequest(_message.Message):
+    """RenderVersionRequest names the version to be tested."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    workflow_id: _builtins.str
+    """UUID."""
+    version: _builtins.str
+    """An id (UUID), `latest`, a number, or `@` and a label."""
+    def __init__(
+        self,
+        *,
+        workflow_id: _builtins.str = ...,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version", "workflow_id", b"workflow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenderVersionRequest: _TypeAlias = RenderVersionRequest  # noqa: Y015
+
+@_typing.final
+class RenderVersionResponse(_message.Message):
+    """RenderVersionResponse holds what replicas load, and which version it is of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    WORKFLOW_VERSION_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    LOADABLE_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project of the workflow, UUID."""
+    workflow_version_id: _builtins.str
+    """The version's id, UUID."""
+    version: _builtins.int
+    """The version's number."""
+    @_builtins.property
+    def loadable(self) -> Global___Loadable:
+        """The flow as the SDK's loader takes it."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        workflow_version_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        loadable: Global___Loadable | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["loadable", b"loadable"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["loadable", b"loadable", "project_id", b"project_id", "version", b"version", "workflow_version_id", b"workflow_version_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenderVersionResponse: _TypeAlias = RenderVersionResponse  # noqa: Y015

@@ -197,6 +197,16 @@ class WorkflowServiceStub:
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ResolveVersionRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ResolveVersionResponse.FromString,
                 _registered_method=True)
+        self.RenderFlow = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/RenderFlow',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RenderFlowRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RenderFlowResponse.FromString,
+                _registered_method=True)
+        self.RenderVersion = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/RenderVersion',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RenderVersionRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RenderVersionResponse.FromString,
+                _registered_method=True)
 
 
 class WorkflowServiceServicer:
@@ -604,6 +614,33 @@ class WorkflowServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenderFlow(self, request, context):
+        """RenderFlow returns a canvas as replicas load it, to be tested without being saved. For other services, which pass on
+        the token of whoever tests it: it has no REST face.
+
+        Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow; each problem is named.
+        - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking or rendering flow takes too much CPU time or memory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenderVersion(self, request, context):
+        """RenderVersion returns a saved version as replicas load it, likewise.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow; each problem is named.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: rendering the flow takes too much CPU time or memory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkflowServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -746,6 +783,16 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     servicer.ResolveVersion,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ResolveVersionRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ResolveVersionResponse.SerializeToString,
+            ),
+            'RenderFlow': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenderFlow,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RenderFlowRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RenderFlowResponse.SerializeToString,
+            ),
+            'RenderVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenderVersion,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RenderVersionRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RenderVersionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1527,6 +1574,60 @@ class WorkflowService:
             '/flowpin.workflow.v1.WorkflowService/ResolveVersion',
             service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ResolveVersionRequest.SerializeToString,
             service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ResolveVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenderFlow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/RenderFlow',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RenderFlowRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RenderFlowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenderVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/RenderVersion',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RenderVersionRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.RenderVersionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -322,6 +322,25 @@ class WorkflowServiceStub:
     - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow of the project.
     - FAILED_PRECONDITION, VERSION_DELETED: the version has been deleted.
     """
+    RenderFlow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.RenderFlowRequest, _workflow_pb2.RenderFlowResponse]
+    """RenderFlow returns a canvas as replicas load it, to be tested without being saved. For other services, which pass on
+    the token of whoever tests it: it has no REST face.
+
+    Errors:
+    - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow; each problem is named.
+    - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking or rendering flow takes too much CPU time or memory.
+    """
+    RenderVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.RenderVersionRequest, _workflow_pb2.RenderVersionResponse]
+    """RenderVersion returns a saved version as replicas load it, likewise.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow; each problem is named.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: rendering the flow takes too much CPU time or memory.
+    """
 
 @_typing.type_check_only
 class WorkflowServiceAsyncStub(WorkflowServiceStub):
@@ -616,6 +635,25 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - NOT_FOUND, VERSION_NOT_FOUND: the project has no version of this id.
     - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow of the project.
     - FAILED_PRECONDITION, VERSION_DELETED: the version has been deleted.
+    """
+    RenderFlow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.RenderFlowRequest, _workflow_pb2.RenderFlowResponse]  # type: ignore[assignment]
+    """RenderFlow returns a canvas as replicas load it, to be tested without being saved. For other services, which pass on
+    the token of whoever tests it: it has no REST face.
+
+    Errors:
+    - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow; each problem is named.
+    - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking or rendering flow takes too much CPU time or memory.
+    """
+    RenderVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.RenderVersionRequest, _workflow_pb2.RenderVersionResponse]  # type: ignore[assignment]
+    """RenderVersion returns a saved version as replicas load it, likewise.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow; each problem is named.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: rendering the flow takes too much CPU time or memory.
     """
 
 class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -1076,6 +1114,37 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         - NOT_FOUND, VERSION_NOT_FOUND: the project has no version of this id.
         - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow of the project.
         - FAILED_PRECONDITION, VERSION_DELETED: the version has been deleted.
+        """
+
+    @_abc_1.abstractmethod
+    def RenderFlow(
+        self,
+        request: _workflow_pb2.RenderFlowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.RenderFlowResponse, _abc.Awaitable[_workflow_pb2.RenderFlowResponse]]:
+        """RenderFlow returns a canvas as replicas load it, to be tested without being saved. For other services, which pass on
+        the token of whoever tests it: it has no REST face.
+
+        Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow; each problem is named.
+        - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking or rendering flow takes too much CPU time or memory.
+        """
+
+    @_abc_1.abstractmethod
+    def RenderVersion(
+        self,
+        request: _workflow_pb2.RenderVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.RenderVersionResponse, _abc.Awaitable[_workflow_pb2.RenderVersionResponse]]:
+        """RenderVersion returns a saved version as replicas load it, likewise.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
+        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow; each problem is named.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: rendering the flow takes too much CPU time or memory.
         """
 
 def add_WorkflowServiceServicer_to_server(servicer: WorkflowServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,87 @@
+"""What every route does with a request before its RPC is called: check its caller, and read it."""
+
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from gateway.codec.form import files_field
+from gateway.codec.large_bodies import read_large_body
+from gateway.codec.request import from_body, from_query
+from gateway.routes import Route
+from service_kit.byte_budget import ByteBudget
+from service_kit.calls import Metadata
+from service_kit.documents import LARGE_DOCUMENT_BYTES
+from service_kit.errors import TooManyRequests
+from service_kit.fair_queue import FairQueue
+from service_kit.http import bodies, headers
+from service_kit.http.bodies import BodyLimits
+from service_kit.http.middleware import REQUEST_ID
+from service_kit.http.rates import RateLimiter
+from service_kit.http.token_checks import TokenChecks
+from service_kit.workers.pool import WorkerPool
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What requests share: places at work, memory, what a body may take, worker processes."""
+
+    queue: FairQueue
+    budget: ByteBudget
+    body: BodyLimits
+    workers: WorkerPool
+    rates: RateLimiter | None = None
+
+
+Parser = Callable[[web.Request, Hashable, bytes], Awaitable[bytes]]
+"""Makes the RPC's request, serialized, from an HTTP request and its body. Raises ServiceError."""
+
+
+async def admitted(
+    request: web.Request, route: Route, metadata: Metadata, tokens: TokenChecks, limits: Limits
+) -> bytes:
+    """Who calls. Nothing is counted or held for a request before its token is known to be valid.
+
+    Raises ServiceError, or what `bodies.check_head` does.
+    """
+    if route.has_body:
+        bodies.check_head(request, limits.body)
+    principal = await tokens.check(metadata["authorization"])
+    if limits.rates is not None:
+        limits.rates.check(request, principal)
+    if limits.queue.is_full_for(principal):
+        raise TooManyRequests  # before a body is read in vain
+    return principal
+
+
+def parser_of(route: Route, workers: WorkerPool) -> Parser:
+    request_type, variables = route.rpc.input_type, route.variables
+    if route.has_body:
+        read_body = from_body(request_type, variables)
+        takes_files = files_field(request_type) is not None
+
+        async def parse(request: web.Request, principal: Hashable, body: bytes) -> bytes:
+            path = request.match_info
+            content_type = request.headers.get("Content-Type", "") if takes_files else ""
+            if len(body) < LARGE_DOCUMENT_BYTES:
+                return read_body(path, body, content_type).SerializeToString()
+            kind = request_type.full_name
+            return await workers.run(principal, read_large_body, kind, variables, dict(path), body, content_type)
+
+    else:
+        read_query = from_query(request_type, variables)
+
+        async def parse(request: web.Request, principal: Hashable, body: bytes) -> bytes:
+            return read_query(request.match_info, request.query).SerializeToString()
+
+    return parse
+
+
+def metadata_of(request: web.Request) -> Metadata:
+    return {
+        "authorization": headers.authorization(request.headers),
+        "x-request-id": request[REQUEST_ID],
+        **dict(headers.passed_on(request.headers)),
+    }

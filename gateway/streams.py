@@ -1,0 +1,174 @@
+"""Compiles each route whose RPC streams into a handler: what arrives is passed on at once.
+
+An RPC that streams google.api.HttpBody says itself what is sent: its first message has the content type, and in
+`extensions` maybe a google.rpc.HttpResponse with a status and headers. Any other stream is sent as server-sent events,
+one a message, as JSON; a message's field `event` names its event.
+"""
+
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc.http_pb2 import HttpResponse
+
+from gateway.codec.encode import is_passed_on, writer
+from gateway.receiving import Handler, Limits, admitted, metadata_of, parser_of
+from gateway.routes import Route
+from service_kit.byte_budget import Reservation
+from service_kit.calls import StreamRpc
+from service_kit.errors import ServiceError, TooManyRequests
+from service_kit.http import bodies, errors
+from service_kit.http.event_stream import CONTENT_TYPE, EventStream, event_text
+from service_kit.http.middleware import describe
+from service_kit.http.token_checks import TokenChecks
+
+BROKEN = "failed"
+"""The event that ends a stream whose RPC has failed."""
+
+Write = Callable[[bytes], Awaitable[None]]
+
+log = structlog.get_logger()
+
+
+class StreamPlaces:
+    """Streams take long, so they have a bound of their own, and each principal has one."""
+
+    def __init__(self, most: int, most_of_one: int) -> None:
+        self._most = most
+        self._most_of_one = most_of_one
+        self._taken: Counter[Hashable] = Counter()
+
+    @contextmanager
+    def taken(self, principal: Hashable) -> Iterator[None]:
+        """Raises TooManyRequests."""
+        if self._taken.total() >= self._most or self._taken[principal] >= self._most_of_one:
+            raise TooManyRequests
+        self._taken[principal] += 1
+        try:
+            yield
+        finally:
+            self._taken[principal] -= 1
+            if not self._taken[principal]:
+                del self._taken[principal]
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """How streams are bounded and written."""
+
+    places: StreamPlaces
+    heartbeat_seconds: float
+
+
+def stream_handler(route: Route, rpc: StreamRpc, tokens: TokenChecks, limits: Limits, streaming: Streaming) -> Handler:
+    """Answers requests of `route`. A caller that hangs up cancels the RPC."""
+    parse = parser_of(route, limits.workers)
+    read = _reader(route.rpc.output_type)
+    queue = limits.queue
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            metadata = metadata_of(request)
+            principal = await admitted(request, route, metadata, tokens, limits)
+            with streaming.places.taken(principal), limits.budget.reserve(principal) as reservation:
+                body = await bodies.receive(request, reservation, limits.body) if route.has_body else b""
+                await queue.enter(principal)
+                try:
+                    message = await parse(request, principal, body)
+                finally:
+                    queue.leave(principal)
+                del body
+                async with aclosing(rpc(message, metadata)) as arriving:
+                    del message
+                    return await _pass_on(request, read(arriving), reservation, streaming.heartbeat_seconds)
+        except ServiceError as error:  # nothing has been sent
+            return errors.of_service(error, route.variables)
+
+    return handle
+
+
+def _reader(output: Descriptor) -> Callable[[AsyncIterator[bytes]], AsyncIterator[HttpBody]]:
+    if is_passed_on(output):
+
+        async def read(arriving: AsyncIterator[bytes]) -> AsyncGenerator[HttpBody, None]:
+            async for message in arriving:
+                yield HttpBody.FromString(message)
+
+        return read
+
+    message_of, write, named = GetMessageClass(output).FromString, writer(output), output.fields_by_name.get("event")
+
+    async def write_events(arriving: AsyncIterator[bytes]) -> AsyncGenerator[HttpBody, None]:
+        async for each in arriving:
+            message = message_of(each)
+            name = getattr(message, named.name) if named is not None else "message"
+            yield HttpBody(content_type=CONTENT_TYPE, data=event_text(name, write(message)))
+
+    return write_events
+
+
+async def _pass_on(
+    request: web.Request, messages: AsyncIterator[HttpBody], reservation: Reservation, heartbeat_seconds: float
+) -> web.StreamResponse:
+    """The answer begins with the first message. Raises ServiceError for what fails before."""
+    first = await anext(messages, HttpBody())
+    reservation.close()
+    if first.content_type == CONTENT_TYPE:
+        stream = EventStream(request, heartbeat_seconds)
+        response = stream.response
+    else:
+        stream = None
+        response = web.StreamResponse(headers={"Content-Type": first.content_type or "application/octet-stream"})
+    _mark(request, response, first)
+    try:
+        if stream is not None:
+            async with stream:
+                await _write_events(stream, first, messages, reservation)
+        else:
+            await response.prepare(request)
+            await _write_all(response.write, first, messages, reservation)
+            await response.write_eof()
+    except (ConnectionError, ServiceError) as error:  # the caller sees that the answer is cut short
+        log.info("stream_broke", error=str(error))
+        if request.transport is not None:
+            request.transport.abort()
+    return response
+
+
+def _mark(request: web.Request, response: web.StreamResponse, first: HttpBody) -> None:
+    describe(request, response)
+    for extension in first.extensions:
+        head = HttpResponse()
+        if extension.Unpack(head):
+            response.set_status(head.status or 200)
+            response.headers.update({header.key: header.value for header in head.headers})
+
+
+async def _write_events(
+    stream: EventStream, first: HttpBody, messages: AsyncIterator[HttpBody], reservation: Reservation
+) -> None:
+    try:
+        await _write_all(stream.pass_on, first, messages, reservation)
+    except ServiceError as error:  # too late for another status
+        log.warning("stream_failed", reason=error.reason)
+        failure = errors.of_service(error).body
+        await stream.send(BROKEN, failure if isinstance(failure, bytes) else b"{}")
+
+
+async def _write_all(
+    write: Write, first: HttpBody, messages: AsyncIterator[HttpBody], reservation: Reservation
+) -> None:
+    """Each message's bytes count until they are written."""
+    message: HttpBody | None = first
+    while message is not None:
+        if message.data:
+            reservation.add(len(message.data), may_refuse=False)
+            await write(message.data)
+            reservation.close()
+        message = await anext(messages, None)

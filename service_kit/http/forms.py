@@ -1,0 +1,69 @@
+"""Splits a body of multipart/form-data into its parts, as RFC 7578 has them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import BytesHeaderParser
+
+from service_kit.errors import InvalidArgument
+
+FORM_TYPE = "multipart/form-data"
+MAX_PARTS = 100
+MAX_HEAD_BYTES = 4 << 10
+
+_parse_head = BytesHeaderParser().parsebytes
+
+
+class FormMalformed(InvalidArgument):
+    """The body is not the form that its Content-Type announces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One field of a form, or one file."""
+
+    name: str
+    file_name: str | None
+    """None for a field."""
+    content_type: str
+    data: bytes
+
+
+def media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def parts_of(content_type: str, body: bytes) -> Iterator[Part]:
+    """The parts in their order. Raises FormMalformed."""
+    head = Message()
+    head["Content-Type"] = content_type
+    boundary = head.get_boundary("")
+    if not boundary or not boundary.isascii() or len(boundary) > 200:
+        raise FormMalformed("Content-Type must name the form's boundary.")
+    sections = (b"\r\n" + body).split(b"\r\n--" + boundary.encode(), MAX_PARTS + 2)
+    if len(sections) > MAX_PARTS + 2:
+        raise FormMalformed(f"The form has more than {MAX_PARTS} parts.")
+    for section in sections[1:]:
+        if section.startswith(b"--"):
+            return
+        yield _part(section)
+    raise FormMalformed("The form does not parse: its last boundary is missing.")
+
+
+def _part(section: bytes) -> Part:
+    """`section` begins with the rest of the boundary's line."""
+    padding, line_end, section = section.partition(b"\r\n")
+    head, blank_line, data = section.partition(b"\r\n\r\n")
+    if padding.strip() or not line_end or not blank_line or len(head) > MAX_HEAD_BYTES:
+        raise FormMalformed("The form does not parse: a part has no head.")
+    fields = _parse_head(head)
+    name = fields.get_param("name", header="content-disposition")
+    if fields.get_content_disposition() != "form-data" or not isinstance(name, str) or not name:
+        raise FormMalformed("Each part of the form must have a name.")
+    file_name = fields.get_filename()
+    return Part(_text(name), file_name and _text(file_name), fields.get("Content-Type", ""), data)
+
+
+def _text(raw: str) -> str:
+    """Browsers write names in UTF-8, which the parser takes for unknown bytes."""
+    return raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
