@@ -151,7 +151,9 @@ def _pid(up: Up, program: str) -> int:
         return up.children()[program]
     verb = {"router": "run_service serve", "host": "run_service host"}
     wanted = verb.get(program, f"{program} serve")
-    listed = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "--ppid", str(up.process.pid)], capture_output=True, text=True)
+    listed = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(up.process.pid)], capture_output=True, text=True
+    )
     return next(int(line.split()[0]) for line in listed.stdout.splitlines() if wanted in line)
 
 
