@@ -61,7 +61,7 @@ async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> As
         )
 
         def register(server: Any) -> None:
-            servicer = DeployServicer(pools, workflows, driver, signals, waits, sealer, settings.app_address)
+            servicer = DeployServicer(pools, workflows, driver, signals, waits, sealer, settings.apps_domain)
             add_DeployServiceServicer_to_server(servicer, server)
             add_RoutingServiceServicer_to_server(RoutingServicer(pools, signals, watches, sealer), server)
 

@@ -17,10 +17,8 @@ class Settings(ServiceSettings):
     workflow_token: SecretStr | None = None
     """The token of this service's own account, viewer in every org it deploys for. `serve` refuses to start without."""
     apps_domain: str = "apps.localhost"
-    """An app's hostname is its id in this domain, unless `apps_url` is set."""
-    apps_url: str | None = None
-    """Where names do not resolve, what an app's `hostname` is instead, with {app} for its name:
-    http://127.0.0.1:8081/apps/{app}."""
+    """An app's hostname is its id in this domain. With {app} in it, it is this with the id in that place, such as
+    http://127.0.0.1:8081/apps/{app} where names do not resolve."""
     max_request_bytes: int = Field(default=5 << 20, ge=1 << 20)
     """The largest gRPC message that is read: a batch of 64 calls of 64 KiB, which is far more than calls here have."""
     rollout_driver: Literal["instant", "local", "scripted"] = "instant"
@@ -43,8 +41,3 @@ class Settings(ServiceSettings):
     """How long a replica that no longer answers keeps its rollouts from the others, which then go on with them."""
     rollout_takeover_seconds: float = Field(default=2, ge=0)
     """How long a rollout still has when a replica takes it up at the end of its time, or after it."""
-
-    @property
-    def app_address(self) -> str:
-        """What an app's `hostname` is, with {app} for its name."""
-        return self.apps_url or f"{{app}}.{self.apps_domain}"

@@ -15,7 +15,8 @@ from flowpin_cli.errors import CannotRun
 from flowpin_cli.machine.data_folder import found
 
 CALL_SECONDS = 30.0
-ROLLOUT_SECONDS = 30.0
+ROLLOUT_SECONDS = 120.0
+"""The first one of an app after the start waits for the import of the SDK."""
 POLL_SECONDS = 0.1
 
 Json = dict[str, Any]
@@ -35,15 +36,16 @@ async def _play(env: dict[str, str], console: Console) -> None:
         headers={"Authorization": f"Bearer {env['FLOWPIN_TOKEN']}"},
         timeout=aiohttp.ClientTimeout(total=CALL_SECONDS),
     ) as session:
-        await MainJob(session, env["FLOWPIN_PROJECT_ID"], console).play()
+        await MainJob(session, env, console).play()
 
 
 class MainJob:
     """The calls of the main job, in order."""
 
-    def __init__(self, session: aiohttp.ClientSession, project_id: str, console: Console) -> None:
+    def __init__(self, session: aiohttp.ClientSession, env: dict[str, str], console: Console) -> None:
         self._session = session
-        self._project_id = project_id
+        self._project_id = env["FLOWPIN_PROJECT_ID"]
+        self._access_key = env.get("FLOWPIN_ACCESS_KEY")
         self._console = console
         self._flow = _example("example_flow.json")
         self._flow_ui = _example("example_flow_ui.json")
@@ -77,6 +79,8 @@ class MainJob:
         await self._deploy(app["id"], workflow["id"], versions[2], kind="rollback")
         await self._history(app["id"], [versions[2], versions[3], versions[2]])
         self._say("\n[bold green]The main job works.[/]")
+        if self._access_key is None:
+            self._say("Apps are records here; `flowpin runtime install` and a new start make them answer calls.")
 
     async def _save(self, workflow_id: str, number: int) -> Json:
         flow = json.loads(json.dumps(self._flow).replace("total=", f"total (v{number}) = "))
@@ -108,6 +112,24 @@ class MainJob:
         app = await self._call("GET", f"/v1/apps/{app_id}", show=("name", "workflow_version.label"))
         served = app["workflow_version"]["version"]
         _must(served == version["version"], f"the app serves v{served} where v{version['version']} was deployed")
+        if self._access_key is not None:
+            await self._call_app(app["hostname"], version)
+
+    async def _call_app(self, url: str, version: Json) -> None:
+        """Call the app as its users do: with an access key, at an address of its own."""
+        body = {"input": {"price": 2.5, "quantity": 4}}
+        headers = {"Authorization": f"Bearer {self._access_key}"}
+        try:
+            async with self._session.post(url, json=body, headers=headers) as response:
+                answer = json.loads(await response.read())
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise CannotRun(f"POST {url} got no usable answer: {error}") from None
+        served = response.headers.get("X-Flowpin-Version")
+        self._say(f"[cyan]POST {url}[/] → {response.status}")
+        self._say(f"    [dim]X-Flowpin-Version[/] {served}  [dim]answer[/] {json.dumps(answer)}")
+        _must(response.ok, f"the app answers {response.status}")
+        _must(served == version["label"], f"the app was called and answered with {served}, not {version['label']}")
+        _must("total" in json.dumps(answer["output"]), "the answer has no total")
 
     async def _history(self, app_id: str, expected: list[Json]) -> None:
         shown = ("kind", "workflow_version.label", "status", "live")

@@ -30,7 +30,7 @@ class AppMethods(ServicerBase):
         page = page_of(request, app_pages.SORTS, default="name")
         async with self._pages.acquire() as db:
             found, total = await app_pages.list_apps(db, app_filter(project, request), page)
-        messages = [app_message(app, project, self._address) for app in found]
+        messages = [app_message(app, project, self._domain) for app in found]
         return pb.ListAppsResponse(data=messages, pagination=pb.Pagination(**page.of(total)))
 
     async def CreateApp(self, request: pb.CreateAppRequest, context: Context) -> pb.CreateAppResponse:
@@ -50,7 +50,7 @@ class AppMethods(ServicerBase):
         call = IdempotentCall(self._pool, context, request, pb.CreateAppResponse, in_project(project.id))
 
         def answer(app: App) -> pb.CreateAppResponse:
-            return pb.CreateAppResponse(data=app_message(app, project, self._address))
+            return pb.CreateAppResponse(data=app_message(app, project, self._domain))
 
         answered = await self._deployer.create(call, project, new, asked, answer)
         await self._settle_app(answered.data, project, context)
@@ -65,12 +65,12 @@ class AppMethods(ServicerBase):
             app = await self._app_reads.get((project.id,), app_id)
         except (AppNotFound, *FAILURES):
             return  # deleted since, or the database is away: what was written by then still holds
-        message.CopyFrom(app_message(app, project, self._address))
+        message.CopyFrom(app_message(app, project, self._domain))
 
     async def GetApp(self, request: pb.GetAppRequest, context: Context) -> pb.GetAppResponse:
         caller = current_caller()
         app = await self._app_reads.get(caller.permitted_projects, UUID(request.app_id))
-        return pb.GetAppResponse(data=app_message(app, caller.project(app.project_id), self._address))
+        return pb.GetAppResponse(data=app_message(app, caller.project(app.project_id), self._domain))
 
     async def UpdateApp(self, request: pb.UpdateAppRequest, context: Context) -> pb.UpdateAppResponse:
         caller = current_caller()
@@ -84,7 +84,7 @@ class AppMethods(ServicerBase):
                 await audit.record(db, caller, project.id, app_id, "UpdateApp", app_id)
             app = await apps.get_app(db, [project.id], app_id)
         self._signals.send(Topic.CHANGED, app_id)
-        return pb.UpdateAppResponse(data=app_message(app, project, self._address))
+        return pb.UpdateAppResponse(data=app_message(app, project, self._domain))
 
     async def DeleteApp(self, request: pb.DeleteAppRequest, context: Context) -> pb.DeleteAppResponse:
         caller = current_caller()
@@ -111,7 +111,7 @@ class AppMethods(ServicerBase):
             app = await apps.get_app(db, [project.id], app_id)
         count_canceled(canceled)
         self._tell_ended(app_id)
-        return pb.ArchiveAppResponse(data=app_message(app, project, self._address))
+        return pb.ArchiveAppResponse(data=app_message(app, project, self._domain))
 
     async def UnarchiveApp(self, request: pb.UnarchiveAppRequest, context: Context) -> pb.UnarchiveAppResponse:
         caller = current_caller()
@@ -122,7 +122,7 @@ class AppMethods(ServicerBase):
                 await audit.record(db, caller, project.id, app_id, "UnarchiveApp", app_id)
             app = await apps.get_app(db, [project.id], app_id)
         self._signals.send(Topic.CHANGED, app_id)
-        return pb.UnarchiveAppResponse(data=app_message(app, project, self._address))
+        return pb.UnarchiveAppResponse(data=app_message(app, project, self._domain))
 
     async def ListAuditEvents(self, request: pb.ListAuditEventsRequest, context: Context) -> pb.ListAuditEventsResponse:
         caller = current_caller()

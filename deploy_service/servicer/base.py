@@ -22,7 +22,7 @@ class ServicerBase(rpc.DeployServiceServicer):
         signals: Signals,
         waits: RolloutWaits,
         sealer: Sealer,
-        app_address: str,
+        apps_domain: str,
     ) -> None:
         self._pool, self._pages = pools.hot, pools.pages
         self._app_reads = AppReads(pools.hot)
@@ -30,7 +30,7 @@ class ServicerBase(rpc.DeployServiceServicer):
         self._signals = signals
         self._waits = waits
         self._sealer = sealer
-        self._address = app_address
+        self._domain = apps_domain
 
     def _tell_ended(self, app_id: UUID) -> None:
         """Have others look at an app whose rollouts have been ended."""

@@ -36,7 +36,7 @@ class Apps:
         """What the deploy service is told, but for what the environment says already."""
         settings = {
             "DEPLOY_ROLLOUT_DRIVER": "local",
-            "DEPLOY_APPS_URL": f"{_url(port)}/apps/{{app}}",
+            "DEPLOY_APPS_DOMAIN": f"{_url(port)}/apps/{{app}}",
             "DEPLOY_VARIABLE_KEYS": self._variable_key(),
         }
         return {name: value for name, value in settings.items() if name not in environ}

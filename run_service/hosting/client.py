@@ -46,6 +46,7 @@ from run_service.hosting.model import (
     RunStreamed,
     SpecMessage,
 )
+from run_service.worker.frames import MAX_ANSWER_BYTES
 
 __all__ = [
     "Connection",
@@ -149,7 +150,7 @@ class HostClient:
             except BaseException:
                 ours.close()
                 raise
-        channel = Channel(ours)
+        channel = Channel(ours, MAX_ANSWER_BYTES)
         connection = Connection(
             channel,
             kill=lambda message: self._kill(replica_id, message),

@@ -21,10 +21,13 @@ from run_service.worker.frames import FrameTooLarge
 
 GRACE_SECONDS = 2.0
 """How long a canceled run may take to end; then its replica is killed."""
+CANCEL_SECONDS = 10.0
+"""How long a replica may take to read what it was sent before it reads that a run is canceled."""
 KILL_SECONDS = 5.0
 """How long a replica that is killed may take to be gone."""
 MAX_WAITING_EVENTS = 10_000
-"""Events of one run that its caller has not taken yet; a run with more is canceled."""
+MAX_WAITING_BYTES = 8 << 20
+"""What one run has streamed and its caller has not taken yet; a run with more is canceled."""
 
 
 class Message(msgspec.Struct):
@@ -49,6 +52,7 @@ class _Run:
         self.events: asyncio.Queue[RunEvent] = asyncio.Queue()
         self.over = asyncio.Event()
         self.canceling: asyncio.Task[None] | None = None
+        self.waiting_bytes = 0
         self.timed_out = False
         self.too_slow = False
 
@@ -86,7 +90,7 @@ class Connection:
         """The events of a new run; the last is RunEnded, at the latest some seconds after the deadline.
 
         A caller that leaves early (use `contextlib.aclosing`, or be canceled) cancels the run; leaving then takes
-        until the run has ended or its replica is killed, GRACE_SECONDS + KILL_SECONDS at most.
+        until the run has ended or its replica is killed, GRACE_SECONDS as a rule.
         Raises ReplicaGone when the run was not sent.
         """
         if self._gone is not None:
@@ -110,9 +114,11 @@ class Connection:
                         yield RunEnded("timed_out", error="The run did not end, and neither did its replica.")
                         return
                     run.timed_out = True
-                    deadline = loop.time() + self._grace_seconds + KILL_SECONDS
+                    deadline = loop.time() + CANCEL_SECONDS + self._grace_seconds + KILL_SECONDS
                     self._cancel(request.run_id, run)
                     continue
+                if isinstance(event, RunStreamed):
+                    run.waiting_bytes -= len(event.data)
                 yield event
                 if isinstance(event, RunEnded):
                     return
@@ -133,8 +139,9 @@ class Connection:
 
     async def _end(self, run_id: str, run: _Run) -> None:
         try:
-            async with asyncio.timeout(self._grace_seconds):
+            async with asyncio.timeout(CANCEL_SECONDS):
                 await self._send({"type": "cancel", "run_id": run_id})
+            async with asyncio.timeout(self._grace_seconds):
                 await run.over.wait()
         except (TimeoutError, ConnectionError):
             if not run.over.is_set():
@@ -168,12 +175,13 @@ class Connection:
                 status = "canceled"
             output = bytes(message.output) if status == "completed" else None
             run.end(RunEnded(status, output, message.error, message.node))
-        elif run.events.qsize() >= MAX_WAITING_EVENTS:
+        elif run.events.qsize() >= MAX_WAITING_EVENTS or run.waiting_bytes >= MAX_WAITING_BYTES:
             run.too_slow = True
             self._cancel(message.run_id, run)
         elif message.type == "started":
             run.events.put_nowait(RunStarted())
         elif message.type == "streamed":
+            run.waiting_bytes += len(message.data)
             run.events.put_nowait(RunStreamed(message.name, bytes(message.data)))
 
     async def _send(self, message: dict[str, Any]) -> None:

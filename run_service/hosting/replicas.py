@@ -172,10 +172,11 @@ class HostedReplica:
             ours, theirs = socket.socketpair()
             channel = Channel(ours)
             try:
-                with theirs:
-                    zygote = await runtime.fork(theirs.fileno())
-                async with asyncio.timeout(seconds):
-                    body = await channel.receive()
+                async with runtime.forking:
+                    with theirs:
+                        zygote = await runtime.fork(theirs.fileno())
+                    async with asyncio.timeout(seconds):
+                        body = await channel.receive()
             except TimeoutError:
                 runtime.discard(zygote)
                 body = None

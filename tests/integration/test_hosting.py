@@ -11,7 +11,7 @@ import pytest
 
 from run_service.hosting.client import ReplicaFailed, ReplicaGone, RunEnded, RunStarted, RunStreamed
 from tests.support.hosting.fixtures import host, host_process, own_host, runtime
-from tests.support.hosting.flows import DOES_AS_TOLD
+from tests.support.hosting.flows import DOES_AS_TOLD, MEMORY_EATER
 from tests.support.hosting.host_process import (
     HostProcess,
     alive,
@@ -218,13 +218,37 @@ async def test_a_router_that_is_gone_cancels_its_runs(host, runtime):
 async def test_a_run_that_streams_faster_than_it_is_read_is_ended(host, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
 
-    request = request_of({"flood": 30_000}, stream=True)
+    request = request_of({"flood": 200_000}, stream=True)
     async with host.connect(replica.id) as connection, aclosing(connection.run(request)) as events:
         await anext(events)
         await asyncio.sleep(1)
         last = [event async for event in events][-1]
 
     assert (last.status, last.error) == ("failed", "The caller takes the run's events too slowly.")
+
+
+async def test_a_caller_that_is_canceled_while_its_input_is_sent_harms_no_other_run(host, runtime):
+    replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
+
+    async with host.connect(replica.id) as connection:
+        large = asyncio.create_task(ended(connection, {"echo": "x" * (4 << 20)}))
+        await asyncio.sleep(0)  # it has begun to send
+        large.cancel()
+        await asyncio.wait([large])
+
+        assert (await answer(connection, {"echo": 1}))["echo"] == 1
+
+
+async def test_large_inputs_and_outputs_pass_and_too_large_outputs_fail(host, runtime):
+    echo = await host.start(spec_of(runtime, DOES_AS_TOLD))
+    large = await host.start(spec_of(runtime, MEMORY_EATER))
+
+    async with host.connect(echo.id) as one, host.connect(large.id) as other:
+        assert len((await answer(one, {"echo": "x" * (20 << 20)}))["echo"]) == 20 << 20
+        end = await ended(other, {"bytes": 33 << 20, "whole": True})
+
+    assert end.status == "failed"
+    assert "larger than the limit of 33554432" in end.error, end
 
 
 async def test_only_its_user_reaches_the_hosts_socket(host, host_process):

@@ -114,7 +114,7 @@ async def test_memory_is_bounded(host, runtime):
     replica = await host.start(spec_of(runtime, MEMORY_EATER))
 
     async with host.connect(replica.id) as connection:
-        end = await ended(connection, {"bytes": 100 << 20})
+        end = await ended(connection, {"bytes": 300 << 20})
 
         assert (end.status, end.error) == ("failed", "MemoryError: ")
         assert await answer(connection, {"bytes": 1 << 20}) == 1 << 20

@@ -71,17 +71,17 @@ class Up:
 
     def children(self) -> dict[str, int]:
         """Process ids by what was started: postgres, workflow_service, deploy_service, gateway."""
-        return {_program(pid): pid for pid in _processes_below(self.process.pid, depth=1)}
+        return {_program(pid): pid for pid in processes_below(self.process.pid, depth=1)}
 
     def workers(self, program: str) -> set[int]:
         """The process ids of all that run this program, as in `children`."""
-        return {pid for pid in _processes_below(self.process.pid, depth=1) if _program(pid) == program}
+        return {pid for pid in processes_below(self.process.pid, depth=1) if _program(pid) == program}
 
     def family(self) -> set[int]:
-        return {self.process.pid, *_processes_below(self.process.pid, depth=9)}
+        return {self.process.pid, *processes_below(self.process.pid, depth=9)}
 
 
-def _processes_below(parent: int, depth: int) -> set[int]:
+def processes_below(parent: int, depth: int) -> set[int]:
     parents = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -123,11 +123,11 @@ def _state(pid: int) -> str:
         return "Z"
 
 
-def call(env: dict[str, str], method: str, path: str, body: object = None) -> dict:
+def call(env: dict[str, str], method: str, path: str, body: object = None, seconds: float = 5) -> dict:
     headers = {"Authorization": f"Bearer {env['FLOWPIN_TOKEN']}"}
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(env["FLOWPIN_URL"] + path, data, headers, method=method)
-    with urllib.request.urlopen(request, timeout=5) as response:
+    with urllib.request.urlopen(request, timeout=seconds) as response:
         return json.load(response)
 
 

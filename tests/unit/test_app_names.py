@@ -1,11 +1,12 @@
 """Which app a request names: by its Host header or by its path."""
 
+from uuid import UUID
+
 import pytest
 
 from run_service.router.names import Address, AppName, address_of
-from service_kit.ids import new_id
 
-APP = new_id()
+APP = UUID("01980000-0000-7000-8000-000000000003")
 DOMAIN = "apps.example.test"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from tests.load.bench.context import Bench
 from tests.load.bench.result import Row
 from tests.load.bench.rows import (
+    apps,
     deploys,
     flat,
     large,
@@ -38,6 +39,7 @@ GROUPS: Mapping[str, Measure] = {
     "overload-grpc": overload.grpc,
     "storage": storage.storage,
     "workers": workers.workers,
+    "apps": apps.apps,
 }
 AFTER_RESTART: Mapping[str, Measure] = {
     "start": restart.start,
@@ -46,5 +48,5 @@ AFTER_RESTART: Mapping[str, Measure] = {
     "process-restart": process_restart.restarts,
 }
 """These get a stack that was started anew on the same data."""
-LONG = ("storage", "process-restart", "workers")
+LONG = ("storage", "process-restart", "workers", "apps")
 """Not under --quick, unless they are named."""
