@@ -119,7 +119,8 @@ def _streamed(route: Route) -> Answer:
     events = {CONTENT_TYPE: {"schema": {"type": "string"}}}
     if is_passed_on(route.rpc.output_type):
         description = "What the service answers, as it comes; it may have another status."
-        return {"description": description, "headers": _headers(), "content": {"application/json": {"schema": {}, "example": ANSWER}, **events}}
+        content = {"application/json": {"schema": {}, "example": ANSWER}, **events}
+        return {"description": description, "headers": _headers(), "content": content}
     return {"description": "An event a message, as they come.", "headers": _headers(), "content": events}
 
 

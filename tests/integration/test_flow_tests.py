@@ -227,6 +227,9 @@ async def test_what_is_not_there_or_not_the_callers_is_told_apart_from_nothing(
     installation: Installation, workflow, app
 ):
     unknown, people = str(new_id()), installation.stack.people
+    elsewhere = await installation.stack.draft(project=people.staged)
+    await installation.stack.save(elsewhere["id"])
+    theirs = await installation.stack.app(elsewhere["id"], project_id=str(people.staged))
     body = {"project_id": str(people.project), "flow": flow(), "input": {}}
     of_others = {"project_id": str(people.foreign)}
     refusals = {
@@ -237,7 +240,9 @@ async def test_what_is_not_there_or_not_the_callers_is_told_apart_from_nothing(
         "foreign workflow": await version_tested(installation, workflow, "1", token="stranger"),
         "unknown version": await version_tested(installation, workflow, "9"),
         "unknown app": await send(installation, "/v1/workflows/test", body | {"app_id": unknown}),
-        "app of another project": await version_tested(installation, workflow, "1", {"input": {}, "app_id": unknown}),
+        "app of another project": await version_tested(
+            installation, workflow, "1", {"input": {}, "app_id": theirs["id"]}
+        ),
         "environment": await run_canvas(installation, flow(), app_id=app["id"], environment="moon"),
         "token": await send(installation, "/v1/workflows/test", body, token="expired"),
     }

@@ -9,30 +9,22 @@ from typing import Any
 import aiohttp
 import grpc
 import pytest
-from aiohttp import web
 from google.api.httpbody_pb2 import HttpBody
 from google.rpc.http_pb2 import HttpHeader, HttpResponse
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
-from gateway.receiving import Limits
-from gateway.routes import Route
 from gateway.server import running_gateway
 from gateway.settings import Settings
-from gateway.streams import Streaming, StreamPlaces, stream_handler
-from service_kit.byte_budget import ByteBudget
-from service_kit.channel import ACCEPTING, SHORTEST_PING_INTERVAL_MS
+from service_kit.channel import ACCEPTING, MOST_CONNECTIONS, SHORTEST_PING_INTERVAL_MS
 from service_kit.errors import STATUS_DETAILS, ServiceError, Unavailable
-from service_kit.fair_queue import FairQueue
-from service_kit.http.bodies import BodyLimits
-from service_kit.http.middleware import RequestMiddleware
-from service_kit.http.token_checks import TokenChecks
 from service_kit.ids import new_id
-from service_kit.pb.flowpin.routing.v1 import routing_pb2
 from service_kit.pb.flowpin.run.v1 import run_pb2 as pb
 from service_kit.pb.flowpin.run.v1 import run_pb2_grpc as rpc
 from tests.support.apps.flow_tests import events
 from tests.support.waiting import eventually
+
+CALLS_PER_CONNECTION = 4
 
 Script = Callable[[pb.InvokeAppRequest], AsyncIterator[HttpBody]]
 
@@ -87,7 +79,7 @@ async def running(**settings: Any) -> AsyncIterator[tuple[Streams, aiohttp.Clien
     server = grpc.aio.server(
         options=[
             ("grpc.http2.min_ping_interval_without_data_ms", SHORTEST_PING_INTERVAL_MS),
-            ("grpc.max_concurrent_streams", 4),
+            ("grpc.max_concurrent_streams", CALLS_PER_CONNECTION),
         ]
     )
     rpc.add_RunServiceServicer_to_server(streams, server)
@@ -176,26 +168,35 @@ async def test_a_silent_stream_is_given_up():
         await eventually(is_canceled)
 
 
-async def test_each_principal_has_so_many_streams_and_no_other_waits_for_them():
-    async with running(max_streams_of_one=8, max_streams=10) as (streams, session):
+async def test_each_principal_has_so_many_streams_and_there_are_so_many_in_all():
+    async with running(max_streams_of_one=3, max_streams=4) as (streams, session):
         streams.script = streams.waits
-        calls = [asyncio.create_task(read(streams.call(session))) for _ in range(8)]
-
-        async def are_there() -> bool:
-            return streams.under_way == 8
-
-        await eventually(are_there)  # on connections of their own: a connection takes four calls
-        refused = await read(streams.call(session))
-        unary = await read(streams.call(session, method="GET", path=f"/v1/runs/{new_id()}"))
-        others = [asyncio.create_task(read(streams.call(session, token="two"))) for _ in range(2)]
-        await asyncio.sleep(0.2)
+        calls = [asyncio.create_task(read(streams.call(session))) for _ in range(3)]
+        await eventually(lambda: asyncio.sleep(0, streams.under_way == 3))
+        one_more = await read(streams.call(session))
+        others = asyncio.create_task(read(streams.call(session, token="two")))
+        await eventually(lambda: asyncio.sleep(0, streams.under_way == 4))
         full = await read(streams.call(session, token="three"))
         streams.go_on.set()
-        statuses = [await call for call in (*calls, *others)]
+        statuses = [await call for call in (*calls, others)]
         again = await read(streams.call(session))
 
-    assert (refused, unary, full, again) == (429, 200, 429, 200)
-    assert statuses == [200] * 10
+    assert (one_more, full, again) == (429, 429, 200)
+    assert statuses == [200] * 4
+
+
+async def test_streams_hold_no_other_call_up():
+    most = MOST_CONNECTIONS * CALLS_PER_CONNECTION  # what the connections of one channel take
+    async with running(max_streams_of_one=most) as (streams, session):
+        streams.script = streams.waits
+        calls = [asyncio.create_task(read(streams.call(session))) for _ in range(most)]
+        await eventually(lambda: asyncio.sleep(0, streams.under_way >= most - MOST_CONNECTIONS))
+        async with asyncio.timeout(5):
+            statuses = [await read(streams.call(session, method="GET", path=f"/v1/runs/{new_id()}")) for _ in range(9)]
+        for call in calls:
+            call.cancel()
+
+    assert statuses == [200] * 9
 
 
 async def read(call: Any) -> int:
@@ -212,38 +213,3 @@ async def test_a_caller_that_hangs_up_cancels_the_rpc():
         call.cancel()
 
         await eventually(lambda: asyncio.sleep(0, streams.under_way == 0))
-
-
-async def test_any_other_stream_is_sent_as_events():
-    method = routing_pb2.DESCRIPTOR.services_by_name["RoutingService"].methods_by_name["WatchRoutes"]
-
-    async def rpc(message: bytes, metadata: Any) -> AsyncIterator[bytes]:
-        request = routing_pb2.WatchRoutesRequest.FromString(message)
-        for is_complete in (False, True):
-            yield routing_pb2.WatchRoutesResponse(
-                snapshot_complete=is_complete, routes=[routing_pb2.Route(hostname=request.name)]
-            ).SerializeToString()
-
-    async def ping(message: bytes, metadata: Any) -> Any:
-        return b"", {}
-
-    limits = Limits(FairQueue(8), ByteBudget(1 << 20), BodyLimits(1 << 20, 5, 1 << 10), None)  # type: ignore[arg-type]
-    route = Route("GET", "/v1/watch", has_body=False, rpc=method, operation_id="Watch")
-    app = web.Application(middlewares=[RequestMiddleware().follow])
-    handler = stream_handler(route, rpc, TokenChecks(ping), limits, Streaming(StreamPlaces(8, 8), 15))
-    app.router.add_get("/v1/watch", handler)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]  # aiohttp names it nowhere else
-    async with aiohttp.ClientSession() as session:
-        url = f"http://127.0.0.1:{port}/v1/watch?router_id={new_id()}&name=x"
-        async with session.get(url, headers={"Authorization": "Bearer dyn_pat_x"}) as answer:
-            found = events(await answer.read())
-    await runner.cleanup()
-
-    assert answer.headers["Content-Type"] == "text/event-stream"
-    assert [name for name, _ in found] == ["message", "message"]
-    assert [data["snapshot_complete"] for _, data in found] == [False, True]
-    assert found[0][1]["routes"][0]["hostname"] == "x"

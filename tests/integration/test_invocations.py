@@ -188,6 +188,7 @@ async def test_only_an_editor_of_the_project_may_invoke(installation: Installati
     assert (viewer.status, viewer.error["details"]["reason"]) == (403, "ROLE_TOO_SMALL")
     assert (stranger.status, stranger.error["code"]) == (unknown.status, unknown.error["code"]) == (404, "not_found")
     assert stranger.error["message"] == unknown.error["message"]
+    assert stranger.error["details"].keys() == unknown.error["details"].keys()
     assert revoked.status == 401
     assert (other.status, other.error["message"]) == (404, "The app has no such environment.")
 
