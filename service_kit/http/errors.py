@@ -11,6 +11,7 @@ from service_kit.errors import InvalidArgument, ServiceError, Unauthenticated
 
 INTERNAL = (500, "internal")
 TOO_LARGE = (413, "payload_too_large")
+NOT_THERE_YET = (501, "not_implemented")
 
 ANSWERS = {
     StatusCode.INVALID_ARGUMENT: (400, "bad_request"),
@@ -24,9 +25,10 @@ ANSWERS = {
     StatusCode.RESOURCE_EXHAUSTED: (429, "too_many_requests"),
     StatusCode.UNAVAILABLE: (503, "unavailable"),
     StatusCode.DEADLINE_EXCEEDED: (504, "timeout"),
-    StatusCode.UNIMPLEMENTED: (501, "not_implemented"),
 }
 REASONS_OF_SIZE = ("CONFIG_TOO_LARGE", "FLOW_TOO_LARGE", "MESSAGE_TOO_LARGE")
+NOT_IMPLEMENTED = "NOT_IMPLEMENTED"
+"""The reason of what the contract puts off."""
 
 HTTP_CODES = {
     401: "unauthorized",
@@ -48,6 +50,8 @@ def answer_to(code: StatusCode, reason: str) -> tuple[int, str]:
     """The HTTP status and the envelope's code."""
     if code is StatusCode.RESOURCE_EXHAUSTED and reason in REASONS_OF_SIZE:
         return TOO_LARGE
+    if code is StatusCode.UNIMPLEMENTED and reason == NOT_IMPLEMENTED:  # gRPC's own is of a service that is older
+        return NOT_THERE_YET
     return ANSWERS.get(code, INTERNAL)
 
 
