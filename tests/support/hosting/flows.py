@@ -73,6 +73,13 @@ MEMORY_EATER = flow("""
         return data.decode() if value.get("whole") else len(data)
 """)
 
+KEEPS_MEMORY = flow("""
+    kept = []
+
+    def run(value, emit, canceled):
+        kept.append(b"x" * value["bytes"])
+""")
+
 SHARED_MEMORY_EATER = flow("""
     import mmap
 
