@@ -214,6 +214,18 @@ async def test_a_caller_that_leaves_cancels_its_run(host, runtime):
         assert (await answer(connection, {"echo": 1}))["echo"] == 1  # the only slot is free
 
 
+async def test_a_caller_that_leaves_after_the_deadline_costs_no_replica(host, runtime):
+    replica = await host.start(spec_of(runtime, DOES_AS_TOLD, slots=1))
+
+    async with host.connect(replica.id) as connection:
+        run = asyncio.create_task(ended(connection, {"sleep": 0.4}, deadline_seconds=0.1))
+        await asyncio.sleep(0.2)
+        run.cancel()
+        await asyncio.wait([run])
+
+        assert (await answer(connection, {"echo": 1}))["pid"] == replica.pid
+
+
 async def test_a_router_that_is_gone_cancels_its_runs(host, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD, slots=1))
     async with host.connect(replica.id) as connection:
