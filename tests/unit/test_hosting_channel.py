@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from run_service.hosting.channel import Channel
-from run_service.worker.frames import LENGTH, FrameTooLarge, Frames
+from run_service.worker.frames import LENGTH, Frames, FrameTooLarge
 
 
 async def test_frames_of_a_channel_are_read_by_the_worker_and_back():
