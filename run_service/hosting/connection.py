@@ -1,7 +1,7 @@
 """A router's connection to a replica: runs, their deadlines, and what becomes of a run that does not end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -86,7 +86,7 @@ class Connection:
         self._runs: dict[str, _Run] = {}
         self._gone: str | None = None
 
-    async def run(self, request: RunRequest) -> AsyncIterator[RunEvent]:
+    async def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         """The events of a new run; the last is RunEnded, at the latest some seconds after the deadline.
 
         A caller that leaves early (use `contextlib.aclosing`, or be canceled) cancels the run; leaving then takes
