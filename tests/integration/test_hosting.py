@@ -211,13 +211,13 @@ async def test_a_caller_that_leaves_cancels_its_run(host, runtime):
         async with aclosing(connection.run(request_of({"wait": 30}))) as events:
             assert await anext(events) == RunStarted()
 
-        assert (await answer(connection, {"echo": 1}))["echo"] == 1  # the only slot is free
+        assert (await answer(connection, {"echo": 1}, deadline_seconds=10))["echo"] == 1  # the only slot is free
 
 
-async def test_a_caller_that_leaves_after_the_deadline_costs_no_replica(host, runtime):
+async def test_a_caller_that_leaves_after_the_deadline_costs_no_replica(host, host_process, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD, slots=1))
 
-    async with host.connect(replica.id) as connection:
+    async with host_process.client(grace_seconds=10) as patient, patient.connect(replica.id) as connection:
         run = asyncio.create_task(ended(connection, {"sleep": 0.4}, deadline_seconds=0.1))
         await asyncio.sleep(0.2)
         run.cancel()
@@ -234,7 +234,7 @@ async def test_a_router_that_is_gone_cancels_its_runs(host, runtime):
     assert (await run).status == "failed"
 
     async with host.connect(replica.id) as connection:
-        assert (await answer(connection, {"echo": 1}))["echo"] == 1
+        assert (await answer(connection, {"echo": 1}, deadline_seconds=10))["echo"] == 1
 
 
 async def test_a_run_that_streams_faster_than_it_is_read_is_ended(host, runtime):

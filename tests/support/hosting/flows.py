@@ -78,6 +78,7 @@ KEEPS_MEMORY = flow("""
 
     def run(value, emit, canceled):
         kept.append(b"x" * value["bytes"])
+        return sum(range(3_000_000))
 """)
 
 SHARED_MEMORY_EATER = flow("""
