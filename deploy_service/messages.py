@@ -50,13 +50,13 @@ def deployment_message(deployment: Deployment) -> pb.Deployment:
 
 
 def app_message(app: App, project: Project, domain: str) -> pb.App:
-    """`project` owns the app; `domain` is where apps are reached."""
+    """`project` owns the app; `domain` is where apps are reached, as the setting has it."""
     message = pb.App(
         id=str(app.id),
         name=app.name,
         description=app.description,
         project_id=str(app.project_id),
-        hostname=f"{app.id}.{domain}",
+        hostname=hostname_of(app.id, project.environments[-1], project, domain),
         access_control=pb.AccessControl(access_type=pb.AccessType.Value(f"ACCESS_TYPE_{app.access_type.upper()}")),
         created_at=timestamp(app.created_at),
         created_by=str(app.created_by),
@@ -67,7 +67,7 @@ def app_message(app: App, project: Project, domain: str) -> pb.App:
     )
     default = project.environments[-1]
     for name in project.environments:
-        hostname = f"{environment_label(app.id, name, default)}.{domain}"
+        hostname = hostname_of(app.id, name, project, domain)
         message.environments.append(environment_state(name, hostname, app.live.get(name)))
     live = app.live.get(default)
     newest = live.id if live is not None else app.newest_deployment_id
@@ -84,9 +84,10 @@ def app_message(app: App, project: Project, domain: str) -> pb.App:
     return message
 
 
-def environment_label(app_id: UUID, name: str, default: str) -> str:
-    """What comes before the domain in the hostname of an app's environment."""
-    return str(app_id) if name == default else f"{app_id}--{name}"
+def hostname_of(app_id: UUID, environment: str, project: Project, domain: str) -> str:
+    """Where an app is reached in an environment: `domain` has a place for its label, or comes after it."""
+    label = str(app_id) if environment == project.environments[-1] else f"{app_id}--{environment}"
+    return domain.replace("{app}", label) if "{app}" in domain else f"{label}.{domain}"
 
 
 def environment_state(name: str, hostname: str, live: Deployment | None) -> pb.EnvironmentState:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from deploy_service.messages import environment_label
+from deploy_service.messages import hostname_of
 from deploy_service.repository.routes import AppRoute, RouteKey, RoutePin
 from service_kit.access.file import Project
 from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
@@ -12,17 +12,17 @@ from service_kit.times import timestamp
 
 
 def route_message(route: AppRoute, project: Project, domain: str) -> pb.Route:
-    """`project` owns the app; `domain` is where apps are reached."""
+    """`project` owns the app; `domain` is where apps are reached, as the setting has it."""
     default = project.environments[-1]
     return pb.Route(
         project_id=str(route.project_id),
         app_id=str(route.app_id),
-        hostname=f"{environment_label(route.app_id, default, default)}.{domain}",
+        hostname=hostname_of(route.app_id, default, project, domain),
         access_type=pb.AccessType.Value(f"ACCESS_TYPE_{route.access_type.upper()}"),
         archived=route.archived,
         revision=route.revision,
         environments=[
-            _environment(route, name, f"{environment_label(route.app_id, name, default)}.{domain}", name == default)
+            _environment(route, name, hostname_of(route.app_id, name, project, domain), name == default)
             for name in project.environments
         ],
     )

@@ -17,7 +17,8 @@ class Settings(ServiceSettings):
     workflow_token: SecretStr | None = None
     """The token of this service's own account, viewer in every org it deploys for. `serve` refuses to start without."""
     apps_domain: str = "apps.localhost"
-    """An app's hostname is its id in this domain."""
+    """An app's hostname is its id in this domain. With {app} in it, it is this with the id in that place, such as
+    http://127.0.0.1:8081/apps/{app} where names do not resolve."""
     max_request_bytes: int = Field(default=5 << 20, ge=1 << 20)
     """The largest gRPC message that is read: a batch of 64 calls of 64 KiB, which is far more than calls here have."""
     rollout_driver: Literal["instant", "local", "scripted"] = "instant"

@@ -31,7 +31,7 @@ class Examples:
             referred = schema["$ref"].rpartition("/")[2]
             target = self._components[referred]
             # An enum belongs to what has the field, a message is itself an owner.
-            noun = owner if "enum" in target else _last_word(re.sub("(Ref|Input|Request|Response)$", "", referred))
+            noun = owner if "enum" in target else last_word(re.sub("(Ref|Input|Request|Response)$", "", referred))
             return self.of(target, name, noun)
         kind = schema.get("type")
         kind = kind[0] if isinstance(kind, list) else kind
@@ -84,9 +84,9 @@ def _plain(schema: Schema, kind: str | None, name: str) -> Any:
 
 
 def _id(noun: str) -> str:
-    digest = hashlib.sha256(_last_word(noun).encode()).hexdigest()
+    digest = hashlib.sha256(last_word(noun).encode()).hexdigest()
     return f"0199c2f1-7a3e-7{digest[:3]}-8{digest[3:6]}-{digest[6:18]}"
 
 
-def _last_word(name: str) -> str:
+def last_word(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower().rpartition("_")[2]

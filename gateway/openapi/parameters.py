@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 
 from gateway.codec.query import query_fields
-from gateway.openapi.examples import Examples
+from gateway.openapi.examples import Examples, last_word
 from gateway.openapi.failures import failures_of, takes_key
 from gateway.openapi.schemas import Schema, Schemas
 from gateway.routes import Route
@@ -82,5 +82,10 @@ def _parameter(place: str, name: str, field: FieldDescriptor, schemas: Schemas, 
         "description": comments.kept()[field.full_name],
         "required": required,
         "schema": schema,
-        "example": Examples(schemas.components, asked=True).of(schema, field.name),
+        "example": Examples(schemas.components, asked=True).of(schema, field.name, _noun_of(field)),
     }
+
+
+def _noun_of(field: FieldDescriptor) -> str:
+    """Of what the request is about: `label` for a SetLabelRequest."""
+    return last_word(field.containing_type.name.removesuffix("Request")) if field.containing_type else ""

@@ -45,7 +45,7 @@ READS = ("Get", "List", "Resolve", "Export", "Validate", "Diff", "Plan", "Ping")
 ADMINS_READ = {"ListAccessKeys"}
 LEFT_OUT = {"ForkWorkflow": {"flow", "flow_ui"}}
 """What a request can hold and does not need, where it would rule another field out."""
-OTHERWISE = dict.fromkeys(("GetVariable", "SetVariable", "DeleteVariable"), {"name": "NAME", "value": "value"})
+OTHERWISE = {rpc: {"name": "NAME", "value": "value"} for rpc in ("GetVariable", "SetVariable", "DeleteVariable")}
 """What requests hold instead of what is known by the same name."""
 OF_EVERY_PROJECT = {"CreateRuntime", "UpdateRuntime", "WatchRoutes", "AcknowledgeRoutes"}
 """They take a role anywhere, and what they name is no project's; test_runtimes and test_routes hold who is refused."""

@@ -9,8 +9,12 @@ import grpc
 import pytest
 import yaml
 
+from deploy_service import route_watch
+from deploy_service.repository import loadables
+from service_kit.channel import open_channel
 from service_kit.ids import new_id
 from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
+from service_kit.pb.flowpin.routing.v1.routing_pb2_grpc import RoutingServiceStub
 from tests.support.deployments import TWO_TO_FIVE
 from tests.support.played_router import PlayedRouter, played_router
 from tests.support.refusals import refusal
@@ -159,8 +163,61 @@ async def test_a_stream_ends_when_its_token_is_revoked(shared_stack: Stack):
 
 
 async def drained(stream) -> None:
-    async for _ in stream:
-        pass
+    """A stream that ends soon."""
+    async with asyncio.timeout(15):
+        async for _ in stream:
+            pass
+
+
+async def test_a_service_that_stops_does_not_wait_for_streams(shared_stack: Stack):
+    async with AsyncExitStack() as running:
+        port = await running.enter_async_context(deploy_service_of(shared_stack, drain_seconds=60))
+        async with played_router(shared_stack, port=port):
+            async with asyncio.timeout(20):
+                await running.aclose()
+
+
+async def test_more_streams_than_a_process_has_places_for_are_refused(
+    shared_stack: Stack, router: PlayedRouter, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(route_watch, "MOST_WATCHERS", 1)
+    request = pb.WatchRoutesRequest(router_id=str(new_id()), name="x")
+
+    error = await refusal(drained(router.stub.WatchRoutes(request, metadata=router.token)))
+
+    assert (error.code.name, error.reason) == ("RESOURCE_EXHAUSTED", "TOO_MANY_REQUESTS")
+
+
+async def test_a_database_that_does_not_answer_ends_streams_and_is_said_so(shared_stack: Stack):
+    request = pb.WatchRoutesRequest(router_id=str(new_id()), name="x")
+    loadable = pb.GetLoadableRequest(project_id=str(shared_stack.people.project), digest="0" * 64)
+    async with (
+        deploy_service_of(shared_stack, database_lock_seconds=0.2) as port,
+        open_channel(f"127.0.0.1:{port}") as channel,
+        shared_stack.database("admin", "deploy") as db,
+        db.transaction(),
+    ):
+        await db.execute("LOCK TABLE loadables, access_keys IN ACCESS EXCLUSIVE MODE")
+        stub, metadata = RoutingServiceStub(channel), shared_stack.as_("runner")
+
+        errors = [
+            await refusal(stub.GetLoadable(loadable, metadata=metadata)),
+            await refusal(drained(stub.WatchRoutes(request, metadata=metadata))),
+        ]
+
+    assert {(error.code.name, error.reason) for error in errors} == {("UNAVAILABLE", "DATABASE_UNAVAILABLE")}
+
+
+async def test_what_breaks_says_no_more_than_that(
+    shared_stack: Stack, router: PlayedRouter, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delattr(loadables, "find_loadable")
+    request = pb.GetLoadableRequest(project_id=str(shared_stack.people.project), digest="0" * 64)
+
+    error = await refusal(router.stub.GetLoadable(request, metadata=router.token))
+
+    assert (error.code.name, error.reason) == ("INTERNAL", "INTERNAL")
+    assert error.message == "Something went wrong on our side."
 
 
 @pytest.mark.parametrize("token", ["viewer", "editor", "admin", "service"])
@@ -230,3 +287,20 @@ async def test_a_report_that_breaks_a_rule_is_refused(shared_stack: Stack, route
     error = await refusal(router.stub.ReportRollout(pb.ReportRolloutRequest(**ids, **fields), metadata=router.token))
 
     assert (error.reason, set(error.fields)) == ("INVALID_REQUEST", named)
+
+
+async def test_a_runner_reads_and_changes_nothing(shared_stack: Stack):
+    app, workflow = await app_of(shared_stack)
+    path = f"/v1/apps/{app['id']}"
+
+    read = await shared_stack.rest("GET", path, token="runner")
+
+    assert read.status == 200
+    for call in (
+        ("POST", f"{path}/deploy", {"workflow_id": workflow["id"]}),
+        ("PUT", path, {"name": "mine"}),
+        ("DELETE", path),
+        ("GET", f"/v1/access-keys?project_id={shared_stack.people.project}"),
+    ):
+        answer = await shared_stack.rest(*call, token="runner")
+        assert answer.refusal[:2] == (403, "ROLE_TOO_SMALL")

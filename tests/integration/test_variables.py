@@ -166,6 +166,22 @@ async def test_a_body_that_breaks_a_rule_is_refused(running: Stack, app: Any, bo
     assert await running.ok("GET", f"/v1/apps/{app['id']}/variables") == []
 
 
+async def test_a_page_that_is_none_is_refused(running: Stack, app: Any):
+    answer = await running.rest("GET", f"/v1/apps/{app['id']}/variables?page=0")
+
+    assert answer.refusal == (400, "INVALID_REQUEST", {"page"})
+
+
+async def test_variables_come_in_pages(running: Stack, app: Any):
+    for name in ("B", "A", "C"):
+        await put(running, app, name, "1")
+
+    answer = await running.rest("GET", f"/v1/apps/{app['id']}/variables?page=2&page_size=2")
+
+    assert [each["name"] for each in answer.data] == ["C"]
+    assert answer.body["pagination"] == {"page": 2, "page_size": 2, "page_count": 2, "total_count": 3}
+
+
 async def test_an_environment_that_is_none_is_refused_wherever_it_is_named(running: Stack, app: Any):
     for method in ("GET", "DELETE"):
         answer = await running.rest(method, f"/v1/apps/{app['id']}/variables/A?environment=moon")

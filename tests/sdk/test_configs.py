@@ -13,6 +13,7 @@ from workflow_service.dynamiq_config import catalogue
 from workflow_service.dynamiq_config.config import Config
 from workflow_service.dynamiq_config.exporting import export_config, text_of
 from workflow_service.dynamiq_config.importing import import_config
+from workflow_service.dynamiq_config.loadable import loadable_of
 
 pytestmark = pytest.mark.sdk
 
@@ -43,6 +44,13 @@ def exported(text: str, workflow: str | None = None) -> str:
     return export_config(json.loads(import_config(text, workflow, LIMIT)[0]), 3)[0]
 
 
+def loadable(text: str, workflow: str | None = None) -> str:
+    """JSON, which is YAML."""
+    document = loadable_of(import_config(text, workflow, LIMIT)[0])
+    assert document is not None
+    return document.decode()
+
+
 def dummies(text: str) -> dict[str, str]:
     """A value for each variable that has none of its own; OPENAI_API_KEY is read even where none is named."""
     return dict.fromkeys([*re.findall(r'oc\.env:\s*(\w+)(?:}|,"")', text), "OPENAI_API_KEY"], "1")
@@ -50,11 +58,15 @@ def dummies(text: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def answers(sdk_python: Path) -> dict[tuple[str, str, str], dict]:
-    """Each workflow of each config, before and after export; loaded in one go, for the SDK takes long to import."""
+    """Each workflow of each config, before and after export, and as replicas load it.
+
+    Loaded in one go, for the SDK takes long to import.
+    """
     asked, requests = [], []
     for name, workflow in WORKFLOWS:
-        after = exported(CONFIGS[name], workflow)
-        for when, text, picked in (("before", CONFIGS[name], workflow), ("after", after, None)):
+        after, loaded = exported(CONFIGS[name], workflow), loadable(CONFIGS[name], workflow)
+        texts = (("before", CONFIGS[name], workflow), ("after", after, None), ("loaded", loaded, None))
+        for when, text, picked in texts:
             asked.append((name, workflow, when))
             requests.append({"text": text, "workflow": picked, "env": dummies(text), "input_data": INPUTS.get(name)})
     return dict(zip(asked, sdk(sdk_python, "load_configs.py", requests), strict=True))
@@ -76,13 +88,21 @@ def test_what_is_exported_loads_as_it_did_before(answers, name, workflow):
     assert after["nodes"] == before["nodes"]
 
 
+@pytest.mark.parametrize(("name", "workflow"), [pair for pair in WORKFLOWS if pair[0] != "families"])
+def test_what_replicas_load_is_what_was_imported(answers, name, workflow):
+    before, loaded = (answers[name, workflow, when] for when in ("before", "loaded"))
+
+    assert loaded.get("error") is None
+    assert loaded["nodes"] == before["nodes"]
+
+
 @pytest.mark.parametrize("name", INPUTS)
 def test_what_needs_no_key_runs_to_the_same_output(answers, name):
     (workflow,) = yaml.safe_load(CONFIGS[name])["workflows"]
-    before, after = (answers[name, workflow, when] for when in ("before", "after"))
+    before, after, loaded = (answers[name, workflow, when] for when in ("before", "after", "loaded"))
 
-    assert before["status"] == after["status"] == "success"
-    assert after["output"] == before["output"]
+    assert before["status"] == after["status"] == loaded["status"] == "success"
+    assert after["output"] == loaded["output"] == before["output"]
 
 
 def test_a_connection_of_any_class_loads_once_its_variables_are_set(sdk_python):

@@ -257,14 +257,13 @@ async def workflow_service_of(stack: Stack, port: int = 0, **settings: Any) -> A
 @asynccontextmanager
 async def deploy_service_of(stack: Stack, port: int = 0, **settings: Any) -> AsyncIterator[int]:
     """The deploy service alone, asking the stack's workflow service. Most tests look at rollouts under way."""
-    settings = {"wait_seconds": 0, **settings}
+    settings = {"wait_seconds": 0, "drain_seconds": 0, **settings}
     chosen = deploy_service.settings.Settings(
         listen=f"127.0.0.1:{port}",
         database_url=SecretStr(stack.urls["flowpin_deploy"]),
         access_file=stack.people.path,
         workflow_target=f"127.0.0.1:{stack.workflow_port}",
         workflow_token=SecretStr(stack.people.secret("service")),
-        drain_seconds=0,
         **settings,
     )
     async with deploy_service.service.running_deploy_service(chosen, stack.schemas["deploy"]) as bound:

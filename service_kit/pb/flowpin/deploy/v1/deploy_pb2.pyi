@@ -568,7 +568,9 @@ class App(_message.Message):
     project_id: _builtins.str
     """The project that owns it, UUID."""
     hostname: _builtins.str
-    """"<id>.<apps domain>", for life; serves the default environment."""
+    """"<id>.<apps domain>", or a whole URL with the id in it, as the installation is set; for life. It serves the default
+    environment; in another one, "--" and its name come after the id.
+    """
     runtime_id: _builtins.str
     """UUID."""
     workflow_id: _builtins.str
