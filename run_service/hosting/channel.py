@@ -1,6 +1,7 @@
 """Frames (run_service/worker/frames.py) on a Unix socket, for an event loop."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections import deque
@@ -16,31 +17,62 @@ READ_BYTES = 256 << 10
 class Channel:
     """Both directions of a socket, which it owns. Several tasks may send; one may receive."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, max_bytes: int = MAX_FRAME_BYTES) -> None:
+        """`max_bytes`: the largest frame that is received."""
         sock.setblocking(False)
         self._socket = sock
+        self._max_bytes = max_bytes
         self._sending = asyncio.Lock()
         self._received = bytearray()
         self._descriptors: deque[int] = deque()
 
     async def send(self, body: bytes, descriptors: Sequence[int] = ()) -> None:
-        """Send a frame. Raises ConnectionError when the other end is gone or reads nothing, and FrameTooLarge."""
+        """Send a frame. Raises ConnectionError when the other end is gone or reads nothing, and FrameTooLarge.
+
+        A caller that is canceled leaves a frame that is half sent to be finished: others follow on the same socket.
+        """
         if len(body) > MAX_FRAME_BYTES:
             raise FrameTooLarge(len(body))
+        await self._sending.acquire()
         rest = memoryview(LENGTH.pack(len(body)) + body)
-        async with self._sending:
+        try:
+            sent = self._send(rest, descriptors)
+        except BaseException:
+            self._sending.release()
+            raise
+        if sent == len(rest):
+            self._sending.release()
+            return
+        finishing = asyncio.create_task(self._finish(rest[sent:], () if sent else descriptors))
+        finishing.add_done_callback(self._finished)
+        await asyncio.shield(finishing)
+
+    def _send(self, rest: memoryview, descriptors: Sequence[int]) -> int:
+        try:
+            return socket.send_fds(self._socket, [rest], list(descriptors))
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise ConnectionError(str(error)) from error
+
+    async def _finish(self, rest: memoryview, descriptors: Sequence[int]) -> None:
+        try:
             while rest:
-                try:
-                    sent = socket.send_fds(self._socket, [rest], list(descriptors))
-                except BlockingIOError:
-                    await self._writable()
-                    continue
-                except OSError as error:
-                    raise ConnectionError(str(error)) from error
-                rest, descriptors = rest[sent:], ()
+                await self._writable()
+                sent = self._send(rest, descriptors)
+                rest, descriptors = rest[sent:], () if sent else descriptors
+        except ConnectionError:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # a frame is half sent: nothing can follow it
+            raise
+
+    def _finished(self, finishing: "asyncio.Task[None]") -> None:
+        self._sending.release()
+        if not finishing.cancelled():
+            finishing.exception()  # told to the caller, if there still is one
 
     async def receive(self) -> bytes | None:
-        """The next frame's body; None when the other end is gone."""
+        """The next frame's body; None when the other end is gone. Raises FrameTooLarge."""
         while (body := self._next()) is None:
             try:
                 part, descriptors, _, _ = socket.recv_fds(
@@ -55,6 +87,7 @@ class Channel:
             if not part:
                 return None
             self._received += part
+            await asyncio.sleep(0)  # or one that always has more to read would stop all others
         return body
 
     def take_descriptor(self) -> int | None:
@@ -71,8 +104,8 @@ class Channel:
         if len(self._received) < LENGTH.size:
             return None
         (size,) = LENGTH.unpack_from(self._received)
-        if size > MAX_FRAME_BYTES:
-            raise FrameTooLarge(size)
+        if size > self._max_bytes:
+            raise FrameTooLarge(size, self._max_bytes)
         end = LENGTH.size + size
         if len(self._received) < end:
             return None

@@ -21,10 +21,13 @@ from run_service.worker.frames import FrameTooLarge
 
 GRACE_SECONDS = 2.0
 """How long a canceled run may take to end; then its replica is killed."""
+CANCEL_SECONDS = 10.0
+"""How long a replica may take to read what it was sent before it reads that a run is canceled."""
 KILL_SECONDS = 5.0
 """How long a replica that is killed may take to be gone."""
 MAX_WAITING_EVENTS = 10_000
-"""Events of one run that its caller has not taken yet; a run with more is canceled."""
+MAX_WAITING_BYTES = 8 << 20
+"""What one run has streamed and its caller has not taken yet; a run with more is canceled."""
 
 
 class Message(msgspec.Struct):
@@ -49,6 +52,7 @@ class _Run:
         self.events: asyncio.Queue[RunEvent] = asyncio.Queue()
         self.over = asyncio.Event()
         self.canceling: asyncio.Task[None] | None = None
+        self.waiting_bytes = 0
         self.timed_out = False
         self.too_slow = False
 
@@ -86,7 +90,7 @@ class Connection:
         """The events of a new run; the last is RunEnded, at the latest some seconds after the deadline.
 
         A caller that leaves early (use `contextlib.aclosing`, or be canceled) cancels the run; leaving then takes
-        until the run has ended or its replica is killed, GRACE_SECONDS + KILL_SECONDS at most.
+        until the run has ended or its replica is killed, GRACE_SECONDS as a rule.
         Raises ReplicaGone when the run was not sent.
         """
         if self._gone is not None:
@@ -97,29 +101,36 @@ class Connection:
         deadline = loop.time() + request.deadline_seconds
         try:
             try:
-                await self._send(message)
+                async with asyncio.timeout_at(deadline):
+                    await self._send(message)
             except ConnectionError as error:
                 run.over.set()
                 raise ReplicaGone("The replica's connection ended.") from error
+            except TimeoutError:
+                pass  # the deadline, which the next wait meets as well
             while True:
                 try:
                     async with asyncio.timeout_at(deadline):
                         event = await run.events.get()
                 except TimeoutError:
                     if run.timed_out:  # it is killed, and yet not gone: a process that the kernel does not end
+                        run.over.set()
                         yield RunEnded("timed_out", error="The run did not end, and neither did its replica.")
                         return
                     run.timed_out = True
-                    deadline = loop.time() + self._grace_seconds + KILL_SECONDS
+                    deadline = loop.time() + CANCEL_SECONDS + self._grace_seconds + KILL_SECONDS
                     self._cancel(request.run_id, run)
                     continue
+                if isinstance(event, RunStreamed):
+                    run.waiting_bytes -= len(event.data)
                 yield event
                 if isinstance(event, RunEnded):
                     return
         finally:
-            if not run.over.is_set() and not run.timed_out:
+            if run.over.is_set():
+                self._runs.pop(request.run_id, None)
+            else:
                 await asyncio.shield(self._cancel(request.run_id, run))
-            del self._runs[request.run_id]
 
     async def cancel(self, run_id: str) -> None:
         """Cancel a run of this connection; returns when it has ended. Does nothing for one that is over."""
@@ -133,8 +144,9 @@ class Connection:
 
     async def _end(self, run_id: str, run: _Run) -> None:
         try:
-            async with asyncio.timeout(self._grace_seconds):
+            async with asyncio.timeout(CANCEL_SECONDS):
                 await self._send({"type": "cancel", "run_id": run_id})
+            async with asyncio.timeout(self._grace_seconds):
                 await run.over.wait()
         except (TimeoutError, ConnectionError):
             if not run.over.is_set():
@@ -160,6 +172,7 @@ class Connection:
         self._gone = why
         for run in self._runs.values():
             run.end(RunEnded("failed", error=why))
+        self._runs.clear()
 
     def _hand_out(self, message: Message, run: _Run) -> None:
         if message.type == "ended":
@@ -167,13 +180,15 @@ class Connection:
             if message.status == "canceled":
                 status = "canceled"
             output = bytes(message.output) if status == "completed" else None
+            del self._runs[message.run_id]
             run.end(RunEnded(status, output, message.error, message.node))
-        elif run.events.qsize() >= MAX_WAITING_EVENTS:
+        elif run.events.qsize() >= MAX_WAITING_EVENTS or run.waiting_bytes >= MAX_WAITING_BYTES:
             run.too_slow = True
             self._cancel(message.run_id, run)
         elif message.type == "started":
             run.events.put_nowait(RunStarted())
         elif message.type == "streamed":
+            run.waiting_bytes += len(message.data)
             run.events.put_nowait(RunStreamed(message.name, bytes(message.data)))
 
     async def _send(self, message: dict[str, Any]) -> None:

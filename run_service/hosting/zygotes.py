@@ -18,6 +18,8 @@ from run_service.worker.zygote import bootstrap
 log = structlog.get_logger()
 
 TWIN_SECONDS = 10.0
+FORKS_AT_ONCE = 4
+"""Replicas that wait for their fork: one that waits long is a sign of a zygote that hangs."""
 LOG_LINES = 5
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
@@ -63,6 +65,7 @@ class Runtime:
         self._importing: asyncio.Task[ReplicaFailed | None] | None = None
         self._twinning = False
         self._ended = False
+        self.forking = asyncio.Semaphore(FORKS_AT_ONCE)
 
     async def fork(self, control: int) -> Zygote:
         """Have a replica forked whose control socket is `control`. Raises ReplicaFailed."""
@@ -158,6 +161,10 @@ class Runtime:
         return None if said.type == "ready" else said.message
 
     def _keep(self, zygote: Zygote) -> None:
+        if self._ended:
+            zygote.kill()
+            zygote.channel.close()
+            return
         self._zygotes.append(zygote)
         self._tasks.create_task(self._watch(zygote))
         self._ensure_twin()

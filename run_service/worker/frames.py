@@ -45,29 +45,32 @@ from typing import Any
 
 MAX_FRAME_BYTES = 192 << 20
 """The largest input is files of 128 MiB in base64."""
+MAX_ANSWER_BYTES = 32 << 20
+"""What a replica sends a router at most, in one message."""
 LENGTH = struct.Struct(">I")
 MAX_DESCRIPTORS = 4
 """Descriptors that come with one message at most."""
 
 
 class FrameTooLarge(ValueError):
-    def __init__(self, size: int) -> None:
-        super().__init__(f"A message of {size} bytes is larger than the limit of {MAX_FRAME_BYTES}.")
+    def __init__(self, size: int, limit: int = MAX_FRAME_BYTES) -> None:
+        super().__init__(f"A message of {size} bytes is larger than the limit of {limit}.")
 
 
 class Frames:
     """Both directions of a blocking socket. Several threads may send; one may receive."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, max_sent_bytes: int = MAX_FRAME_BYTES) -> None:
         self._socket = sock
+        self._max_sent_bytes = max_sent_bytes
         self._sending = Lock()
         self._descriptors: list[int] = []
 
     def send(self, message: dict[str, Any]) -> None:
         """Raises OSError when the other end is gone, FrameTooLarge, and ValueError for what JSON cannot say."""
         body = json.dumps(message, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-        if len(body) > MAX_FRAME_BYTES:
-            raise FrameTooLarge(len(body))
+        if len(body) > self._max_sent_bytes:
+            raise FrameTooLarge(len(body), self._max_sent_bytes)
         with self._sending:
             self._socket.sendall(LENGTH.pack(len(body)) + body)
 
@@ -93,7 +96,7 @@ class Frames:
         except OSError:
             return
 
-    def _read(self, size: int) -> bytes | None:
+    def _read(self, size: int) -> bytearray | None:
         parts = bytearray()
         while len(parts) < size:
             part, descriptors, _, _ = socket.recv_fds(
@@ -103,7 +106,7 @@ class Frames:
             if not part:
                 return None
             parts += part
-        return bytes(parts)
+        return parts
 
     def fileno(self) -> int:
         return self._socket.fileno()

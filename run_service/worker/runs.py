@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from .frames import Frames
+from .frames import MAX_ANSWER_BYTES, Frames
 from .outcome import Outcome
 
 WAITING = 64
@@ -42,7 +42,7 @@ class Run:
         try:
             self.send("ended", status=outcome.status, output=outcome.output, **members)
         except (ValueError, TypeError, RecursionError) as error:
-            self.send("ended", status="failed", error=f"The output cannot be written as JSON: {error}")
+            self.send("ended", status="failed", error=f"The output cannot be sent as JSON: {error}")
 
 
 class Runs:
@@ -60,7 +60,7 @@ class Runs:
         """Take a router's connection, in a thread of its own."""
         sock = socket.socket(fileno=descriptor)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@qq", SEND_SECONDS, 0))
-        threading.Thread(target=self._serve, args=[Frames(sock)], daemon=True).start()
+        threading.Thread(target=self._serve, args=[Frames(sock, MAX_ANSWER_BYTES)], daemon=True).start()
 
     def stop(self) -> None:
         """End the process as soon as no run is under way."""
@@ -71,17 +71,19 @@ class Runs:
 
     def _serve(self, frames: Frames) -> None:
         runs: dict[str, Run] = {}
-        for message, _ in frames.messages():
-            runs = {run_id: run for run_id, run in runs.items() if not run.over.is_set()}
-            if message["type"] == "run":
-                run = Run(message["run_id"], frames, self._engine.Cancellation())
-                runs[run.id] = run
-                self._begin(run, message)
-            elif message["type"] == "cancel" and message["run_id"] in runs:
-                self._cancel(runs[message["run_id"]])
-        for run in runs.values():
-            self._cancel(run)
-        frames.close()
+        try:
+            for message, _ in frames.messages():
+                for run_id in [run_id for run_id, run in runs.items() if run.over.is_set()]:
+                    del runs[run_id]
+                if message["type"] == "run":
+                    run = runs[message["run_id"]] = Run(message["run_id"], frames, self._engine.Cancellation())
+                    self._begin(run, message)
+                elif message["type"] == "cancel" and message["run_id"] in runs:
+                    self._cancel(runs[message["run_id"]])
+        finally:  # the router is gone, or memory ran out for what it sent
+            frames.close()
+            for run in runs.values():
+                self._cancel(run)
 
     def _begin(self, run: Run, message: dict[str, Any]) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 Start it with bootstrap(): modules here import each other relatively, as the package is `worker` there.
 """
 
+import contextlib
 import gc
 import os
 import socket
@@ -48,15 +49,24 @@ def serve(control: Frames, host: int, engine: Any) -> NoReturn:
     """Fork what the host asks for, until it is gone."""
     control.send({"type": "ready", "pid": os.getpid()})
     for message, descriptors in control.messages():
-        if os.fork() == 0:
-            if os.fork() == 0:
-                os.close(control.fileno())  # or the host would not see that the zygote ended
-                be(message["type"], Frames(socket.socket(fileno=descriptors[0])), host, engine)
-            os._exit(0)
-        os.wait()  # for the process between, so that the host becomes the other one's parent
+        with contextlib.suppress(OSError):  # no more processes, or memory: the host sees the socket close
+            _fork(message["type"], descriptors[0], control, host, engine)
         for descriptor in descriptors:
             os.close(descriptor)
     os._exit(0)
+
+
+def _fork(kind: str, descriptor: int, control: Frames, host: int, engine: Any) -> None:
+    """Fork twice, so that the host becomes the new process' parent when the one between has ended."""
+    if (between := os.fork()) != 0:
+        os.waitpid(between, 0)
+        return
+    try:
+        if os.fork() == 0:
+            os.close(control.fileno())  # or the host would not see that the zygote ended
+            be(kind, Frames(socket.socket(fileno=descriptor)), host, engine)
+    finally:
+        os._exit(0)
 
 
 def be(kind: str, control: Frames, host: int, engine: Any) -> NoReturn:

@@ -1,7 +1,6 @@
 """The host process starts replicas, connects routers to them, and ends them."""
 
 import asyncio
-import json
 import os
 import stat
 import time
@@ -11,7 +10,7 @@ import pytest
 
 from run_service.hosting.client import ReplicaFailed, ReplicaGone, RunEnded, RunStarted, RunStreamed
 from tests.support.hosting.fixtures import host, host_process, own_host, runtime
-from tests.support.hosting.flows import DOES_AS_TOLD
+from tests.support.hosting.flows import DOES_AS_TOLD, KEEPS_MEMORY, MEMORY_EATER
 from tests.support.hosting.host_process import (
     HostProcess,
     alive,
@@ -182,6 +181,17 @@ async def test_a_router_that_comes_back_finds_its_replicas(host_process, runtime
         await second.stop(replica.id, 0)
 
 
+async def test_what_a_replica_has_used_is_known(host, runtime):
+    replica = await host.start(spec_of(runtime, KEEPS_MEMORY))
+    async with host.connect(replica.id) as connection:
+        await answer(connection, {"bytes": 20 << 20})
+
+        usage = (await host.usage())[replica.id]
+
+    assert 20 << 20 <= usage.grown_bytes < 30 << 20
+    assert usage.cpu_seconds >= 0.01
+
+
 async def test_a_replica_that_is_gone_is_said_to_be(host, runtime):
     replica = await host.start(spec_of(runtime, {}))
     async with host.connect(replica.id) as connection:
@@ -204,6 +214,18 @@ async def test_a_caller_that_leaves_cancels_its_run(host, runtime):
         assert (await answer(connection, {"echo": 1}))["echo"] == 1  # the only slot is free
 
 
+async def test_a_caller_that_leaves_after_the_deadline_costs_no_replica(host, runtime):
+    replica = await host.start(spec_of(runtime, DOES_AS_TOLD, slots=1))
+
+    async with host.connect(replica.id) as connection:
+        run = asyncio.create_task(ended(connection, {"sleep": 0.4}, deadline_seconds=0.1))
+        await asyncio.sleep(0.2)
+        run.cancel()
+        await asyncio.wait([run])
+
+        assert (await answer(connection, {"echo": 1}))["pid"] == replica.pid
+
+
 async def test_a_router_that_is_gone_cancels_its_runs(host, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD, slots=1))
     async with host.connect(replica.id) as connection:
@@ -218,13 +240,37 @@ async def test_a_router_that_is_gone_cancels_its_runs(host, runtime):
 async def test_a_run_that_streams_faster_than_it_is_read_is_ended(host, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
 
-    request = request_of({"flood": 30_000}, stream=True)
+    request = request_of({"flood": 200_000}, stream=True)
     async with host.connect(replica.id) as connection, aclosing(connection.run(request)) as events:
         await anext(events)
         await asyncio.sleep(1)
         last = [event async for event in events][-1]
 
     assert (last.status, last.error) == ("failed", "The caller takes the run's events too slowly.")
+
+
+async def test_a_caller_that_is_canceled_while_its_input_is_sent_harms_no_other_run(host, runtime):
+    replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
+
+    async with host.connect(replica.id) as connection:
+        large = asyncio.create_task(ended(connection, {"echo": "x" * (4 << 20)}))
+        await asyncio.sleep(0)  # it has begun to send
+        large.cancel()
+        await asyncio.wait([large])
+
+        assert (await answer(connection, {"echo": 1}))["echo"] == 1
+
+
+async def test_large_inputs_and_outputs_pass_and_too_large_outputs_fail(host, runtime):
+    echo = await host.start(spec_of(runtime, DOES_AS_TOLD))
+    large = await host.start(spec_of(runtime, MEMORY_EATER))
+
+    async with host.connect(echo.id) as one, host.connect(large.id) as other:
+        assert len((await answer(one, {"echo": "x" * (20 << 20)}))["echo"]) == 20 << 20
+        end = await ended(other, {"bytes": 33 << 20, "whole": True})
+
+    assert end.status == "failed"
+    assert "larger than the limit of 33554432" in end.error, end
 
 
 async def test_only_its_user_reaches_the_hosts_socket(host, host_process):
@@ -261,12 +307,12 @@ async def test_the_end_of_the_host_ends_everything(own_host):
     runtime = standin_runtime(own_host.folder)
     async with own_host.client() as host:
         replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
-        written = json.loads((own_host.folder / "host" / "processes.json").read_text())["processes"]
+        written = own_host.written_down()
 
         own_host.process.terminate()
         own_host.process.wait(10)
 
-    assert not [pid for pid, *_ in written if alive(pid)]
+    assert not [pid for pid in written if alive(pid)]
     assert not alive(replica.pid)
     assert not own_host.socket.exists()
 

@@ -11,10 +11,10 @@ from tests.support.hosting.host_process import HostProcess, standin_runtime
 SETTINGS = {
     "load_seconds": 10.0,
     "lock_seconds": 0.5,
-    "fork_seconds": 1.0,
+    "fork_seconds": 2.0,
     "stuck_seconds": 0.5,
     "folder_bytes": 4 << 20,
-    "memory_bytes": 64 << 20,
+    "memory_bytes": 192 << 20,
     "processes": 64,
 }
 

@@ -27,8 +27,8 @@ DOES_AS_TOLD = {
             for item in value.get("stream", []):
                 emit("streaming", item)
             if "flood" in value:
-                for number in range(value["flood"]):
-                    emit("streaming", number)
+                while not canceled.is_canceled:
+                    emit("streaming", "x" * value["flood"])
             return {"echo": value.get("echo"), "pid": os.getpid()}
     """),
 }
@@ -69,16 +69,24 @@ FORK_BOMB = flow("""
 
 MEMORY_EATER = flow("""
     def run(value, emit, canceled):
-        return len(b"x" * value["bytes"])
+        data = b"x" * value["bytes"]
+        return data.decode() if value.get("whole") else len(data)
+""")
+
+KEEPS_MEMORY = flow("""
+    kept = []
+
+    def run(value, emit, canceled):
+        kept.append(b"x" * value["bytes"])
 """)
 
 SHARED_MEMORY_EATER = flow("""
     import mmap
 
-    kept = mmap.mmap(-1, 100 << 20)
+    kept = mmap.mmap(-1, 300 << 20)
 
     def run(value, emit, canceled):
-        for _ in range(90):
+        for _ in range(250):
             kept.write(b"x" * (1 << 20))
         canceled.wait(20)
 """)

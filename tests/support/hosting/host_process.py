@@ -54,6 +54,12 @@ class HostProcess:
         async with open_host(self.socket, grace_seconds) as host:
             yield host
 
+    def written_down(self) -> list[int]:
+        """The processes that it says it started."""
+        return [
+            entry["pid"] for entry in json.loads((self.folder / "host" / "processes.json").read_text())["processes"]
+        ]
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(10)
@@ -62,7 +68,7 @@ class HostProcess:
         """Ask it to end; a host that was ended by the test itself counts as well."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            assert self.process.wait(15) == 0, self.output.read_text()
+            assert self.process.wait(40) == 0, self.output.read_text()
         finally:
             self.process.kill()
             self.process.wait(10)
