@@ -68,6 +68,11 @@ class Host:
         log.info("replica_started", replica=replica_id, deployment=spec.deployment_id, pid=replica.pid, ms=milliseconds)
         return replica.replica
 
+    async def preload(self, runtime: Path) -> None:
+        """Import a runtime's SDK, so that its first replica need not wait for that."""
+        if confinement.missing() is None:
+            await self._runtime(runtime).preload()
+
     async def connect(self, replica_id: str, descriptor: int) -> None:
         """Raises ReplicaFailed."""
         if replica_id in self._ready:

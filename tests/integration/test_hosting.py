@@ -21,6 +21,7 @@ from tests.support.hosting.host_process import (
     spec_of,
     standin_runtime,
 )
+from tests.support.waiting import wait_until
 
 __all__ = ["host", "host_process", "own_host", "runtime"]
 
@@ -131,6 +132,15 @@ async def test_fifty_starts_at_once_import_once(own_host):
 
     assert len({replica.pid for replica in replicas}) == 50
     assert own_host.output.read_text().count("runtime_imported") == 1
+
+
+async def test_a_runtime_that_is_preloaded_is_imported_before_anybody_asks(tmp_path):
+    process = HostProcess(preload=standin_runtime(tmp_path))
+    process.start()
+    try:
+        await asyncio.to_thread(wait_until, lambda: "runtime_imported" in process.output.read_text(), 10)
+    finally:
+        process.end()
 
 
 async def test_a_start_that_is_canceled_leaves_nothing(host, runtime):

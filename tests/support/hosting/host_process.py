@@ -25,7 +25,7 @@ START_SECONDS = 20
 class HostProcess:
     """Its folder is one that every user may pass through: as root, replicas are other users."""
 
-    def __init__(self, **settings: float) -> None:
+    def __init__(self, **settings: float | Path) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="flowpin-host-"))
         self.folder.chmod(0o711)
         (self.folder / "socket").mkdir(mode=0o700)
