@@ -7,11 +7,10 @@ from uuid import UUID
 from google.api.httpbody_pb2 import HttpBody
 
 from run_service.answering import answer_of
-from run_service.errors import AppNotFound, NotImplementedYet
+from run_service.errors import AppNotFound, NotImplementedYet, RoutesUnknown
 from run_service.parts import Parts
-from run_service.router.access import Target, find_live, find_route
+from run_service.router.access import Target, find_live
 from run_service.router.call_body import NO_FILES, Call, Fields, call_from, json_field, plain_field
-from run_service.router.names import AppName
 from service_kit.access.caller import Caller
 from service_kit.errors import MessageTooLarge
 from service_kit.fields import optional
@@ -71,8 +70,10 @@ def _flow_size(request: Request) -> int:
 
 def _target(request: pb.InvokeAppRequest, caller: Caller, parts: Parts) -> Target:
     app_id = UUID(request.app_id)
-    route = find_route(parts.table, AppName(app_id, None))
-    if route.project_id not in caller.visible_projects:
+    if not parts.table.is_known:
+        raise RoutesUnknown
+    route = parts.table.route(app_id)
+    if route is None or route.project_id not in caller.visible_projects:
         raise AppNotFound(app_id)
     caller.require(route.project_id)
     environment, pin = find_live(route, optional(request, "environment"))

@@ -47,6 +47,8 @@ HEADERS = {
     "Content-Disposition": ("The file's name.", True),
 }
 """What it says, and whether it is always there."""
+ANSWER = {"id": "0199c2f1-7a3e-7000-8000-000000000000", "output": {"total": 10.0}}
+"""An example of what is passed on."""
 HEADERS_OF = {401: ["WWW-Authenticate"], 409: ["Retry-After"], 429: ["Retry-After"], 503: ["Retry-After"]}
 
 
@@ -117,7 +119,8 @@ def _streamed(route: Route) -> Answer:
     events = {CONTENT_TYPE: {"schema": {"type": "string"}}}
     if is_passed_on(route.rpc.output_type):
         description = "What the service answers, as it comes; it may have another status."
-        return {"description": description, "headers": _headers(), "content": {"application/json": {}, **events}}
+        content = {"application/json": {"schema": {}, "example": ANSWER}, **events}
+        return {"description": description, "headers": _headers(), "content": content}
     return {"description": "An event a message, as they come.", "headers": _headers(), "content": events}
 
 

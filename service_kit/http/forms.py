@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
-from email.parser import BytesHeaderParser
+from email.parser import HeaderParser
 
 from service_kit.errors import InvalidArgument
 
@@ -11,7 +11,7 @@ FORM_TYPE = "multipart/form-data"
 MAX_PARTS = 100
 MAX_HEAD_BYTES = 4 << 10
 
-_parse_head = BytesHeaderParser().parsebytes
+_parse_head = HeaderParser().parsestr
 
 
 class FormMalformed(InvalidArgument):
@@ -56,14 +56,8 @@ def _part(section: bytes) -> Part:
     head, blank_line, data = section.partition(b"\r\n\r\n")
     if padding.strip() or not line_end or not blank_line or len(head) > MAX_HEAD_BYTES:
         raise FormMalformed("The form does not parse: a part has no head.")
-    fields = _parse_head(head)
+    fields = _parse_head(head.decode("utf-8", "replace"))  # as browsers write names
     name = fields.get_param("name", header="content-disposition")
     if fields.get_content_disposition() != "form-data" or not isinstance(name, str) or not name:
         raise FormMalformed("Each part of the form must have a name.")
-    file_name = fields.get_filename()
-    return Part(_text(name), file_name and _text(file_name), fields.get("Content-Type", ""), data)
-
-
-def _text(raw: str) -> str:
-    """Browsers write names in UTF-8, which the parser takes for unknown bytes."""
-    return raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return Part(name, fields.get_filename(), fields.get("Content-Type", ""), data)

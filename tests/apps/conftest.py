@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from flowpin_cli.runtimes.folder import MANIFEST
 from run_service.hosting.client import HostClient
 from tests.support.hosting.host_process import HostProcess
 
@@ -17,6 +18,14 @@ def runtime() -> Path:
     if not named:
         pytest.skip("SDK_PYTHON names no Python with dynamiq==0.69.0 (README, Working on it)")
     return Path(named).absolute().parents[1]
+
+
+@pytest.fixture(scope="session")
+def runtimes(runtime: Path) -> Path:
+    """The folder of runtimes, for `flowpin up`."""
+    if not (runtime / MANIFEST).exists():
+        pytest.skip("SDK_PYTHON is in no runtime that `flowpin runtime install` made (README, Working on it)")
+    return runtime.parent
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from flowpin_cli.runtimes.folder import MANIFEST
 from tests.support.apps.app_calls import App, flow
 from tests.support.up_process import Up, alive, flowpin, processes_below
 from tests.support.waiting import wait_until
@@ -19,13 +18,6 @@ pytestmark = pytest.mark.apps
 
 CUT_OVERS = 60
 IMPORT_SECONDS = 120.0
-
-
-@pytest.fixture(scope="session")
-def runtimes(runtime: Path) -> Path:
-    if not (runtime / MANIFEST).exists():
-        pytest.skip("SDK_PYTHON is in no runtime that `flowpin runtime install` made (README, Working on it)")
-    return runtime.parent
 
 
 @pytest.fixture(scope="module")

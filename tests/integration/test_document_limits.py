@@ -39,6 +39,8 @@ CALLS: dict[str, Callable[[str, str], Any]] = {
     "ValidateFlow": lambda *_: pb.ValidateFlowRequest(flow=JSON),
     "ExportWorkflow": lambda project, _: pb.ExportWorkflowRequest(project_id=project, flow=JSON),
     "ExportVersion": lambda _, workflow: pb.ExportVersionRequest(workflow_id=workflow, version="1"),
+    "RenderFlow": lambda project, _: pb.RenderFlowRequest(project_id=project, flow=JSON),
+    "RenderVersion": lambda _, workflow: pb.RenderVersionRequest(workflow_id=workflow, version="1"),
     "DiffVersions": lambda _, workflow: pb.DiffVersionsRequest(workflow_id=workflow, version="1", other="2"),
 }
 

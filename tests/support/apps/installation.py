@@ -12,7 +12,10 @@ import run_service
 from run_service.service import running_run_service
 from run_service.settings import Settings
 from service_kit import migrations
+from service_kit.channel import open_channel
+from service_kit.pb.flowpin.run.v1.run_pb2_grpc import RunServiceStub
 from tests.support.hosting.host_process import HostProcess, standin_runtime
+from tests.support.ports import free_port
 from tests.support.stack import Answer, Stack, fresh_stack, running_stack
 from tests.support.waiting import eventually
 
@@ -23,6 +26,7 @@ class Installation:
     host: HostProcess
     key: str = ""
     port: int = 0
+    runs: RunServiceStub = None  # type: ignore[assignment]  # set while it runs
 
     async def call(self, app_id: str, given: Any = None, **headers: str) -> Answer:
         sent = {"Authorization": f"Bearer {self.key}", **headers}
@@ -43,7 +47,13 @@ class Installation:
 
 @asynccontextmanager
 async def running_installation(
-    urls: Mapping[str, str], folder: Path, sdk: Path | None = None, **settings: Any
+    urls: Mapping[str, str],
+    folder: Path,
+    sdk: Path | None = None,
+    *,
+    workflow: Mapping[str, Any] | None = None,
+    front: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Installation]:
     """With the runtime at `sdk`, or a stand-in whose flows answer with what they were given."""
     stack = await fresh_stack(urls, folder)
@@ -57,15 +67,18 @@ async def running_installation(
         running.callback(host.end)
         runtimes = _runtimes(host.folder, sdk)
         host.start()
-        deploy = {"rollout_driver": "local", "wait_seconds": 240}
-        await running.enter_async_context(running_stack(stack, deploy=deploy, front={"timeout_seconds": 250}))
+        deploy = {"rollout_driver": "local", "wait_seconds": 240, "variable_keys": SecretStr("0" * 64)}
+        grpc_port = free_port()
+        front = {"timeout_seconds": 250, "run_target": f"127.0.0.1:{grpc_port}", **(front or {})}
+        await running.enter_async_context(running_stack(stack, workflow=workflow, deploy=deploy, front=front))
         chosen = Settings(
             listen="127.0.0.1:0",
-            grpc_listen="127.0.0.1:0",
+            grpc_listen=f"127.0.0.1:{grpc_port}",
             database_url=SecretStr(urls["flowpin_run"]),
             access_file=stack.people.path,
             deploy_target=f"127.0.0.1:{stack.deploy_port}",
             deploy_token=SecretStr(stack.people.secret("runner")),
+            workflow_target=f"127.0.0.1:{stack.workflow_port}",
             host_socket=host.socket,
             runtimes=runtimes,
             drain_seconds=0,
@@ -73,6 +86,8 @@ async def running_installation(
         )
         ports = await running.enter_async_context(running_run_service(chosen, f"{schema}_whole"))
         installation.port = ports.apps
+        channel = await running.enter_async_context(open_channel(f"127.0.0.1:{grpc_port}"))
+        installation.runs = RunServiceStub(channel)
         installation.key = (await installation.new_key())["key"]
         await eventually(installation.is_ready, seconds=30)
         yield installation

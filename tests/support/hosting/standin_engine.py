@@ -2,7 +2,8 @@
 
 A flow is `{"name", "needs": [variables], "invalid": text, "load_seconds", "code": source of
 `def run(value, emit, canceled)`}`.
-Without code it answers `{"flow": name, "echo": input}`.
+Without code it answers `{"flow": name, "echo": input}`. In a document of the workflow service, which has `flows`, the
+one of these says all that.
 """
 
 import json
@@ -35,6 +36,7 @@ def prepare() -> None:
 
 def load(document: str) -> dict[str, Any]:
     flow = json.loads(document)
+    flow = next(iter(flow["flows"].values())) if "flows" in flow else flow
     time.sleep(flow.get("load_seconds", 0))
     if "invalid" in flow:
         raise LoadFailed("FLOW_INVALID", f"The flow cannot be loaded: {os.path.expandvars(flow['invalid'])}")
