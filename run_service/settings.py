@@ -111,6 +111,8 @@ class HostProcessSettings(ProcessSettings):
     host_folder: Path = Path("host/replicas")
     """For replicas' temporary folders, the list of processes and logs of imports. Its replicas of other users, as root,
     pass through the folders above it."""
+    preload: Path | None = None
+    """The folder of a runtime whose SDK is imported at the start, so that its first replica does not wait for that."""
     max_replicas: int = Field(default=200, ge=1)
     """Replicas at a time."""
     replica_memory_bytes: int = Field(default=1 << 30, ge=64 << 20)
@@ -131,6 +133,7 @@ class HostProcessSettings(ProcessSettings):
         return HostSettings(
             socket=self.host_socket,
             folder=self.host_folder,
+            preload=self.preload,
             max_replicas=self.max_replicas,
             memory_bytes=self.replica_memory_bytes,
             folder_bytes=self.replica_folder_bytes,

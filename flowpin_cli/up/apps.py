@@ -45,7 +45,12 @@ class Apps:
         return {"RUN_HOST_SOCKET": str(self._socket), "RUN_RUNTIMES": str(self.runtimes.path)}
 
     def host_settings(self) -> dict[str, str]:
-        return {"RUN_HOST_SOCKET": str(self._socket), "RUN_HOST_FOLDER": str(self.folder.path / "apps")}
+        newest = self.runtimes.all()[0]
+        return {
+            "RUN_HOST_SOCKET": str(self._socket),
+            "RUN_HOST_FOLDER": str(self.folder.path / "apps"),
+            "RUN_PRELOAD": str(self.runtimes.of(newest.version)),
+        }
 
     async def variables(self, port: int, gateway_url: str, token: str, project_id: UUID) -> dict[str, str]:
         """What callers of apps need: where apps answer, and an access key of the project, made once."""

@@ -87,6 +87,7 @@ class Channel:
             if not part:
                 return None
             self._received += part
+            await asyncio.sleep(0)  # or one that always has more to read would stop all others
         return body
 
     def take_descriptor(self) -> int | None:

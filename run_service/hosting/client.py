@@ -11,8 +11,8 @@ Router and host talk in frames (run_service/worker/frames.py) on the host's Unix
                      {"type": "connect", "id", "replica_id"} with one descriptor: the replica's end of a socket pair
                      {"type": "stop", "id", "replica_id", "grace_seconds"}
                      {"type": "kill", "id", "replica_id", "message"}
-                     {"type": "list", "id"}
-    host   → router  {"type": "done", "id", "replicas": [ … ]}
+                     {"type": "list", "id"}, {"type": "usage", "id"}
+    host   → router  {"type": "done", "id", "replicas": [ … ], "usage": {replica id: …}}
                      {"type": "refused", "id", "reason", "message"}
                      {"type": "ended", "ended": {"replica", "reason", "message"}}: to every router
 
@@ -39,6 +39,7 @@ from run_service.hosting.model import (
     ReplicaFailed,
     ReplicaGone,
     ReplicaSpec,
+    ReplicaUsage,
     RunEnded,
     RunEvent,
     RunRequest,
@@ -57,6 +58,7 @@ __all__ = [
     "ReplicaFailed",
     "ReplicaGone",
     "ReplicaSpec",
+    "ReplicaUsage",
     "RunEnded",
     "RunEvent",
     "RunRequest",
@@ -79,6 +81,7 @@ class Answer(msgspec.Struct):
     type: str
     id: int = 0
     replicas: list[Replica] = []
+    usage: dict[str, ReplicaUsage] = {}
     reason: str = ""
     message: str = ""
     ended: ReplicaEnded | None = None
@@ -179,6 +182,10 @@ class HostClient:
     async def list(self) -> list[Replica]:
         """All that run, whichever router started them."""
         return (await self._ask({"type": "list"}, ANSWER_SECONDS)).replicas
+
+    async def usage(self) -> dict[str, ReplicaUsage]:
+        """By the replicas' ids: to recycle those that have grown."""
+        return (await self._ask({"type": "usage"}, ANSWER_SECONDS)).usage
 
     async def ended(self) -> AsyncIterator[ReplicaEnded]:
         """Every replica that ends from when the client was opened, by itself or not. Raises HostGone."""

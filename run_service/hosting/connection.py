@@ -101,16 +101,20 @@ class Connection:
         deadline = loop.time() + request.deadline_seconds
         try:
             try:
-                await self._send(message)
+                async with asyncio.timeout_at(deadline):
+                    await self._send(message)
             except ConnectionError as error:
                 run.over.set()
                 raise ReplicaGone("The replica's connection ended.") from error
+            except TimeoutError:
+                pass  # the deadline, which the next wait meets as well
             while True:
                 try:
                     async with asyncio.timeout_at(deadline):
                         event = await run.events.get()
                 except TimeoutError:
                     if run.timed_out:  # it is killed, and yet not gone: a process that the kernel does not end
+                        run.over.set()
                         yield RunEnded("timed_out", error="The run did not end, and neither did its replica.")
                         return
                     run.timed_out = True
@@ -123,9 +127,10 @@ class Connection:
                 if isinstance(event, RunEnded):
                     return
         finally:
-            if not run.over.is_set() and not run.timed_out:
+            if run.over.is_set():
+                self._runs.pop(request.run_id, None)
+            else:
                 await asyncio.shield(self._cancel(request.run_id, run))
-            del self._runs[request.run_id]
 
     async def cancel(self, run_id: str) -> None:
         """Cancel a run of this connection; returns when it has ended. Does nothing for one that is over."""
@@ -167,6 +172,7 @@ class Connection:
         self._gone = why
         for run in self._runs.values():
             run.end(RunEnded("failed", error=why))
+        self._runs.clear()
 
     def _hand_out(self, message: Message, run: _Run) -> None:
         if message.type == "ended":
@@ -174,6 +180,7 @@ class Connection:
             if message.status == "canceled":
                 status = "canceled"
             output = bytes(message.output) if status == "completed" else None
+            del self._runs[message.run_id]
             run.end(RunEnded(status, output, message.error, message.node))
         elif run.events.qsize() >= MAX_WAITING_EVENTS or run.waiting_bytes >= MAX_WAITING_BYTES:
             run.too_slow = True

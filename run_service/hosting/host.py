@@ -13,7 +13,7 @@ import structlog
 from run_service.hosting import processes
 from run_service.hosting.folders import used_bytes
 from run_service.hosting.ledger import Ledger
-from run_service.hosting.model import Replica, ReplicaEnded, ReplicaFailed, ReplicaSpec
+from run_service.hosting.model import Replica, ReplicaEnded, ReplicaFailed, ReplicaSpec, ReplicaUsage
 from run_service.hosting.replicas import HostedReplica
 from run_service.hosting.settings import FREE_USERS, MAX_PROJECTS, HostSettings
 from run_service.hosting.zygotes import Runtime
@@ -68,6 +68,11 @@ class Host:
         log.info("replica_started", replica=replica_id, deployment=spec.deployment_id, pid=replica.pid, ms=milliseconds)
         return replica.replica
 
+    async def preload(self, runtime: Path) -> None:
+        """Import a runtime's SDK, so that its first replica need not wait for that."""
+        if confinement.missing() is None:
+            await self._runtime(runtime).preload()
+
     async def connect(self, replica_id: str, descriptor: int) -> None:
         """Raises ReplicaFailed."""
         if replica_id in self._ready:
@@ -88,6 +93,9 @@ class Host:
     def list(self) -> list[Replica]:
         return [self._replicas[replica_id].replica for replica_id in self._ready]
 
+    def usage(self) -> dict[str, ReplicaUsage]:
+        return {replica_id: self._replicas[replica_id].usage for replica_id in self._ready}
+
     def reap(self) -> None:
         """Collect every child that ended: replicas, zygotes, and what replicas left behind."""
         while True:
@@ -107,8 +115,7 @@ class Host:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             for replica in [self._replicas[replica_id] for replica_id in self._ready]:
-                used = (processes.private_bytes(replica.pid) or 0) - replica.baseline_bytes
-                if used > self._settings.memory_bytes:
+                if replica.usage.grown_bytes > self._settings.memory_bytes:
                     await replica.kill("MEMORY_EXCEEDED", "The replica used more memory than it may.")
                 size = await asyncio.to_thread(used_bytes, replica.folder)
                 if size > self._settings.folder_bytes:

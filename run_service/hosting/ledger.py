@@ -40,7 +40,7 @@ class Ledger:
         self._write()
 
     def _write(self) -> None:
-        lines = {"boot": processes.boot_id(), "processes": [list(entry) for entry in self._entries.values()]}
+        lines = {"boot": processes.boot_id(), "processes": [entry._asdict() for entry in self._entries.values()]}
         fresh = self._path.with_suffix(".fresh")
         fresh.write_text(json.dumps(lines))
         fresh.replace(self._path)
@@ -51,7 +51,9 @@ class Ledger:
         except (FileNotFoundError, ValueError):
             return []
         return (
-            [processes.Stat(*entry) for entry in written["processes"]] if written["boot"] == processes.boot_id() else []
+            [processes.Stat(**entry) for entry in written["processes"]]
+            if written["boot"] == processes.boot_id()
+            else []
         )
 
 

@@ -75,6 +75,16 @@ class Replica:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReplicaUsage:
+    """What a replica has used since it was ready."""
+
+    grown_bytes: int
+    """Memory that no file backs, beside what it had then."""
+    cpu_seconds: float
+    """Of its own process, over its whole life."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReplicaEnded:
     """A replica is gone, and its whole session with it."""
 

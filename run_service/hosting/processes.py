@@ -17,6 +17,7 @@ class Stat(NamedTuple):
     pid: int
     state: str
     session: int
+    cpu_ticks: int
     started: int
     """In clock ticks since the machine started: with the id it names a process for good."""
 
@@ -28,15 +29,16 @@ def stat(pid: int) -> Stat | None:
     except OSError:
         return None
     fields = text[text.rindex(")") + 2 :].split()  # the name before may hold anything
-    return Stat(pid, fields[0], int(fields[3]), int(fields[19]))
+    return Stat(pid, fields[0], int(fields[3]), int(fields[11]) + int(fields[12]), int(fields[19]))
 
 
 def members(session: int) -> Iterator[Stat]:
     """The processes of a session that have not ended."""
-    for entry in PROC.iterdir():
-        found = stat(int(entry.name)) if entry.name.isdecimal() else None
-        if found is not None and found.session == session and found.state not in "ZX":
-            yield found
+    for pid in [int(entry.name) for entry in PROC.iterdir() if entry.name.isdecimal()]:
+        with contextlib.suppress(ProcessLookupError):
+            found = stat(pid) if os.getsid(pid) == session else None
+            if found is not None and found.state not in "ZX":
+                yield found
 
 
 def kill_session(session: int, since: int = 0) -> int:
@@ -48,6 +50,8 @@ def kill_session(session: int, since: int = 0) -> int:
         found = _signal(session, since, signal.SIGSTOP)
         while time.monotonic() < end and any(member.state != "T" for member in found):
             found = _signal(session, since, signal.SIGSTOP)
+        if not found:
+            return 0
         left = len(_signal(session, since, signal.SIGKILL))
         if left == 0 or time.monotonic() > end:
             return left

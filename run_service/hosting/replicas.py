@@ -15,7 +15,7 @@ import structlog
 from run_service.hosting import processes
 from run_service.hosting.channel import Channel
 from run_service.hosting.ledger import Ledger
-from run_service.hosting.model import Replica, ReplicaEnded, ReplicaFailed, ReplicaSpec
+from run_service.hosting.model import Replica, ReplicaEnded, ReplicaFailed, ReplicaSpec, ReplicaUsage
 from run_service.hosting.settings import HostSettings
 from run_service.hosting.zygotes import Runtime, decoder
 from run_service.worker.frames import FrameTooLarge
@@ -23,6 +23,7 @@ from run_service.worker.frames import FrameTooLarge
 log = structlog.get_logger()
 
 FORK_ATTEMPTS = 3
+TICKS = os.sysconf("SC_CLK_TCK")
 END_SECONDS = 5.0
 """How long the kernel may take to end a killed process."""
 Register = Callable[["HostedReplica"], None]
@@ -59,6 +60,14 @@ class HostedReplica:
             pid=self.pid,
             slots=spec.slots,
             labels=spec.labels,
+        )
+
+    @property
+    def usage(self) -> ReplicaUsage:
+        found = processes.stat(self.pid)
+        return ReplicaUsage(
+            grown_bytes=max(0, (processes.private_bytes(self.pid) or 0) - self.baseline_bytes),
+            cpu_seconds=found.cpu_ticks / TICKS if found is not None else 0.0,
         )
 
     async def start(self, runtime: Runtime, settings: HostSettings, register: Register) -> None:

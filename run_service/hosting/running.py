@@ -58,6 +58,8 @@ async def _run(settings: HostSettings, ledger: Ledger) -> None:
         host = Host(settings, ledger, tasks, routers.tell)
         loop.add_signal_handler(signal.SIGCHLD, host.reap)
         background = [tasks.create_task(host.look()), tasks.create_task(serve(settings.socket, host, routers))]
+        if settings.preload is not None:
+            background.append(tasks.create_task(host.preload(settings.preload)))
         try:
             await until_stopped()
         finally:

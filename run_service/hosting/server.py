@@ -14,7 +14,7 @@ import structlog
 
 from run_service.hosting.channel import Channel
 from run_service.hosting.host import Host
-from run_service.hosting.model import Replica, ReplicaEnded, ReplicaFailed, SpecMessage
+from run_service.hosting.model import ReplicaEnded, ReplicaFailed, SpecMessage
 from run_service.worker.frames import FrameTooLarge
 
 log = structlog.get_logger()
@@ -100,7 +100,7 @@ async def _serve(channel: Channel, ours: bool, host: Host, routers: Routers) -> 
 async def _answer(channel: Channel, request: Request, descriptor: int | None, host: Host) -> None:
     answer: dict[str, Any]
     try:
-        answer = {"type": "done", "id": request.id, "replicas": await _do(request, descriptor, host)}
+        answer = {"type": "done", "id": request.id, **await _do(request, descriptor, host)}
     except ReplicaFailed as error:
         answer = {"type": "refused", "id": request.id, "reason": error.reason, "message": error.message}
     finally:
@@ -109,9 +109,9 @@ async def _answer(channel: Channel, request: Request, descriptor: int | None, ho
     await _send(channel, msgspec.json.encode(answer))
 
 
-async def _do(request: Request, descriptor: int | None, host: Host) -> list[Replica]:
+async def _do(request: Request, descriptor: int | None, host: Host) -> dict[str, Any]:
     if request.type == "start" and request.spec is not None:
-        return [await host.start(request.replica_id, request.spec.to_spec())]
+        return {"replicas": [await host.start(request.replica_id, request.spec.to_spec())]}
     if request.type == "connect" and descriptor is not None:
         await host.connect(request.replica_id, descriptor)
     elif request.type == "stop":
@@ -119,8 +119,10 @@ async def _do(request: Request, descriptor: int | None, host: Host) -> list[Repl
     elif request.type == "kill":
         await host.kill(request.replica_id, request.message)
     elif request.type == "list":
-        return host.list()
-    return []
+        return {"replicas": host.list()}
+    elif request.type == "usage":
+        return {"usage": host.usage()}
+    return {}
 
 
 async def _send(channel: Channel, body: bytes) -> None:

@@ -16,6 +16,8 @@ class HostSettings:
     folder: Path
     """For replicas' temporary folders, the list of processes and logs of imports. As root, a folder that every user
     may pass through, as each project's replicas have a user of their own."""
+    preload: Path | None = None
+    """A runtime's folder whose SDK is imported at the start."""
     max_replicas: int = 200
     memory_bytes: int = 1 << 30
     """Private memory of a replica, beside what it shares with its zygote."""

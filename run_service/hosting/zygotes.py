@@ -79,6 +79,13 @@ class Runtime:
                     return zygote
             await self._imported()
 
+    async def preload(self) -> None:
+        """Import the SDK before anybody waits for it. A failure is told to the next who asks for a replica."""
+        try:
+            await self._imported()
+        except ReplicaFailed as error:
+            log.warning("runtime_not_preloaded", runtime=self._path.name, error=error.message)
+
     def discard(self, zygote: Zygote) -> None:
         """End one that does not answer."""
         if zygote in self._zygotes:

@@ -192,7 +192,7 @@ class Connection(web.RequestHandler):
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self._is_between_requests() and not self._is_mixed and not self._body_left and self._head_deadline is None:
+        if not self._is_mixed and self._is_between_requests() and self._head_deadline is None:
             refusal = self._shedder.refusal(data)
             if refusal is not None and self.transport is not None:
                 self._table.received(self)
@@ -215,7 +215,10 @@ class Connection(web.RequestHandler):
             self._bound_head(self.transport, len(data))
 
     def _is_between_requests(self) -> bool:
-        return self._answers == self._request_count
+        """The next byte is the first of a request: not the rest of a body that was refused before it had arrived."""
+        if self._is_mixed:
+            return self.is_idle()
+        return self._answers == self._request_count and not self._body_left
 
     def _follow(self, data: bytes) -> None:
         """Keep track of where a request ends; only of plain ones: a head in one piece, a body of a known length."""

@@ -183,8 +183,8 @@ async def test_a_run_is_canceled_between_two_nodes(host, runtime):
 
 async def test_a_killed_zygote_costs_no_import(host, host_process, runtime):
     await host.start(spec_of(runtime, multiplies()))
-    written = json.loads((host_process.folder / "host" / "processes.json").read_text())["processes"]
-    zygotes = {pid for pid, *_ in written} - {replica.pid for replica in await host.list()}
+    written = host_process.written_down()
+    zygotes = set(written) - {replica.pid for replica in await host.list()}
 
     os.kill(min(zygotes), signal.SIGKILL)
     began = time.monotonic()

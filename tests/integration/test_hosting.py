@@ -1,7 +1,6 @@
 """The host process starts replicas, connects routers to them, and ends them."""
 
 import asyncio
-import json
 import os
 import stat
 import time
@@ -11,7 +10,7 @@ import pytest
 
 from run_service.hosting.client import ReplicaFailed, ReplicaGone, RunEnded, RunStarted, RunStreamed
 from tests.support.hosting.fixtures import host, host_process, own_host, runtime
-from tests.support.hosting.flows import DOES_AS_TOLD, MEMORY_EATER
+from tests.support.hosting.flows import DOES_AS_TOLD, KEEPS_MEMORY, MEMORY_EATER
 from tests.support.hosting.host_process import (
     HostProcess,
     alive,
@@ -22,6 +21,7 @@ from tests.support.hosting.host_process import (
     spec_of,
     standin_runtime,
 )
+from tests.support.waiting import wait_until
 
 __all__ = ["host", "host_process", "own_host", "runtime"]
 
@@ -134,6 +134,15 @@ async def test_fifty_starts_at_once_import_once(own_host):
     assert own_host.output.read_text().count("runtime_imported") == 1
 
 
+async def test_a_runtime_that_is_preloaded_is_imported_before_anybody_asks(tmp_path):
+    process = HostProcess(preload=standin_runtime(tmp_path))
+    process.start()
+    try:
+        await asyncio.to_thread(wait_until, lambda: "runtime_imported" in process.output.read_text(), 10)
+    finally:
+        process.end()
+
+
 async def test_a_start_that_is_canceled_leaves_nothing(host, runtime):
     start = asyncio.create_task(host.start(spec_of(runtime, {"load_seconds": 0.8})))
     await asyncio.sleep(0.2)
@@ -182,6 +191,17 @@ async def test_a_router_that_comes_back_finds_its_replicas(host_process, runtime
         await second.stop(replica.id, 0)
 
 
+async def test_what_a_replica_has_used_is_known(host, runtime):
+    replica = await host.start(spec_of(runtime, KEEPS_MEMORY))
+    async with host.connect(replica.id) as connection:
+        await answer(connection, {"bytes": 20 << 20})
+
+        usage = (await host.usage())[replica.id]
+
+    assert 20 << 20 <= usage.grown_bytes < 30 << 20
+    assert usage.cpu_seconds >= 0.01
+
+
 async def test_a_replica_that_is_gone_is_said_to_be(host, runtime):
     replica = await host.start(spec_of(runtime, {}))
     async with host.connect(replica.id) as connection:
@@ -201,7 +221,19 @@ async def test_a_caller_that_leaves_cancels_its_run(host, runtime):
         async with aclosing(connection.run(request_of({"wait": 30}))) as events:
             assert await anext(events) == RunStarted()
 
-        assert (await answer(connection, {"echo": 1}))["echo"] == 1  # the only slot is free
+        assert (await answer(connection, {"echo": 1}, deadline_seconds=10))["echo"] == 1  # the only slot is free
+
+
+async def test_a_caller_that_leaves_after_the_deadline_costs_no_replica(host, host_process, runtime):
+    replica = await host.start(spec_of(runtime, DOES_AS_TOLD, slots=1))
+
+    async with host_process.client(grace_seconds=10) as patient, patient.connect(replica.id) as connection:
+        run = asyncio.create_task(ended(connection, {"sleep": 0.4}, deadline_seconds=0.1))
+        await asyncio.sleep(0.2)
+        run.cancel()
+        await asyncio.wait([run])
+
+        assert (await answer(connection, {"echo": 1}))["pid"] == replica.pid
 
 
 async def test_a_router_that_is_gone_cancels_its_runs(host, runtime):
@@ -212,7 +244,7 @@ async def test_a_router_that_is_gone_cancels_its_runs(host, runtime):
     assert (await run).status == "failed"
 
     async with host.connect(replica.id) as connection:
-        assert (await answer(connection, {"echo": 1}))["echo"] == 1
+        assert (await answer(connection, {"echo": 1}, deadline_seconds=10))["echo"] == 1
 
 
 async def test_a_run_that_streams_faster_than_it_is_read_is_ended(host, runtime):
@@ -285,12 +317,12 @@ async def test_the_end_of_the_host_ends_everything(own_host):
     runtime = standin_runtime(own_host.folder)
     async with own_host.client() as host:
         replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
-        written = json.loads((own_host.folder / "host" / "processes.json").read_text())["processes"]
+        written = own_host.written_down()
 
         own_host.process.terminate()
         own_host.process.wait(10)
 
-    assert not [pid for pid, *_ in written if alive(pid)]
+    assert not [pid for pid in written if alive(pid)]
     assert not alive(replica.pid)
     assert not own_host.socket.exists()
 

@@ -1,7 +1,6 @@
 """Processes that are killed, loop, fork or eat: what they cost, and what becomes of the rest."""
 
 import asyncio
-import json
 import os
 import signal
 import time
@@ -220,9 +219,9 @@ async def two_zygotes(host_process, host) -> list[int]:
     """The importing process and its twin; waits until there are two."""
     end = time.monotonic() + 5
     while True:
-        written = json.loads((host_process.folder / "host" / "processes.json").read_text())["processes"]
+        written = host_process.written_down()
         replicas = {replica.pid for replica in await host.list()}
-        found = [pid for pid, *_ in written if pid not in replicas and alive(pid)]
+        found = [pid for pid in written if pid not in replicas and alive(pid)]
         if len(found) == 2:
             return found
         assert time.monotonic() < end, found

@@ -163,8 +163,10 @@ async def test_a_stream_ends_when_its_token_is_revoked(shared_stack: Stack):
 
 
 async def drained(stream) -> None:
-    async for _ in stream:
-        pass
+    """A stream that ends soon."""
+    async with asyncio.timeout(15):
+        async for _ in stream:
+            pass
 
 
 async def test_a_service_that_stops_does_not_wait_for_streams(shared_stack: Stack):

@@ -70,16 +70,20 @@ async def test_the_serving_role_cannot_rewrite_runs(shared_apps: Apps, statement
 
 
 async def test_what_does_not_fit_is_dropped_and_the_newest_state_of_the_rest_is_kept(apps: Apps):
-    async with open_pool(apps.urls["flowpin_run"], apps.schema, 1) as pool:
+    runs = [run() for _ in range(MAX_WAITING + 5)]
+    async with open_pool(apps.urls["flowpin_run"], apps.schema, 2) as pool, pool.acquire() as db:
         recorder = RunRecorder(pool, 600)
-        runs = [run() for _ in range(MAX_WAITING + 5)]
         for each in runs:
             recorder.record(each)
         recorder.record(runs[0].ended("completed"))
-        await recorder.flush()
-        async with pool.acquire() as db:
-            first = await get_run(db, [runs[0].project_id], runs[0].id)
-            count = await db.fetchval("SELECT count(*) FROM runs")
+
+        async def are_written() -> bool:
+            await recorder.flush()
+            return bool(await db.fetchval("SELECT count(*) FROM runs") >= MAX_WAITING)
+
+        await eventually(are_written, seconds=60)
+        first = await get_run(db, [runs[0].project_id], runs[0].id)
+        count = await db.fetchval("SELECT count(*) FROM runs")
 
     assert first.status == "completed"
     assert count == MAX_WAITING

@@ -195,6 +195,7 @@ class VersionMethods(ServicerBase):
                 problems = await self._documents.validate_saved(version.flow.utf8)
             except DocumentTooComplex as error:
                 problems = [Problem("flow", error.message, "warning")]
+                self._loadables[version.digest] = pb.Loadable()  # to translate it would take as long once more
             warnings = [f"{problem.path} {problem.message}" for problem in problems[:MAX_WARNINGS]]
             self._warnings[version.digest] = warnings
         return warnings

@@ -73,6 +73,14 @@ MEMORY_EATER = flow("""
         return data.decode() if value.get("whole") else len(data)
 """)
 
+KEEPS_MEMORY = flow("""
+    kept = []
+
+    def run(value, emit, canceled):
+        kept.append(b"x" * value["bytes"])
+        return sum(range(3_000_000))
+""")
+
 SHARED_MEMORY_EATER = flow("""
     import mmap
 

@@ -25,7 +25,7 @@ START_SECONDS = 20
 class HostProcess:
     """Its folder is one that every user may pass through: as root, replicas are other users."""
 
-    def __init__(self, **settings: float) -> None:
+    def __init__(self, **settings: float | Path) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="flowpin-host-"))
         self.folder.chmod(0o711)
         (self.folder / "socket").mkdir(mode=0o700)
@@ -54,6 +54,12 @@ class HostProcess:
         async with open_host(self.socket, grace_seconds) as host:
             yield host
 
+    def written_down(self) -> list[int]:
+        """The processes that it says it started."""
+        return [
+            entry["pid"] for entry in json.loads((self.folder / "host" / "processes.json").read_text())["processes"]
+        ]
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(10)
@@ -62,7 +68,7 @@ class HostProcess:
         """Ask it to end; a host that was ended by the test itself counts as well."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            assert self.process.wait(15) == 0, self.output.read_text()
+            assert self.process.wait(40) == 0, self.output.read_text()
         finally:
             self.process.kill()
             self.process.wait(10)

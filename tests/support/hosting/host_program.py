@@ -8,8 +8,16 @@ from run_service.hosting.running import run_host
 from run_service.hosting.settings import HostSettings
 from service_kit import logs
 
+
+def number(text: str) -> float | int | Path:
+    """Or the path that it is."""
+    if "/" in text:
+        return Path(text)
+    return float(text) if "." in text else int(text)
+
+
 if __name__ == "__main__":
     socket, folder, *more = sys.argv[1:]
     logs.configure("host")
-    values = {name: float(value) if "." in value else int(value) for name, value in (item.split("=") for item in more)}
+    values = {name: number(value) for name, value in (item.split("=") for item in more)}
     asyncio.run(run_host(HostSettings(socket=Path(socket), folder=Path(folder), **values)))
