@@ -200,7 +200,7 @@ async def test_streams_hold_no_other_call_up():
 
 
 async def read(call: Any) -> int:
-    async with call as answer:
+    async with asyncio.timeout(10), call as answer:
         await answer.read()
         return int(answer.status)
 
