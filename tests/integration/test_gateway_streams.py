@@ -157,7 +157,7 @@ async def test_another_answer_that_breaks_off_is_cut_short():
 async def test_a_silent_stream_is_given_up():
     async with running(stream_idle_seconds=0.3) as (streams, session):
         streams.script = streams.waits
-        async with streams.call(session) as answer:
+        async with asyncio.timeout(10), streams.call(session) as answer:
             body = await answer.json()
 
         assert (answer.status, body["error"]["code"]) == (504, "timeout")
