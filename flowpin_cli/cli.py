@@ -115,7 +115,7 @@ def doctor(
 ) -> None:
     """Look for what is wrong, and say what to do about it. Changes nothing, and starts nothing.
 
-    Looks at versions, the data folder and its disk, the access file, ports and processes, and in the database at
+    Looks at versions, the data folder and its disk, the access file, ports, processes, runtimes, and in the database at
     migrations, roles and clock: of these at what can be seen, whether `flowpin up` runs or not. Exits with 1 when there
     is a problem (✗); a warning (!) and what was not checked (-) are none.
     """

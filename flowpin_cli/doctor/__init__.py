@@ -49,6 +49,11 @@ def examine(data: Path, database_url: str | None, access_file: Path, schemas: Se
 
         return processes.examine(folder, held_by)
 
+    def apps() -> Iterable[Finding]:
+        from flowpin_cli.doctor import apps
+
+        return apps.examine(folder)
+
     def database() -> Iterable[Finding]:
         from flowpin_cli.doctor import database
 
@@ -64,6 +69,7 @@ def examine(data: Path, database_url: str | None, access_file: Path, schemas: Se
         (f"Data folder {folder.path}", _tried(data_folder)),
         ("Who may call", _tried(access)),
         ("Processes", _tried(processes)),
+        ("Apps", _tried(apps)),
         ("Database", _tried(database)),
     ]
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import structlog
 from aiohttp import web
 
-from run_service.errors import HostUnknown, PathUnknown
+from run_service.errors import HostUnknown, NoReplica, PathUnknown
 from run_service.hosting.client import RunEnded, RunStreamed
 from run_service.router import answers, call_body, cors
 from run_service.router.access import Target, find_route, find_target
@@ -26,6 +26,8 @@ from service_kit.http.event_stream import EventStream
 from service_kit.http.middleware import REQUEST_ID
 from service_kit.http.rates import RateLimiter
 from service_kit.ids import new_id
+
+NOT_UP = "The app is not up. Try again shortly."
 
 IS_PUBLIC = web.RequestKey("is_public", bool)
 TARGET = web.RequestKey("target", Target)
@@ -56,6 +58,9 @@ class AppHandler:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         try:
             return await self._handle(request)
+        except NoReplica as error:
+            # Why is for those who may deploy: it may name a variable.
+            return answers.of_failure(NoReplica(NOT_UP) if request.get(IS_PUBLIC) else error)
         except ServiceError as error:
             return answers.of_failure(error)
 

@@ -89,6 +89,18 @@ async def test_without_a_replica_the_answer_is_unavailable_and_says_why(apps: Ap
     assert apps.host.starts["bad"] == 1, "it is started again after a pause only"
 
 
+async def test_strangers_are_not_told_why_a_public_app_is_down(apps: Apps):
+    public = apps.routing.app(apps.people.project, is_public=True)
+    public.live["production"] = apps.routing.pin(public, flow("secretive", fails="FLOW_INVALID"))
+    await apps.routing.send(public)
+    await apps.routing.taken_up(public)
+
+    down = await apps.call(app=public, key=None)
+
+    assert (down.status, down.error["message"]) == (503, "The app is not up. Try again shortly.")
+    assert "secretive" not in str(down.body)
+
+
 async def test_calls_beyond_the_slots_wait_and_those_beyond_the_queue_are_refused(database_urls, tmp_path):
     async with running_apps(database_urls, tmp_path, slots=2, queue=2, queue_seconds=5) as apps:
         await apps.call()
