@@ -159,8 +159,8 @@ async def test_a_restore_says_what_was_wrong_in_the_backup(up, tmp_path):
     stopped = flowpin("verify", "--data", str(tmp_path / "second"))
 
     assert (first.returncode, second.returncode) == (0, 0), second.stderr
-    assert "  ✓ Verified. 26 checks in" in first.stdout
-    assert "  ! Verified. 26 checks in" in second.stdout
+    assert "  ✓ Verified. 27 checks in" in first.stdout
+    assert "  ! Verified. 27 checks in" in second.stdout
     assert "in versions.digests" in second.stdout
     assert stopped.returncode == 1
     assert "Postgres, started for this" in stopped.stderr
@@ -223,7 +223,7 @@ async def test_up_verifies_what_it_has_upgraded(tmp_path):
     wait_until(lambda: "after the upgrade" in up.output, PATIENCE)
     up.end()
 
-    assert "  ✓ Verified after the upgrade. 26 checks in" in up.output
+    assert "  ✓ Verified after the upgrade. 27 checks in" in up.output
     up.start().ready()
     up.end()
     assert "after the upgrade" not in up.output
