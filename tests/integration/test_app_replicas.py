@@ -4,11 +4,14 @@ import asyncio
 import time
 
 import aiohttp
+import pytest
 
 from tests.support.apps.stand_in_host import flow
 from tests.support.apps.stand_in_routing import App
 from tests.support.apps.world import Apps, apps_of, running_apps
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.slow
 
 
 def has_replicas(apps: Apps, **counts: int):

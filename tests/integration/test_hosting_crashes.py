@@ -16,6 +16,8 @@ from tests.support.waiting import wait_until
 
 __all__ = ["host", "host_process", "own_host", "runtime"]
 
+pytestmark = pytest.mark.slow
+
 
 async def first_end(host):
     return await asyncio.wait_for(anext(host.ended()), 5)
