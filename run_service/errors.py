@@ -99,8 +99,6 @@ class MediaTypeUnsupported(InvalidArgument):
 class NotImplementedYet(Unimplemented):
     """A part of the contract that a later release brings; answered with 501."""
 
-    reason = "NOT_IMPLEMENTED"
-
 
 class AppNotInProject(InvalidArgument):
     """A test names an app, or an environment, whose variables it cannot have."""

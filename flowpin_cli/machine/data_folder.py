@@ -138,6 +138,11 @@ class Ports:
     run: int = 0
 
 
+def url_of(port: int) -> str:
+    """Where a process of this machine answers over HTTP."""
+    return f"http://{LOOPBACK}:{port}"
+
+
 def choose_ports(
     folder: DataFolder, gateway: int, *, workflow: int = 1, deploy: int = 1, apps: int | None = None
 ) -> Ports:

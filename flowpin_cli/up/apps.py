@@ -12,7 +12,7 @@ from urllib import request as http
 from uuid import UUID
 
 from flowpin_cli.errors import CannotRun
-from flowpin_cli.machine.data_folder import LOOPBACK, DataFolder
+from flowpin_cli.machine.data_folder import DataFolder, url_of
 from flowpin_cli.machine.processes import Account
 from flowpin_cli.postgres.socket_folder import socket_folder
 from flowpin_cli.runtimes.folder import Runtimes, runtimes_of
@@ -36,7 +36,7 @@ class Apps:
         """What the deploy service is told, but for what the environment says already."""
         settings = {
             "DEPLOY_ROLLOUT_DRIVER": "local",
-            "DEPLOY_APPS_DOMAIN": f"{_url(port)}/apps/{{app}}",
+            "DEPLOY_APPS_DOMAIN": f"{url_of(port)}/apps/{{app}}",
             "DEPLOY_VARIABLE_KEYS": self._variable_key(),
         }
         return {name: value for name, value in settings.items() if name not in environ}
@@ -58,12 +58,12 @@ class Apps:
         if key is None:
             key = await asyncio.to_thread(_new_access_key, gateway_url, token, project_id)
             self.folder.keep_secret(ACCESS_KEY_FILE, key)
-        return {"FLOWPIN_APPS_URL": f"{_url(port)}/apps", "FLOWPIN_ACCESS_KEY": key, "DYNAMIQ_ACCESS_KEY": key}
+        return {"FLOWPIN_APPS_URL": f"{url_of(port)}/apps", "FLOWPIN_ACCESS_KEY": key, "DYNAMIQ_ACCESS_KEY": key}
 
     def told(self, port: int) -> str:
         """A line for the person at the terminal."""
         versions = ", ".join(each.version for each in self.runtimes.all())
-        return f"Apps answer at {_url(port)}/apps/<app id>, with FLOWPIN_ACCESS_KEY, on runtime {versions}.\n"
+        return f"Apps answer at {url_of(port)}/apps/<app id>, with FLOWPIN_ACCESS_KEY, on runtime {versions}.\n"
 
     @property
     def _socket(self) -> Path:
@@ -104,7 +104,3 @@ def _new_access_key(gateway_url: str, token: str, project_id: UUID) -> str:
         with suppress(Exception):
             said = error.read().decode()[:500]  # type: ignore[union-attr]
         raise CannotRun(f"no access key could be made for callers of apps: {error} {said}") from None
-
-
-def _url(port: int) -> str:
-    return f"http://{LOOPBACK}:{port}"

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from flowpin_cli.console import Announcer
 from flowpin_cli.errors import CannotRun
-from flowpin_cli.machine.data_folder import LOOPBACK, DataFolder, Ports, choose_ports, locked
+from flowpin_cli.machine.data_folder import LOOPBACK, DataFolder, Ports, choose_ports, locked, url_of
 from flowpin_cli.machine.health import accepts, unready, until
 from flowpin_cli.machine.processes import describe_exit, end_orphans, last_lines, run_to_end
 from flowpin_cli.machine.supervisor import Supervisor
@@ -112,10 +112,10 @@ async def _start(run: Run) -> None:
             await _all_healthy(ports, run.supervisor)
     variables = _variables(ports, identity)
     if apps:
-        variables |= await apps.variables(ports.apps, _url(ports), identity.person_token, identity.project_id)
+        variables |= await apps.variables(ports.apps, url_of(ports.gateway), identity.person_token, identity.project_id)
     run.folder.write_env(variables)
     env_file = shlex.quote(str(run.folder.env_file))
-    run.announcer.ready(_url(ports), identity.person_token, str(identity.project_id), env_file)
+    run.announcer.ready(url_of(ports.gateway), identity.person_token, str(identity.project_id), env_file)
     run.announcer.say(apps.told(ports.apps) if apps else HOW_APPS_RUN)
     if has_upgraded:
         run.announcer.say("The schemas were upgraded; their history is being verified …")
@@ -158,7 +158,7 @@ async def _all_healthy(ports: Ports, supervisor: Supervisor) -> None:
 
 
 def _variables(ports: Ports, identity: "Identity") -> dict[str, str]:
-    url, token = _url(ports), identity.person_token
+    url, token = url_of(ports.gateway), identity.person_token
     return {
         "FLOWPIN_URL": url,
         "FLOWPIN_TOKEN": token,
@@ -191,10 +191,6 @@ def _described(count: Workers) -> str:
     if count == Workers():
         return "Workflow service, deploy service and gateway"
     return f"{count.workflow} workflow services, {count.deploy} deploy services and {count.gateway} gateways"
-
-
-def _url(ports: Ports) -> str:
-    return f"http://{LOOPBACK}:{ports.gateway}"
 
 
 @contextmanager
