@@ -14,14 +14,20 @@ import asyncpg
 from google.protobuf.message import Message
 
 from deploy_service.drivers import Driver
-from deploy_service.errors import EnvironmentNotFound, PlanOutdated
+from deploy_service.errors import (
+    DeploymentNeverLive,
+    EnvironmentNotFound,
+    NothingToRollBackTo,
+    PlanOutdated,
+    SourceNotFound,
+)
 from deploy_service.model import App, Deployment, Pin, environment_of
 from deploy_service.planning import DeployCommand, DeployPlan, DeployRequest, DeploySpec, decide, plan_of
 from deploy_service.repository import apps
 from deploy_service.repository.app_states import DeployTarget, DeployTargetKey, find_app_states, find_targets
 from deploy_service.repository.deployment_inserts import NewDeployment, insert_deployments
 from deploy_service.rollouts import count_live
-from deploy_service.signals import Signals, Topic
+from deploy_service.signals import Topic
 from deploy_service.sources import Source, promotion_source, rollback_source
 from deploy_service.workflow_client import REFUSED, WorkflowClient
 from service_kit import audit
@@ -32,6 +38,7 @@ from service_kit.errors import ServiceError
 from service_kit.hotpath.coalescer import Coalescer
 from service_kit.idempotency import IdempotentCall
 from service_kit.ids import new_id
+from service_kit.signals import Signals
 
 MAX_DEPLOYS_PER_STATEMENT = 64
 
@@ -51,11 +58,12 @@ class NewApp:
 
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
-    """What a rollback or a promotion asks for."""
+    """A rollback's or promotion's request."""
 
     environment: str
     reason: str | None
     force: bool
+    plan_token: str | None = None
 
 
 class Deployer:
@@ -100,17 +108,25 @@ class Deployer:
         return answer
 
     async def plan(self, caller: Caller, app_id: UUID, asked: DeployRequest) -> DeployPlan | ServiceError:
-        """What a deploy would pin and change; or why there is nothing to pin. Raises AppNotFound."""
+        """What a deployment would pin and change, or the error that prevents it. Raises AppNotFound."""
         target = await self._targets.get((caller.permitted_projects, app_id, asked.workflow_id, asked.version_id))
         try:
             spec = await self._requested(caller, caller.project(target.project_id), asked, target.known)
         except (EnvironmentNotFound, *REFUSED) as refusal:
             return refusal
-        async with self._pool.acquire() as db:
-            (state,) = await find_app_states(db, [spec.key(target.project_id, app_id)])
-        if isinstance(state, ServiceError):
-            raise state
-        return plan_of(target.project_id, app_id, spec, state)
+        return await self._planned(target.project_id, app_id, spec)
+
+    async def plan_rollback(
+        self, caller: Caller, app_id: UUID, request_of: Callable[[Project], SourceRequest], deployment_id: UUID | None
+    ) -> DeployPlan | ServiceError:
+        """What a rollback would pin and change, or the error that prevents it. Raises AppNotFound."""
+        target = await self._targets.get((caller.permitted_projects, app_id, None, None))
+        project = caller.project(target.project_id)
+        try:
+            spec = await self._rollback_spec(caller, project, app_id, request_of(project), deployment_id)
+        except (EnvironmentNotFound, SourceNotFound, DeploymentNeverLive, NothingToRollBackTo) as refusal:
+            return refusal
+        return await self._planned(project.id, app_id, spec)
 
     async def deploy(
         self, call: IdempotentCall[Answer], app_id: UUID, asked: DeployRequest, answer_of: AnswerOf[Answer]
@@ -137,14 +153,12 @@ class Deployer:
     ) -> Answer:
         """Deploy again what the live deployment goes back to, or the deployment that is named.
 
-        Raises SourceNotFound, DeploymentNeverLive or NothingToRollBackTo.
+        Raises SourceNotFound, DeploymentNeverLive or NothingToRollBackTo. With `plan_token`, raises PlanOutdated when
+        another one would be deployed than `plan_rollback` said, or another one is live.
         """
 
         async def spec_of(project: Project, _: Pin | None) -> DeploySpec:
-            asked = request_of(project)
-            async with self._pool.acquire() as db:
-                source = await rollback_source(db, project.id, app_id, asked.environment, deployment_id)
-            return await self._repeated(call.caller, project, asked, source, "rollback")
+            return await self._rollback_spec(call.caller, project, app_id, request_of(project), deployment_id)
 
         return await self._write(call, "RollbackApp", app_id, spec_of, answer_of)
 
@@ -164,6 +178,22 @@ class Deployer:
             return await self._repeated(call.caller, project, asked, source, "promote")
 
         return await self._write(call, "PromoteApp", app_id, spec_of, answer_of)
+
+    async def _planned(self, project_id: UUID, app_id: UUID, spec: DeploySpec) -> DeployPlan:
+        async with self._pool.acquire() as db:
+            (state,) = await find_app_states(db, [spec.key(project_id, app_id)])
+        if isinstance(state, ServiceError):
+            raise state
+        return plan_of(project_id, app_id, spec, state)
+
+    async def _rollback_spec(
+        self, caller: Caller, project: Project, app_id: UUID, asked: SourceRequest, deployment_id: UUID | None
+    ) -> DeploySpec:
+        """What a rollback deploys, and its plan shows. Raises SourceNotFound, DeploymentNeverLive or
+        NothingToRollBackTo."""
+        async with self._pool.acquire() as db:
+            source = await rollback_source(db, project.id, app_id, asked.environment, deployment_id)
+        return await self._repeated(caller, project, asked, source, "rollback")
 
     async def _requested(self, caller: Caller, project: Project, asked: DeployRequest, known: Pin | None) -> DeploySpec:
         environment = environment_of(project, asked.environment)
@@ -193,6 +223,7 @@ class Deployer:
             config=source.deployment.config if kind == "rollback" else None,
             reason=asked.reason,
             force=asked.force,
+            plan_token=asked.plan_token,
             source=source.deployment,
             kind=kind,
             only_while_live=(source.live.environment, source.live.id) if source.live else None,
@@ -209,7 +240,7 @@ class Deployer:
         workflow_id: UUID | None = None,
         version_id: UUID | None = None,
     ) -> Answer:
-        """Make the spec while no connection is held, then write the deployment once, with its audit event."""
+        """Make the spec without a connection, then write the deployment once, with its audit event."""
         kept = await call.replay()
         if kept is not None:
             return kept
@@ -233,7 +264,7 @@ class Deployer:
         return answer
 
     def _tell(self, app_id: UUID) -> None:
-        """Have others look at a deployment that is committed."""
+        """Notify other replicas and waiters of a committed deployment."""
         self._signals.send(Topic.CHANGED if self._driver.immediate else Topic.ASKED, app_id)
 
 

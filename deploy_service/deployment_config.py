@@ -18,7 +18,7 @@ def config_json(config: pb.DeploymentConfig) -> bytes:
     """The complete configuration as JSON. Raises InvalidFields naming each field that breaks a rule."""
     if config.deployment_type == pb.DEPLOYMENT_TYPE_SERVERLESS:
         if config.config.HasField("autoscaling"):
-            raise InvalidFields({"deployment_config.config.autoscaling": "is for server_based deployments only"})
+            raise InvalidFields({"deployment_config.config.autoscaling": "must be omitted for serverless deployments"})
         return SERVERLESS
     if config.deployment_type != pb.DEPLOYMENT_TYPE_SERVER_BASED:
         raise InvalidFields({"deployment_config.deployment_type": "must be serverless or server_based"})

@@ -1,4 +1,4 @@
-"""What can go wrong with apps and deployments; the contract lists the reasons per RPC."""
+"""Errors about apps and deployments. The contract lists the reasons per RPC."""
 
 from service_kit.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 
@@ -7,35 +7,35 @@ class AppNotFound(NotFound):
     reason = "APP_NOT_FOUND"
 
     def __init__(self, app_id: object) -> None:
-        super().__init__("There is no such app.", app_id=str(app_id))
+        super().__init__("App not found.", app_id=str(app_id))
 
 
 class DeploymentNotFound(NotFound):
     reason = "DEPLOYMENT_NOT_FOUND"
 
     def __init__(self, deployment_id: object) -> None:
-        super().__init__("There is no such deployment.", deployment_id=str(deployment_id))
+        super().__init__("Deployment not found.", deployment_id=str(deployment_id))
 
 
 class LoadableNotFound(NotFound):
     reason = "LOADABLE_NOT_FOUND"
 
     def __init__(self, digest: str) -> None:
-        super().__init__("No deployment of the project pins this digest.", digest=digest)
+        super().__init__("Loadable not found.", digest=digest)
 
 
 class RouterNotFound(NotFound):
     reason = "ROUTER_NOT_FOUND"
 
     def __init__(self, router_id: object) -> None:
-        super().__init__("No such router watches routes. Call WatchRoutes first.", router_id=str(router_id))
+        super().__init__("Router not found. Call WatchRoutes first.", router_id=str(router_id))
 
 
 class VariableNotFound(NotFound):
     reason = "VARIABLE_NOT_FOUND"
 
     def __init__(self, name: str) -> None:
-        super().__init__("The app has no such variable there.", name=name)
+        super().__init__("Variable not found.", name=name)
 
 
 class TooManyVariables(FailedPrecondition):
@@ -50,8 +50,8 @@ class VariableKeysMissing(FailedPrecondition):
 
     def __init__(self) -> None:
         super().__init__(
-            "Variables are kept encrypted, and this installation has no key for that. Set DEPLOY_VARIABLE_KEYS of the "
-            "deploy service (openssl rand -hex 32 makes a key) and try again."
+            "Variables are stored encrypted, and this installation has no key. Set DEPLOY_VARIABLE_KEYS of the deploy "
+            "service (openssl rand -hex 32 creates a key) and try again."
         )
 
 
@@ -60,8 +60,8 @@ class VariablesUnreadable(FailedPrecondition):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"The value of {name} cannot be decrypted with the keys in DEPLOY_VARIABLE_KEYS. Put the key back that it "
-            "was encrypted with, or set the variable again.",
+            f"The value of {name} cannot be decrypted with the keys in DEPLOY_VARIABLE_KEYS. Restore the key that "
+            "encrypted it, or set the variable again.",
             name=name,
         )
 
@@ -70,18 +70,14 @@ class WorkflowNotFound(InvalidArgument):
     reason = "WORKFLOW_NOT_FOUND"
 
     def __init__(self) -> None:
-        super().__init__(
-            "The project has no such workflow.", fields={"workflow_id": "names no workflow of the project"}
-        )
+        super().__init__("Workflow not found.", fields={"workflow_id": "must be a workflow of the project"})
 
 
 class VersionNotFound(InvalidArgument):
     reason = "VERSION_NOT_FOUND"
 
     def __init__(self) -> None:
-        super().__init__(
-            "The workflow has no such version.", fields={"workflow_version_id": "names no version of the workflow"}
-        )
+        super().__init__("Version not found.", fields={"workflow_version_id": "must be a version of the workflow"})
 
 
 class VersionOfOtherWorkflow(FailedPrecondition):
@@ -90,7 +86,7 @@ class VersionOfOtherWorkflow(FailedPrecondition):
     def __init__(self) -> None:
         super().__init__(
             "The version belongs to another workflow.",
-            fields={"workflow_version_id": "names a version of another workflow"},
+            fields={"workflow_version_id": "must be a version of this workflow"},
         )
 
 
@@ -99,7 +95,7 @@ class VersionDeleted(FailedPrecondition):
 
     def __init__(self) -> None:
         super().__init__(
-            "The version has been deleted.", fields={"workflow_version_id": "names a version that has been deleted"}
+            "The version has been deleted.", fields={"workflow_version_id": "must not be a deleted version"}
         )
 
 
@@ -107,7 +103,9 @@ class WorkflowNotReleased(FailedPrecondition):
     reason = "WORKFLOW_NOT_RELEASED"
 
     def __init__(self) -> None:
-        super().__init__("The workflow is a draft: save or release it first.", fields={"workflow_id": "names a draft"})
+        super().__init__(
+            "The workflow is a draft. Save or release it first.", fields={"workflow_id": "must not be a draft"}
+        )
 
 
 class WorkflowServiceUnavailable(Unavailable):
@@ -115,7 +113,30 @@ class WorkflowServiceUnavailable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__(
-            "The workflow service does not answer, and this app has never had this version live. Nothing was changed.",
+            "The workflow service does not answer, and this version was never live in this app. Nothing was changed.",
+            retry_after=1,
+        )
+
+
+class AccountNotPermitted(Unavailable):
+    """The workflow service refuses this service's own account, as when an org was added while it runs."""
+
+    reason = "DEPLOY_ACCOUNT_NOT_PERMITTED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The deploy service's own account may not read workflows of this project: give its token the role viewer "
+            "in the project's org in access.yaml, or start `flowpin up` again, which does. Nothing was changed.",
+            retry_after=30,
+        )
+
+
+class ExportUnavailable(Unavailable):
+    reason = "EXPORT_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The workflow service, which packs flows, does not answer. The flow itself can be read without it.",
             retry_after=1,
         )
 
@@ -124,7 +145,7 @@ class RuntimeNotFound(InvalidArgument):
     reason = "RUNTIME_NOT_FOUND"
 
     def __init__(self) -> None:
-        super().__init__("There is no such runtime.", fields={"runtime_id": "names no runtime"})
+        super().__init__("Runtime not found.", fields={"runtime_id": "must be an existing runtime"})
 
 
 class RuntimeDeprecated(FailedPrecondition):
@@ -132,7 +153,7 @@ class RuntimeDeprecated(FailedPrecondition):
 
     def __init__(self) -> None:
         super().__init__(
-            "The runtime is deprecated and not live here.", fields={"runtime_id": "names a deprecated runtime"}
+            "The runtime is deprecated and not live here.", fields={"runtime_id": "must not be a deprecated runtime"}
         )
 
 
@@ -148,14 +169,14 @@ class DeploymentFinished(FailedPrecondition):
     reason = "DEPLOYMENT_FINISHED"
 
     def __init__(self, status: str) -> None:
-        super().__init__(f"The deployment has {status} already and cannot be canceled.", status=status)
+        super().__init__(f"The deployment has already {status} and cannot be canceled.", status=status)
 
 
 class AppArchived(FailedPrecondition):
     reason = "APP_ARCHIVED"
 
     def __init__(self) -> None:
-        super().__init__("The app is archived: unarchive it first.")
+        super().__init__("The app is archived. Unarchive it first.")
 
 
 class VersionMarkedBad(FailedPrecondition):
@@ -163,7 +184,7 @@ class VersionMarkedBad(FailedPrecondition):
 
     def __init__(self, version: int) -> None:
         super().__init__(
-            f"Version v{version} is marked bad for this app. Set `force` to deploy it all the same.",
+            f"Version v{version} is marked bad for this app. Set `force` to deploy it anyway.",
             fields={"force": "must be set to deploy a version that is marked bad"},
         )
 
@@ -173,8 +194,8 @@ class PlanOutdated(Aborted):
 
     def __init__(self) -> None:
         super().__init__(
-            "Something that the plan saw has moved since. Plan again.",
-            fields={"plan_token": "is of a plan that no longer holds"},
+            "Something in the plan has changed since. Plan again.",
+            fields={"plan_token": "must be of a plan that is still current"},
         )
 
 
@@ -182,7 +203,7 @@ class LiveMoved(Aborted):
     reason = "LIVE_MOVED"
 
     def __init__(self, environment: str) -> None:
-        super().__init__(f"Another deployment went live in {environment} meanwhile. Look at it and decide again.")
+        super().__init__(f"Another deployment went live in {environment} meanwhile. Check it and try again.")
 
 
 class SourceNotFound(InvalidArgument):
@@ -190,8 +211,8 @@ class SourceNotFound(InvalidArgument):
 
     def __init__(self) -> None:
         super().__init__(
-            "The app has no such deployment in that environment.",
-            fields={"deployment_id": "names no deployment of the app in that environment"},
+            "Deployment not found.",
+            fields={"deployment_id": "must be a deployment of the app in that environment"},
         )
 
 
@@ -200,8 +221,8 @@ class DeploymentNeverLive(FailedPrecondition):
 
     def __init__(self) -> None:
         super().__init__(
-            "The deployment was never live, so there is nothing to go back to.",
-            fields={"deployment_id": "names a deployment that was never live"},
+            "The deployment was never live, so it cannot be rolled back to.",
+            fields={"deployment_id": "must be a deployment that was live"},
         )
 
 
@@ -216,7 +237,7 @@ class NoOtherEnvironment(FailedPrecondition):
     reason = "NO_OTHER_ENVIRONMENT"
 
     def __init__(self, target: str) -> None:
-        super().__init__(f"No environment of the project comes before {target}, so there is nothing to promote from.")
+        super().__init__(f"The project has no environment before {target} to promote from.")
 
 
 class SameEnvironment(InvalidArgument):
@@ -236,12 +257,19 @@ class NothingLive(FailedPrecondition):
 
 
 class NoSuchRuntime(NotFound):
-    """The path names a runtime that there is not; RuntimeNotFound is a body's."""
+    """The path names an unknown runtime. RuntimeNotFound is for bodies."""
 
     reason = "RUNTIME_NOT_FOUND"
 
     def __init__(self, runtime_id: object) -> None:
-        super().__init__("There is no such runtime.", runtime_id=str(runtime_id))
+        super().__init__("Runtime not found.", runtime_id=str(runtime_id))
+
+
+class RuntimeLockNotFound(NotFound):
+    reason = "RUNTIME_LOCK_NOT_FOUND"
+
+    def __init__(self, runtime_id: object) -> None:
+        super().__init__("Runtime lock not found.", runtime_id=str(runtime_id))
 
 
 class AccessKeyExists(AlreadyExists):
@@ -251,8 +279,8 @@ class AccessKeyExists(AlreadyExists):
 
     def __init__(self, access_key_id: str, preview: str) -> None:
         super().__init__(
-            f"This idempotency key has made the access key {preview}, whose secret was answered once and is not kept. "
-            "If you never got it, revoke that key and make another with a new idempotency key.",
+            f"This idempotency key created the access key {preview}. Its secret was returned once and is not kept. "
+            "If you did not receive it, revoke that key and create another with a new idempotency key.",
             access_key_id=access_key_id,
             preview=preview,
         )
@@ -263,7 +291,8 @@ class RuntimeExists(AlreadyExists):
 
     def __init__(self, version: str) -> None:
         super().__init__(
-            f"There is a runtime of the version {version} already.", fields={"version": "is another runtime's"}
+            f"A runtime of the version {version} already exists.",
+            fields={"version": "must not be the version of another runtime"},
         )
 
 
@@ -271,13 +300,11 @@ class RuntimeIsDefault(FailedPrecondition):
     reason = "RUNTIME_IS_DEFAULT"
 
     def __init__(self) -> None:
-        super().__init__(
-            "The default runtime can neither be deprecated nor stop being it: make another one the default."
-        )
+        super().__init__("The default runtime cannot be deprecated or unset. Make another one the default first.")
 
 
 class AccessKeyNotFound(NotFound):
     reason = "ACCESS_KEY_NOT_FOUND"
 
     def __init__(self, access_key_id: object) -> None:
-        super().__init__("There is no such access key.", access_key_id=str(access_key_id))
+        super().__init__("Access key not found.", access_key_id=str(access_key_id))

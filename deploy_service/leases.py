@@ -1,4 +1,4 @@
-"""Finds the leases that nobody renews any more."""
+"""Finds the leases that their replicas no longer renew."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,27 +13,27 @@ class Lease:
 
     deployment_id: UUID
     until: datetime
-    """By the database's clock. A renewal changes it."""
+    """End of the lease by the database's clock. A renewal changes it."""
     is_over: bool
-    """Whether the database's clock says so."""
+    """Whether it is over by the database's clock."""
 
 
 class LeaseWatch:
-    """Watches the leases of other replicas, on the monotonic clock of this machine.
+    """Watches the leases of other replicas, on this machine's monotonic clock.
 
-    A lease has lapsed when it is over and has not been renewed for half its length, or not for all its length whatever
-    the database's clock says. So nothing lapses while its owner works on it: not because the database was away, as that
-    time does not count, and not because its clock was set.
+    A lease has lapsed when it is over and was not renewed for half its length, or when it was not renewed for its whole
+    length, whatever the database's clock says. Time in which the database was away does not count. So no lease lapses
+    while its owner works, neither because the database was away nor because its clock was set.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._clock = clock
         self._seen: dict[tuple[UUID, datetime], float] = {}
-        """Since when each is there, unchanged."""
+        """The time since which each lease has been unchanged."""
 
     def lapsed(self, leases: Sequence[Lease]) -> list[Lease]:
-        """Those of all leases there are now that have lapsed."""
+        """Those of all current leases that have lapsed."""
         now = self._clock()
         self._seen = {key: self._seen.get(key, now) for key in ((lease.deployment_id, lease.until) for lease in leases)}
         return [

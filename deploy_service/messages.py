@@ -1,11 +1,13 @@
 """Apps, deployments and runtimes as the contract writes them."""
 
 import json
+import re
 from uuid import UUID
 
 from deploy_service.deployment_config import config_message
 from deploy_service.model import AccessKey, App, Deployment, Pin, Runtime
 from deploy_service.planning import DeployPlan
+from deploy_service.repository.live_pins import LivePin
 from deploy_service.repository.variables import Variable
 from deploy_service.sealing import Sealer
 from service_kit.access.file import Project
@@ -44,6 +46,14 @@ def deployment_message(deployment: Deployment) -> pb.Deployment:
         health_note=deployment.health_note,
         rollout_notes=deployment.rollout_notes,
     )
+    if deployment.drained_at is not None:
+        message.drain.CopyFrom(
+            pb.Drain(
+                drained=deployment.drained_calls or 0,
+                killed=deployment.killed_calls or 0,
+                ended_at=timestamp(deployment.drained_at),
+            )
+        )
     if deployment.error_code is not None:
         message.error.CopyFrom(pb.DeploymentError(code=deployment.error_code, message=deployment.error_message or ""))
     return message
@@ -121,9 +131,24 @@ def version_ref(deployment: Deployment) -> pb.VersionRef:
     )
 
 
+def live_pin_message(pin: LivePin) -> pb.LivePin:
+    return pb.LivePin(
+        app_id=str(pin.app_id),
+        app_name=pin.app_name,
+        environment=pin.environment,
+        deployment_id=str(pin.deployment_id),
+        workflow_id=str(pin.workflow_id),
+        workflow_version_id=str(pin.version_id),
+        version=pin.version_number,
+    )
+
+
 def runtime_ref(deployment: Deployment) -> pb.RuntimeRef:
     return pb.RuntimeRef(
-        id=str(deployment.runtime_id), version=deployment.runtime_version, label=deployment.runtime_label
+        id=str(deployment.runtime_id),
+        version=deployment.runtime_version,
+        label=deployment.runtime_label,
+        digest=digest_text(deployment.runtime_digest),
     )
 
 
@@ -134,11 +159,22 @@ def runtime_message(runtime: Runtime) -> pb.Runtime:
         label=runtime.label,
         default=runtime.is_default,
         deprecated=runtime.deprecated,
+        lock_digest=digest_text(runtime.lock_digest),
     )
 
 
+def digest_text(digest: bytes | None) -> str | None:
+    return f"sha256:{digest.hex()}" if digest is not None else None
+
+
+def digest_of(text: str) -> bytes | None:
+    """None if the text is not a digest."""
+    found = re.fullmatch("sha256:([0-9a-f]{64})", text)
+    return bytes.fromhex(found[1]) if found else None
+
+
 def access_key_message(key: AccessKey, secret: str | None = None) -> pb.AccessKey:
-    """`secret` is there in the answer that makes the key, and never again."""
+    """`secret` is set only in the answer that creates the key."""
     return pb.AccessKey(
         id=str(key.id),
         project_id=str(key.project_id),
@@ -164,16 +200,16 @@ def variable_message(variable: Variable, sealer: Sealer) -> pb.Variable:
     )
 
 
-def refused_plan(refusal: ServiceError) -> pb.Plan:
-    """The plan of a deploy that pins nothing."""
-    return pb.Plan(blockers=[pb.Blocker(reason=refusal.reason, message=refusal.message)])
-
-
-def plan_message(plan: DeployPlan) -> pb.Plan:
+def plan_message(plan: DeployPlan | ServiceError) -> pb.Plan:
+    """A plan, or of what pins nothing the reason."""
+    if isinstance(plan, ServiceError):
+        return pb.Plan(blockers=[pb.Blocker(reason=plan.reason, message=plan.message)])
     message = pb.Plan(
         plan_token=plan.token,
         warnings=plan.spec.resolved.warnings,
         blockers=[pb.Blocker(reason=blocker.reason, message=blocker.message) for blocker in plan.blockers],
+        source=deployment_message(plan.spec.source) if plan.spec.source else None,
+        why=plan.spec.why or None,
     )
     pin, live, runtime = plan.spec.resolved.pin, plan.state.live, plan.runtime
     if runtime is None:
@@ -189,7 +225,7 @@ def plan_message(plan: DeployPlan) -> pb.Plan:
         pb.Change(
             before=live.runtime_label if live else None,
             after=runtime.label,
-            changed=live is None or live.runtime_id != runtime.id,
+            changed=live is None or (live.runtime_id, live.runtime_digest) != (runtime.id, runtime.digest),
         )
     )
     message.changes.config.CopyFrom(
@@ -197,6 +233,13 @@ def plan_message(plan: DeployPlan) -> pb.Plan:
             before=live.config.decode() if live else None,
             after=plan.config.decode(),
             changed=live is None or json.loads(live.config) != json.loads(plan.config),
+        )
+    )
+    message.changes.deployment_config.CopyFrom(
+        pb.ConfigChange(
+            before=config_message(live.config) if live else None,
+            after=config_message(plan.config),
+            changed=message.changes.config.changed,
         )
     )
     return message

@@ -20,6 +20,11 @@ from service_kit.errors import InvalidFields
 JOINERS = "\u200c\u200d"
 """Zero width. Persian, Hindi and other scripts spell words with them."""
 RUNTIME_VERSION = re.compile(r"[A-Za-z0-9._+-]{1,64}")
+LOCKED_PACKAGE = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(\[[A-Za-z0-9,._-]{1,256}\])?==[A-Za-z0-9.!+_-]{1,128}( ?; ?[^\\]{1,500})?"
+)
+"""A name and an exact version: no other source, and no option of an installer's."""
+MAX_LOCK_BYTES = 262_144
 MAX_NAME = 128
 MAX_TEXT = 512
 
@@ -31,6 +36,8 @@ class Runtime:
     label: str
     is_default: bool
     deprecated: bool
+    lock_digest: bytes | None = None
+    """Digest of the lock that was registered last. None without a lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class Pin:
     version_digest: bytes
     version_created_at: datetime
     loadable_digest: bytes | None = None
-    """Of what replicas load. None when it is not kept here, or the SDK cannot load the flow."""
+    """Digest of what replicas load. None if it is not stored, or if the SDK cannot load the flow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +85,27 @@ class Deployment:
     source_deployment_id: UUID | None
     health: str | None
     health_note: str | None
+    drained_at: datetime | None = None
+    """When the last of the calls ended that it had when it was replaced."""
+    drained_calls: int | None = None
+    killed_calls: int | None = None
     rollout_notes: tuple[str, ...] = ()
+    runtime_digest: bytes | None = None
+    """Digest of the runtime's lock. None if it had no lock."""
 
     @property
     def is_live(self) -> bool:
         return self.live_from is not None and self.live_to is None
 
     def check_canceled(self) -> None:
-        """Raises DeploymentFinished when it had come to another end before the cancel."""
+        """Raises DeploymentFinished when it had ended otherwise before the cancel."""
         if self.status != "canceled":
             raise DeploymentFinished(self.status)
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """What serves one pinned version in each environment. `live` maps an environment to what it serves."""
+    """An app serves one pinned version in each environment. `live` maps environments to what they serve."""
 
     project_id: UUID
     id: UUID
@@ -111,7 +124,7 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """What is kept of a key for calling a project's apps."""
+    """A key for calling a project's apps, without its secret."""
 
     project_id: UUID
     id: UUID
@@ -124,7 +137,7 @@ class AccessKey:
 
 
 def environment_of(project: Project, asked: str | None, field: str = "environment") -> str:
-    """The environment that is asked for, or else the project's last one. Raises EnvironmentNotFound naming `field`."""
+    """The requested environment, or else the project's last one. Raises EnvironmentNotFound naming `field`."""
     if asked is None:
         return project.environments[-1]
     if asked not in project.environments:
@@ -133,7 +146,7 @@ def environment_of(project: Project, asked: str | None, field: str = "environmen
 
 
 def promotion_of(project: Project, target: str | None, source: str | None) -> tuple[str, str]:
-    """From where to where a promotion goes: to the last environment, from the one before the target, unless told.
+    """Target and source of a promotion. By default the last environment, and the one before the target.
 
     Raises EnvironmentNotFound, NoOtherEnvironment or SameEnvironment.
     """
@@ -149,7 +162,7 @@ def promotion_of(project: Project, target: str | None, source: str | None) -> tu
 
 
 def kind_of(pin: Pin, live: Deployment | None) -> str:
-    """Going to a lower number of the workflow that is live is going back."""
+    """A deploy is a rollback if its version has a lower number than the live one of the same workflow."""
     goes_back = (
         live is not None and live.pin.workflow_id == pin.workflow_id and pin.version_number < live.pin.version_number
     )
@@ -157,7 +170,7 @@ def kind_of(pin: Pin, live: Deployment | None) -> str:
 
 
 def check_runtime(runtime: Runtime, live: Deployment | None) -> None:
-    """A deprecated runtime stays where it is live and goes nowhere else."""
+    """A deprecated runtime can be deployed only where it is live."""
     if runtime.deprecated and not (live is not None and live.runtime_id == runtime.id):
         raise RuntimeDeprecated
 
@@ -179,7 +192,9 @@ def check_texts(
     if name is not None and not name.strip(f" {JOINERS}"):
         wrong["name"] = "cannot be blank"
     elif name is not None and not (is_app_name(name) and len(name) <= MAX_NAME):
-        wrong["name"] = f"can hold letters and digits of any script, spaces and . / _ ' -, up to {MAX_NAME} characters"
+        wrong["name"] = (
+            f"must contain only letters and digits of any script, spaces and . / _ ' -, up to {MAX_NAME} characters"
+        )
     for field, text in (("description", description), ("reason", reason), ("note", note)):
         if text is not None and len(text) > MAX_TEXT:
             wrong[field] = f"must be at most {MAX_TEXT} characters"
@@ -199,6 +214,18 @@ def check_labels(*, name: str | None = None, label: str | None = None, version: 
         if text is not None and not (text.strip() and len(text) <= MAX_NAME):
             wrong[field] = f"must be 1 to {MAX_NAME} characters and not blank"
     if version is not None and not RUNTIME_VERSION.fullmatch(version):
-        wrong["version"] = "can hold letters, digits and . _ - + only, up to 64 characters"
+        wrong["version"] = "must contain only letters, digits and . _ - +, up to 64 characters"
     if wrong:
         raise InvalidFields(wrong)
+
+
+def check_lock(lock: str) -> bytes:
+    """The lock of a runtime as it is kept. Raises InvalidFields unless it is names with their versions."""
+    kept = lock.encode()
+    lines = lock.splitlines()
+    if len(kept) > MAX_LOCK_BYTES:
+        raise InvalidFields({"lock": f"must be at most {MAX_LOCK_BYTES:,} bytes"})
+    wrong = next((n for n, line in enumerate(lines, 1) if not LOCKED_PACKAGE.fullmatch(line)), None if lines else 1)
+    if wrong is not None:
+        raise InvalidFields({"lock": f"must have name==version in each line, and has not in line {wrong}"})
+    return kept

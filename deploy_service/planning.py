@@ -25,7 +25,7 @@ from service_kit.errors import ServiceError
 
 @dataclass(frozen=True, slots=True)
 class DeployRequest:
-    """What a caller asks for. None: the default environment, the latest version, the runtime and config that are live.
+    """A caller's request. None means the default environment, the latest version, and the live runtime and config.
 
     `config` is JSON.
     """
@@ -49,11 +49,13 @@ class PinnedRuntime:
     id: UUID
     version: str
     label: str
+    digest: bytes | None
+    """Digest of its lock. None without a lock."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeploySpec:
-    """What is to be deployed, resolved. None keeps what is live there: the runtime, the configuration (JSON)."""
+    """What to deploy, resolved. None keeps the live runtime or configuration (JSON)."""
 
     environment: str
     resolved: ResolvedVersion
@@ -63,20 +65,20 @@ class DeploySpec:
     force: bool = False
     plan_token: str | None = None
     source: Deployment | None = None
-    """What is rolled back to or promoted. It brings the runtime, current or not, and the configuration where nothing is
-    live."""
+    """The deployment to roll back to or promote. Its runtime is used, current or not, and its configuration where
+    nothing is live."""
     kind: str | None = None
-    """By default deploy or rollback, by the version's number."""
+    """Default: deploy or rollback, by the version's number."""
     only_while_live: tuple[str, UUID] | None = None
     """An environment and its live deployment when the spec was made. The deploy is refused when another one is live."""
     label: str | None = None
-    """By which the version was asked for."""
+    """The label in the request."""
     why: str = ""
-    """How the source was chosen, a sentence for people."""
+    """Why the source was chosen, a sentence for people."""
 
     @property
     def is_large(self) -> bool:
-        """A large deployment does not share a statement with others."""
+        """A large deployment is written by its own statement."""
         return len(self.resolved.flow or b"") + len(self.resolved.loadable or b"") >= LARGE_DOCUMENT_BYTES
 
     def key(self, project_id: UUID, app_id: UUID) -> AppStateKey:
@@ -87,19 +89,19 @@ class DeploySpec:
 
 @dataclass(frozen=True, slots=True)
 class DeployCommand:
-    """A spec for an app, and who asked for it."""
+    """A spec for an app, and who requested it."""
 
     caller: Caller
     project_id: UUID
     app_id: UUID
     spec: DeploySpec
     action: str | None
-    """Recorded in the app's audit events, unless it is None."""
+    """Recorded in the app's audit events if set."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeployPlan:
-    """What a spec comes to, given the app's state."""
+    """The result of a spec for the app's state."""
 
     spec: DeploySpec
     state: AppState
@@ -107,11 +109,11 @@ class DeployPlan:
     config: bytes
     blockers: tuple[ServiceError, ...]
     token: str
-    """A digest of everything the plan depends on; empty when there are blockers. It is no secret."""
+    """A digest of everything that the plan depends on. Empty if there are blockers. Not secret."""
 
 
 def plan_of(project_id: UUID, app_id: UUID, spec: DeploySpec, state: AppState) -> DeployPlan:
-    """What a deploy writes as long as the app is at the state's revision."""
+    """What a deployment writes if the app is still at the state's revision."""
     blockers: list[ServiceError] = []
     runtime: PinnedRuntime | None = None
     if state.archived:
@@ -131,7 +133,7 @@ def plan_of(project_id: UUID, app_id: UUID, spec: DeploySpec, state: AppState) -
 def decide(
     command: DeployCommand, state: AppState | ServiceError, *, live_at_once: bool
 ) -> NewDeployment | ServiceError:
-    """The deployment to write, or why there is none."""
+    """The deployment to write, or the blockers."""
     if isinstance(state, ServiceError):
         return state
     spec = command.spec
@@ -160,6 +162,7 @@ def decide(
         runtime_id=plan.runtime.id,
         runtime_version=plan.runtime.version,
         runtime_label=plan.runtime.label,
+        runtime_digest=plan.runtime.digest,
         config=plan.config,
         warnings=spec.resolved.warnings,
         source_deployment_id=source or (state.last_live if kind == "rollback" else None),
@@ -170,14 +173,16 @@ def decide(
 
 
 def _runtime(spec: DeploySpec, state: AppState) -> PinnedRuntime:
-    """The source's as it was pinned; else the one asked for; else the live one as it was pinned; else the default."""
+    """The runtime of the source as it was pinned, or else the requested, the live or the default one with its current
+    lock."""
     pinned = spec.source or (state.live if spec.runtime_id is None else None)
     if pinned is not None:
-        return PinnedRuntime(pinned.runtime_id, pinned.runtime_version, pinned.runtime_label)
+        digest = pinned.runtime_digest if spec.source else state.live_runtime_lock
+        return PinnedRuntime(pinned.runtime_id, pinned.runtime_version, pinned.runtime_label, digest)
     if state.runtime is None:
         raise RuntimeNotFound
     check_runtime(state.runtime, state.live)
-    return PinnedRuntime(state.runtime.id, state.runtime.version, state.runtime.label)
+    return PinnedRuntime(state.runtime.id, state.runtime.version, state.runtime.label, state.runtime.lock_digest)
 
 
 def _token(
@@ -191,8 +196,11 @@ def _token(
         "live": str(state.live.id) if state.live else None,
         "version": str(pin.version_id),
         "digest": pin.version_digest.hex(),
-        "warnings": spec.resolved.warnings,
+        # A rollback does not depend on the workflow service, which warnings come from.
+        "warnings": None if spec.source else spec.resolved.warnings,
+        "source": str(spec.source.id) if spec.source else None,
         "runtime": str(runtime.id) if runtime else None,
+        "runtime_digest": runtime.digest.hex() if runtime and runtime.digest else None,
         "config": json.loads(config),
         "mark": state.mark,
     }

@@ -1,4 +1,4 @@
-"""What requests say beyond plain values: what was left out, enums, filters."""
+"""Reads requests: omitted fields, enums, filters."""
 
 from uuid import UUID
 

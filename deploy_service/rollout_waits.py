@@ -8,18 +8,19 @@ import structlog
 from deploy_service.drivers.local import ROUTERS_SECONDS
 from deploy_service.model import Deployment
 from deploy_service.repository import deployments
-from deploy_service.signals import Signals, Topic
+from deploy_service.signals import Topic
 from service_kit.array_parameters import Projects
 from service_kit.database_errors import describe
 from service_kit.db import FAILURES, Pool
 from service_kit.idempotency import Context
+from service_kit.signals import Signals
 
 LOOK_SECONDS = 0.5
-"""Between two looks when no signal comes: one can be lost."""
+"""Seconds between two polls, because a signal can be lost."""
 MOST_WAITING = 32
-"""In this process. Each has the place of a call at work; further ones are answered at once."""
+"""Maximum in this process. Each occupies the place of a call at work. Further ones are answered immediately."""
 BEFORE_DEADLINE_SECONDS = 0.5
-"""When a call is answered whose own deadline comes first."""
+"""Seconds before its own deadline at which a call is answered."""
 
 log = structlog.get_logger()
 
@@ -36,16 +37,16 @@ class RolloutWaits:
         self._is_closed = False
 
     def close(self) -> None:
-        """Have all that wait answered, and none wait from now on."""
+        """Answer all waiting calls, and let none wait from now on."""
         self._is_closed = True
         self._signals.wake()
 
     async def settle(
         self, projects: Projects, app_id: UUID, deployment_id: UUID, context: Context
     ) -> Deployment | None:
-        """The deployment once its rollout has come to its end, or as it stands when the time to wait is over.
+        """The deployment after its rollout, or as it is when the time to wait is over.
 
-        None when nothing is waited for, or the database does not answer: what was written by then still holds.
+        None if there is nothing to wait for, or if the database does not answer. What was written stays valid.
         """
         if not self._seconds or self._is_closed or self._waiting == MOST_WAITING:
             return None

@@ -14,16 +14,17 @@ from deploy_service.leases import LeaseWatch
 from deploy_service.model import Deployment
 from deploy_service.repository import apps, deployments, rollouts
 from deploy_service.repository.rollouts import Claim
-from deploy_service.signals import Signals, Topic
+from deploy_service.signals import Topic
 from service_kit import logs
 from service_kit.database_errors import describe
 from service_kit.db import FAILURES, Connection, Pool
 from service_kit.ids import new_id
+from service_kit.signals import Signals
 
 POLL_SECONDS = 0.25
 MOST_AT_ONCE = 50
 RETRY_SECONDS = 0.5
-"""Between two tries to write down how a rollout went."""
+"""Seconds between two tries to record the result of a rollout."""
 
 OUTCOME_CODES = ("ROLLOUT_TIMED_OUT", "ROLLOUT_INTERRUPTED")
 """Codes of failures that are counted by themselves; the others are the driver's."""
@@ -44,9 +45,11 @@ class LeaseLost(Exception):
 
 
 async def cut_over(db: Connection, deployment: Deployment, owner: UUID) -> Deployment:
-    """End what is live in the deployment's environment and make it live, at one moment, under the app's lock.
+    """End what is live in the deployment's environment and make the deployment live, at one moment, under the app's
+    lock.
 
-    One that comes after a newer one is canceled instead. Raises LeaseLost, and the transaction has to be given up.
+    If a newer deployment is live, it is canceled instead. Raises LeaseLost, after which the transaction must be rolled
+    back.
     """
     live = await deployments.find_live(db, deployment.project_id, deployment.app_id, deployment.environment)
     if live is not None and live.number > deployment.number:
@@ -74,7 +77,7 @@ def count_canceled(rollouts: int) -> None:
 
 
 class RolloutWorker:
-    """One replica's share of the rollouts. Any replica can work on any; a lease says who does."""
+    """Works on rollouts. Any replica can work on any rollout; a lease decides which one does."""
 
     def __init__(
         self,
@@ -95,25 +98,25 @@ class RolloutWorker:
         self._owner = new_id()
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._ending: set[UUID] = set()
-        """Those that are up, or never will be. They may have ended already, and then have no lease."""
+        """Rollouts that are up or have failed. They may have ended already and have no lease then."""
         self._watch = LeaseWatch(lease_seconds)
 
     async def run(self) -> None:
-        """Work until canceled; then leave what is under way to the other replicas, or to the next start.
+        """Work until canceled. Rollouts in progress are then left to other replicas, or to the next start.
 
-        Raises whatever breaks that is not a failure of the database.
+        Raises every error that is not a failure of the database.
         """
         try:
             with self._signals.subscribe(Topic.ASKED) as signals:
                 async with asyncio.TaskGroup() as tasks:
                     while True:
                         try:
-                            # Its own leases first: others take over what this replica does not renew.
+                            # Its own leases first: others take over rollouts that this replica does not renew.
                             await self._renew()
                             await self._claim(tasks)
                         except FAILURES as error:
                             self._watch.forget()
-                            log.warning("rollouts_wait_for_database", error=describe(error))
+                            log.warning("rollouts_delayed", error=describe(error))
                         await signals.wait(POLL_SECONDS)
         finally:
             await self._leave()
@@ -136,6 +139,7 @@ class RolloutWorker:
             lapsed = self._watch.lapsed(await rollouts.find_leases(db, mine))
             claims = await rollouts.claim_rollouts(db, self._owner, self._lease, mine, lapsed, most)
         for claim in claims:
+            self._signals.send(Topic.CLAIMED, claim.deployment.app_id)
             self._tasks[claim.deployment.id] = tasks.create_task(self._work(claim))
 
     async def _leave(self) -> None:
@@ -159,21 +163,21 @@ class RolloutWorker:
             self._ending.discard(deployment.id)
 
     async def _end(self, deployment: Deployment, failure: tuple[str, str] | None) -> int | None:
-        """As which revision of its app it went live; None when it did not."""
+        """The app's revision at which it went live. None if it did not."""
         while True:
             try:
                 if failure is None:
                     return await self._succeed(deployment)
                 await self._fail(deployment, *failure)
             except FAILURES as error:
-                # Its lease is renewed all the same, so that no other replica does the work again.
-                log.warning("rollout_waits_for_database", error=describe(error))
+                # The lease is still renewed, so that no other replica repeats the work.
+                log.warning("rollout_delayed", error=describe(error))
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return None
 
     async def _bring_up(self, claim: Claim) -> tuple[str, str] | None:
-        """None once it is up, or why it is not: a code, and a sentence for people."""
+        """None when it is up. Otherwise the cause: a code, and a sentence for people."""
         left = max(self._timeout_seconds - claim.age, self._takeover_seconds)
         try:
             async with asyncio.timeout(left) as limit:
@@ -183,11 +187,11 @@ class RolloutWorker:
         except Exception:
             if not limit.expired():
                 log.exception("rollout_broke")
-                return "ROLLOUT_FAILED", "The driver broke."
+                return "ROLLOUT_FAILED", "The driver failed with an internal error."
             if claim.taken_over:
                 return (
                     "ROLLOUT_INTERRUPTED",
-                    "The service that rolled it out was lost, and no other finished it in time.",
+                    "The service that rolled it out ended, and no other finished it in time.",
                 )
             return "ROLLOUT_TIMED_OUT", f"It was not up after {self._timeout_seconds:g} seconds."
         return None
@@ -206,7 +210,7 @@ class RolloutWorker:
         return revision if done.is_live else None
 
     async def _follow_up(self, deployment: Deployment, revision: int) -> None:
-        """Wait until callers get what is live now, and note what people should know of that."""
+        """Wait until callers reach the live deployment, and store the notes for people."""
         notes = await self._driver.follow_up(deployment, revision)
         if notes:
             log.warning("rollout_noted", notes=notes)

@@ -70,6 +70,7 @@ def _pin(pin: RoutePin) -> pb.Pin:
         scaling=_scaling(json.loads(pin.config)),
         variables_revision=pin.variables_revision,
         started_at=timestamp(pin.started_at),
+        runtime_digest=pin.runtime_digest.hex() if pin.runtime_digest else "",
     )
 
 

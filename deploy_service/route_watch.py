@@ -1,4 +1,4 @@
-"""Follows what routers have to know: a snapshot first, then what changes, read again when a signal says so."""
+"""Follows what routers need: a snapshot first, then changes, read again after each signal."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Container, Iterable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from uuid import UUID
 from deploy_service.repository import routers, routes
 from deploy_service.repository.routes import AppRoute, RouteKey
 from deploy_service.route_messages import deleted_message, keys_message, route_message
-from deploy_service.signals import Signal, Signals, Topic
+from deploy_service.signals import Topic
 from service_kit.access.caller import Principal
 from service_kit.access.file import Project, Role
 from service_kit.access.registry import AccessRegistry
@@ -17,14 +17,15 @@ from service_kit.errors import TooManyRequests
 from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
 from service_kit.pools import Pools
 from service_kit.serving.guard import TokenInvalid
+from service_kit.signals import Signal, Signals
 
 LEASE = timedelta(seconds=10)
 LOOK_SECONDS = 1.0
-"""Between two looks at all revisions and keys. It bounds what a lost signal costs, and a revoked token."""
+"""Seconds between two polls of all revisions and keys. It limits the delay of a lost signal and of a revoked token."""
 HEARTBEAT_SECONDS = 5.0
 ROUTES_AT_ONCE = 200
 MOST_WATCHERS = 32
-"""In this process. Each has a place of a call at work for as long as it watches."""
+"""Maximum in this process."""
 
 
 class RouteWatches:
@@ -82,7 +83,7 @@ class RouteWatches:
 
 
 class Told:
-    """What one router has been told."""
+    """The routes that one router has received."""
 
     def __init__(self, pools: Pools, domain: str) -> None:
         self._pools = pools
@@ -96,7 +97,7 @@ class Told:
     async def news(
         self, projects: Mapping[UUID, Project], signals: set[Signal] | None
     ) -> AsyncIterator[pb.WatchRoutesResponse]:
-        """What the router has not been told yet. With signals, only what they are about is looked at."""
+        """The changes that the router has not received. With signals, only their subjects are read."""
         is_other = {each for each, project in projects.items() if self.projects.get(each) != project}
         self.projects = projects
         apps = None if signals is None else {thing for topic, thing in signals if topic is not Topic.KEYS}

@@ -1,71 +1,40 @@
-"""Encrypts the values of variables: AES-GCM, with the newest of a list of keys, bound to the variable it is of."""
+"""Encrypts the values of variables, each bound to the variable it is of."""
 
-import hashlib
-import re
-import secrets
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TypeAlias
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from deploy_service.errors import VariableKeysMissing, VariablesUnreadable
-
-KEY = re.compile(r"[0-9a-fA-F]{64}")
-NONCE_BYTES = 12
-KEY_ID_BYTES = 8
+from service_kit.sealing import CannotOpen, KeyRing, NoKeys, Sealed
 
 Place: TypeAlias = tuple[UUID, UUID, str, str, bool]
-"""Of a value: project, app, environment, name, and whether it is a secret. It opens in no other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    key_id: bytes
-    content: bytes
+"""The place of a value: project, app, environment, name, and whether it is secret. It can be decrypted for no other
+place."""
 
 
 class Sealer:
     """Seals with the first of its keys, and opens with any."""
 
-    def __init__(self, keys: Iterable[bytes]) -> None:
-        """Keys of 32 bytes, the newest first."""
-        self._keys = {_key_id(key): AESGCM(key) for key in keys}
-        self._newest = next(iter(self._keys), None)
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
 
     @classmethod
     def of(cls, text: str) -> "Sealer":
         """The keys of a setting, hex with commas between them. Raises ValueError, which shows none of them."""
-        keys = [key.strip() for key in text.split(",")] if text.strip() else []
-        if wrong := [place for place, key in enumerate(keys, 1) if not KEY.fullmatch(key)]:
-            raise ValueError(f"variable_keys: key {wrong[0]} is not 64 hexadecimal digits (openssl rand -hex 32)")
-        return cls(bytes.fromhex(key) for key in keys)
+        return cls(KeyRing.of(text, "variable_keys", b"variable"))
 
     def seal(self, value: str, place: Place) -> Sealed:
         """Raises VariableKeysMissing."""
-        if self._newest is None:
-            raise VariableKeysMissing
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        content = self._keys[self._newest].encrypt(nonce, value.encode(), _bound_to(place))
-        return Sealed(self._newest, nonce + content)
+        try:
+            return self._keys.seal(value.encode(), _bound_to(place))
+        except NoKeys:
+            raise VariableKeysMissing from None
 
     def open(self, sealed: Sealed, place: Place) -> str:
         """Raises VariablesUnreadable."""
-        key = self._keys.get(sealed.key_id)
-        if key is None:
-            raise VariablesUnreadable(place[3])
-        nonce, content = sealed.content[:NONCE_BYTES], sealed.content[NONCE_BYTES:]
         try:
-            return key.decrypt(nonce, content, _bound_to(place)).decode()
-        except InvalidTag:
+            return self._keys.open(sealed, _bound_to(place)).decode()
+        except CannotOpen:
             raise VariablesUnreadable(place[3]) from None
-
-
-def _key_id(key: bytes) -> bytes:
-    """Tells keys apart, and nothing about them."""
-    return hashlib.sha256(b"flowpin variable key " + key).digest()[:KEY_ID_BYTES]
 
 
 def _bound_to(place: Place) -> bytes:

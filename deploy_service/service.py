@@ -6,6 +6,7 @@ from typing import Any
 
 from deploy_service import MIGRATIONS, SCHEMA
 from deploy_service.drivers import Driver, InstantDriver, LocalDriver, ScriptedDriver
+from deploy_service.event_numbering import number_for_ever
 from deploy_service.roles import ROLES, SERVICES
 from deploy_service.rollout_waits import RolloutWaits
 from deploy_service.rollouts import RolloutWorker
@@ -14,7 +15,7 @@ from deploy_service.sealing import Sealer
 from deploy_service.servicer import DeployServicer
 from deploy_service.servicer.routing import RoutingServicer
 from deploy_service.settings import Settings
-from deploy_service.signals import Signals
+from deploy_service.signals import Topic
 from deploy_service.workflow_client import WorkflowClient
 from service_kit import metrics
 from service_kit.access.registry import AccessRegistry
@@ -28,8 +29,13 @@ from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from service_kit.pools import open_pools
 from service_kit.serving.health import open_check, usual_checks
 from service_kit.serving.server import running_server
+from service_kit.serving.watches import Watches
+from service_kit.signals import Signals
+from service_kit.tls import listener_tls
 from service_kit.tracing import client_interceptors, open_spans
 
+GATHER_SECONDS = 0.005
+"""Seconds between two notifications, so that those of busy times are combined."""
 WORKFLOW = workflow_pb2.DESCRIPTOR.services_by_name["WorkflowService"]
 
 
@@ -40,18 +46,25 @@ async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> As
         raise RuntimeError("serve needs the setting workflow_token")
     registry = AccessRegistry(settings.access_file)
     sealer = Sealer.of(settings.variable_keys.get_secret_value() if settings.variable_keys else "")
-    signals = Signals()
+    signals = Signals(Topic, GATHER_SECONDS)
     async with (
         open_spans("deploy_service", settings.otel_exporter_otlp_endpoint) as spans,
-        metrics.exposed(settings.metrics_listen),
+        listener_tls(settings.listener_tls) as tls,
+        metrics.exposed(settings.metrics_listen, tls),
         open_pools(settings, schema) as pools,
         open_check(settings.database_url.get_secret_value(), schema, MIGRATIONS) as database,
-        open_channel(settings.workflow_target, WORKFLOW, interceptors=client_interceptors(spans)) as channel,
+        open_channel(
+            settings.workflow_target,
+            WORKFLOW,
+            interceptors=client_interceptors(spans),
+            tls=settings.channel_tls,
+        ) as channel,
         pruning(pools.hot),
     ):
         driver = _driver(settings, pools.hot, signals)
         waits = RolloutWaits(pools.hot, signals, 0 if driver.immediate else settings.wait_seconds)
-        watches = RouteWatches(pools, registry, signals, settings.apps_domain)
+        routes = RouteWatches(pools, registry, signals, settings.apps_domain)
+        watches = Watches(registry, signals)
         # Traced, each question is an RPC with a span of its own.
         workflows = WorkflowClient(
             channel,
@@ -61,16 +74,17 @@ async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> As
         )
 
         def register(server: Any) -> None:
-            servicer = DeployServicer(pools, workflows, driver, signals, waits, sealer, settings.apps_domain)
+            servicer = DeployServicer(pools, workflows, driver, signals, waits, watches, sealer, settings.apps_domain)
             add_DeployServiceServicer_to_server(servicer, server)
-            add_RoutingServiceServicer_to_server(RoutingServicer(pools, signals, watches, sealer), server)
+            add_RoutingServiceServicer_to_server(RoutingServicer(pools, signals, routes, sealer), server)
 
         checks = usual_checks(database, registry)
         async with (
-            carrying_signals(signals, driver, settings, schema),
+            in_background(signals.carry(settings.database_url.get_secret_value(), schema)),
+            in_background(number_for_ever(pools.pages, signals)),
             working_rollouts(pools.hot, driver, signals, settings),
             running_server(
-                settings, SERVICES, register, registry=registry, roles=ROLES, checks=checks, spans=spans
+                settings, SERVICES, register, registry=registry, roles=ROLES, checks=checks, spans=spans, tls=tls
             ) as port,
         ):
             try:
@@ -78,27 +92,18 @@ async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> As
             finally:
                 # Before the server drains: it would wait for them.
                 waits.close()
+                routes.close()
                 watches.close()
 
 
 def _driver(settings: Settings, pool: Pool, signals: Signals) -> Driver:
-    """Raises ValueError for a script that is none."""
+    """Raises ValueError for an invalid script."""
     match settings.rollout_driver:
         case "scripted":
             return ScriptedDriver(settings.rollout_script)
         case "local":
             return LocalDriver(pool, signals, settings.rollout_run_service_seconds)
     return InstantDriver()
-
-
-@asynccontextmanager
-async def carrying_signals(signals: Signals, driver: Driver, settings: Settings, schema: str) -> AsyncIterator[None]:
-    """Carry signals between replicas until the block ends, where any waits for what another does."""
-    if driver.immediate:
-        yield
-        return
-    async with in_background(signals.carry(settings.database_url.get_secret_value(), schema)):
-        yield
 
 
 @asynccontextmanager

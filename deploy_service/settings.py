@@ -4,40 +4,39 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from service_kit.settings import Address, ServiceSettings, settings_config
+from service_kit.settings import Address, ChannelTlsSettings, ServiceSettings, settings_config
 
 
-class Settings(ServiceSettings):
+class Settings(ServiceSettings, ChannelTlsSettings):
     model_config = settings_config("DEPLOY_")
 
     listen: Address = "127.0.0.1:50052"
-    """Where to serve, host:port; port 0 picks a free one."""
+    """Where to listen, host:port. Port 0 picks a free port."""
     workflow_target: str = "127.0.0.1:50051"
-    """Where the workflow service answers: host:port, several with commas between them."""
+    """Addresses of the workflow service: host:port, separated by commas."""
     workflow_token: SecretStr | None = None
-    """The token of this service's own account, viewer in every org it deploys for. `serve` refuses to start without."""
+    """Token of this service's own account: viewer in every org it deploys for. `serve` does not start without it."""
     apps_domain: str = "apps.localhost"
-    """An app's hostname is its id in this domain. With {app} in it, it is this with the id in that place, such as
-    http://127.0.0.1:8081/apps/{app} where names do not resolve."""
+    """Domain of apps: an app's hostname is its id in this domain. Where names do not resolve, use a URL with {app} for
+    the id, such as http://127.0.0.1:8081/apps/{app}."""
     max_request_bytes: int = Field(default=5 << 20, ge=1 << 20)
-    """The largest gRPC message that is read: a batch of 64 calls of 64 KiB, which is far more than calls here have."""
+    """Size limit of received gRPC messages: a batch of 64 calls of 64 KiB, far more than calls here have."""
     rollout_driver: Literal["instant", "local", "scripted"] = "instant"
-    """What brings a deployment up. `local` waits for a run service, with which apps answer calls. `instant` waits for
-    nothing: an app is a record. `scripted` follows `rollout_script`, for tests."""
+    """What starts a deployment. `local`: a run service, so apps answer calls. `instant`: nothing, an app is only a
+    record. `scripted`: the steps of `rollout_script`, for tests."""
     rollout_script: str = "ok"
-    """One step for each deployment of an app, the last for all further ones: ok, delay:SECONDS, fail or hang."""
+    """One step per deployment of an app: ok, delay:SECONDS, fail or hang. The last step holds for all further ones."""
     rollout_run_service_seconds: float = Field(default=5, gt=0)
-    """With `local`: a rollout has failed once no run service has been connected for so long."""
+    """With `local`: a rollout fails when no run service was connected for this long."""
     wait_seconds: float = Field(default=10, ge=0)
-    """How long deploys, rollbacks, promotions and new apps wait for their rollout before they are answered.
-
-    `instant` has nothing to wait for."""
+    """How long deployments, rollbacks, promotions and new apps wait for their rollout before they are answered. Without
+    effect with `instant`."""
     variable_keys: SecretStr | None = None
-    """What variables are encrypted with: 64 hexadecimal digits (openssl rand -hex 32), or several with commas between
-    them, the newest first. New values take the first one, and any of them reads. No variable can be set without."""
+    """Keys that encrypt variables: 64 hexadecimal digits each (openssl rand -hex 32), separated by commas, newest
+    first. The first encrypts; each can decrypt. Without a key no variable can be set."""
     rollout_timeout_seconds: float = Field(default=600, gt=0)
-    """A rollout that takes longer has failed, whichever replicas worked on it."""
+    """A rollout that takes longer fails, whichever replicas worked on it."""
     rollout_lease_seconds: float = Field(default=4, ge=1)
-    """How long a replica that no longer answers keeps its rollouts from the others, which then go on with them."""
+    """When another replica takes over the rollouts of one that no longer answers."""
     rollout_takeover_seconds: float = Field(default=2, ge=0)
-    """How long a rollout still has when a replica takes it up at the end of its time, or after it."""
+    """How long a rollout still has when it is taken over at the end of its time, or later."""

@@ -16,7 +16,7 @@ class Source:
     deployment: Deployment
     why: str
     live: Deployment | None = None
-    """What was live when the source was chosen; None when the choice does not depend on it."""
+    """What was live when the source was chosen. None if the choice does not depend on it."""
 
 
 async def rollback_source(
@@ -33,7 +33,7 @@ async def rollback_source(
     found = await history.find_rollback_candidates(db, project_id, app_id, environment)
     if found is None or found.older is None:
         raise NothingToRollBackTo(environment)
-    why = f"Back to {_words(found.older)}, the newest before {_words(found.base)} that was live and is not marked bad."
+    why = f"Back to {_words(found.older)}, which was live before {_words(found.base)} and is not marked bad."
     return Source(found.older, why, found.live)
 
 

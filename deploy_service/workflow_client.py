@@ -1,4 +1,4 @@
-"""Finds out what a deployment pins: from the workflow service, or from what the app has had live."""
+"""Asks the workflow service what a deployment pins, and to pack what it has pinned."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ from uuid import UUID
 import grpc
 
 from deploy_service.errors import (
+    AccountNotPermitted,
+    ExportUnavailable,
     VersionDeleted,
     VersionNotFound,
     VersionOfOtherWorkflow,
@@ -23,15 +25,20 @@ from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from service_kit.times import moment
 
 RESOLVE = "/flowpin.workflow.v1.WorkflowService/ResolveVersion"
+EXPORT = "/flowpin.workflow.v1.WorkflowService/ExportWorkflow"
 ASK_SECONDS = 5.0
+EXPORT_SECONDS = 25.0
 # What this app has had live deploys without the workflow service, which is only asked what is worth a warning.
 ASK_ABOUT_KNOWN_SECONDS = 1.0
 ASK_AGAIN_SECONDS = 0.5
 """When another replica is asked as well."""
 
 REFUSED = (WorkflowNotFound, WorkflowNotReleased, VersionNotFound, VersionDeleted, VersionOfOtherWorkflow)
-"""Why there is nothing to pin."""
+"""Errors for which there is nothing to pin."""
 REFUSALS: dict[str, Callable[[], ServiceError]] = {refusal.reason: refusal for refusal in REFUSED}
+
+FLOW_REFUSED = ("INVALID_FLOW", "FLOW_TOO_LARGE", "DOCUMENT_TOO_COMPLEX")
+"""Why a flow cannot be packed: refusals that the caller gets as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ class ResolvedVersion:
     flow: bytes | None
     warnings: tuple[str, ...]
     loadable: bytes | None = None
-    """What replicas load."""
+    """The document that replicas load."""
 
 
 class WorkflowClient:
@@ -55,6 +62,7 @@ class WorkflowClient:
         tries = SecondTries(ASK_AGAIN_SECONDS) if has_replicas else None
         self._ask = _rpc(channel, ASK_SECONDS, together, tries)
         self._ask_about_known = _rpc(channel, ASK_ABOUT_KNOWN_SECONDS, together, tries)
+        self._export = single_call(channel, EXPORT, EXPORT_SECONDS)
         self._authorization = f"Bearer {token}"
 
     async def resolve(
@@ -66,11 +74,10 @@ class WorkflowClient:
         known: Pin | None,
         label: str | None = None,
     ) -> ResolvedVersion:
-        """What to pin: the version of this id, or what the label names now, or else the latest version.
+        """The version to pin: by id, by what the label names now, or the latest. `known` is its pin if it was live in
+        this app.
 
-        `known` is the pin as this app last had it live.
-
-        Raises WorkflowNotFound, VersionNotFound, VersionOfOtherWorkflow, WorkflowNotReleased or
+        Raises WorkflowNotFound, VersionNotFound, VersionOfOtherWorkflow, WorkflowNotReleased, AccountNotPermitted or
         WorkflowServiceUnavailable; with `known`, none of them.
         """
         request = workflow_pb2.ResolveVersionRequest(
@@ -90,8 +97,35 @@ class WorkflowClient:
                 return ResolvedVersion(known, None, (_warning(failure),))
             if refusal := REFUSALS.get(failure.reason):
                 raise refusal() from None
-            raise WorkflowServiceUnavailable from failure
+            raise _why_not_read(failure) from failure
         return _resolved(workflow_pb2.ResolveVersionResponse.FromString(answer), known)
+
+    async def export(self, caller: Caller, project_id: UUID, flow: bytes, version: int) -> bytes:
+        """The archive of a flow, as that of a version. Raises what FLOW_REFUSED names, or ExportUnavailable."""
+        request = workflow_pb2.ExportWorkflowRequest(
+            project_id=str(project_id), flow=workflow_pb2.Json(utf8=flow), version_number=version
+        )
+        try:
+            answer, _ = await self._export(
+                request.SerializeToString(),
+                {"authorization": self._authorization, "x-request-id": caller.request_id},
+            )
+        except ServiceError as failure:
+            if failure.reason in FLOW_REFUSED:
+                raise
+            raise (AccountNotPermitted() if _is_refused(failure) else ExportUnavailable()) from failure
+        archive: bytes = workflow_pb2.ExportWorkflowResponse.FromString(answer).data.data
+        return archive
+
+
+def _why_not_read(failure: ServiceError) -> ServiceError:
+    return AccountNotPermitted() if _is_refused(failure) else WorkflowServiceUnavailable()
+
+
+def _is_refused(failure: ServiceError) -> bool:
+    """Whether it is this service's own account that may not."""
+    refusals = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+    return failure.code in refusals or failure.reason == "PROJECT_NOT_FOUND"
 
 
 def _rpc(channel: grpc.aio.Channel, seconds: float, together: bool, tries: SecondTries | None) -> Rpc:
@@ -101,8 +135,8 @@ def _rpc(channel: grpc.aio.Channel, seconds: float, together: bool, tries: Secon
 
 def _warning(failure: ServiceError) -> str:
     if failure.reason in ("WORKFLOW_NOT_FOUND", "VERSION_NOT_FOUND", "VERSION_DELETED"):
-        return "The workflow or this version of it has been deleted; the app keeps what it had live."
-    return "The workflow service did not answer, so whether the version is archived is not known."
+        return "The workflow or this version was deleted. What is live stays live."
+    return "The workflow service did not answer, so it is not known whether the version is archived."
 
 
 def _resolved(answer: workflow_pb2.ResolveVersionResponse, known: Pin | None) -> ResolvedVersion:
@@ -116,7 +150,7 @@ def _resolved(answer: workflow_pb2.ResolveVersionResponse, known: Pin | None) ->
         version_description=version.description,
         version_digest=bytes.fromhex(version.digest.removeprefix("sha256:")),
         version_created_at=moment("created_at", version.created_at),
-        # What is pinned once stays so, however flows are translated by now.
+        # A pin does not change, even if flows are translated differently now.
         loadable_digest=(known.loadable_digest if known else None) or answer.loadable.digest or None,
     )
     archived = (f"Version {version.label} is archived.",) if version.HasField("archived_at") else ()

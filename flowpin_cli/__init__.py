@@ -1,1 +1,1 @@
-"""The command line `flowpin`, and all that runs Flowpin on one machine. Nothing imports it."""
+"""The command line `flowpin`, and everything that runs Flowpin on one machine. No other package imports it."""

@@ -1,5 +1,6 @@
-"""What `flowpin up` says at the terminal: progress, and how to call what is running."""
+"""Terminal output of `flowpin up`: progress, and how to call what is running."""
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Announcer:
-    """Progress while the run starts, lines while it lasts."""
+    """Shows progress during the start, and lines afterwards."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -24,9 +25,14 @@ class Announcer:
         with suppress(OSError, SystemExit):
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the output is a terminal. Another output may be a log that others read, so it gets no token."""
+        return self._console.is_terminal
+
     @contextmanager
     def starting(self) -> Iterator[None]:
-        """Show that work goes on until the block ends."""
+        """Show that work is in progress until the block ends."""
         with self._console.status("Starting …") as self._status:
             yield
         self._status = None
@@ -40,22 +46,30 @@ class Announcer:
         self.say(f"  ✓ {name} ({time.monotonic() - began:.1f} s)")
 
     def progress(self, so_far: str) -> None:
-        """How far the step is, on a terminal."""
+        """Show the progress of the step, on a terminal."""
         if self._status:
             self._status.update(f"{self._step} … {so_far}")
 
     def show(self, line: str) -> None:
-        """What is being done, on a terminal."""
+        """Show the current work, on a terminal."""
         if self._status:
             self._status.update(line)
 
-    def ready(self, url: str, token: str, project_id: str, env_file: str) -> None:
-        """What a person needs to make the first call."""
-        curl = f'curl -H "Authorization: Bearer {token}" "{url}/v1/workflows?project_id={project_id}"'
+    def ready(self, url: str, token: str, project_id: str, env_file: str, option: str, ca: str = "") -> None:
+        """What a person needs to make the first call; `option` makes a command one for this folder.
+
+        `ca` is the file of the authority that callers have to trust. The token is shown on a terminal only;
+        elsewhere it is said where it is.
+        """
+        is_seen = self.is_terminal
+        shown = token if is_seen else "$FLOWPIN_TOKEN"
+        trusted = f"--cacert {shlex.quote(ca)} " if ca else ""
+        curl = f'curl {trusted}-H "Authorization: Bearer {shown}" "{url}/v1/workflows?project_id={project_id}"'
         self.say(
             f"\nFlowpin is up. Ctrl-C stops it.\n\n"
-            f"  URL      {url}\n  Token    {token}\n  Project  {project_id}\n\n"
+            f"  URL      {url}\n  Docs     {url}/docs\n"
+            f"  Token    {token if is_seen else f'FLOWPIN_TOKEN in {env_file}'}\n  Project  {project_id}\n\n"
             f"Try it:\n\n  {curl}\n\n"
             f"In another terminal: `source {env_file}` sets FLOWPIN_URL, FLOWPIN_TOKEN, FLOWPIN_PROJECT_ID and more; "
-            f"`flowpin demo` plays the main job.\n"
+            f"`flowpin demo{option}` plays the main job.\n"
         )

@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 import time
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import aiohttp
 from rich.console import Console
 
 from flowpin_cli.errors import CannotRun
-from flowpin_cli.machine.data_folder import found
+from flowpin_cli.rest import names
+from flowpin_cli.rest.calls import Calls
+from flowpin_cli.rest.installation import Installation, installation_of, variables_of
+from flowpin_cli.rest.trust import context_of
 
 CALL_SECONDS = 30.0
 ROLLOUT_SECONDS = 120.0
@@ -22,36 +26,44 @@ POLL_SECONDS = 0.1
 Json = dict[str, Any]
 
 
-def play(data: Path, console: Console) -> None:
-    """Raises CannotRun when there is no server, when it refuses, and when anything is not as it must be."""
-    env = found(data).env()
-    if not env:
-        raise CannotRun(f"there is no {data / 'env'}; start `flowpin up` first, and name its folder with --data")
-    asyncio.run(_play(env, console))
+def play(data: Path | None, environ: Mapping[str, str], console: Console) -> None:
+    """Raises CannotRun if the server does not answer, refuses, or returns something unexpected."""
+    installation = installation_of(data, environ)
+    calls = Calls(installation)
+    try:
+        project_id = names.project_id(calls, None)
+    finally:
+        calls.close()
+    console.print(f"Calls {installation.url}, project {project_id}.", markup=False, highlight=False, soft_wrap=True)
+    access_key = variables_of(data, environ).get("FLOWPIN_ACCESS_KEY")
+    asyncio.run(_play(installation, project_id, access_key, console))
 
 
-async def _play(env: dict[str, str], console: Console) -> None:
+async def _play(installation: Installation, project_id: str, access_key: str | None, console: Console) -> None:
     async with aiohttp.ClientSession(
-        base_url=env["FLOWPIN_URL"],
-        headers={"Authorization": f"Bearer {env['FLOWPIN_TOKEN']}"},
+        base_url=installation.url,
+        headers={"Authorization": f"Bearer {installation.token}"},
         timeout=aiohttp.ClientTimeout(total=CALL_SECONDS),
+        connector=aiohttp.TCPConnector(ssl=context_of(installation.ca) or True),
     ) as session:
-        await MainJob(session, env, console).play()
+        await MainJob(session, project_id, access_key, console).play()
 
 
 class MainJob:
     """The calls of the main job, in order."""
 
-    def __init__(self, session: aiohttp.ClientSession, env: dict[str, str], console: Console) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, project_id: str, access_key: str | None, console: Console
+    ) -> None:
         self._session = session
-        self._project_id = env["FLOWPIN_PROJECT_ID"]
-        self._access_key = env.get("FLOWPIN_ACCESS_KEY")
+        self._project_id = project_id
+        self._access_key = access_key
         self._console = console
         self._flow = _example("example_flow.json")
         self._flow_ui = _example("example_flow_ui.json")
 
     async def play(self) -> None:
-        self._title("Make a workflow. It is a draft until its first version is saved.")
+        self._title("Create a workflow. It is a draft until its first version is saved.")
         body = {"name": "demo-total", "project_id": self._project_id, "flow": self._flow, "flow_ui": self._flow_ui}
         workflow = await self._call("POST", "/v1/workflows", body, show=("id", "name", "status"))
 
@@ -65,7 +77,7 @@ class MainJob:
         await self._succeeded(app["id"], app["latest_deployment_id"])
         await self._check_serves(app["id"], versions[2])
 
-        self._title("Save again. The app does not move: it serves what was deployed.")
+        self._title("Save again. The app still serves what was deployed.")
         versions.append(await self._save(workflow["id"], 4))
         await self._check_serves(app["id"], versions[2])
 
@@ -80,7 +92,7 @@ class MainJob:
         await self._history(app["id"], [versions[2], versions[3], versions[2]])
         self._say("\n[bold green]The main job works.[/]")
         if self._access_key is None:
-            self._say("Apps are records here; `flowpin runtime install` and a new start make them answer calls.")
+            self._say("Apps are records here; `flowpin runtime install` and a new `flowpin up` let them answer calls.")
 
     async def _save(self, workflow_id: str, number: int) -> Json:
         flow = json.loads(json.dumps(self._flow).replace("total=", f"total (v{number}) = "))
@@ -176,4 +188,4 @@ def _example(name: str) -> Json:
 
 def _must(holds: bool, otherwise: str) -> None:
     if not holds:
-        raise CannotRun(f"this is not as it must be: {otherwise}")
+        raise CannotRun(f"this is unexpected: {otherwise}")

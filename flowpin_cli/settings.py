@@ -18,6 +18,7 @@ from flowpin_cli.machine.data_folder import DataFolder, Ports, found, last_ports
 from flowpin_cli.postgres.urls import Databases, url_without_password
 from flowpin_cli.up.children import Children
 from flowpin_cli.up.workers import workers
+from service_kit.settings import misspelt
 from service_kit.settings import variable as variable_of
 
 
@@ -40,8 +41,33 @@ def show(data: Path, classes: Mapping[str, type[BaseSettings]], environ: Mapping
         rows = settings_of(settings_class, environ, given[process])
         wrong += [row for row in rows if row.wrong]
         console.print(_table(process, rows))
+    _refuse(wrong)
+
+
+def without_effect(data: Path, classes: Mapping[str, type[BaseSettings]], environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each setting in the environment that `flowpin up` overrides, or that no process has.
+
+    CannotRun when one of the others is wrong.
+    """
+    given = _set_by_up(found(data))
+    rows = [row for process, of in classes.items() for row in settings_of(of, environ, given[process])]
+    _refuse([row for row in rows if row.wrong])
+    in_environ = {name.upper() for name in environ}
+    ours = sorted({name for settings in given.values() for name in settings} & in_environ)
+    said = [f"{name} has no effect: `flowpin up` sets it{_instead(name)}." for name in ours]
+    return said + misspelt(list(classes.values()))
+
+
+def _instead(name: str) -> str:
+    if name in ("GATEWAY_LISTEN", "RUN_LISTEN"):
+        return "; --host, --port and --apps-port say where it listens"
+    return "; --database-url names a Postgres" if name.endswith("DATABASE_URL") else ""
+
+
+def _refuse(wrong: Sequence[Setting]) -> None:
     if wrong:
-        raise CannotRun("nothing can start with " + "; ".join(f"{row.name}: {row.wrong}" for row in wrong))
+        problems = dict.fromkeys(f"{row.name}: {row.wrong}" for row in wrong)
+        raise CannotRun("nothing can start with " + "; ".join(problems))
 
 
 def _table(process: str, rows: Sequence[Setting]) -> Table:
@@ -73,7 +99,7 @@ def settings_of(
         source = "environment" if variable in in_environ else "default"
         if variable in given:
             source = "flowpin up"
-            meaning += " (Set in the environment too, to no effect.)" if variable in in_environ else ""
+            meaning += " (Also set in the environment, without effect.)" if variable in in_environ else ""
         value = _shown(field, values.get(name, given.get(variable, environ.get(variable))))
         rows.append(Setting(variable, value, source, meaning, wrong.get(name, "")))
     return rows
@@ -96,13 +122,19 @@ def _shown(field: FieldInfo, value: object) -> str:
     return url_without_password(str(value))
 
 
+ANY_DATABASE = "postgresql://set"
+"""A placeholder for a URL with a password, of which only its presence is shown."""
+
+
 def _set_by_up(folder: DataFolder) -> Mapping[str, Mapping[str, str]]:
-    """What `flowpin up` sets, by process; where it has not run yet, port 0 stands for one it will pick."""
+    """What `flowpin up` sets, by process. Port 0 marks ports that are not picked yet."""
     children = Children(folder, last_ports(folder) or Ports(0, [0], [0]), {}, workers(None))
-    databases = Databases("set", lambda role: "set", are_external=False)
+    databases = Databases(ANY_DATABASE, lambda role: ANY_DATABASE, are_external=False)
     return {
         "gateway": children.gateway_settings(),
         "workflow": children.workflow_settings(databases),
         "deploy": children.deploy_settings(databases, "set"),
         "run": children.run_settings(databases, "set"),
+        "host": {},
+        "console": children.console_settings(),
     }

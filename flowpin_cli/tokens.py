@@ -1,4 +1,4 @@
-"""`flowpin token`: from what was typed to a change of access.yaml, and what is shown of it."""
+"""`flowpin token`: changes access.yaml as the options say, and prints the result."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,16 +21,20 @@ def new(
     service: str | None,
     projects: Sequence[str],
     orgs: Sequence[str],
-    role_name: str,
+    role_name: str | None,
     lifetime: str | None,
+    *,
+    is_operator: bool,
 ) -> None:
     """Print the secret alone on stdout, so that a script can take it, and the rest on stderr."""
     with _access_file_problems():
         access = tokens.read_access_file(path)
-        role = _role(role_name)
         scopes = [*_known("project", projects, access), *_known("org", orgs, access)]
-        if not scopes:
-            raise CannotRun("say where the token holds: --project ID or --org ID")
+        roles = dict.fromkeys(scopes, _role(role_name)) if role_name else {}
+        if not roles and (role_name or not is_operator):
+            raise CannotRun("say where the token is valid: --project ID or --org ID, with --role, or --operator")
+        if scopes and not roles:
+            raise CannotRun("say what the token may do there: --role")
         expires_at = _expiry(lifetime)
         if user and not service:
             owner = tokens.find_user(access, user)
@@ -38,12 +42,13 @@ def new(
             owner = tokens.service_account(path, service)
         else:
             raise CannotRun("say whose token it is: --user ID|EMAIL or --service NAME")
-        token = tokens.mint_token(path, owner.id, dict.fromkeys(scopes, role), expires_at)
+        token = tokens.mint_token(path, owner.id, roles, expires_at, is_operator=is_operator)
     _print(Console(), token.secret)
+    held = [*([role_name.lower()] if role_name else []), *(["operator"] if is_operator else [])]
     until = f", until {_moment(expires_at)}" if expires_at else ""
     _print(
         Console(stderr=True),
-        f"Token {token.id} of {owner.display_name}, {role.name.lower()}{until}. It is shown this once: keep it.\n"
+        f"Token {token.id} of {owner.display_name}, {' and '.join(held)}{until}. It is shown this once: keep it.\n"
         f"Send it as  Authorization: Bearer <token>  and end it with  flowpin token revoke {token.id}",
     )
 
@@ -57,7 +62,8 @@ def show(path: Path) -> None:
     for header in ("Id", "User", "Roles", "Created", "Expires", "State"):
         table.add_column(header, no_wrap=header in ("Id", "Created"))
     for token in access.tokens:
-        roles = "\n".join(f"{role.name.lower()} of {scopes[scope]}" for scope, role in token.roles.items())
+        held = [f"{role.name.lower()} of {scopes[scope]}" for scope, role in token.roles.items()]
+        roles = "\n".join([*held, *(["operator"] if token.operator else [])])
         created = f"{token.created_at:%Y-%m-%d}" if token.created_at else ""
         table.add_row(token.id, names[token.user], roles, created, _moment(token.expires_at), _state(token))
     Console().print(table)
@@ -81,10 +87,10 @@ def _access_file_problems() -> Iterator[None]:
 
 
 def _role(name: str) -> Role:
-    try:
-        return Role[name.upper()]
-    except KeyError:
-        raise CannotRun(f"no role {name}; there are viewer, editor, admin and runner") from None
+    role = Role.__members__.get(name.upper())
+    if role is None or role is Role.OPERATOR:
+        raise CannotRun(f"no role {name} in a project; there are viewer, editor, admin and runner, and --operator")
+    return role
 
 
 def _known(kind: str, ids: Sequence[str], access: AccessFile) -> list[UUID]:

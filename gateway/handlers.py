@@ -8,6 +8,7 @@ from aiohttp import web
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message_factory import GetMessageClass
 
+from gateway import compression
 from gateway.codec.encode import download_field, writer
 from gateway.receiving import Handler, Limits, admitted, metadata_of, parser_of
 from gateway.routes import DOWNLOAD_NAME, Route
@@ -34,6 +35,8 @@ def handler(route: Route, rpc: Rpc, tokens: TokenChecks, limits: Limits) -> Hand
     parse, write, status = parser_of(route, limits.workers), _writer(route.rpc.output_type), route.status
     queue, budget = limits.queue, limits.budget
     is_read = route.verb == "GET"
+    answered = route.rpc.output_type
+    may_compress = download_field(answered) is None and not compression.has_secrets(answered)
 
     async def handle(request: web.Request) -> web.Response:
         try:
@@ -54,13 +57,16 @@ def handler(route: Route, rpc: Rpc, tokens: TokenChecks, limits: Limits) -> Hand
         except ServiceError as error:
             return errors.of_service(error, route.variables)
         is_small = len(answer) <= SMALL_ANSWER_BYTES
+        compresses = may_compress and not is_small and compression.takes_gzip(request.headers)
         held = [answer]
-        del answer, message  # documents, maybe of many MB, of which the next step makes one more copy
+        del answer, message  # documents of up to many MB, which the next step copies
         has_own_etag = not is_read or "etag" in trailers
         if is_small:
             body, fields = write(held, has_own_etag)
         else:
-            body, fields = await asyncio.to_thread(write, held, has_own_etag)
+            body, fields = await asyncio.to_thread(_large, write, held, has_own_etag, compresses)
+            if may_compress:
+                fields = {**fields, "Vary": "Accept-Encoding"}
         return _answer(request, status, body, fields, trailers, reservation)
 
     return handle
@@ -91,6 +97,12 @@ def _writer(answer: Descriptor) -> Callable[[list[bytes], bool], Body]:
         return body, fields
 
     return write
+
+
+def _large(write: Callable[[list[bytes], bool], Body], held: list[bytes], has_own_etag: bool, compresses: bool) -> Body:
+    """The work of a thread. The ETag is that of the uncompressed answer, because saves are compared with it."""
+    body, fields = write(held, has_own_etag)
+    return (compression.gzipped(body), {**fields, "Content-Encoding": "gzip"}) if compresses else (body, fields)
 
 
 def _answer(

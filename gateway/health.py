@@ -14,15 +14,15 @@ from service_kit.http.middleware import RequestMiddleware
 REMEMBERED_SECONDS = 0.5
 TIMEOUT_SECONDS = 1.0
 ASK_AGAIN_SECONDS = 0.15
-"""Until the next replica is asked as well."""
+"""Seconds until the next replica is asked as well."""
 MOST_ASKED = 6
 SERVING = "serving"
 DEGRADED = "X-Envoy-Degraded"
 """Envoy then sends requests to other gateways, as long as there are enough of them."""
 PARTS = ("", "writes")
-"""Of a service's health: the whole, and whether its database takes changes."""
+"""Parts of a service's health: the whole, and whether its database accepts changes."""
 SATURATED_SECONDS = 2.0
-"""How long the gateway says that it was saturated: as often as health is asked, or none would see it."""
+"""How long the gateway reports that it was saturated. Health is asked as rarely as that."""
 
 
 class Health:
@@ -35,7 +35,7 @@ class Health:
         self._middleware = middleware
         self._queue = queue
         self._states: list[dict[str, str]] = []
-        """By part, then by service."""
+        """States by part, then by service."""
         self._asked_at = float("-inf")
         self._asking = asyncio.Lock()
 
@@ -43,7 +43,7 @@ class Health:
         return web.json_response({"status": "live"})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """503 unless each service has a replica to call. A service that only reads, or a full queue, is no reason."""
+        """503 unless each service has a replica to call. A read-only service or a full queue does not matter."""
         if self._middleware.draining:
             return web.json_response({"status": "draining"}, status=503)
         async with self._asking:
@@ -70,12 +70,12 @@ class Health:
 
 
 async def _state(stub: health_pb2_grpc.HealthStub, part: str) -> str:
-    """`serving` when any replica says so; else what the last one said, or `unreachable` when none answers."""
+    """`serving` if any replica reports it. Otherwise the last report, or `unreachable` without any."""
     state, asked, left = "unreachable", set[asyncio.Task[str]](), MOST_ASKED
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             while left or asked:
-                if left:  # calls go round robin, so this is another replica
+                if left:  # calls are sent round robin, so this asks another replica
                     asked.add(asyncio.create_task(_ask(stub, part)))
                     left -= 1
                 pause = ASK_AGAIN_SECONDS if left else None

@@ -1,9 +1,10 @@
-"""What every route does with a request before its RPC is called: check its caller, and read it."""
+"""Handles a request before its RPC is called: checks its caller, and reads it."""
 
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 
 from aiohttp import web
+from multidict import MultiDict, MultiMapping
 
 from gateway.codec.form import files_field
 from gateway.codec.large_bodies import read_large_body
@@ -21,12 +22,16 @@ from service_kit.http.rates import RateLimiter
 from service_kit.http.token_checks import TokenChecks
 from service_kit.workers.pool import WorkerPool
 
+LAST_EVENT_ID = "Last-Event-ID"
+AFTER = "after"
+"""The field of a request for a stream with the position after which it resumes."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What requests share: places at work, memory, what a body may take, worker processes."""
+    """Limits that requests share: places at work, memory, body times, worker processes."""
 
     queue: FairQueue
     budget: ByteBudget
@@ -52,7 +57,7 @@ async def admitted(
     if limits.rates is not None:
         limits.rates.check(request, principal)
     if limits.queue.is_full_for(principal):
-        raise TooManyRequests  # before a body is read in vain
+        raise TooManyRequests  # before a body is read for nothing
     return principal
 
 
@@ -73,8 +78,14 @@ def parser_of(route: Route, workers: WorkerPool) -> Parser:
     else:
         read_query = from_query(request_type, variables)
 
+        resumes = route.is_stream and AFTER in request_type.fields_by_name
+
         async def parse(request: web.Request, principal: Hashable, body: bytes) -> bytes:
-            return read_query(request.match_info, request.query).SerializeToString()
+            query: MultiMapping[str] = request.query
+            if resumes and (last := request.headers.get(LAST_EVENT_ID)):
+                # Later than the one in the URL that a browser began with.
+                query = MultiDict({**request.query, AFTER: last})
+            return read_query(request.match_info, query).SerializeToString()
 
     return parse
 

@@ -12,14 +12,14 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 CREATES = ("Create", "Fork", "Import", "Restore", "Deploy", "Rollback", "Promote")
 """RPCs named so answer 201, the others 200."""
 DOWNLOAD_NAME = "workflow.zip"
-"""What a google.api.HttpBody is saved as."""
+"""File name of a google.api.HttpBody."""
 
 VARIABLE = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One HTTP binding of an RPC."""
+    """An HTTP binding of an RPC."""
 
     verb: str
     template: str
@@ -35,7 +35,7 @@ class Route:
 
     @property
     def rpc_path(self) -> str:
-        """What gRPC calls the RPC: /package.Service/Method."""
+        """gRPC's path of the RPC: /package.Service/Method."""
         return f"/{self.rpc.containing_service.full_name}/{self.rpc.name}"
 
     @property
@@ -69,13 +69,29 @@ def _rules(method: MethodDescriptor) -> Iterator[HttpRule]:
 
 
 def _operation_id(method: MethodDescriptor, binding: int, *, shared: bool) -> str:
-    service = method.containing_service.name.removesuffix("Service") if shared else ""
-    return f"{service}{method.name}{binding + 1 if binding else ''}"
+    """The operation id. RPCs that share a name get the thing at the beginning of the path: ListAppAuditEvents. A
+    further binding is named after its own path (ListWorkflowVersions) or verb (PingByPost)."""
+    verb, template = _pattern(list(_rules(method))[binding])
+    if binding and template == _pattern(next(_rules(method)))[1]:
+        return f"{method.name}By{verb.title()}"
+    if not binding and not shared:
+        return method.name
+    things = "".join(part.title() for part in re.split(r"[-/]", VARIABLE.sub("", template).removeprefix("/v1/")))
+    does = re.match("[A-Z][a-z]+", method.name)
+    if does is None:
+        raise ValueError(f"{method.full_name} is not named in CamelCase")
+    thing = re.sub(r"^([A-Z][a-z]+?)s(?=[A-Z])", r"\1", things)
+    return f"{does[0]}{thing}"
+
+
+def _pattern(rule: HttpRule) -> tuple[str, str]:
+    """The verb and the path. The path is empty if the verb is not supported."""
+    verb = rule.WhichOneof("pattern") or ""
+    return verb, getattr(rule, verb) if verb in ("get", "put", "post", "delete", "patch") else ""
 
 
 def _route(method: MethodDescriptor, rule: HttpRule, operation_id: str) -> Route:
-    verb = rule.WhichOneof("pattern")
-    template = getattr(rule, verb) if verb in ("get", "put", "post", "delete", "patch") else ""
+    verb, template = _pattern(rule)
     variables = VARIABLE.findall(template)
     unserved = (
         not template

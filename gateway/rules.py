@@ -1,4 +1,4 @@
-"""What a field's comment says of its values, as JSON Schema: the contract has no other place for it."""
+"""JSON Schema rules read from a field's comment, because the contract has no other place for them."""
 
 import re
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ PATTERN = re.compile(r"\^\S+\$")
 BETWEEN = re.compile(r"\b(\d+) to (\d+)\b")
 FROM = re.compile(r"\bFrom (\d+)\b")
 OBJECT = re.compile(r"\b(object|graph|canvas)\b")
-DEFAULT_NUMBER = re.compile(r"(?:^|[;.] )(\d+) unless given\b")
-DEFAULT = re.compile(r"(?:^|[;.] )`([^`]+)` unless given\b")
+DEFAULT_NUMBER = re.compile(r"\bDefault: (\d+)\.")
+DEFAULT = re.compile(r"\bDefault: `([^`]+)`")
 
 
 def of_string(comment: str) -> dict[str, Any]:
-    """UUID, `up to N characters`, a `^pattern$`, and a default in backticks `unless given`."""
+    """Reads `UUID`, `up to N characters`, a `^pattern$`, and a default in backticks."""
     rules: dict[str, Any] = {"format": "uuid"} if UUID.search(comment) else {}
     if longest := LONGEST.search(comment):
         rules["maxLength"] = int(longest[1])
@@ -27,12 +27,12 @@ def of_string(comment: str) -> dict[str, Any]:
 
 
 def of_json(comment: str) -> dict[str, Any]:
-    """Any value, unless it is called an object, a graph or a canvas."""
+    """An object if the comment names an object, a graph or a canvas. Otherwise any value."""
     return {"type": "object"} if OBJECT.search(comment) else {}
 
 
 def of_integer(comment: str) -> dict[str, Any]:
-    """`From N`, `N to M`, and `N unless given`."""
+    """Reads `From N`, `N to M`, and `Default: N`."""
     return dict(_of_integer(comment))
 
 

@@ -27,7 +27,7 @@ from service_kit.http import errors
 from service_kit.http.bodies import BodyLimits
 from service_kit.http.connections import ConnectionLimits
 from service_kit.http.listener import listen, port_of
-from service_kit.http.middleware import RequestMiddleware
+from service_kit.http.middleware import RequestMiddleware, harden
 from service_kit.http.overload import LoadShedder
 from service_kit.http.rates import RateLimiter
 from service_kit.http.token_checks import TokenChecks, ping_path
@@ -35,6 +35,8 @@ from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.identity.v1 import identity_pb2
 from service_kit.pb.flowpin.run.v1 import run_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
+from service_kit.release import VERSION
+from service_kit.tls import ChannelTls, listener_tls, warn_without_tls
 from service_kit.tracing import client_interceptors, open_spans
 from service_kit.workers.pool import WorkerPool, open_workers
 
@@ -56,7 +58,10 @@ BATCHED = (
     "/v1/apps/{app_id}/deploy",
     "/v1/ping",
 )
-"""Whose calls go together where several come at the same time."""
+"""Routes whose calls are batched when several arrive at the same time."""
+
+RELEASE = {"Flowpin-Version": VERSION}
+"""Headers of every answer."""
 
 log = structlog.get_logger()
 
@@ -66,20 +71,21 @@ async def running_gateway(settings: Settings) -> AsyncIterator[int]:
     """Serve until the block ends; yields the port. Raises OSError (the metrics': RuntimeError) when it is taken."""
     async with AsyncExitStack() as stack:
         spans = await stack.enter_async_context(open_spans("gateway", settings.otel_exporter_otlp_endpoint))
-        await stack.enter_async_context(metrics.exposed(settings.metrics_listen))
+        tls = await stack.enter_async_context(listener_tls(settings.listener_tls))
+        await stack.enter_async_context(metrics.exposed(settings.metrics_listen, tls))
         interceptors = client_interceptors(spans)
         channels = {
-            name: await stack.enter_async_context(_channel(name, target, interceptors))
+            name: await stack.enter_async_context(_channel(name, target, interceptors, settings.channel_tls))
             for name, target in settings.targets.items()
         }
         stream_channels = {
-            name: await stack.enter_async_context(_channel(name, target, interceptors, for_streams=True))
+            name: await stack.enter_async_context(_channel(name, target, interceptors, settings.channel_tls))
             for name, target in settings.targets.items()
             if any(route.is_stream for route in routes_of(CONTRACTS[name]))
         }
         middleware = RequestMiddleware()
         at_work = min(settings.max_requests_at_work, settings.max_requests)
-        queue = FairQueue(at_work, settings.max_requests - at_work, all_for_one=True)
+        queue = FairQueue(at_work, settings.max_requests - at_work, most_for_one=settings.max_requests)
         workers = await stack.enter_async_context(open_workers(settings.worker_limits))
         app = application(settings, channels, stream_channels, middleware, queue, workers, spans)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
@@ -88,13 +94,21 @@ async def running_gateway(settings: Settings) -> AsyncIterator[int]:
         limits = ConnectionLimits(
             settings.head_seconds, settings.idle_seconds, settings.write_seconds, settings.max_connections
         )
-        listener = await listen(runner, settings.listen, LoadShedder(queue), limits, share_port=settings.share_port)
-        process_tuning.tune(gc_threshold=50_000)
-        log.info("listening", address=f"{settings.listen.rpartition(':')[0]}:{port_of(listener)}")
+        warn_without_tls(settings.listen, tls)
+        listener = await listen(
+            runner,
+            settings.listen,
+            LoadShedder(queue, RELEASE),
+            limits,
+            tls=None if tls is None else tls.context,
+            share_port=settings.share_port,
+        )
+        process_tuning.tune(gc_thresholds=(50_000, 10, 10))
+        log.info("listener_started", address=f"{settings.listen.rpartition(':')[0]}:{port_of(listener)}")
         try:
             yield port_of(listener)
         finally:
-            log.info("draining")
+            log.info("drain_started")
             listener.close()
             await middleware.drain(settings.drain_seconds)
 
@@ -114,6 +128,7 @@ def application(
 
         middlewares.insert(0, tracing(spans))
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=middlewares)
+    app.on_response_prepare.extend((_name_release, harden))
     health = Health(channels, middleware, queue)
     pages.add_to(app.router, ALL_CONTRACTS)
     app.router.add_get("/health/live", health.live)
@@ -142,7 +157,7 @@ def application(
                 answer = stream_handler(route, streamed, tokens, limits, streaming)
             else:
                 rpc = single_call(channels[name], route.rpc_path, settings.timeout_seconds, tries)
-                if route.template in BATCHED and spans is None:  # traced, each is an RPC with a span of its own
+                if route.template in BATCHED and spans is None:  # with tracing, each is an RPC with its own span
                     rpc = together.rpc(route.rpc_path, single_call=rpc)
                 answer = handler(route, rpc, tokens, limits)
             for verb in ("GET", "HEAD") if route.verb == "GET" and not route.is_stream else (route.verb,):
@@ -154,9 +169,13 @@ def application(
     return app
 
 
+async def _name_release(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(RELEASE)
+
+
 async def _not_installed(request: web.Request) -> web.StreamResponse:
     """Answers for the run service, the only one that an installation may do without."""
-    return errors.envelope(501, "not_implemented", "Apps do not run here: GATEWAY_RUN_TARGET names no run service.")
+    return errors.envelope(501, "not_implemented", "Apps do not run here, because GATEWAY_RUN_TARGET is not set.")
 
 
 def _refuser(allowed: set[str]) -> Handler:
@@ -166,9 +185,6 @@ def _refuser(allowed: set[str]) -> Handler:
     return refuse
 
 
-def _channel(
-    name: str, target: str, interceptors: Sequence[Interceptor], *, for_streams: bool = False
-) -> grpc.aio.Channel:
-    """Streams hold their places on a connection for long, so they have connections of their own."""
+def _channel(name: str, target: str, interceptors: Sequence[Interceptor], tls: ChannelTls | None) -> grpc.aio.Channel:
     services = [service for contract in CONTRACTS[name] for service in contract.services_by_name.values()]
-    return open_channel(target, *services, interceptors=interceptors, own_connections=for_streams)
+    return open_channel(target, *services, interceptors=interceptors, tls=tls)

@@ -1,14 +1,18 @@
-"""Compiles each route whose RPC streams into a handler: what arrives is passed on at once.
+"""Compiles each route whose RPC streams into a handler that passes on each message immediately.
 
-An RPC that streams google.api.HttpBody says itself what is sent: its first message has the content type, and in
-`extensions` maybe a google.rpc.HttpResponse with a status and headers. Any other stream is sent as server-sent events,
-one a message, as JSON; a message's field `event` names its event.
+An RPC that streams google.api.HttpBody defines the answer itself. Its first message has the content type, and
+optionally a google.rpc.HttpResponse with status and headers in `extensions`.
+
+Any other stream is sent as server-sent events with one JSON message each. The message's field `event` names the event,
+and `sequence` is its id. A caller that reconnects sends the last id as the header Last-Event-ID, which becomes the
+request's field `after`.
 """
 
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -18,6 +22,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc.http_pb2 import HttpResponse
 
 from gateway.codec.encode import is_passed_on, writer
+from gateway.codec.scalars import enum_names
 from gateway.receiving import Handler, Limits, admitted, metadata_of, parser_of
 from gateway.routes import Route
 from service_kit.byte_budget import Reservation
@@ -28,6 +33,7 @@ from service_kit.http.event_stream import CONTENT_TYPE, EventStream, event_text
 from service_kit.http.middleware import describe
 from service_kit.http.token_checks import TokenChecks
 
+SEQUENCE = "sequence"
 BROKEN = "failed"
 """The event that ends a stream whose RPC has failed."""
 
@@ -60,7 +66,7 @@ class StreamPlaces:
 
 @dataclass(frozen=True, slots=True)
 class Streaming:
-    """How streams are bounded and written."""
+    """Limits of streams, and how they are written."""
 
     places: StreamPlaces
     heartbeat_seconds: float
@@ -102,15 +108,27 @@ def _reader(output: Descriptor) -> Callable[[AsyncIterator[bytes]], AsyncIterato
 
         return read
 
-    message_of, write, named = GetMessageClass(output).FromString, writer(output), output.fields_by_name.get("event")
+    message_of, write, name_of = GetMessageClass(output).FromString, writer(output), _namer(output)
+    has_sequence = SEQUENCE in output.fields_by_name
 
     async def write_events(arriving: AsyncIterator[bytes]) -> AsyncGenerator[HttpBody, None]:
         async for each in arriving:
-            message = message_of(each)
-            name = getattr(message, named.name) if named is not None else "message"
-            yield HttpBody(content_type=CONTENT_TYPE, data=event_text(name, write(message)))
+            message: Any = message_of(each)
+            text = event_text(name_of(message), write(message), message.sequence if has_sequence else "")
+            yield HttpBody(content_type=CONTENT_TYPE, data=text)
 
     return write_events
+
+
+def _namer(output: Descriptor) -> Callable[[Any], str]:
+    """Names the event of a message."""
+    field = output.fields_by_name.get("event")
+    if field is None:
+        return lambda message: "message"
+    if field.enum_type is None:
+        return lambda message: str(message.event)
+    names = {number: name for name, number in enum_names(field.enum_type).items()}
+    return lambda message: names.get(message.event, "message")
 
 
 async def _pass_on(

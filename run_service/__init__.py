@@ -1,4 +1,4 @@
-"""Owns the schema `run`: the calls of apps. Its `router/` answers them, its `supply/` has them served."""
+"""Owns the schema `run`: the calls of apps. `router/` answers them, `supply/` provides the replicas."""
 
 from pathlib import Path
 

@@ -19,7 +19,7 @@ async def serve(settings: Settings) -> None:
 def host() -> None:
     from run_service.hosting.running import HostRunning, run_host
 
-    settings = command.read_settings(HostProcessSettings)
+    settings = command.read_settings(HostProcessSettings, of_others=[Settings])
     logs.configure("run_service_host", settings.log_level, settings.log_format)
     try:
         asyncio.run(run_host(settings.host))  # asyncio's own loop: uvloop keeps the signal of ended children
@@ -29,4 +29,4 @@ def host() -> None:
 
 if __name__ == "__main__":
     others = {"host": ("start, confine and end the replicas of apps until SIGTERM", host)}
-    command.run("run_service", Settings, serve, SCHEMA, MIGRATIONS, others)
+    command.run("run_service", Settings, serve, SCHEMA, MIGRATIONS, others, of_others=[HostProcessSettings])

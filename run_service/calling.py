@@ -35,11 +35,10 @@ GIVEN = (
 async def invoke_app(request: pb.InvokeAppRequest, caller: Caller, parts: Parts) -> AsyncGenerator[HttpBody, None]:
     """The answer's messages. Raises AppNotFound, InsufficientRole, NoSlot, NoReplica, and what `call_of` does."""
     target = _target(request, caller, parts)
-    group = parts.replicas.group_of(target.pin)
-    with group.bound():
+    with parts.replicas.bound(target.pin) as bound:
         call = call_of(request, parts)
         run_id = new_id()
-        events = parts.calls.run(run_id, caller.request_id, target, group, call)
+        events = parts.calls.run(run_id, caller.request_id, target, bound, call)
         headers = {
             "X-Flowpin-Deployment": str(target.pin.deployment_id),
             "X-Flowpin-Version": f"v{target.pin.version_number}",

@@ -1,4 +1,4 @@
-"""What can go wrong with runs and with calls of apps; the contract lists the reasons per RPC."""
+"""Errors about runs and calls of apps. The contract lists the reasons per RPC."""
 
 from service_kit.errors import (
     DeadlineExceeded,
@@ -19,14 +19,14 @@ class AppNotFound(NotFound):
     reason = "APP_NOT_FOUND"
 
     def __init__(self, app_id: object) -> None:
-        super().__init__("There is no such app.", app_id=str(app_id))
+        super().__init__("App not found.", app_id=str(app_id))
 
 
 class RunNotFound(NotFound):
     reason = "RUN_NOT_FOUND"
 
     def __init__(self, run_id: object) -> None:
-        super().__init__("There is no such run.", run_id=str(run_id))
+        super().__init__("Run not found.", run_id=str(run_id))
 
 
 class HostUnknown(NotFound):
@@ -35,15 +35,15 @@ class HostUnknown(NotFound):
     reason = "APP_NOT_FOUND"
 
     def __init__(self) -> None:
-        super().__init__("No app answers here. Call /apps/<app id>, or <app id>.<the domain of apps>.")
+        super().__init__("App not found. Call /apps/<app id>, or <app id>.<the domain of apps>.")
 
 
 class AppNotServed(NotFound):
-    """An app that there is not, for whoever calls it: unknown, deleted, archived, or with nothing live there."""
+    """An app that does not exist for the caller: unknown, deleted, archived, or with nothing live."""
 
     reason = "APP_NOT_FOUND"
 
-    def __init__(self, why: str = "There is no such app.") -> None:
+    def __init__(self, why: str = "App not found.") -> None:
         super().__init__(why)
 
 
@@ -51,28 +51,28 @@ class PathUnknown(NotFound):
     reason = "PATH_NOT_FOUND"
 
     def __init__(self) -> None:
-        super().__init__("An app is called by POST to its address itself: there is nothing at this path of it.")
+        super().__init__("Path not found. Call an app with POST to its address.")
 
 
 class KeyMissing(Unauthenticated):
     reason = "ACCESS_KEY_INVALID"
 
     def __init__(self) -> None:
-        super().__init__("The call carries no access key. Send `Authorization: Bearer dynamiq_acc_…`.")
+        super().__init__("The access key is missing. Send `Authorization: Bearer dynamiq_acc_…`.")
 
 
 class KeyInvalid(Unauthenticated):
     reason = "ACCESS_KEY_INVALID"
 
     def __init__(self) -> None:
-        super().__init__("The access key is not known, or was revoked, or has expired.")
+        super().__init__("The access key is unknown, revoked or expired.")
 
 
 class NotAnAccessKey(PermissionDenied):
     reason = "NOT_AN_ACCESS_KEY"
 
     def __init__(self) -> None:
-        super().__init__("A Personal Access Token does not open an app. Send an access key of the app's project.")
+        super().__init__("Apps do not accept Personal Access Tokens. Send an access key of the app's project.")
 
 
 class KeyOfOtherProject(PermissionDenied):
@@ -97,7 +97,7 @@ class MediaTypeUnsupported(InvalidArgument):
 
 
 class NotImplementedYet(Unimplemented):
-    """A part of the contract that a later release brings; answered with 501."""
+    """A part of the contract that is not implemented yet; answered with 501."""
 
 
 class AppNotInProject(InvalidArgument):
@@ -119,20 +119,18 @@ class TooManyTests(ResourceExhausted):
     reason = "TOO_MANY_TESTS"
 
     def __init__(self) -> None:
-        super().__init__("As many tests are under way as there may be. Try again shortly.", retry_after=1)
+        super().__init__("The maximum number of tests is in progress. Try again shortly.", retry_after=1)
 
 
 class NoSlot(ResourceExhausted):
     reason = "NO_SLOT"
 
     def __init__(self, slots: int) -> None:
-        super().__init__(
-            f"The app has {slots} runs under way, which is all it takes. Try again shortly.", retry_after=1
-        )
+        super().__init__(f"The app has {slots} runs in progress, its maximum. Try again shortly.", retry_after=1)
 
 
 class NoReplica(Unavailable):
-    """Nothing is up that could serve the deployment; the message says why."""
+    """No replica of the deployment is up. The message says why."""
 
     reason = "NO_REPLICA"
 
@@ -144,7 +142,7 @@ class RoutesUnknown(Unavailable):
     reason = "ROUTES_UNKNOWN"
 
     def __init__(self) -> None:
-        super().__init__("It is not known yet which apps are live: the deploy service has not answered.", retry_after=1)
+        super().__init__("The live apps are not known yet, because the deploy service has not answered.", retry_after=1)
 
 
 class RunFailed(ServiceError):
@@ -161,15 +159,15 @@ class RunTimedOut(DeadlineExceeded):
     reason = "RUN_TIMED_OUT"
 
     def __init__(self, seconds: float, **details: str) -> None:
-        super().__init__(f"The run was ended after {seconds:g} s, which is as long as one may take.")
+        super().__init__(f"The run was canceled after {seconds:g} s, the time limit.")
         self.metadata = details
 
 
 class RunCanceled(Unavailable):
-    """Somebody else than the caller ended the run."""
+    """The run was canceled, but not by its caller."""
 
     reason = "RUN_CANCELED"
 
     def __init__(self, **details: str) -> None:
-        super().__init__("The run was canceled before it had ended.", retry_after=1)
+        super().__init__("The run was canceled before it ended.", retry_after=1)
         self.metadata = details

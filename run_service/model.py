@@ -30,7 +30,7 @@ class RunError:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One call of an app, or one test of a flow, from when a replica took it. A test has no deployment."""
+    """A call of an app, or a test of a flow, from the time a replica started it. A test has no deployment."""
 
     project_id: UUID
     id: UUID

@@ -1,4 +1,4 @@
-"""What the use cases of calls work with."""
+"""The shared parts of the use cases for calls."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -10,14 +10,14 @@ from service_kit.array_parameters import Projects
 from service_kit.db import Connection
 
 ProjectOf = Callable[[UUID], UUID | None]
-"""The project of an app, as far as the deploy service has told."""
+"""The project of an app, if the routes contain it."""
 
 
 async def projects_of_app(db: Connection, caller: Caller, app_id: UUID, project_of: ProjectOf) -> Projects:
-    """The projects to look for the app's runs in. Raises AppNotFound.
+    """The projects in which to look for the app's runs. Raises AppNotFound.
 
-    An app exists for the caller when the routes have it in one of the caller's projects, or it has runs in one: it may
-    have been deleted since.
+    An app exists for the caller if the routes have it in one of the caller's projects, or if it has runs in one. It may
+    be deleted since.
     """
     projects = caller.permitted_projects
     if project_of(app_id) not in projects and not await runs.has_runs(db, projects, app_id):

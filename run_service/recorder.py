@@ -19,13 +19,13 @@ MAX_WAITING = 10_000
 """Runs that wait to be written."""
 BATCH = 500
 PAUSE_SECONDS = 0.25
-"""Between two batches: a run that ends within it is written once."""
+"""Seconds between two batches. A run that ends within this time is written once."""
 LONGEST_PAUSE_SECONDS = 5.0
-LOST = RunError("lost", "The router that had the run ended before the run did.")
+LOST = RunError("lost", "The router ended before the run did.")
 LOST_PAUSE_SECONDS = 60.0
-"""Between two looks for lost runs."""
+"""Seconds between two checks for lost runs."""
 FLUSH_SECONDS = 2.0
-"""What is left at the end is given so long."""
+"""How long writing the rest may take at the end."""
 
 DROPPED = Counter("flowpin_runs_dropped_total", "Runs that could not be recorded.")
 WAITING = Gauge("flowpin_runs_waiting", "Runs that wait to be recorded.")
@@ -43,7 +43,7 @@ class RunRecorder:
         self._dropped = 0
 
     def record(self, run: Run) -> None:
-        """Have a run written as it is now. It replaces what is not yet written of the same run."""
+        """Record the current state of a run. It replaces an unwritten earlier state."""
         if len(self._waiting) >= MAX_WAITING and run.id not in self._waiting:
             self._dropped += 1
             DROPPED.inc()
@@ -52,7 +52,7 @@ class RunRecorder:
         WAITING.set(len(self._waiting))
 
     async def write(self) -> None:
-        """Write what comes, for ever."""
+        """Write recorded runs until canceled."""
         pause = PAUSE_SECONDS
         while True:
             await asyncio.sleep(pause)
@@ -62,7 +62,7 @@ class RunRecorder:
             pause = PAUSE_SECONDS if await self._write_batches() else min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def end_lost(self) -> None:
-        """Have the runs end whose router is gone, for ever."""
+        """End the runs of routers that have stopped, until canceled."""
         while True:
             try:
                 async with self._pool.acquire() as db:
@@ -80,13 +80,13 @@ class RunRecorder:
             log.warning("runs_dropped", count=len(self._waiting))
 
     async def _write_batches(self) -> bool:
-        """All that waits now. False when the database refused; what was not written goes on waiting."""
+        """Write all waiting runs. False when the database failed; unwritten runs keep waiting."""
         while self._waiting:
             batch = list(self._waiting.values())[:BATCH]
             try:
                 async with self._pool.acquire() as db:
                     await runs.upsert_runs(db, batch)
-            except asyncpg.DataError as error:  # nothing of ours should be; without this the batch would come for ever
+            except asyncpg.DataError as error:  # a bug here; without this the batch would be repeated endlessly
                 log.error("runs_refused", error=describe(error), count=len(batch))
                 DROPPED.inc(len(batch))
             except FAILURES as error:

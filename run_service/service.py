@@ -2,12 +2,16 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from run_service import MIGRATIONS, SCHEMA
+from run_service.offline.offline_copy import OfflineCopy
+from run_service.offline.sealed_folder import SealedFolder
+from run_service.offline.writer import OfflineWriter
 from run_service.parts import Parts
+from run_service.pruning import prune_for_ever
 from run_service.recorder import recording
 from run_service.roles import ROLES, SERVICES
 from run_service.router.calls import Calls
@@ -31,13 +35,16 @@ from service_kit.pb.flowpin.routing.v1 import routing_pb2
 from service_kit.pb.flowpin.run.v1.run_pb2_grpc import add_RunServiceServicer_to_server
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from service_kit.pools import open_pools
-from service_kit.serving.health import open_check, usual_checks
+from service_kit.sealing import KeyRing
+from service_kit.serving.health import Check, open_check, usual_checks
 from service_kit.serving.server import running_server
+from service_kit.tls import listener_tls
 from service_kit.tracing import open_spans
 
 WORKFLOW = workflow_pb2.DESCRIPTOR.services_by_name["WorkflowService"]
 ROUTING = routing_pb2.DESCRIPTOR.services_by_name["RoutingService"]
 
+SECONDS_A_DAY = 86400
 LONGEST_RUNS = 2
 """So many times as long as a run may take, none takes."""
 
@@ -55,23 +62,34 @@ async def running_run_service(settings: Settings, schema: str = SCHEMA) -> Async
         raise RuntimeError("serve needs the setting deploy_token")
     registry = AccessRegistry(settings.access_file)
     limits = settings.supply_limits
-    table = RouteTable()
+    table, copy = RouteTable(), _offline_copy(settings)
     async with (
         open_spans("run_service", settings.otel_exporter_otlp_endpoint) as spans,
-        metrics.exposed(settings.metrics_listen),
+        listener_tls(settings.listener_tls) as tls,
+        metrics.exposed(settings.metrics_listen, tls),
         open_pools(settings, schema) as pools,
         open_check(settings.database_url.get_secret_value(), schema, MIGRATIONS) as database,
-        open_channel(settings.deploy_target, ROUTING) as channel,
-        open_channel(settings.workflow_target, WORKFLOW) as workflow_channel,
+        open_channel(settings.deploy_target, ROUTING, tls=settings.channel_tls) as channel,
+        open_channel(settings.workflow_target, WORKFLOW, tls=settings.channel_tls) as workflow_channel,
         recording(pools.hot, LONGEST_RUNS * (limits.run_seconds + limits.grace_seconds)) as recorder,
         open_host_link(settings.host_socket, limits.grace_seconds) as hosts,
         open_tasks() as tasks,
     ):
-        deploys = DeployClient(channel, settings.deploy_token.get_secret_value())
+        deploys = DeployClient(channel, settings.deploy_token.get_secret_value(), copy)
         async with open_replicas(deploys, hosts, settings.runtimes, limits) as replicas:
             name = f"{settings.listen} (process {os.getpid()})"
-            feed = RouteFeed(deploys, new_id(), name, table, lambda: replicas.apply(table.routes))
-            checks = {"routes": feed.problem, "host": hosts.problem}
+            writer = OfflineWriter(table, deploys, copy) if copy else None
+
+            def in_force() -> None:
+                replicas.apply(table.routes)
+                if writer is not None:
+                    writer.changed()
+
+            feed = RouteFeed(deploys, new_id(), name, table, in_force)
+            checks: dict[str, Check] = {"routes": feed.problem, "host": hosts.problem}
+            if copy is not None:
+                checks["offline_copy"] = copy.problem
+                tasks.start(feed.fall_back(copy))
             calls = Calls(recorder, limits.run_seconds)
             parts = Parts(
                 table,
@@ -89,9 +107,11 @@ async def running_run_service(settings: Settings, schema: str = SCHEMA) -> Async
                 add_RunServiceServicer_to_server(RunServicer(pools, parts), server)
 
             async with (
+                in_background(writer.write()) if writer else nullcontext(),
+                in_background(prune_for_ever(pools.hot, settings.kept_days * SECONDS_A_DAY)),
                 in_background(feed.follow()),
                 in_background(feed.acknowledge()),
-                running_router(settings, table, replicas, calls, checks, feed.leave, spans) as apps_port,
+                running_router(settings, table, replicas, calls, checks, feed.leave, spans, tls) as apps_port,
                 running_server(
                     settings.model_copy(update={"listen": settings.grpc_listen}),
                     SERVICES,
@@ -100,6 +120,18 @@ async def running_run_service(settings: Settings, schema: str = SCHEMA) -> Async
                     roles=ROLES,
                     checks=usual_checks(database, registry) | checks,
                     spans=spans,
+                    tls=tls,
                 ) as grpc_port,
             ):
                 yield RunningPorts(apps_port, grpc_port)
+
+
+def _offline_copy(settings: Settings) -> OfflineCopy | None:
+    """Raises RuntimeError or ValueError."""
+    if settings.offline_folder is None:
+        return None
+    if settings.offline_keys is None:
+        raise RuntimeError("the setting offline_folder needs offline_keys")
+    keys = KeyRing.of(settings.offline_keys.get_secret_value(), "offline_keys", b"offline copy")
+    folder = SealedFolder(settings.offline_folder, keys, settings.offline_bytes)
+    return OfflineCopy(folder, settings.offline_bytes)

@@ -6,12 +6,12 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 
 from run_service.hosting.settings import HostSettings
-from service_kit.settings import Address, ProcessSettings, ServiceSettings, settings_config
+from service_kit.settings import Address, ChannelTlsSettings, ProcessSettings, ServiceSettings, settings_config
 
 
 @dataclass(frozen=True, slots=True)
 class SupplyLimits:
-    """How many runs there may be, and how long each wait for a replica may take, in seconds."""
+    """Limits of runs, and of each wait for a replica in seconds."""
 
     slots: int = 4
     queue: int = 64
@@ -22,69 +22,84 @@ class SupplyLimits:
     warm_seconds: float = 300
     run_seconds: float = 300
     grace_seconds: float = 5
+    recycle_runs: int = 10_000
+    recycle_bytes: int = 512 << 20
 
 
-class Settings(ServiceSettings):
+class Settings(ServiceSettings, ChannelTlsSettings):
     model_config = settings_config("RUN_")
 
     listen: Address = "127.0.0.1:8081"
-    """Where apps are called over HTTP, host:port; port 0 picks a free one."""
+    """Where apps are called over HTTP, host:port. Port 0 picks a free port."""
     grpc_listen: Address = "127.0.0.1:50053"
-    """Where the service's own RPCs are served, host:port."""
+    """Where the service's RPCs are served, host:port."""
     apps_domain: str = "apps.localhost"
-    """The domain below which a Host header names an app, as DEPLOY_APPS_DOMAIN says."""
+    """Domain of apps in Host headers. The same as DEPLOY_APPS_DOMAIN."""
     deploy_target: str = "127.0.0.1:50052"
-    """Where the deploy service answers: host:port, several with commas between them."""
+    """Addresses of the deploy service: host:port, separated by commas."""
     deploy_token: SecretStr | None = None
-    """The token of this service's own account, with the role `runner`. `serve` refuses to start without."""
+    """Token of this service's own account, with the role `runner`. `serve` does not start without it."""
     workflow_target: str = "127.0.0.1:50051"
-    """Where the workflow service answers, likewise: it translates the flows that are tested."""
+    """Addresses of the workflow service, which translates tested flows: host:port, separated by commas."""
     host_socket: Path = Path("host/socket")
-    """Where `python -m run_service host` listens: a path in a folder that only this user may enter."""
+    """Socket of `python -m run_service host`, in a folder that only this user can enter."""
+    offline_folder: Path | None = None
+    """Folder for an encrypted copy of the last routes and of what replicas load. A run service that starts while the
+    deploy service is away uses it. Without it nothing is kept."""
+    offline_keys: SecretStr | None = None
+    """Keys that encrypt `offline_folder`: 64 hexadecimal digits each, separated by commas, newest first."""
+    offline_bytes: int = Field(default=1 << 30, ge=1 << 20)
+    """Size limit of `offline_folder`."""
     runtimes: Path = Path("runtimes")
     """The folder of the installed runtimes, each named for its version."""
     slots: int = Field(default=4, ge=1, le=64)
-    """Runs at work in a replica at a time."""
+    """Maximum number of runs in a replica at a time."""
     queue: int = Field(default=64, ge=0)
-    """Calls that may wait for a slot of a deployment. Further ones are a 429 immediately."""
+    """Maximum number of calls that wait for a slot of a deployment. Further ones are a 429."""
     queue_seconds: float = Field(default=10, gt=0)
-    """How long a call may wait for a slot; then a 429."""
+    """How long a call may wait for a slot. Then a 429."""
     start_seconds: float = Field(default=300, gt=0)
-    """How long a replica may take to start. The first one of a runtime imports all of it: 20 s on an idle machine."""
+    """How long a replica may take to start. The first one imports the runtime, 20 s on an idle machine."""
     wake_seconds: float = Field(default=30, gt=0)
-    """How long a call waits for a replica to start; then a 503."""
+    """How long a call waits for a replica to start. Then a 503."""
     seconds: float = Field(default=300, gt=0)
-    """How long a run may take; then a 504, and it is canceled."""
+    """How long a run may take. Then it is canceled, and the answer is a 504."""
     grace_seconds: float = Field(default=5, gt=0)
-    """How long a canceled run may take to end; then its replica is killed and replaced."""
+    """How long a canceled run may take to end. Then its replica is killed and replaced."""
     idle_seconds: float = Field(default=300, gt=0)
     """How long the replica of a serverless deployment stays up without a run."""
     warm_seconds: float = Field(default=300, ge=0)
-    """How long the replica of a deployment that was replaced stays up, so that a rollback finds it running."""
+    """How long the replicas of a replaced deployment stay up, so that a rollback finds them running."""
+    recycle_runs: int = Field(default=10_000, ge=1)
+    """After this many runs a replica is replaced by a new one, which is started first."""
+    recycle_bytes: int = Field(default=512 << 20, ge=1 << 20)
+    """A replica whose private memory has grown by more than this is replaced as well."""
+    kept_days: float = Field(default=30, ge=1)
+    """How many days the record of a run is kept after it has ended."""
     max_body_bytes: int = Field(default=4 << 20, ge=1 << 10)
-    """The largest body of a call."""
+    """Size limit of a call's body."""
     max_tests: int = Field(default=4, ge=1)
-    """Tests of flows at a time, each in a replica of its own. Further ones are a 429."""
+    """Maximum number of tests of flows, each in its own replica. Further ones are a 429."""
     rate_limit: str | None = None
-    """How many calls each access key, and each public app, may have, such as `100/second`; no limit unless given."""
+    """Calls per access key, and per public app, such as `100/second`. No limit by default."""
     max_requests: int = Field(default=1024, ge=1)
-    """Calls at work at a time. Further ones are a 429; each access key, and each public app, may have an eighth."""
+    """Maximum number of calls. Further ones are a 429. Each access key and each public app may have an eighth."""
     max_bytes_under_way: int = Field(default=128 << 20, ge=1 << 20)
-    """The bodies and answers of calls under way, together; further ones are a 429."""
+    """Size limit of all bodies and answers in progress together. Further calls are a 429."""
     head_seconds: float = Field(default=10, gt=0)
     """How long the head of a call may take to arrive."""
     body_seconds: float = Field(default=10, gt=0)
-    """How long a body may take to arrive, beside what its size takes at `body_bytes_per_second`."""
+    """How long a body may take to arrive, in addition to its size divided by `body_bytes_per_second`."""
     body_bytes_per_second: int = Field(default=64 << 10, ge=1)
     """The slowest rate at which a body may arrive."""
     connection_idle_seconds: float = Field(default=75, gt=0)
     """How long a connection stays open between two calls."""
     write_seconds: float = Field(default=30, gt=0)
-    """How long an answer may wait for a caller that takes nothing of it."""
+    """How long an answer may wait for a caller that reads nothing of it."""
     heartbeat_seconds: float = Field(default=15, gt=0)
-    """After how long a silence a stream has a comment, so that nothing on its way gives it up."""
+    """How long a stream may be silent before a comment is sent, so that no proxy closes it."""
     max_connections: int = Field(default=8192, ge=1)
-    """Connections at a time, as far as the process may have descriptors."""
+    """Maximum number of connections, within the limit of file descriptors."""
 
     @property
     def supply_limits(self) -> SupplyLimits:
@@ -98,6 +113,8 @@ class Settings(ServiceSettings):
             warm_seconds=self.warm_seconds,
             run_seconds=self.seconds,
             grace_seconds=self.grace_seconds,
+            recycle_runs=self.recycle_runs,
+            recycle_bytes=self.recycle_bytes,
         )
 
 
@@ -107,24 +124,26 @@ class HostProcessSettings(ProcessSettings):
     model_config = settings_config("RUN_")
 
     host_socket: Path = Path("host/socket")
-    """Where routers connect: a path in a folder that only this user may enter."""
+    """Socket for routers, in a folder that only this user can enter."""
     host_folder: Path = Path("host/replicas")
-    """For replicas' temporary folders, the list of processes and logs of imports. Its replicas of other users, as root,
-    pass through the folders above it."""
+    """Folder for replicas' temporary folders, the list of processes and logs of imports. As root, replicas are other
+    users and must be able to pass through the folders above it."""
     preload: Path | None = None
-    """The folder of a runtime whose SDK is imported at the start, so that its first replica does not wait for that."""
+    """Folder of a runtime whose SDK is imported at start, so that the first replica does not wait for it."""
     max_replicas: int = Field(default=200, ge=1)
-    """Replicas at a time."""
+    """Maximum number of replicas."""
     replica_memory_bytes: int = Field(default=1 << 30, ge=64 << 20)
-    """Private memory of a replica."""
+    """Limit of a replica's private memory."""
     replica_folder_bytes: int = Field(default=1 << 30, ge=1 << 20)
-    """Size of a replica's temporary folder."""
+    """Size limit of a replica's temporary folder."""
     replica_files: int = Field(default=1024, ge=64)
-    """Open files of a replica."""
+    """Maximum number of a replica's open files."""
     replica_processes: int = Field(default=512, ge=16)
-    """Processes and threads of a project's replicas together, where they have a user of their own."""
+    """Maximum number of processes and threads of a project's replicas, if they have their own user."""
     import_seconds: float = Field(default=240, gt=0)
     """How long a runtime may take to import the SDK."""
+    runtime_idle_seconds: float = Field(default=600, gt=0)
+    """How long a runtime without replicas stays imported (560 MB), except that of `preload`."""
     load_seconds: float = Field(default=30, gt=0)
     """How long a replica may take to load its flow."""
 
@@ -141,4 +160,5 @@ class HostProcessSettings(ProcessSettings):
             processes=self.replica_processes,
             import_seconds=self.import_seconds,
             load_seconds=self.load_seconds,
+            runtime_idle_seconds=self.runtime_idle_seconds,
         )

@@ -25,12 +25,12 @@ from service_kit.pb.flowpin.run.v1 import run_pb2 as pb
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 
 LEAST_RUN_SECONDS = 1.0
-"""For the run itself, however long its start took."""
+"""Minimum time of the run itself, however long its start took."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What is tested."""
+    """The flow under test."""
 
     project_id: UUID
     loadable: workflow_pb2.Loadable
@@ -40,7 +40,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Borrowed:
-    """Whose variables the flow gets."""
+    """The app and environment whose variables the flow gets."""
 
     app_id: UUID
     environment: str
@@ -63,7 +63,7 @@ async def test_workflow(
 async def test_version(
     request: pb.TestVersionRequest, caller: Caller, metadata: Metadata, parts: Parts
 ) -> AsyncGenerator[HttpBody, None]:
-    """Likewise. Raises WorkflowNotFound or VersionNotFound in place of ProjectNotFound."""
+    """As above for a saved version. Raises WorkflowNotFound or VersionNotFound in place of ProjectNotFound."""
     call = call_of(request, parts)
     answer = await parts.workflows.render_version(UUID(request.workflow_id), request.version, metadata)
     project_id = UUID(answer.project_id)

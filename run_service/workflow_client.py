@@ -1,4 +1,4 @@
-"""Asks the workflow service what replicas load of a flow under test, with the token of whoever tests it."""
+"""Asks the workflow service what replicas load of a flow under test, with the tester's token."""
 
 from uuid import UUID
 
@@ -11,13 +11,13 @@ from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import WorkflowServiceStub
 
 SECONDS = 30.0
-"""That a call may take: large flows are translated in a worker process."""
+"""Time limit of a call. Large flows are translated in a worker process."""
 
 Metadata = tuple[tuple[str, str], ...]
 
 
 class WorkflowClient:
-    """Each call raises ServiceError: what the workflow service refuses, its caller is told."""
+    """Each call raises the ServiceError of the workflow service."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._rpc = WorkflowServiceStub(channel)

@@ -9,9 +9,9 @@ Projects: TypeAlias = Sequence[UUID]
 
 
 def by_caller(projects: Iterable[Projects]) -> tuple[list[str], list[int]]:
-    """What each of a batch's callers may see, for a statement to hold each key against its own caller's.
+    """What each caller of a batch may see, as parameters of one statement.
 
-    The distinct sets of projects, to be cast to uuid[], and for each key the place of its set, from 1.
+    Returns the distinct sets of projects, to be cast to uuid[], and for each key the index of its set, from 1.
     """
     places: dict[int, int] = {}
     sets: list[str] = []

@@ -1,4 +1,4 @@
-"""Bounds the bytes that a process holds for requests and answers under way, shared fairly by principal."""
+"""Limits the bytes of requests and answers in progress, shared fairly by principal."""
 
 from collections.abc import Hashable
 from types import TracebackType
@@ -8,11 +8,8 @@ from service_kit.errors import TooManyRequests
 
 class ByteBudget:
     def __init__(self, max_bytes: int) -> None:
-        """At most `max_bytes` together.
-
-        Each principal may have an eighth of them even when others hold all, and a request that is alone may be of any
-        size. So at most twice as many bytes are held.
-        """
+        """The limit is `max_bytes` in total. Each principal may have an eighth of it even when others hold all, and a
+        single request may have any size. So at most twice as many bytes are held."""
         self._max_bytes = max_bytes
         self._guaranteed = max_bytes // 8
         self._held_by: dict[Hashable, int] = {}

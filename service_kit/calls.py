@@ -11,8 +11,8 @@ from service_kit.channel import RETRIED
 from service_kit.errors import DeadlineExceeded, ServiceError, Unreachable
 
 HUNG_UP_SECONDS = 1.0
-"""Until a call is canceled whose caller has hung up. Nearly all have ended by then, and an answer on its way when
-grpc.aio cancels a call stays in memory for good (grpc/grpc#43360)."""
+"""Delay before the RPC of a caller who hung up is canceled, in seconds. Nearly all have ended by then. grpc.aio never
+frees an answer that is being sent when its call is canceled (grpc/grpc#43360)."""
 QUICK_READS = ("Get", "List", "Ping", "Resolve")
 """RPCs with these prefixes may have a second try while the first is unanswered. Other reads may take long."""
 KEYED = {
@@ -32,9 +32,9 @@ KEYED = {
 }
 """The RPCs that read an idempotency key, which makes them safe to send again."""
 MOST_SECOND_TRIES = 32
-"""At a time: so many more calls a service gets when it is slow as a whole, so that no replica answers sooner."""
+"""Maximum number of second tries at a time. They are extra load for a service that is slow as a whole."""
 UNKNOWN = (
-    "Whether a change was made is not known: repeat it with the same Idempotency-Key, or read before you repeat it."
+    "It is not known whether a change was made. Repeat it with the same Idempotency-Key, or read before you repeat it."
 )
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ ServiceError."""
 
 
 StreamRpc: TypeAlias = Callable[[bytes, Metadata], AsyncGenerator[bytes, None]]
-"""Likewise an RPC that streams. Yields the responses; to be closed by `aclosing`, which cancels the RPC."""
+"""A streaming RPC. Yields the responses. Close it with `aclosing`, which cancels the RPC."""
 
 
 class SecondTries:
@@ -93,7 +93,7 @@ class SecondTries:
                 self.end()
             for each in tries:
                 each.cancel()
-            ended.clear()  # an error knows this frame, which would know the error
+            ended.clear()  # the error refers to this frame, which would refer to the error
 
 
 def streamed_call(channel: grpc.aio.Channel, path: str, idle_seconds: float) -> StreamRpc:
@@ -111,7 +111,9 @@ def streamed_call(channel: grpc.aio.Channel, path: str, idle_seconds: float) -> 
                     return
                 yield received
         except TimeoutError:
-            raise DeadlineExceeded(f"Nothing has come for {idle_seconds:g} s, so the call was given up.") from None
+            raise DeadlineExceeded(
+                f"No message has arrived for {idle_seconds:g} s, so the call was canceled."
+            ) from None
         except grpc.aio.AioRpcError as error:
             raise ServiceError.from_rpc_error(error) from None
         finally:
@@ -121,11 +123,11 @@ def streamed_call(channel: grpc.aio.Channel, path: str, idle_seconds: float) -> 
 
 
 def single_call(channel: grpc.aio.Channel, path: str, timeout: float, second_tries: SecondTries | None = None) -> Rpc:
-    """The RPC "/package.Service/Method"; each call may take `timeout` seconds.
+    """The RPC "/package.Service/Method". Each call may take `timeout` seconds.
 
-    When the connection is lost under a call, the channel sends it again if it is a read, and this if it is a change
-    with an idempotency key. With `second_tries` a quick read that is unanswered is sent again, and the first answer
-    counts.
+    If the connection is lost during a call, the channel repeats a read, and this function repeats a change that has an
+    idempotency key. With `second_tries`, a quick read without an answer is sent a second time, and the first answer is
+    used.
     """
     multicallable = channel.unary_unary(path, request_serializer=None, response_deserializer=None)
     name = path.rpartition("/")[2]
@@ -156,7 +158,7 @@ def single_call(channel: grpc.aio.Channel, path: str, timeout: float, second_tri
 
 
 def failure_of(name: str, error: grpc.aio.AioRpcError) -> ServiceError:
-    """What the caller of the RPC `name` is told."""
+    """The error that the caller of the RPC `name` gets."""
     failure = ServiceError.from_rpc_error(error)
     if isinstance(failure, Unreachable | DeadlineExceeded) and not name.startswith(RETRIED):
         return type(failure)(f"{failure.message} {UNKNOWN}")
@@ -203,7 +205,7 @@ async def _until_ended(call: Any, seconds: float | None = None) -> None:
 
 
 async def _answer(name: str, call: Any) -> Answer:
-    """Of a call that has ended."""
+    """The answer of a call that has ended."""
     try:
         answer = await call
         return answer, {key: text for key, text in await call.trailing_metadata() if isinstance(text, str)}

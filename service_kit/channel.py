@@ -1,4 +1,4 @@
-"""Channels to other services: spread over replicas, quick to come back, retrying what only reads."""
+"""Channels to other services: spread over replicas, quick to reconnect, repeating reads."""
 
 import json
 from collections.abc import Sequence
@@ -8,28 +8,32 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
+from service_kit.tls import ChannelTls
+from service_kit.tls_channel import TlsChannel
+
 Interceptor: TypeAlias = Any  # grpc.aio's stubs leave its client interceptors out
 
 IPV4 = "ipv4:"
-"""Begins gRPC's name for a list of addresses."""
+"""Prefix of gRPC's target for a list of addresses."""
 ACCEPTING = "accepting"
 """The name under which a server's health says whether to send calls to it. Channels watch it and leave when told to."""
 RETRIED = ("Diff", "Export", "Get", "List", "Ping", "Plan", "Resolve", "Validate")
 """RPCs with these prefixes change nothing, and are sent again when a replica is away."""
 
 MOST_CONNECTIONS = 16
-"""To one replica. The next is opened when those there are have as many calls under way as the replica lets them."""
+"""Maximum connections to one replica. Another is opened when all others have as many calls as the replica allows."""
 
 SILENT_MS = 500
 """How long a connection may be silent before the replica is pinged. gRPC answers without Python, so a busy replica does
 answer; one that is stopped, or whose machine is gone, does not."""
 PING_TIMEOUT_MS = 1_500
-"""How long it may take to answer. Then the connection is closed: its calls fail with UNAVAILABLE or are sent again, and
-others go to other replicas. (gRPC's default, 1.85, is a minute, whatever `keepalive_timeout_ms` says.)"""
+"""How long the replica may take to answer a ping. Then the connection is closed. Its calls fail with UNAVAILABLE or are
+repeated, and others go to other replicas. gRPC's default (1.85) is a minute, whatever `keepalive_timeout_ms` says."""
 CONNECT_MS = 1_000
-"""How long a replica may take to accept a connection, which on a busy machine is more than an instant."""
+"""How long a replica may take to accept a connection. A busy machine needs some time."""
 SHORTEST_PING_INTERVAL_MS = 250
-"""What servers let a client ping in. Below SILENT_MS; gRPC's server closes connections that ping more often."""
+"""Minimum interval of pings that servers accept. It must be below SILENT_MS, because gRPC's server closes connections
+that ping more often."""
 
 EJECTION = {
     "interval": "1s",
@@ -43,9 +47,9 @@ EJECTION = {
         "requestVolume": 2,
     },
 }
-"""A replica of which nearly every call of a second failed gets none for five seconds, then ten, up to thirty. Half of
-the replicas at most: a failure that all of them share, such as NOT_FOUND, must not leave none. gRPC counts a call when
-it ends, so this is for replicas that answer pings and fail calls, or have them canceled by a second try."""
+"""Ejects a replica when nearly every call of a second failed: for five seconds, then ten, up to thirty. At most half of
+the replicas are ejected, because a failure that all share, such as NOT_FOUND, must not eject all. gRPC counts a call
+when it ends. So this is for replicas that answer pings but fail calls, or whose calls a second try cancels."""
 
 
 def open_channel(
@@ -53,40 +57,46 @@ def open_channel(
     *services: ServiceDescriptor,
     max_message_bytes: int = 64 << 20,
     interceptors: Sequence[Interceptor] = (),
-    own_connections: bool = False,
+    tls: ChannelTls | None = None,
 ) -> grpc.aio.Channel:
-    """A channel to `targets`, comma-separated host:port, calls going round robin. `services` are those called on it.
+    """A channel to `targets` (host:port, separated by commas) with round robin. `services` are those called on it.
 
-    With `own_connections` it shares none with other channels to the same targets.
+    It shares no connection with other channels to the same targets: one may be full of streams, or have failed, and its
+    backoff would fail the first calls of another. With `tls` it must be entered (`async with`), so that it follows the
+    files. Raises TlsError.
 
-    "ipv4:" may stand before them, as in gRPC's own names. A DNS name that stands for several addresses is one target:
-    gRPC spreads over what it resolves to.
+    "ipv4:" may precede the targets, as in gRPC's own names. A DNS name with several addresses is one target; gRPC
+    spreads calls over its addresses.
     """
     addresses = [target.strip() for target in targets.removeprefix(IPV4).split(",")]
     # Only literal addresses can be listed in one gRPC target, so a single name keeps its own resolver.
     target = addresses[0] if len(addresses) == 1 else IPV4 + ",".join(addresses)
-    return grpc.aio.insecure_channel(
-        target,
-        interceptors=interceptors,
-        options=[
-            ("grpc.service_config", json.dumps(service_config(*services, has_replicas=may_be_several(targets)))),
-            ("grpc.max_receive_message_length", max_message_bytes),
-            ("grpc.max_send_message_length", max_message_bytes),
-            ("grpc.max_connections_per_subchannel_cap", MOST_CONNECTIONS),
-            ("grpc.keepalive_time_ms", SILENT_MS),
-            ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
-            ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
-            ("grpc.http2.max_pings_without_data", 0),  # no limit: an idle connection is pinged as often
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", CONNECT_MS),
-            ("grpc.max_reconnect_backoff_ms", 1_000),
-            ("grpc.use_local_subchannel_pool", int(own_connections)),
-        ],
+    options: list[tuple[str, Any]] = [
+        ("grpc.service_config", json.dumps(service_config(*services, has_replicas=may_be_several(targets)))),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_connections_per_subchannel_cap", MOST_CONNECTIONS),
+        ("grpc.keepalive_time_ms", SILENT_MS),
+        ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
+        ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
+        ("grpc.http2.max_pings_without_data", 0),  # no limit: an idle connection is pinged as often
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", CONNECT_MS),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+    if tls is None:
+        return grpc.aio.insecure_channel(target, interceptors=interceptors, options=options)
+    name = tls.server_name or addresses[0].rpartition(":")[0].strip("[]")
+    options += [("grpc.ssl_target_name_override", name), ("grpc.default_authority", name)]
+    return TlsChannel(
+        tls.files,
+        lambda credentials: grpc.aio.secure_channel(target, credentials, interceptors=interceptors, options=options),
     )
 
 
 def may_be_several(targets: str) -> bool:
-    """Whether `targets`, as for `open_channel`, may stand for more than one replica: by number or by name."""
+    """Whether `targets`, as for `open_channel`, can be more than one replica: several targets, or a name."""
     host = targets.removeprefix(IPV4).rpartition(":")[0].strip("[]")
     try:
         ip_address(host)
@@ -116,7 +126,7 @@ def service_config(*services: ServiceDescriptor, has_replicas: bool) -> dict[str
         policies.insert(0, {"outlier_detection_experimental": {**EJECTION, "childPolicy": policies[:]}})
     return {
         "loadBalancingConfig": policies,
-        # A replica that is about to drain says so first: what arrives while it stops would come back as CANCELLED.
+        # A replica reports that it will drain, because calls that arrive while it stops would fail with CANCELLED.
         "healthCheckConfig": {"serviceName": ACCEPTING},
         "connectionScaling": {"maxConnectionsPerSubchannel": MOST_CONNECTIONS},
         "methodConfig": [{"name": reads, "retryPolicy": retry}] if reads else [],

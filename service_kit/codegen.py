@@ -1,4 +1,4 @@
-"""Makes the committed stubs from protos/: `python -m service_kit.codegen [check | image FILE | accept]`.
+"""Generates the committed stubs from protos/: `python -m service_kit.codegen [check | image FILE | accept]`.
 
 Without a word it writes them and the contracts' comments; `check` compares them; `image` writes the descriptor set that
 buf lints. `accept` keeps today's contract as the one that later changes may not break, unless it breaks the last.
@@ -48,7 +48,7 @@ def generate(out: Path) -> None:
 
 
 def stale_stubs() -> list[str]:
-    """The committed stubs that are not what the contracts make now."""
+    """The committed stubs that differ from those of the current contracts."""
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder))
         made = {path.relative_to(folder) for path in (Path(folder) / STUBS).rglob("*") if path.is_file()}
@@ -68,7 +68,7 @@ def image(*, commented: bool = True) -> bytes:
 
 
 def accept() -> None:
-    """Keep today's contract as the one to compare with. Exits when it breaks the one before."""
+    """Store the current contract as the one to compare with. Exits when it breaks the stored one."""
     with tempfile.NamedTemporaryFile(suffix=".binpb") as new:
         new.write(image(commented=False))
         new.flush()

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn, TypeVar
@@ -15,7 +15,7 @@ from service_kit.access.file import AccessFileError
 from service_kit.db import FAILURES
 from service_kit.hotpath import event_loop
 from service_kit.lifecycle import BackgroundTaskEnded
-from service_kit.settings import ServiceSettings, variable
+from service_kit.settings import ServiceSettings, misspelt, variable
 
 S = TypeVar("S", bound=BaseSettings)
 Service = TypeVar("Service", bound=ServiceSettings)
@@ -28,10 +28,11 @@ def run(
     schema: str,
     folder: Path,
     others: Mapping[str, tuple[str, Callable[[], None]]] = MappingProxyType({}),
+    of_others: Sequence[type[BaseSettings]] = (),
 ) -> None:
     """Parse the command line and do what it says; exit 1 with one clear sentence when that cannot be done.
 
-    `others` are commands of this service alone, with their help: each reads settings of its own.
+    `others` are commands of this service alone, with their help: each reads settings of its own, `of_others`.
     """
     commands = {
         "serve": "answer RPCs until SIGTERM",
@@ -42,7 +43,7 @@ def run(
     if command in others:
         others[command][1]()
         return
-    settings = read_settings(settings_class)
+    settings = read_settings(settings_class, of_others)
     logs.configure(module, settings.log_level, settings.log_format)
     try:
         event_loop.run(_migrate(settings, schema, folder) if command == "migrate" else _wait_for(serve(settings)))
@@ -92,8 +93,14 @@ def describe(settings_class: type[BaseSettings]) -> str:
     return "\n".join(lines)
 
 
-def read_settings(settings_class: type[S]) -> S:
-    """The settings from the environment; exits naming each variable that is missing or wrong."""
+def read_settings(settings_class: type[S], of_others: Sequence[type[BaseSettings]] = ()) -> S:
+    """The settings from the environment. Exits and names each variable that is missing or invalid.
+
+    Warns on stderr about misspelt variables: they have the prefix, but are not a setting of this class or of
+    `of_others`.
+    """
+    for warning in misspelt([settings_class, *of_others]):
+        sys.stderr.write(f"{warning}\n")
     try:
         return settings_class()
     except ValidationError as error:

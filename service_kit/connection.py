@@ -1,4 +1,4 @@
-"""A connection to Postgres on which each statement has a deadline, and one that does not answer is given up."""
+"""A connection to Postgres with a deadline for each statement. A connection that does not answer is terminated."""
 
 import asyncio
 import math
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import asyncpg
 
 CANCEL_SECONDS = 1.0
-"""How long Postgres may take to confirm a cancel, or a goodbye: milliseconds when it answers at all."""
+"""How long Postgres may take to confirm a cancel or the end of a session. It takes milliseconds if it answers at all.
+"""
 PROBES = 3
 
 Result = TypeVar("Result")
@@ -22,18 +23,18 @@ else:
 
 
 class BoundedConnection(Base):
-    """asyncpg's Connection with a deadline on fetch, fetchrow, fetchval and execute, transactions included.
+    """asyncpg's Connection with a deadline on fetch, fetchrow, fetchval and execute, including transactions.
 
-    asyncpg's own `command_timeout` is not enough (0.32): the connection stays with its caller while asyncpg waits as
-    long again for the cancel, a transaction then waits once more for its ROLLBACK, and the closing of a prepared
-    statement has no timeout. Here the connection is terminated at once, so that nothing else waits for it.
+    asyncpg's own `command_timeout` is not enough (0.32). It waits as long again for the cancel, and a transaction waits
+    once more for its ROLLBACK. Closing a prepared statement has no timeout. Here the connection is terminated
+    immediately, so nothing else waits for it.
     """
 
     answer_seconds = 11.0
     on_silence: Callable[[], Awaitable[None]] | None = None
     """Called when Postgres has not answered in time: other connections may be dead, too."""
     _deadline = math.inf
-    """Of the statement that is under way."""
+    """Deadline of the current statement."""
     _timer: asyncio.TimerHandle | None = None
     _is_given_up = False
 
@@ -86,7 +87,8 @@ class BoundedConnection(Base):
             self._timer = loop.call_at(self._deadline, self._check_deadline)
 
     async def _await_cancel(self) -> None:
-        """Wait until the statement that asyncpg has asked Postgres to cancel is over; give up where it stays silent."""
+        """Wait until the statement that asyncpg has asked Postgres to cancel has ended. Terminate if Postgres is
+        silent."""
         try:
             async with asyncio.timeout(CANCEL_SECONDS):
                 await super().execute("")  # begins once the cancel is confirmed

@@ -23,9 +23,10 @@ Row = asyncpg.Record
 
 USUAL_LIMITS = DatabaseLimits()
 RENEW_SECONDS = 10.0
-"""At most so often, or an overloaded server that is slow to confirm cancels would also have connections to open."""
+"""Minimum seconds between two renewals. More would add connections to an overloaded server that confirms cancels
+slowly."""
 CLOSE_SECONDS = 2.0
-"""How long what is under way may take when the pool closes."""
+"""How long statements in progress may take when the pool closes."""
 
 
 ONE_PLAN = {
@@ -36,11 +37,11 @@ ONE_PLAN = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-"""For statements that find what they name by whole keys, whatever their parameters."""
+"""Settings for statements that find rows by whole keys, whatever their parameters."""
 
 
 class NoConnection(Exception):
-    """There was no connection, so nothing can have been changed. Its cause is a TimeoutError when all are in use."""
+    """No connection was available, so nothing was changed. Its cause is a TimeoutError when all are in use."""
 
 
 class LockHeld(NoConnection):
@@ -48,7 +49,7 @@ class LockHeld(NoConnection):
 
 
 class Pool:
-    """At most `size` connections to Postgres, none of which keeps its user waiting without a bound."""
+    """A pool of at most `size` connections to Postgres. Every wait for one is bounded."""
 
     def __init__(self, pool: AsyncpgPool, size: int, acquire_seconds: float) -> None:
         self.size = size
@@ -69,7 +70,7 @@ class Pool:
             except asyncpg.InterfaceError as error:
                 raise _first(error) from None
             finally:
-                with suppress(*FAILURES):  # asyncpg has closed it then; what was done with it is done
+                with suppress(*FAILURES):  # asyncpg has closed it then; finished statements stay valid
                     await self._pool.release(connection)
         finally:
             self._users -= 1
@@ -78,8 +79,8 @@ class Pool:
     async def acquire_to_change(self, thing: Hashable) -> AsyncIterator[Connection]:
         """A connection for a change of `thing`, under its lock in this process. Raises NoConnection or LockHeld.
 
-        In Postgres each change that waits for a row's lock would keep a connection from others, and then work on an
-        old snapshot: one workflow takes more than three times as many saves in this way.
+        Without the lock, each change that waits for a row's lock in Postgres would keep a connection and then work on
+        an old snapshot. With it, one workflow accepts more than three times as many saves.
         """
         lock = self._locks.of(thing)
         try:
@@ -107,7 +108,7 @@ class Pool:
             raise NoConnection from error
 
     async def renew(self) -> None:
-        """Open each connection anew before its next use: one was silent, and others may be as dead."""
+        """Reopen each connection before its next use: one did not answer, and others may be dead too."""
         now = time.monotonic()
         if now - self._renewed_at > RENEW_SECONDS:
             self._renewed_at = now
@@ -183,7 +184,7 @@ async def open_pool(
 
 
 async def _set(connection: Connection, settings: Mapping[str, str]) -> None:
-    """For the session. As startup parameters PgBouncer refuses them."""
+    """Set settings for the session. PgBouncer refuses them as startup parameters."""
     await connection.execute(
         "SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS setting (name, value)",
         list(settings),
@@ -224,4 +225,4 @@ FAILURES = (
     OSError,
     TimeoutError,
 )
-"""All that a use of the database can raise."""
+"""All exceptions that a use of the database can raise."""

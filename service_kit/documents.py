@@ -1,4 +1,4 @@
-"""How large a document is, and about how many values it holds: what decides where it is worked on."""
+"""The size of a document and its approximate number of values, which decide where it is processed."""
 
 from typing import Any
 

@@ -17,7 +17,7 @@ DOMAIN = "flowpin"
 STATUS_DETAILS = "grpc-status-details-bin"
 MAX_FIELD_BYTES = 2000
 MAX_MESSAGE_BYTES = 600
-"""What is longer is cut: both travel in trailers, encoded, and gRPC may refuse more than 8 KiB of them in all."""
+"""Longer messages are cut. Both travel in trailers, encoded, and gRPC may refuse more than 8 KiB of trailers."""
 
 
 class _StatusCode:
@@ -39,9 +39,9 @@ def _status_code(name: str) -> Any:
 class ServiceError(Exception):
     """A failure that the contract names.
 
-    `code` is the gRPC status, `reason` a constant that callers can test, `message` a sentence for people, `fields`
-    maps the path of each wrong field to a sentence, `metadata` holds what else the reason's reader needs, and
-    `retry_after` is in seconds.
+    `code` is the gRPC status, `reason` a constant that callers can test, and `message` a sentence for people. `fields`
+    maps the path of each invalid field to a sentence. `metadata` has further facts for the reason, and `retry_after` is
+    in seconds.
     """
 
     code: "grpc.StatusCode" = _status_code("INTERNAL")
@@ -89,7 +89,7 @@ class ServiceError(Exception):
 
     @classmethod
     def from_rpc_error(cls, error: "grpc.aio.AioRpcError") -> "ServiceError":
-        """What the called service raised, or, where gRPC itself failed, the same in our words."""
+        """The error that the called service raised. For a failure of gRPC itself, the matching ServiceError."""
         import grpc
         from google.rpc import status_pb2
 
@@ -120,7 +120,7 @@ class ServiceError(Exception):
 
     @classmethod
     def _from_transport(cls, code: "grpc.StatusCode") -> "ServiceError":
-        # gRPC's own words name addresses and internals, so none of them are passed on.
+        # gRPC's own words name addresses and internals: they are not passed on.
         match code.name:
             case "UNAVAILABLE" | "CANCELLED":
                 return Unreachable()
@@ -128,7 +128,7 @@ class ServiceError(Exception):
                 return DeadlineExceeded()
             case "RESOURCE_EXHAUSTED":
                 return MessageTooLarge("The message is larger than the service accepts.")
-        found = ServiceError("Something went wrong on our side.")
+        found = ServiceError("An internal error occurred.")
         found.code = code
         return found
 
@@ -171,7 +171,7 @@ def _clip(text: str, longest: int = 120) -> str:
 
 
 class DocumentTooComplex(InvalidArgument):
-    """A document exceeds a limit that its size does not tell: of values, differences, CPU time, memory."""
+    """A document exceeds a limit other than its size: of values, differences, CPU time or memory."""
 
     reason = "DOCUMENT_TOO_COMPLEX"
 
@@ -192,7 +192,7 @@ class ProjectNotFound(NotFound):
     reason = "PROJECT_NOT_FOUND"
 
     def __init__(self, project_id: object) -> None:
-        super().__init__("There is no such project.", project_id=str(project_id))
+        super().__init__("Project not found.", project_id=str(project_id))
 
 
 class AlreadyExists(ServiceError):
@@ -211,7 +211,7 @@ class InsufficientRole(PermissionDenied):
     reason = "ROLE_TOO_SMALL"
 
     def __init__(self, role: str, scope: str = "the project") -> None:
-        super().__init__(f"This takes the role {role} in {scope}.", role=role)
+        super().__init__(f"This needs the role {role} in {scope}.", role=role)
 
 
 class Unimplemented(ServiceError):
@@ -232,7 +232,7 @@ class TooManyRequests(ResourceExhausted):
     reason = "TOO_MANY_REQUESTS"
 
     def __init__(self) -> None:
-        super().__init__("Too much is under way here. Nothing was changed; try again shortly.", retry_after=1)
+        super().__init__("Too many calls are in progress. Nothing was changed. Try again shortly.", retry_after=1)
 
 
 class MessageTooLarge(ResourceExhausted):
@@ -262,5 +262,5 @@ class DeadlineExceeded(ServiceError):
     code = _status_code("DEADLINE_EXCEEDED")
     reason = "DEADLINE_EXCEEDED"
 
-    def __init__(self, message: str = "The call took too long and was given up.") -> None:
+    def __init__(self, message: str = "The call took too long and was canceled.") -> None:
         super().__init__(message)

@@ -1,12 +1,12 @@
-"""Bounds the calls at work, and shares the places fairly between principals.
+"""Limits the calls at work, and shares the places fairly between principals.
 
-A call beyond the bound waits. Principals take turns: a free place goes to each waiting principal in order, so a caller
-that sends ten calls a second does not wait behind one that sends thousands. Kubernetes' API Priority and Fairness does
-the same; it bounds the number of queues by sharding, and here the access file bounds it.
+A call beyond the limit waits. Free places go to the waiting principals in turn. So a caller with ten calls a second
+does not wait behind one with thousands. Kubernetes' API Priority and Fairness does the same; it limits the number of
+queues by sharding, while here the access file limits it.
 
-Only calls that have come in can take turns. So a principal can be held to few calls in each turn of the event loop: a
-process that has all it can do then takes calls in faster than it does them. Otherwise they would wait where nobody
-knows whose they are.
+Only calls that have arrived can be ordered. So the queue can limit how many calls of a principal it accepts per turn of
+the event loop. Otherwise a busy process would accept calls faster than it handles them, and they would wait where their
+principal is not known.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from collections.abc import Hashable
 from service_kit.errors import TooManyRequests
 
 Waiter = asyncio.Future[None]
-SHARED_SECONDS = 1.0
-"""After a call of another principal than the one before."""
+SHARED_SECONDS = 5.0
+"""How long after a call of another principal the limits are those of principals that share."""
 
 
 class FairQueue:
@@ -31,24 +31,26 @@ class FairQueue:
         max_wait_seconds: float = 10,
         calls_a_turn: int | None = None,
         *,
-        all_for_one: bool = False,
+        calls_a_turn_shared: int | None = None,
+        most_for_one: int = 0,
     ) -> None:
-        """At most `at_work` calls at a time, and at most `waiting` that wait, each at most `max_wait_seconds`.
+        """At most `at_work` calls run at a time, and at most `waiting` wait, each at most `max_wait_seconds`. A
+        principal begins at most `calls_a_turn` calls per turn of the event loop, and at most `calls_a_turn_shared`
+        while others call too.
 
-        A principal begins at most `calls_a_turn` calls in each turn of the event loop. With `all_for_one` one who calls
-        alone has no need to wait: the more calls are at work, the more of them are done together.
-
-        Each principal may have an eighth of the places even when others hold all: calls that take long do not keep
-        everybody out. So at most `at_work` more calls are at work.
+        While only one principal calls, `most_for_one` of its calls run, because more calls make larger batches. Each
+        principal may have an eighth of the places even when others have all, so long calls do not block everybody. So
+        at most `at_work` more calls run.
         """
         self._max_at_work = at_work
         self._guaranteed = max(1, at_work // 8)
         self._max_waiting = waiting
         self._max_wait_seconds = max_wait_seconds
         self._calls_a_turn = calls_a_turn or at_work
-        self._all_for_one = all_for_one
-        self._most_at_work = 2 * at_work + (waiting if all_for_one else 0)
-        """With the places of others when one has all."""
+        self._calls_a_turn_shared = calls_a_turn_shared or self._calls_a_turn
+        self._most_for_one = most_for_one
+        self._most_at_work = at_work + max(at_work, most_for_one)
+        """Including the extra places when one principal has all."""
         self._latest: Hashable = None
         self._is_shared_until = float("-inf")
         self._at_work: dict[Hashable, int] = {}
@@ -61,14 +63,14 @@ class FairQueue:
         self.waiting = 0
 
     def has_room_for(self, calls: int) -> bool:
-        """Whether that many more calls may work or wait, whosever they are."""
+        """Whether that many more calls may work or wait, of any principal."""
         has_room = self.at_work + self.waiting + calls <= self._max_at_work + self._max_waiting
         if not has_room:
             self._was_full_at = time.monotonic()
         return has_room
 
     def was_full_within(self, seconds: float) -> bool:
-        """Whether there is no room for another call, or was none when one came in these last seconds."""
+        """Whether the queue is full, or was full when a call arrived in the last seconds."""
         return not self.has_room_for(1) or time.monotonic() - self._was_full_at < seconds
 
     def is_full_for(self, principal: Hashable, coming: int = 0, own_coming: int = 0) -> bool:
@@ -121,18 +123,22 @@ class FairQueue:
         return (
             self.at_work < self._max_at_work
             or (self._at_work.get(principal, 0) < self._guaranteed and self.at_work < self._most_at_work)
-            or (self._all_for_one and self._has_room_for_one())
+            or self._has_room_for_one()
         )
 
     def _has_room_for_one(self) -> bool:
-        return self.at_work < self._max_at_work + self._max_waiting and time.monotonic() > self._is_shared_until
+        return self.at_work < self._most_for_one and not self._is_shared()
+
+    def _is_shared(self) -> bool:
+        return time.monotonic() < self._is_shared_until
 
     def _has_guaranteed_place(self, principal: Hashable, coming: int = 0) -> bool:
         calls = self._at_work.get(principal, 0) + len(self._queues.get(principal, ())) + coming
         return calls < self._guaranteed and self.at_work < self._most_at_work
 
     def _may_begin(self, principal: Hashable) -> bool:
-        return self._began[principal] < self._calls_a_turn and self._has_place_for(principal)
+        most = self._calls_a_turn_shared if self._is_shared() else self._calls_a_turn
+        return self._began[principal] < most and self._has_place_for(principal)
 
     def _begin(self, principal: Hashable) -> None:
         self.at_work += 1

@@ -7,8 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Write `text` to `path` in one step. A new file is mode 600; an old one keeps its mode and owner.
+def replace_file(path: Path, content: str | bytes) -> None:
+    """Write `content` to `path` in one step, text as UTF-8.
+
+    A new file is mode 600; an old one keeps its mode and owner.
 
     A link of that name is replaced, not followed. All of it happens in the folder that is there at the start, even if
     somebody exchanges that meanwhile.
@@ -18,8 +20,8 @@ def replace_file(path: Path, text: str) -> None:
         temporary = f".{path.name}.{secrets.token_hex(8)}"
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
         try:
-            with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
+            with os.fdopen(fd, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 with suppress(FileNotFoundError):
                     _keep_mode_and_owner(fd, os.stat(path.name, dir_fd=folder, follow_symlinks=False))
@@ -43,7 +45,7 @@ def _keep_mode_and_owner(fd: int, old: os.stat_result) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names in a folder, and so a rename in it, outlive a power cut."""
+    """Make the names in a folder durable, so that a rename in it survives a power cut."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

@@ -9,7 +9,7 @@ from uuid import UUID
 import uuid_utils
 
 REQUEST_ID = re.compile(r"[!-~]{1,128}")
-"""What a caller's request id may be: it is logged before anyone is authenticated."""
+"""The form of a caller's request id, which is logged before authentication."""
 
 
 def new_id() -> UUID:

@@ -1,4 +1,4 @@
-"""Locks by key: changes of one thing wait for each other in this process."""
+"""Locks by key: changes of the same object wait for each other in this process."""
 
 import asyncio
 from collections.abc import Hashable
@@ -10,7 +10,7 @@ class KeyedLocks:
         self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
 
     def of(self, thing: Hashable) -> asyncio.Lock:
-        """To be held during the change; who came first is first."""
+        """The lock to hold during the change. Waiters get it in the order of arrival."""
         lock = self._locks.get(thing)
         if lock is None:
             lock = self._locks[thing] = asyncio.Lock()

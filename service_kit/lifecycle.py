@@ -1,4 +1,4 @@
-"""When a process stops, and what works beside it until then."""
+"""Stopping a process, and the background tasks that run until then."""
 
 import asyncio
 import signal
@@ -12,7 +12,7 @@ log = structlog.get_logger()
 
 
 class BackgroundTaskEnded(Exception):
-    """A task that runs as long as the process has ended by itself. Its cause says why, and is in the log."""
+    """A background task has ended before the process. The exception's cause says why and is logged."""
 
 
 async def until_stopped() -> None:
@@ -46,7 +46,7 @@ async def in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         # In most cases there is one: what the block raised, or the task. Callers expect it as it is.
         raise group.exceptions[0] from group.exceptions[0].__cause__
     finally:
-        work.close()  # where the block ended before it had begun
+        work.close()  # when the block ended before the task began
 
 
 async def _for_ever(name: str, work: Coroutine[Any, Any, None]) -> None:

@@ -9,7 +9,7 @@ log = structlog.get_logger()
 
 
 class LogBudget:
-    """At most so many lines a second; the next one after that comes with a line that says how many were left out."""
+    """Limits lines per second. The first line after that is preceded by the number of omitted lines."""
 
     def __init__(self, event: str, lines: int) -> None:
         """`event` names the line about those that were left out; it has their number as `count`."""

@@ -16,7 +16,7 @@ from service_kit.log_budget import LogBudget
 Format = Literal["auto", "json", "console"]
 
 LIBRARY_RECORDS = 10
-"""Of what libraries log, a second: gRPC logs a traceback of 300 bytes for 20 that anybody sends it."""
+"""Lines of libraries per second. gRPC logs a traceback of 300 bytes for 20 bytes that anybody can send."""
 LIBRARY_MESSAGE_CHARS = 500
 """A record's message is cut there: gRPC's quote what a caller sent."""
 
@@ -25,9 +25,9 @@ _about: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxy
 
 
 def about(**fields: str) -> None:
-    """What this task's lines have from now on: whose call they belong to.
+    """Add these fields to the log lines of this task from now on, to tell whose call they belong to.
 
-    (One variable for all of it: structlog's own, one for each, cost several times as much on every call.)
+    One variable holds them all. structlog's own, one per field, cost several times as much on every call.
     """
     _about.set({**_about.get(), **fields})
 

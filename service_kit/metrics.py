@@ -1,16 +1,19 @@
-"""What Prometheus scrapes of a process: its RPCs, its pools, the process itself, on a port of their own.
+"""Prometheus metrics of a process, on a port of their own: its RPCs, its pools and the process itself.
 
-Names and labels are those of the field (go-grpc-prometheus, OpenTelemetry's conventions), so that dashboards fit.
-No label comes from a caller: methods, routes, codes and schemas are ours and few.
+Names and labels are the usual ones (go-grpc-prometheus, OpenTelemetry's conventions), so that dashboards fit. No label
+comes from a caller: methods, routes, codes and schemas are ours and few.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
+from typing import Any
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics, start_http_server
+
+from service_kit.tls import ListenerTls, warn_without_tls
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """The buckets of a call's duration."""
@@ -60,23 +63,39 @@ def watching_pool(name: str, limit: int, size: Callable[[], int], idle: Callable
 
 
 @asynccontextmanager
-async def exposed(listen: str | None) -> AsyncIterator[None]:
-    """Answer scrapes at `listen`, host:port, until the block ends; nowhere when it is None.
+async def exposed(listen: str | None, tls: ListenerTls | None = None) -> AsyncIterator[None]:
+    """Answer scrapes at `listen` (host:port) until the block ends. Does nothing if it is None.
 
-    Raises RuntimeError when the port is taken.
+    Raises RuntimeError if the port is taken.
     """
     if listen is None:
         yield
         return
+    warn_without_tls(listen, tls)
     host, _, port = listen.rpartition(":")
     try:
-        server, thread = start_http_server(int(port), host.strip("[]"))
+        server, thread = start_http_server(int(port), host.strip("[]"), **_tls_options(tls))
     except OSError as error:
         raise RuntimeError(f"metrics cannot be served on {listen}: {error.strerror}") from error
-    log.info("metrics", address=f"{host}:{server.server_port}")
+    if tls is not None:
+        tls.attach(server.socket.context)  # type: ignore[attr-defined]  # an SSLSocket
+    log.info("metrics_listener_started", address=f"{host}:{server.server_port}")
     try:
         yield
     finally:
         await asyncio.to_thread(server.shutdown)
         thread.join()
         server.server_close()
+
+
+def _tls_options(tls: ListenerTls | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    files = tls.files
+    ca = None if files.ca is None else str(files.ca)
+    return {
+        "certfile": str(files.cert),
+        "keyfile": str(files.key),
+        "client_cafile": ca,
+        "client_auth_required": ca is not None,
+    }

@@ -14,11 +14,11 @@ from service_kit.db import Connection
 
 
 class MigrationError(Exception):
-    """The schema could not be brought up to date; the message says what to mend, and holds no password."""
+    """The schema could not be migrated. The message says what to correct and contains no password."""
 
 
 async def provision(admin_url: str, schema: str, migrator_url: str, serving_url: str) -> None:
-    """Make the schema, the role that owns it and the role that serves from it. Safe to repeat, and to race."""
+    """Create the schema, its owner role and its serving role. May be repeated and run concurrently."""
     connection = await asyncpg.connect(admin_url, timeout=10)
     try:
         async with connection.transaction():
@@ -50,7 +50,7 @@ async def _ensure_role(connection: Connection, url: str) -> str:
 
 
 async def _sql(connection: Connection, template: str, *values: str) -> str:
-    """A statement that takes no parameters, with its names and literals quoted by Postgres itself."""
+    """A statement without parameters, whose names and literals Postgres itself quotes."""
     marks = ", ".join(f"${index}::text" for index in range(2, len(values) + 2))
     return str(await connection.fetchval(f"SELECT format($1, {marks})", template, *values))
 
@@ -61,7 +61,7 @@ async def migrate(migrator_url: str, schema: str, folder: Path) -> None:
         find_dbmate(),
         "--env=DATABASE_URL",
         "--env-file",
-        "/dev/null",  # not the .env of the folder we are started in (dbmate 2.37 takes no "=" here)
+        "/dev/null",  # not the .env of the current folder (dbmate 2.37 accepts no "=" here)
         f"--migrations-dir={folder}",
         "--no-dump-schema",
         "--migration-lock",

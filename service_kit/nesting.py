@@ -1,7 +1,7 @@
-"""Counts the levels of JSON text without parsing it: the levels that a parser takes differ by its version.
+"""Counts the levels of JSON text without parsing it, because the limit of parsers differs by version.
 
-CPython's json and msgspec end with a RecursionError at 1,000 levels on Python 3.11, at 1,500 on 3.12.1, at 10,000 on
-3.13; msgspec skips the text of a `Raw` with the same recursion.
+CPython's json and msgspec raise RecursionError at 1,000 levels on Python 3.11, at 1,500 on 3.12.1, and at 10,000 on
+3.13. msgspec skips the text of a `Raw` with the same recursion.
 """
 
 from itertools import accumulate

@@ -1,4 +1,4 @@
-"""Pages of a list: which one was asked for, and what is said of it."""
+"""Pages of a list: the requested page, and its Pagination."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,10 +43,10 @@ async def fetch_page(db: Connection, statement: str, *values: object, key: str =
 
 
 def page_of(request: Any, sorts: Mapping[str, str] | None = None, default: str = "") -> Page:
-    """The page that a List request of any contract asks for.
+    """The page that a List request asks for.
 
-    `sorts` maps the names that `sort` may hold to SQL literals, `default` is the sort when there is none. Ties break by
-    id, newest first. Raises InvalidFields naming each field that asks for what the list does not have.
+    `sorts` maps the names that `sort` may contain to SQL literals. `default` is used without `sort`. Ties are ordered
+    by id, newest first. Raises InvalidFields.
     """
     number = request.page if request.HasField("page") else 1
     size = request.page_size if request.HasField("page_size") else DEFAULT_SIZE

@@ -19,7 +19,7 @@ def below(path: Path, *keys: str | int) -> Path:
 
 
 def shown(path: Path) -> str:
-    """Such as `flow.nodes[2].depends`. What is longer than the limits is cut; "…" stands for the rest."""
+    """A path such as `flow.nodes[2].depends`. Parts beyond the limits are replaced by "…"."""
     parts: list[str] = []
     while not isinstance(path, str):
         path, key = path

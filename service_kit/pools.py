@@ -11,7 +11,7 @@ from service_kit.settings import ServiceSettings
 @dataclass(frozen=True, slots=True)
 class Pools:
     hot: Pool
-    """For reads and changes of one thing: versions, saves, deploys."""
+    """For reads and changes of one thing: versions, saves, deployments."""
     pages: Pool
     """For what reads many rows or large documents: lists, histories, audit events, diffs and exports."""
 

@@ -1,4 +1,4 @@
-"""What is wrong with a document: the first problems, and how many more there are."""
+"""The first problems of a document, and the number of further ones."""
 
 from service_kit.paths import Path, shown
 
@@ -6,12 +6,12 @@ MAX_PROBLEMS = 100
 
 
 class Problems(dict[str, str]):
-    """The path of each problem, and a sentence. Of what exceeds MAX_PROBLEMS, only the number is kept."""
+    """The path and a sentence of each problem. Beyond MAX_PROBLEMS only their number is kept."""
 
     more = 0
 
     def with_number_of_more(self, root: str) -> dict[str, str]:
-        """With an entry for `root` that says how many more there are, if there are any."""
+        """The problems as a dict. An entry for `root` says how many further ones there are, if any."""
         return self if not self.more else {**self, root: f"has {self.more:,} more problems"}
 
     def add(self, path: Path, sentence: str) -> None:

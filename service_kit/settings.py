@@ -1,12 +1,17 @@
-"""The settings that every service here has, read from the environment once, in its `__main__`."""
+"""Settings that several processes share. Each process reads them from the environment once, at start."""
 
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from service_kit.database_urls import quoted
+from service_kit.tls import ChannelTls, TlsFiles
 
 
 def settings_config(prefix: str) -> SettingsConfigDict:
@@ -16,8 +21,54 @@ def settings_config(prefix: str) -> SettingsConfigDict:
 
 
 def variable(prefix: str, name: str, field: FieldInfo) -> str:
-    """What the setting is called in the environment."""
+    """The name of the environment variable that sets the field."""
     return field.validation_alias if isinstance(field.validation_alias, str) else prefix + name.upper()
+
+
+def misspelt(classes: Sequence[type[BaseSettings]]) -> list[str]:
+    """A sentence for each environment variable that has a prefix of these settings but is not one of them."""
+    known: set[str] = set()
+    for settings_class in classes:
+        prefix = str(settings_class.model_config.get("env_prefix", ""))
+        names = {name: variable(prefix, name, field).upper() for name, field in settings_class.model_fields.items()}
+        known |= set(names.values())
+        known |= {f"{names[name]}_FILE" for name, field in settings_class.model_fields.items() if takes_file(field)}
+    prefixes = tuple({str(settings_class.model_config.get("env_prefix", "")) for settings_class in classes} - {""})
+    in_environ = sorted(name.upper() for name in EnvSettingsSource(classes[0]).env_vars)
+    unknown = [name for name in in_environ if name.startswith(prefixes) and name not in known]
+    return [f"{name} is not a setting.{_nearest(name, known)}" for name in unknown]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), 1, cutoff=0.7)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def takes_file(field: FieldInfo) -> bool:
+    """Whether a setting is a secret, which may be in a file that the variable with `_FILE` at its end names."""
+    return SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """Reads secrets from the files that `…_FILE` variables name, as Docker and Kubernetes mount them."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        name = f"{variable(str(self.config.get('env_prefix', '')), field_name, field)}_FILE"
+        environ = EnvSettingsSource(self.settings_cls, case_sensitive=False).env_vars  # by lower-case names
+        path = environ.get(name.lower())
+        if not path or not takes_file(field):
+            return None, field_name, False
+        if name.removesuffix("_FILE").lower() in environ:
+            raise ValueError(f"{name} and {name.removesuffix('_FILE')} must not be given together")
+        try:
+            return Path(path).read_text(encoding="utf-8").rstrip("\r\n"), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise ValueError(f"{name} names {path}, which cannot be read: {why}") from None
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 Address = Annotated[str, Field(pattern=r"^.+:\d{1,5}$")]
@@ -25,23 +76,86 @@ Address = Annotated[str, Field(pattern=r"^.+:\d{1,5}$")]
 
 
 class ProcessSettings(BaseSettings):
-    """What every process here can be told."""
+    """Settings of every process."""
 
     model_config = settings_config("")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, SecretFiles(settings_cls)
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """What is logged; `info` has one line a call."""
+    """The lowest level that is logged. `info` writes one line per call."""
     log_format: Literal["auto", "json", "console"] = "auto"
     """`auto` is `console` on a terminal and `json` elsewhere."""
     metrics_listen: Address | None = None
-    """Where Prometheus scrapes /metrics, host:port, for no one else to reach; nowhere unless it is given."""
+    """Where Prometheus scrapes /metrics, host:port. Keep it internal: it needs no token. Off by default."""
     otel_exporter_otlp_endpoint: str | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
-    """The OTLP collector (gRPC) that gets traces, as http://host:4317; nothing is traced unless it is given."""
+    """The OTLP collector (gRPC) that receives traces, such as http://host:4317. Off by default."""
+
+
+class ListenerTlsSettings(BaseSettings):
+    """TLS of a process's listeners. Changed files are read again; open connections continue."""
+
+    model_config = settings_config("")
+
+    tls_cert: Path | None = None
+    """The listeners' certificate with its intermediates (PEM). Without it they do not use TLS."""
+    tls_key: Path | None = None
+    """The key of `tls_cert` (PEM, not encrypted)."""
+    tls_client_ca: Path | None = None
+    """The authorities (PEM) that must have signed callers' certificates. Without it callers need no certificate."""
+
+    @model_validator(mode="after")
+    def _has_both(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None) or (self.tls_client_ca and not self.tls_cert):
+            raise ValueError("tls_cert and tls_key must be given together, and tls_client_ca only with them")
+        return self
+
+    @property
+    def listener_tls(self) -> TlsFiles | None:
+        return None if self.tls_cert is None else TlsFiles(self.tls_cert, self.tls_key, self.tls_client_ca)
+
+
+class ChannelTlsSettings(BaseSettings):
+    """TLS of a process's channels to services."""
+
+    model_config = settings_config("")
+
+    tls_ca: Path | None = None
+    """The authorities (PEM) that services' certificates are checked with. Without it channels do not use TLS."""
+    tls_channel_cert: Path | None = None
+    """The certificate (PEM) that this process shows to services that ask for one."""
+    tls_channel_key: Path | None = None
+    """The key of `tls_channel_cert` (PEM)."""
+    tls_server_name: str | None = None
+    """The name that services' certificates must have. Default: the host of the first target."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.tls_channel_cert is None) != (self.tls_channel_key is None) or (
+            self.tls_ca is None and (self.tls_channel_cert or self.tls_server_name)
+        ):
+            raise ValueError("tls_channel_cert and tls_channel_key must be given together, and only with tls_ca")
+        return self
+
+    @property
+    def channel_tls(self) -> ChannelTls | None:
+        if self.tls_ca is None:
+            return None
+        return ChannelTls(TlsFiles(self.tls_channel_cert, self.tls_channel_key, self.tls_ca), self.tls_server_name)
 
 
 @dataclass(frozen=True)
 class DatabaseLimits:
-    """How long each wait for Postgres may take, in seconds."""
+    """Limits of each wait for Postgres, in seconds."""
 
     acquire: float = 5
     connect: float = 2
@@ -50,28 +164,28 @@ class DatabaseLimits:
     idle_transaction: float = 10
     silence: float = 6
     grace: float = 1
-    """For a statement's answer to arrive once Postgres has given it up."""
+    """Time for a statement's answer to arrive after Postgres has canceled it."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
     processes: int
-    """At work at a time."""
+    """Processes at work at a time."""
     cpu_seconds: float
-    """Of one call."""
+    """CPU time per call, in seconds."""
     memory_bytes: int
-    """Of one process: its address space."""
+    """Address space of one process."""
 
 
 class WorkerSettings(BaseSettings):
-    """Worker processes, which do what is costly."""
+    """Worker processes for work that is costly."""
 
     model_config = settings_config("")
 
     worker_processes: int = Field(default=2, ge=2)
-    """Worker processes at most. They start when a document is large or costly; one caller has half of them at most."""
+    """Maximum number of worker processes. They start for large or costly documents. One caller gets at most half."""
     worker_cpu_seconds: float = Field(default=10, gt=0)
-    """CPU time that work on a document may take."""
+    """CPU time per document, in seconds."""
     worker_memory_bytes: int = Field(default=1 << 30, ge=128 << 20)
     """Address space of a worker process."""
 
@@ -80,49 +194,56 @@ class WorkerSettings(BaseSettings):
         return WorkerLimits(self.worker_processes, self.worker_cpu_seconds, self.worker_memory_bytes)
 
 
-class ServiceSettings(ProcessSettings):
-    """A gRPC service with a schema in Postgres."""
+class ServiceSettings(ProcessSettings, ListenerTlsSettings):
+    """Settings of a gRPC service with a schema in Postgres."""
 
     model_config = settings_config("")
 
     listen: Address = "127.0.0.1:0"
-    """Where to serve, host:port; port 0 picks a free one."""
+    """Where to listen, host:port. Port 0 picks a free port."""
     database_url: SecretStr
-    """Postgres as the serving role, which can change nothing that must not change."""
+    """URL of Postgres with the serving role: postgresql://user:password@host/name. The password may contain any
+    character, but write % as %25. The same holds for the next two."""
     migrator_database_url: SecretStr | None = None
-    """Postgres as the role that owns the tables. `migrate` needs it, `serve` does not."""
+    """URL of Postgres with the role that owns the tables. Only `migrate` needs it."""
     admin_database_url: SecretStr | None = None
-    """Postgres as an administrator. With it `migrate` first makes the schema and both roles."""
+    """URL of Postgres with an administrator role. With it `migrate` first creates the schema and both roles."""
     access_file: Path = Path("access.yaml")
-    """Who may call: orgs, projects, users and the hashes of tokens. `serve` refuses to start without it."""
+    """The file of orgs, projects, users and token hashes. `serve` does not start without it."""
     pool_size: int = Field(default=8, ge=1)
-    """Connections to Postgres at most, beside those for pages and the one of the health check."""
+    """Maximum number of connections to Postgres, without those for pages and the one of the health check."""
     page_pool_size: int = Field(default=3, ge=1)
-    """Connections to Postgres at most for lists, histories, audit events, diffs and exports."""
+    """Maximum number of connections to Postgres for lists, histories, audit events, diffs and exports."""
     database_acquire_seconds: float = Field(default=DatabaseLimits.acquire, gt=0)
-    """How long a call waits for a free connection, and a change for others of the same thing; then UNAVAILABLE."""
+    """How long a call waits for a free connection, or for other changes of the same thing. Then UNAVAILABLE."""
     database_connect_seconds: float = Field(default=DatabaseLimits.connect, gt=0)
     """How long opening a connection to Postgres may take."""
     database_statement_seconds: float = Field(default=DatabaseLimits.statement, gt=0)
-    """How long a statement may take (statement_timeout). A connection that is silent a second longer is given up."""
+    """How long a statement may take (statement_timeout). A connection that is silent a second longer is closed."""
     database_lock_seconds: float = Field(default=DatabaseLimits.lock, gt=0)
     """How long a statement may wait for a lock (lock_timeout)."""
     database_idle_transaction_seconds: float = Field(default=DatabaseLimits.idle_transaction, gt=0)
     """How long a transaction may wait for its next statement (idle_in_transaction_session_timeout)."""
     database_silence_seconds: float = Field(default=DatabaseLimits.silence, ge=1)
     """How long the other end of a TCP connection to Postgres may acknowledge nothing (keepalive, TCP_USER_TIMEOUT)."""
-    max_calls: int = Field(default=2048, ge=1)
-    """Calls at work or waiting at a time. Further ones are RESOURCE_EXHAUSTED, the principal with the most first."""
+    max_calls: int = Field(default=8192, ge=1)
+    """Maximum number of calls at work or waiting, some 27 KB each. Further calls fail with RESOURCE_EXHAUSTED, those of
+    the principal with the most calls first."""
     max_calls_at_work: int = Field(default=64, ge=1)
-    """Calls at work at a time while several principals call. The others wait, and principals take turns."""
+    """Calls at work at a time while several principals call. Other calls wait, in turn by principal."""
     max_calls_per_connection: int = Field(default=32, ge=2)
-    """Calls under way on one connection; its caller's gRPC library holds back what comes on top."""
+    """Calls in progress per connection. The caller's gRPC library holds back further calls."""
     max_message_bytes: int = Field(default=36 << 20, ge=1 << 20)
-    """The largest gRPC message that is sent, and that is read unless `max_request_bytes` is smaller."""
+    """Size limit of sent gRPC messages, and of received ones unless `max_request_bytes` is smaller."""
     max_request_bytes: int = Field(default=36 << 20, ge=1 << 20)
-    """The largest gRPC message that is read."""
+    """Size limit of received gRPC messages."""
     drain_seconds: float = Field(default=10, ge=0)
-    """How long calls under way may take to finish after SIGTERM."""
+    """How long calls in progress may take to end after SIGTERM."""
+
+    @field_validator("database_url", "migrator_database_url", "admin_database_url")
+    @classmethod
+    def _quoted(cls, url: SecretStr | None) -> SecretStr | None:
+        return None if url is None else SecretStr(quoted(url.get_secret_value()))
 
     @property
     def database_limits(self) -> DatabaseLimits:

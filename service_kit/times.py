@@ -46,5 +46,5 @@ def between(field: str, times: Any) -> tuple[datetime | None, datetime | None]:
 
 
 def rfc3339(value: datetime) -> str:
-    """In UTC, ending in Z, as REST callers see times."""
+    """The time in UTC, ending in Z, as in REST answers."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""What every request must satisfy by its contract alone: required fields are there, ids are UUIDs."""
+"""Checks every request by its contract alone: required fields are set, ids are UUIDs."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -19,9 +19,9 @@ NO_UUIDS = {
 }
 """Texts ending in _id that are the caller's own."""
 MAX_TEXT_CHARS = 1 << 16
-"""Of any other text. Whoever uses one has a smaller limit, but would have to read all of it first."""
+"""Limit of any other text. Each use has a smaller limit, but would have to read all of the text first."""
 MAX_ENTRIES = 100
-"""Of a list of messages in a request."""
+"""Maximum entries of a list of messages in a request."""
 TOO_MANY_ENTRIES = f"must have at most {MAX_ENTRIES} entries"
 VERSION = "workflow_version_id"
 """The one field ending in _id that also takes a label."""
@@ -30,11 +30,11 @@ UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def violations(message: Message) -> dict[str, str]:
-    """Map the path of each field that breaks the contract to a sentence; empty when none does.
+    """Map the path of each field that breaks the contract to a sentence. Empty if none does.
 
-    The rules are `google.api.field_behavior = REQUIRED`, that a string field named `…_id` (but for NO_UUIDS) holds a
-    UUID (or, named `workflow_version_id`, `@` and a label), that none holds a NUL character, which Postgres
-    cannot keep, that texts have at most MAX_TEXT_CHARS, and lists of messages MAX_ENTRIES.
+    Rules: fields with `google.api.field_behavior = REQUIRED` are set. A string field named `…_id` (except NO_UUIDS) is
+    a UUID; `workflow_version_id` may also be `@` and a label. No text contains a NUL character, which Postgres cannot
+    store. Texts have at most MAX_TEXT_CHARS, and lists of messages MAX_ENTRIES.
     """
     found: dict[str, str] = {}
     for check in _checks_of(message.DESCRIPTOR):
@@ -63,7 +63,7 @@ def _field_checks(field: FieldDescriptor) -> Iterator[Check]:
 
 
 def is_id(field: FieldDescriptor) -> bool:
-    """Whether a request's field holds an id of ours."""
+    """Whether a request's field is an id of Flowpin."""
     is_named_so = field.type == FieldDescriptor.TYPE_STRING and field.name.endswith("_id")
     return is_named_so and field.full_name not in NO_UUIDS
 
@@ -129,7 +129,7 @@ def _text(field: FieldDescriptor, *, is_blank_wrong: bool) -> Check:
         elif len(value) > MAX_TEXT_CHARS and not is_document:
             found[prefix + name] = f"must be at most {MAX_TEXT_CHARS:,} characters"
         elif "\0" in value:
-            found[prefix + name] = "cannot hold a NUL character"
+            found[prefix + name] = "must not contain a NUL character"
 
     return check
 

@@ -14,14 +14,14 @@ from service_kit.nesting import is_deeper
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a text may hold at most; an alias counts as everything that it stands for."""
+    """Limits of a text. An alias counts as everything that it refers to."""
 
     levels: int
     """Lists and mappings, one within the other."""
     values: int
     """Lists, mappings, keys and scalars."""
     characters: int
-    """Of all keys and scalars."""
+    """Characters of all keys and scalars."""
 
 
 class YamlRefused(Exception):
@@ -95,7 +95,7 @@ class _Counter:
         if isinstance(event, yaml.ScalarEvent):
             self._add(event.anchor, _Size(1, len(event.value), 0))
         elif isinstance(event, yaml.AliasEvent):
-            # Whoever builds the objects refuses an alias of something that is missing or has not ended.
+            # The code that builds the objects refuses an alias of something that is missing or has not ended.
             self._add(None, self._anchors.get(str(event.anchor), _Size(1, 0, 0)))
         elif isinstance(event, yaml.CollectionStartEvent):
             self._open.append(_Open(event.anchor, self._values, self._characters))

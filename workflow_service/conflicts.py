@@ -29,14 +29,15 @@ MAX_NODE_IDS_CHARS = 600
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What a save starts from: one of these versions; None is the draft. `field` is where the caller said so."""
+    """The versions that a save may be based on; None is the draft. `field` is where the caller named them."""
 
     field: str
     version_ids: tuple[UUID | None, ...]
 
 
 def base_of(request: Any, caller: Caller) -> Base | None:
-    """From `base_version_id`, or else from the metadata `if-match`. None: the last save wins. Raises InvalidFields."""
+    """The base in `base_version_id`, or else in the metadata `if-match`. None: the last save wins. Raises
+    InvalidFields."""
     if request.HasField("base_version_id"):
         return Base("base_version_id", (UUID(request.base_version_id),))
     if caller.if_match is None or caller.if_match.strip() == "*":
@@ -49,7 +50,7 @@ def base_of(request: Any, caller: Caller) -> Base | None:
 
 
 class BaseMoved(Exception):
-    """Another version than the base is the latest. To find out whether that is a conflict, no lock is needed."""
+    """The base is not the latest version. Whether that is a conflict is decided without a lock."""
 
     def __init__(self, latest: Version, start: bytes | None) -> None:
         """`start` is the flow of the base; None for a draft, whose canvas is gone once it is released."""
@@ -70,7 +71,7 @@ async def check_base(db: Connection, workflow: LockedWorkflow, base: Base) -> No
 async def refuse_conflict(documents: Documents, moved: BaseMoved, content: Content) -> None:
     """Raises VersionConflict unless the latest version is what is being saved already."""
     latest = moved.latest
-    with suppress(DocumentTooComplex):  # a conflict, as far as can be told
+    with suppress(DocumentTooComplex):  # assumed to be a conflict
         if await documents.mean_the_same(latest.content, content):
             return
     raise VersionConflict(
@@ -106,7 +107,7 @@ async def _start(db: Connection, workflow: LockedWorkflow, base: Base) -> bytes 
 
 
 def _listed(ids: list[str]) -> str:
-    """As many whole ids as fit; "…" stands for the rest."""
+    """As many whole ids as fit. "…" replaces the rest."""
     lengths = accumulate(len(node_id) + len(", ") for node_id in ids)
     fitting = sum(length <= MAX_NODE_IDS_CHARS for length in lengths)
     return ", ".join(ids if fitting == len(ids) else [*ids[:fitting], "…"])

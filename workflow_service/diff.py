@@ -12,15 +12,15 @@ from service_kit.paths import Path, shown
 
 Flow = Mapping[str, Any]
 Pair = tuple[Path, Any, Any]
-"""A path and the two values that stand there."""
+"""A path and the two values at it."""
 MAX_VALUES = 1_000_000
-"""Of a document: keys, scalars, lists and objects."""
+"""Maximum values of a document: keys, scalars, lists and objects."""
 MAX_DIFFERENCES = 100_000
 """Nodes, edges and values that differ."""
 MAX_CHANGES = 1000
-"""Changes of values that are told one by one. What goes beyond is told by key: each value that differs, as a whole."""
+"""Maximum number of single value changes. Beyond it whole values are listed by key."""
 MISSING = object()
-"""Stands for a value that one of the two states does not have."""
+"""Marks a value that one of the two versions does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,9 @@ class FlowDiff:
 
 
 def diff_flows(before: Flow, after: Flow) -> FlowDiff:
-    """What differs from `before` to `after`, two flows that passed the light check.
+    """The differences from `before` to `after`, two flows that passed the basic check.
 
-    Raises DocumentTooComplex when there are more than MAX_DIFFERENCES.
+    Raises DocumentTooComplex if there are more than MAX_DIFFERENCES.
     """
     old, new = _nodes(before), _nodes(after)
     edges_before, edges_after = set(_edges(before)), set(_edges(after))
@@ -116,7 +116,7 @@ def nodes_changed_by_both(start: bytes, theirs: bytes, ours: bytes) -> list[str]
 
 
 def same_documents(before: bytes, after: bytes) -> bool:
-    """The same for documents that were saved. Raises DocumentTooComplex."""
+    """As above for saved documents. Raises DocumentTooComplex."""
     return same(parse(before), parse(after))
 
 
@@ -143,7 +143,7 @@ def _is_edge(dependency: Any) -> bool:
 def _node_changes(before: Mapping[str, Any], after: Mapping[str, Any], left: int) -> tuple[ValueChange, ...]:
     if same(before, after):
         return ()
-    # Edges are compared apart. What else stands in `depends`, such as a trigger, is a value like any other.
+    # Edges are compared separately. Other parts of `depends`, such as a trigger, are ordinary values.
     return _told([*_pairs(before, after, "depends"), *_dependency_pairs(before, after)], left)
 
 
@@ -153,7 +153,8 @@ def _pairs(before: Mapping[str, Any], after: Mapping[str, Any], without: str) ->
 
 
 def _dependency_pairs(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Pair]:
-    """What stands in a dependency beside its edge, under its place in the newer state; and what is no list of edges."""
+    """The parts of a dependency besides its edge, by their place in the newer version, and values that are not lists of
+    edges."""
     (old, old_rest), (new, new_rest) = _dependencies(before), _dependencies(after)
     for edge in old | new:
         index, _ = new.get(edge) or old[edge]

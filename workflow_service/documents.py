@@ -8,7 +8,7 @@ from service_kit.documents import LARGE_DOCUMENT_BYTES, count_values
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from service_kit.workers.pool import WorkerPool
 from workflow_service.diff import nodes_changed_by_both, same_documents
-from workflow_service.dynamiq_config.checks import problems_of, problems_of_saved
+from workflow_service.dynamiq_config.checks import may_have_secrets, problems_of, problems_of_saved, secrets_in_saved
 from workflow_service.dynamiq_config.exporting import export_flow
 from workflow_service.dynamiq_config.importing import import_content
 from workflow_service.dynamiq_config.loadable import loadable_of
@@ -17,9 +17,10 @@ from workflow_service.flow import Content, digests_of
 from workflow_service.messages import compared
 
 MAX_QUICK_BYTES = 64 << 10
-"""Of all documents together. Integers of 4,300 digits cost most of what is not counted as a value."""
+"""Maximum bytes of all documents together. Integers of 4,300 digits cost most of what is not counted as a value."""
 MAX_QUICK_VALUES_TO_CHECK = 10_000
 MAX_QUICK_VALUES_TO_COMPARE = 10_000
+MAX_QUICK_VALUES_TO_SEARCH = 1_000
 MAX_QUICK_VALUES_TO_VALIDATE = 500
 MAX_QUICK_VALUES_TO_EXPORT = 500
 """The worst input of so many takes 5 to 10 ms on a machine of 2024. A flow of 5 KB has 250."""
@@ -29,9 +30,9 @@ Result = TypeVar("Result")
 
 
 class Documents:
-    """What the service does with the flows that it takes and keeps.
+    """The service's work on flows.
 
-    Whatever a worker process does can also raise DocumentTooComplex, WorkerLost or TooManyRequests.
+    Work in a worker process can also raise DocumentTooComplex, WorkerLost or TooManyRequests.
     """
 
     def __init__(self, workers: WorkerPool, max_flow_bytes: int) -> None:
@@ -44,23 +45,29 @@ class Documents:
         return Content(flow, flow_ui, *await self._run(is_quick, digests_of, flow, flow_ui, self._limit))
 
     async def validate(self, flow: bytes) -> list[Problem]:
-        """What the SDK would not load, and what is unusual. Raises FlowTooLarge or InvalidFlow."""
+        """The problems of a flow: what the SDK would refuse, and warnings. Raises FlowTooLarge or InvalidFlow."""
         return await self._run(_is_quick(MAX_QUICK_VALUES_TO_VALIDATE, flow), problems_of, flow, self._limit)
 
     async def validate_saved(self, flow: bytes) -> list[Problem]:
-        """The same for a flow that is kept already."""
+        """The problems of a saved flow."""
         return await self._run(_is_quick(MAX_QUICK_VALUES_TO_VALIDATE, flow), problems_of_saved, flow)
+
+    async def secrets_in(self, flow: bytes) -> list[Problem]:
+        """Warnings of what looks like a secret in a flow that passed the light check."""
+        if not await self._run(_is_quick(MAX_QUICK_VALUES_TO_SEARCH, flow), may_have_secrets, flow):
+            return []
+        return await self._run(_is_quick(MAX_QUICK_VALUES_TO_VALIDATE, flow), secrets_in_saved, flow)
 
     async def export(self, flow: bytes, version: int | None = None) -> bytes:
         """A ZIP for the SDK. Raises FlowTooLarge or InvalidFlow."""
         return await self._run(_is_quick(MAX_QUICK_VALUES_TO_EXPORT, flow), export_flow, flow, self._limit, version)
 
     async def loadable(self, flow: bytes) -> bytes | None:
-        """What a replica loads of a flow that is kept; None when the SDK cannot load it."""
+        """The document that a replica loads for a saved flow. None if the SDK cannot load it."""
         return await self._run(_is_quick(MAX_QUICK_VALUES_TO_EXPORT, flow), loadable_of, flow)
 
     async def import_config(self, config: str, workflow: str | None) -> tuple[Content, list[Problem]]:
-        """What a config.yaml makes, and warnings. Raises what `importing` does, FlowTooLarge or InvalidFlow."""
+        """The content of a config.yaml, and warnings. Raises the errors of `importing`, FlowTooLarge or InvalidFlow."""
         return await self._run(False, import_content, config, workflow, self._limit)
 
     async def compare(self, before: Content, after: Content) -> pb.DiffVersionsResponse:

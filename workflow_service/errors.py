@@ -1,4 +1,4 @@
-"""What can go wrong with workflows and versions; the contract lists the reasons per RPC."""
+"""Errors about workflows and versions. The contract lists the reasons per RPC."""
 
 from collections.abc import Mapping
 
@@ -17,14 +17,14 @@ class WorkflowNotFound(NotFound):
     reason = "WORKFLOW_NOT_FOUND"
 
     def __init__(self, workflow_id: object) -> None:
-        super().__init__("There is no such workflow.", workflow_id=str(workflow_id))
+        super().__init__("Workflow not found.", workflow_id=str(workflow_id))
 
 
 class VersionNotFound(NotFound):
     reason = "VERSION_NOT_FOUND"
 
     def __init__(self, version: object) -> None:
-        super().__init__("The workflow has no such version.", version=str(version))
+        super().__init__("Version not found.", version=str(version))
 
 
 class WorkflowNotDraft(FailedPrecondition):
@@ -45,25 +45,25 @@ class VersionLabeled(FailedPrecondition):
     reason = "VERSION_LABELED"
 
     def __init__(self, labels: str) -> None:
-        super().__init__(f"The version is labeled {labels}: move the label or remove it first.", labels=labels)
+        super().__init__(f"The version is labeled {labels}. Move or remove the label first.", labels=labels)
 
 
 class LabelNotFound(NotFound):
     reason = "LABEL_NOT_FOUND"
 
     def __init__(self, name: str) -> None:
-        super().__init__("The workflow has no such label.", label=name)
+        super().__init__("Label not found.", label=name)
 
 
 class TooManyLabels(FailedPrecondition):
     reason = "TOO_MANY_LABELS"
 
     def __init__(self, names: int) -> None:
-        super().__init__(f"The workflow has had labels of {names} names, the most there can be: set one of these.")
+        super().__init__(f"The workflow has had {names} labels, the maximum. Use one of their names.")
 
 
 class LabelConflict(Aborted):
-    """Someone else moved the label since; the details are what they did."""
+    """Someone else has moved the label since. The details describe the move."""
 
     reason = "LABEL_CONFLICT"
 
@@ -72,7 +72,7 @@ class WorkflowNotReleased(FailedPrecondition):
     reason = "WORKFLOW_NOT_RELEASED"
 
     def __init__(self, workflow_id: object) -> None:
-        super().__init__("The workflow is a draft: save or release it first.", workflow_id=str(workflow_id))
+        super().__init__("The workflow is a draft. Save or release it first.", workflow_id=str(workflow_id))
 
 
 class VersionOfOtherWorkflow(FailedPrecondition):
@@ -95,18 +95,18 @@ class NoSuchVersion(InvalidArgument):
     reason = "VERSION_NOT_FOUND"
 
     def __init__(self, field: str) -> None:
-        super().__init__("The workflow has no such version.", fields={field: "names no version of the workflow"})
+        super().__init__("Version not found.", fields={field: "must be a version of the workflow"})
 
 
 class BaseNotFound(InvalidArgument):
     reason = "BASE_NOT_FOUND"
 
     def __init__(self, field: str) -> None:
-        super().__init__("The workflow has no such version.", fields={field: "names no version of the workflow"})
+        super().__init__("Version not found.", fields={field: "must be a version of the workflow"})
 
 
 class VersionConflict(Aborted):
-    """Someone else saved since; `winner` is what they saved."""
+    """Someone else has saved since. `winner` is that version."""
 
     reason = "VERSION_CONFLICT"
 
@@ -114,7 +114,7 @@ class VersionConflict(Aborted):
         self, *, author: str, author_id: str, label: str, version: str, version_id: str, created_at: str, nodes: str
     ) -> None:
         super().__init__(
-            f"{author} saved {label} since the version that this save starts from.",
+            f"{author} saved {label} since the version that this save is based on.",
             author=author,
             author_id=author_id,
             version=version,
@@ -138,7 +138,7 @@ class FlowTooLarge(ResourceExhausted):
     reason = "FLOW_TOO_LARGE"
 
     def __init__(self, field: str, limit: int) -> None:
-        sentence = f"is larger than {limit / (1 << 20):g} MiB"
+        sentence = f"must be at most {limit / (1 << 20):g} MiB"
         super().__init__(f"{field} {sentence}", fields={field: sentence})
 
 
@@ -155,8 +155,8 @@ class SeveralWorkflows(InvalidArgument):
     reason = "SEVERAL_WORKFLOWS"
 
     def __init__(self, names: str) -> None:
-        sentence = f"must be one of those in the file: {names}"
-        super().__init__(f"The file holds several workflows; name one of {names}.", fields={"workflow": sentence})
+        sentence = f"must be one of {names}"
+        super().__init__(f"The file has several workflows. Choose one of {names}.", fields={"workflow": sentence})
 
 
 class ConfigTooLarge(ResourceExhausted):

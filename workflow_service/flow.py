@@ -18,18 +18,19 @@ from workflow_service.errors import FlowTooLarge, InvalidFlow
 
 MAX_DEPTH = 200
 MAX_DIGITS = 4300
-"""Of an integer. CPython has the same limit, but `PYTHONINTMAXSTRDIGITS` changes that; msgspec (0.22) has it too."""
+"""Maximum digits of an integer. CPython's equal limit can be changed by `PYTHONINTMAXSTRDIGITS`; msgspec (0.22) has it
+too."""
 MIN_PIECE_BYTES = 16
-"""Between two commas, on average, of a document that is read in pieces: eight million numbers take a tenth of the
-memory when they are read at once."""
+"""Average distance of two commas in a document that is read in pieces. Eight million numbers take a tenth of the memory
+when they are read at once."""
 DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
-"""Of a class, as Python imports it."""
+"""The dotted name of a class, as Python imports it."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a version holds. `flow` and `flow_ui` are the bytes as sent, the digests 32 bytes each."""
+    """The content of a version. `flow` and `flow_ui` are the bytes as sent, the digests 32 bytes each."""
 
     flow: bytes
     flow_ui: bytes
@@ -60,7 +61,7 @@ def digests_of(flow: bytes, flow_ui: bytes, limit: int) -> tuple[bytes, bytes]:
 
 
 def canvas_digest_of(flow: bytes, flow_ui: bytes) -> bytes:
-    """Of the exact bytes of both."""
+    """Digest of the exact bytes of both."""
     canvas = hashlib.sha256(flow)
     canvas.update(b"\0")
     canvas.update(flow_ui)
@@ -112,7 +113,7 @@ def _read(
     except _RepeatedKeyError:
         _find_repeated_keys(field, utf8, problems)
     except UnicodeEncodeError:
-        _find(field, value, _is_lone_surrogate, "holds half of a surrogate pair", problems)
+        _find(field, value, _is_lone_surrogate, "must not contain half of a surrogate pair", problems)
     except UnicodeDecodeError as error:
         problems.add(field, f"is not UTF-8 at byte {error.start}")
     except json.JSONDecodeError as error:
@@ -145,7 +146,7 @@ def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _integer(digits: str) -> int:
@@ -181,7 +182,7 @@ def _find_repeated_keys(field: str, utf8: bytes, problems: Problems) -> None:
             count = Counter(key for key, _ in value)
             if len(count) < len(value):
                 for key in (key for key in count if count[key] > 1):
-                    problems.add((path, key), "stands there more than once")
+                    problems.add((path, key), "must not be duplicated")
 
 
 def _find(field: str, value: Any, is_wrong: Callable[[Any], bool], sentence: str, problems: Problems) -> bool:
@@ -227,14 +228,14 @@ def _children(path: Path, value: Any) -> Iterator[tuple[Path, Any]] | None:
 
 
 def _outline(value: Any, utf8: bytes) -> Any:
-    """What the light check looks at. Raises ValueError for a piece that is, or may be, nested too deep."""
+    """The parts that the basic check needs. Raises ValueError for a piece that is, or may be, nested too deeply."""
     if is_deeper(utf8, MAX_DEPTH - 2):
         raise ValueError
     return {key: value[key] for key in ("id", "type") if key in value} if type(value) is dict else None
 
 
 def _check_nodes(flow: dict[str, Any], problems: Problems, *, allow_empty: bool = False) -> None:
-    """Adds the problems of an otherwise sound document: of `nodes`, and the `id` and `type` of each."""
+    """Adds the problems of a parsed document: of `nodes`, and the `id` and `type` of each."""
     nodes = flow.get("nodes")
     if not isinstance(nodes, list):
         problems.add("flow.nodes", "must be a list")

@@ -17,15 +17,15 @@ from workflow_service.permissions import lock_workflow
 from workflow_service.repository import labels, versions
 
 MAX_NAMES = 100
-"""Of labels of a workflow. Removed ones count: their history stays."""
+"""Maximum number of labels per workflow, including removed ones, whose history stays."""
 ETAG = re.compile(r'"label\.([a-z][a-z0-9-]*)\.(\d+)"')
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a label is expected to be before it is moved: the version that it names, or one of its ETags.
+    """What a label must be before it is moved: a version that it names, or one of its ETags.
 
-    `anything`: it only has to be there.
+    `anything`: it must only exist.
     """
 
     version_id: UUID | None = None
@@ -39,7 +39,8 @@ class Expected:
 
 
 def expected_of(caller: Caller, version_id: UUID | None = None) -> Expected | None:
-    """From the request's field, or else the metadata `if-match`. None: the last move wins. Raises InvalidFields."""
+    """The expectation in the request's field, or else in the metadata `if-match`. None: the last move wins. Raises
+    InvalidFields."""
     if version_id is not None:
         return Expected(version_id=version_id)
     if caller.if_match is None:
@@ -89,7 +90,7 @@ async def delete_label(db: Connection, caller: Caller, workflow_id: UUID, name: 
 async def _lock_label(
     db: Connection, caller: Caller, workflow_id: UUID, name: str
 ) -> tuple[LockedWorkflow, Label | None]:
-    """The workflow, locked, and its label of this name, if it has one."""
+    """Lock the workflow. Returns it and its label of this name, if there is one."""
     workflow = await lock_workflow(db, caller, workflow_id)
     if name in caller.project(workflow.project_id).protected_labels:
         caller.require(workflow.project_id, Role.ADMIN)
@@ -103,7 +104,7 @@ def _check_expected(name: str, label: Label | None, expected: Expected | None) -
     if expected is None or expected.is_met_by(label):
         return
     if label is None:
-        raise LabelConflict(f"There is no label {name} now.")
+        raise LabelConflict(f"The label {name} does not exist now.")
     raise LabelConflict(
         f"{label.moved_by_name} moved {name} to v{label.number} since.",
         author=label.moved_by_name,

@@ -14,7 +14,7 @@ MAX_DIFF_BYTES = 16 << 20
 
 
 def workflow_message(workflow: Workflow) -> pb.Workflow:
-    """With flow and flow_ui where the workflow has them at hand."""
+    """Includes flow and flow_ui if the workflow has them."""
     message = pb.Workflow(
         id=str(workflow.id),
         name=workflow.name,
@@ -46,7 +46,7 @@ def workflow_message(workflow: Workflow) -> pb.Workflow:
 
 
 def version_message(version: Version) -> pb.Version:
-    """With flow and flow_ui where the version has them at hand."""
+    """Includes flow and flow_ui if the version has them."""
     message = pb.Version(
         id=str(version.id),
         version=version.number,

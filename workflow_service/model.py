@@ -20,7 +20,7 @@ MAX_NOTE = 2000
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One immutable state of a workflow. `flow` and `flow_ui` are None where they were not asked for."""
+    """One immutable state of a workflow. `flow` and `flow_ui` are None if they were not read."""
 
     id: UUID
     number: int
@@ -48,7 +48,7 @@ class Version:
 
     @property
     def content(self) -> Content:
-        """What it holds. Raises LookupError when flow and flow_ui were not asked for."""
+        """Its content. Raises LookupError if flow and flow_ui were not read."""
         if self.flow is None or self.flow_ui is None:
             raise LookupError("the version was read without its content")
         return Content(self.flow, self.flow_ui, self.digest, self.canvas_digest)
@@ -88,7 +88,7 @@ class Workflow:
     project_id: UUID
     version_count: int
     hidden_count: int
-    """How many of its versions the list leaves out."""
+    """Number of versions that the list omits."""
     revision: int
     created_at: datetime
     created_by: UUID
@@ -109,7 +109,7 @@ class Workflow:
 
 @dataclass(frozen=True, slots=True)
 class LockedWorkflow:
-    """A workflow that no one else can change until the transaction ends."""
+    """A workflow that is locked until the transaction ends."""
 
     id: UUID
     project_id: UUID
@@ -122,11 +122,8 @@ class LockedWorkflow:
         return self.version_count == 0
 
     def check_releasable(self, digest: bytes, *, by_official_client: bool) -> None:
-        """A draft can be released.
-
-        The official client creates, saves and releases in a row: from it alone, and once, a release with the same
-        flow is accepted after a save.
-        """
+        """A draft can be released. The official client creates, saves and releases. Only from it, and only once, a
+        release with the same flow is accepted after a save."""
         accepts = by_official_client and self.accepts_release and self.latest_digest == digest
         if not self.is_draft and not accepts:
             raise WorkflowNotDraft(self.id)
@@ -140,7 +137,7 @@ class Label:
     name: str
     version_id: UUID
     number: int
-    """Of the version."""
+    """The version's number."""
     revision: int
     moved_at: datetime
     moved_by: UUID
@@ -153,7 +150,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class LabelMove:
-    """A label was made to name a version, or was removed: then `version_id` and `number` are None."""
+    """A label was set or removed. If it was removed, `version_id` and `number` are None."""
 
     revision: int
     version_id: UUID | None
@@ -165,7 +162,7 @@ class LabelMove:
 
 @dataclass(frozen=True, slots=True)
 class VersionRef:
-    """How a request names a version of a workflow: by id, as the latest, by number, or by a label."""
+    """A reference to a version of a workflow: by id, as the latest, by number, or by a label."""
 
     by: Literal["id", "latest", "number", "label"]
     id: UUID | None = None
@@ -174,7 +171,7 @@ class VersionRef:
 
     @property
     def values(self) -> tuple[UUID | int | str, ...]:
-        """What a query that looks for it takes."""
+        """Parameters of a query for it."""
         return tuple(value for value in (self.id, self.number, self.label) if value is not None)
 
     def __str__(self) -> str:
@@ -196,7 +193,7 @@ class VersionRef:
 
     @classmethod
     def of_id(cls, text: str) -> "VersionRef":
-        """Of a field `workflow_version_id`, which the contract's own rules have checked."""
+        """The reference of a field `workflow_version_id`, which validation has checked."""
         return cls("label", label=text[1:]) if text.startswith("@") else cls("id", id=UUID(text))
 
 

@@ -18,7 +18,7 @@ async def lock_workflow(db: Connection, caller: Caller, workflow_id: UUID) -> Lo
 
 
 async def lock_workflow_to_delete(db: Connection, caller: Caller, workflow_id: UUID) -> LockedWorkflow:
-    """The same, but a workflow that was released takes an admin."""
+    """As above, but a released workflow needs the role admin."""
     workflow = await workflows.lock_workflow(db, caller.visible_projects, workflow_id)
     caller.require(workflow.project_id, None if workflow.is_draft else Role.ADMIN)
     return workflow

@@ -14,6 +14,7 @@ ROLES = {
     f"/{IDENTITY.full_name}/GetOrg": Role.VIEWER,
     f"/{IDENTITY.full_name}/ListProjects": Role.VIEWER,
     f"/{IDENTITY.full_name}/GetProject": Role.VIEWER,
+    f"/{IDENTITY.full_name}/ListUsers": Role.VIEWER,
     f"/{IDENTITY.full_name}/Ping": Role.VIEWER,
     f"/{WORKFLOW.full_name}/ListWorkflows": Role.VIEWER,
     f"/{WORKFLOW.full_name}/CreateWorkflow": Role.EDITOR,
@@ -24,6 +25,7 @@ ROLES = {
     f"/{WORKFLOW.full_name}/ReleaseWorkflow": Role.EDITOR,
     f"/{WORKFLOW.full_name}/ExportWorkflow": Role.VIEWER,
     f"/{WORKFLOW.full_name}/ListVersions": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/WatchVersions": Role.VIEWER,
     f"/{WORKFLOW.full_name}/GetVersion": Role.VIEWER,
     f"/{WORKFLOW.full_name}/ArchiveVersion": Role.EDITOR,
     f"/{WORKFLOW.full_name}/UnarchiveVersion": Role.EDITOR,
@@ -45,4 +47,5 @@ ROLES = {
     f"/{WORKFLOW.full_name}/DeleteLabel": Role.EDITOR,  # the same
     f"/{WORKFLOW.full_name}/ListLabelMoves": Role.VIEWER,
     f"/{WORKFLOW.full_name}/ListAuditEvents": Role.VIEWER,
+    f"/{WORKFLOW.full_name}/ListProjectWorkflowAuditEvents": Role.VIEWER,
 }

@@ -2,15 +2,17 @@
 
 from pydantic import Field
 
-from service_kit.settings import Address, ServiceSettings, WorkerSettings, settings_config
+from service_kit.settings import Address, ChannelTlsSettings, ServiceSettings, WorkerSettings, settings_config
 
 
-class Settings(ServiceSettings, WorkerSettings):
+class Settings(ServiceSettings, WorkerSettings, ChannelTlsSettings):
     model_config = settings_config("WORKFLOW_")
 
     listen: Address = "127.0.0.1:50051"
-    """Where to serve, host:port; port 0 picks a free one."""
+    """Where to listen, host:port. Port 0 picks a free port."""
+    deploy_target: str | None = None
+    """Addresses of the deploy service: host:port, separated by commas. With it, deletes say what is still live."""
     max_flow_bytes: int = Field(default=16 << 20, ge=1024)
-    """The largest flow, and the largest flow_ui, that is saved."""
+    """Size limit of a flow, and of a flow_ui."""
     cache_bytes: int = Field(default=32 << 20, ge=0)
-    """How much of what versions hold is kept in memory, in bytes; 0 is none. Their state is always read anew."""
+    """Size of the cache of versions' content; 0 turns it off. Their state is never cached."""

@@ -19,14 +19,14 @@ from workflow_service.repository.labels import LabelKey, find_labeled
 from workflow_service.repository.version_lookups import Key, State, find_states, find_versions
 
 ENTRY_BYTES = 2048
-"""What an answer takes besides flow and flow_ui."""
+"""Bytes of an answer besides flow and flow_ui."""
 MAX_ENTRY_FRACTION = 1 / 4
-"""Of the cache. A larger answer is not kept: a few of them would evict all others."""
+"""Maximum part of the cache for one answer. A few larger ones would evict all others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What GetVersion answers for a version in one state. Shared: not to be changed."""
+    """GetVersion's answer for a version in one state. It is shared and must not be changed."""
 
     response: pb.GetVersionResponse
     etag: str
@@ -67,7 +67,7 @@ class VersionReads:
         return answer, state
 
     async def _unlabeled(self, projects: Projects, workflow_id: UUID, ref: VersionRef) -> VersionRef:
-        """What a label names, asked before the version, so that reads by id, number or latest do not pay for it."""
+        """The version that a label names, looked up first, so that reads by id, number or latest do not pay for it."""
         if ref.label is None:
             return ref
         return VersionRef("number", number=await self._labels.get((projects, workflow_id, ref.label)))

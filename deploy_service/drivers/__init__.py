@@ -1,4 +1,4 @@
-"""What brings deployments up, one module a driver."""
+"""Drivers bring deployments up. Each has a module."""
 
 from deploy_service.drivers.driver import Driver, RolloutFailed
 from deploy_service.drivers.instant import InstantDriver

@@ -1,4 +1,4 @@
-"""The driver for when nothing runs: a deployment is a record, and there is nothing to wait for."""
+"""The driver for installations without running apps: a deployment is only a record and live immediately."""
 
 from deploy_service.model import Deployment
 

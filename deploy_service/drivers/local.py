@@ -8,14 +8,15 @@ from deploy_service.drivers.driver import RolloutFailed
 from deploy_service.model import Deployment
 from deploy_service.repository import rollout_reports, routers
 from deploy_service.repository.rollout_reports import Report
-from deploy_service.signals import Signals, Topic
+from deploy_service.signals import Topic
 from service_kit.database_errors import describe
 from service_kit.db import FAILURES, Pool
+from service_kit.signals import Signals
 
 LOOK_SECONDS = 0.5
-"""Between two looks when no signal comes: one can be lost."""
+"""Seconds between two polls, because a signal can be lost."""
 ROUTERS_SECONDS = 2.0
-"""How long routers may take to take a deployment up, by its own measure some milliseconds."""
+"""How long routers may take to serve a deployment. Usually they take milliseconds."""
 
 log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ class LocalDriver:
                         report = await rollout_reports.find_report(db, deployment.project_id, deployment.id)
                         is_connected = report is not None or await routers.any_connected(db, deployment.project_id)
                 except FAILURES as error:
-                    log.warning("rollout_waits_for_database", error=describe(error))
+                    log.warning("rollout_delayed", error=describe(error))
                     is_connected, report = True, None
                 if report is not None:
                     return _check(report, deployment)
@@ -65,7 +66,7 @@ class LocalDriver:
                     async with self._pool.acquire() as db:
                         late = await routers.find_late(db, *whose)
                 except FAILURES as error:
-                    log.warning("rollout_waits_for_database", error=describe(error))
+                    log.warning("rollout_delayed", error=describe(error))
                 else:
                     if not late:
                         return []
@@ -76,7 +77,7 @@ class LocalDriver:
 
 
 def _check(report: Report, deployment: Deployment) -> None:
-    """Raises RolloutFailed unless what was pinned is up."""
+    """Raises RolloutFailed unless the pinned document is up."""
     if report.digest is None:
         raise RolloutFailed(report.message or "", report.reason or "ROLLOUT_FAILED")
     if report.digest != deployment.pin.loadable_digest:

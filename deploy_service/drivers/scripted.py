@@ -1,4 +1,4 @@
-"""The driver for tests, which stands in for slow and failing ones."""
+"""The driver for tests, which imitates slow and failing drivers."""
 
 import asyncio
 import re
@@ -8,22 +8,22 @@ from deploy_service.model import Deployment
 
 
 class ScriptedDriver:
-    """Follows a script: the first deployment of each app its first step, and so on; the last step for all further ones.
+    """Follows a script: one step per deployment of an app; the last step is repeated.
 
-    Steps are `ok`, `delay:SECONDS` (from when it was asked for), `fail` and `hang`.
+    Steps are `ok`, `delay:SECONDS` (since the request), `fail` and `hang`.
     """
 
     immediate = False
 
     def __init__(self, script: str) -> None:
-        """Raises ValueError naming the step that is none."""
+        """Raises ValueError naming the invalid step."""
         self._steps = [self._parse(step.strip()) for step in script.split(",")]
 
     @staticmethod
     def _parse(step: str) -> tuple[str, float]:
         found = re.fullmatch(r"(ok|fail|hang)|(delay):(\d{1,6}(?:\.\d+)?)", step)
         if found is None:
-            raise ValueError(f"rollout_script: {step!r} is none of ok, delay:SECONDS, fail, hang")
+            raise ValueError(f"rollout_script: {step!r} must be ok, delay:SECONDS, fail or hang")
         return found[1] or found[2], float(found[3] or 0)
 
     async def roll_out(self, deployment: Deployment, age: float) -> None:

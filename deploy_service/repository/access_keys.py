@@ -7,7 +7,7 @@ from uuid import UUID
 
 from deploy_service.errors import AccessKeyNotFound
 from deploy_service.model import AccessKey
-from service_kit.db import Connection
+from service_kit.db import Connection, Row
 from service_kit.errors import InvalidFields
 from service_kit.paging import Page, fetch_page
 
@@ -90,3 +90,31 @@ async def revoke_access_key(db: Connection, project_id: UUID, access_key_id: UUI
         by,
     )
     return bool(revoked)
+
+
+async def list_events(db: Connection, project_id: UUID, page: Page) -> tuple[list[Row], int]:
+    """A page of what was done to a project's keys, newest first; and how many events there are in all.
+
+    Each key is the subject of its own events. Keys stay, so none of their events is missed.
+    """
+    return await fetch_page(
+        db,
+        """
+        SELECT counted.total, e.*
+        FROM (
+            SELECT count(*) AS total FROM audit_events a
+            JOIN access_keys k ON k.project_id = a.project_id AND k.id = a.subject_id
+            WHERE a.project_id = $1
+        ) counted
+        LEFT JOIN (
+            SELECT a.id, action, target_id, actor_id, actor_name, token_id, request_id, a.created_at, details, number
+            FROM audit_events a JOIN access_keys k ON k.project_id = a.project_id AND k.id = a.subject_id
+            WHERE a.project_id = $1
+            ORDER BY number DESC NULLS LAST, a.created_at DESC, a.id DESC LIMIT $2 OFFSET $3
+        ) e ON true
+        ORDER BY e.number DESC NULLS LAST, e.created_at DESC, e.id DESC
+        """,
+        project_id,
+        page.size,
+        page.offset,
+    )

@@ -24,7 +24,7 @@ class AppFilter:
     updated_from: datetime | None
     updated_to: datetime | None
     archived: bool | None
-    """Only the archived ones, only the others, or all."""
+    """True: only archived apps. False: only others. None: all."""
 
 
 _MATCHES = """

@@ -1,4 +1,4 @@
-"""What a deploy finds: whose the app is, what is live there, what is known of the version. Many at once."""
+"""Reads the state that deployments depend on, for many at once: the app, its live deployment, the version."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ _TARGETS = """
 
 
 async def find_targets(db: Connection, keys: Sequence[DeployTargetKey]) -> list[DeployTarget | AppNotFound]:
-    """Each of them, in their order, or AppNotFound."""
+    """The target or AppNotFound for each key, in order."""
     sets, callers = by_caller(projects for projects, *_ in keys)
     rows = await db.fetch(_TARGETS, sets, callers, *columns(key[1:] for key in keys))
     found = {row["place"]: row for row in rows}
@@ -58,10 +58,10 @@ def _target(row: Row) -> DeployTarget:
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    """What a deploy of a version to an environment of an app finds there, at one moment."""
+    """The state that a deployment of a version to an environment of an app depends on, at one moment."""
 
     revision: int
-    """Of the app: as long as it is this, all of this holds but the runtime."""
+    """The app's revision. While it does not change, everything here but the runtime stays the same."""
     archived: bool
     live: Deployment | None
     mark: str | None
@@ -69,18 +69,21 @@ class AppState:
     last_live: UUID | None
     """The newest deployment that had the version live there."""
     runtime: Runtime | None
-    """The one that was asked for, or else the default."""
+    """The requested runtime, or else the default."""
     live_in_watched: UUID | None
-    """What is live in the environment to be watched."""
+    """What is live in the watched environment."""
+    live_runtime_lock: bytes | None = None
+    """The digest of the lock that the live deployment's runtime has now."""
 
 
 AppStateKey: TypeAlias = tuple[UUID, UUID, str, UUID, UUID | None, str | None]
-"""A project, an app of it, an environment, a version; if any, the runtime asked for, and an environment to watch."""
+"""A project, an app, an environment, a version, optionally the requested runtime, and an environment to watch."""
 
 _STANDINGS = (
     """
     SELECT k.place, a.revision, a.archived_at IS NOT NULL AS archived, mark.health AS mark, last.id AS last_live,
-        r.id AS found_runtime_id, r.version, r.label, r.is_default, r.deprecated, o.id AS live_in_watched, """
+        r.id AS found_runtime_id, r.version, r.label, r.is_default, r.deprecated, r.lock_digest,
+        lr.lock_digest AS live_runtime_lock, o.id AS live_in_watched, """
     + COLUMNS
     + """
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::text[])
@@ -114,11 +117,12 @@ _STANDINGS = (
             AND l.version_id = k.version_id AND l.live_from IS NOT NULL
         ORDER BY l.number DESC LIMIT 1
     ) last ON true
+    LEFT JOIN runtimes lr ON lr.id = d.runtime_id
     LEFT JOIN LATERAL (
-        SELECT id, version, label, is_default, deprecated FROM runtimes
+        SELECT id, version, label, is_default, deprecated, lock_digest FROM runtimes
         WHERE k.runtime_id IS NOT NULL AND id = k.runtime_id
         UNION ALL
-        SELECT id, version, label, is_default, deprecated FROM runtimes
+        SELECT id, version, label, is_default, deprecated, lock_digest FROM runtimes
         WHERE k.runtime_id IS NULL AND is_default
         LIMIT 1
     ) r ON true
@@ -127,7 +131,7 @@ _STANDINGS = (
 
 
 async def find_app_states(db: Connection, keys: Sequence[AppStateKey]) -> list[AppState | AppNotFound]:
-    """Each of them, in their order, or AppNotFound."""
+    """The state or AppNotFound for each key, in order."""
     rows = {row["place"]: row for row in await db.fetch(_STANDINGS, *columns(keys))}
     return [_standing(rows[place]) if place in rows else AppNotFound(key[1]) for place, key in enumerate(keys, 1)]
 
@@ -135,8 +139,22 @@ async def find_app_states(db: Connection, keys: Sequence[AppStateKey]) -> list[A
 def _standing(row: Row) -> AppState:
     runtime = None
     if row["found_runtime_id"] is not None:
-        runtime = Runtime(row["found_runtime_id"], row["version"], row["label"], row["is_default"], row["deprecated"])
+        runtime = Runtime(
+            row["found_runtime_id"],
+            row["version"],
+            row["label"],
+            row["is_default"],
+            row["deprecated"],
+            row["lock_digest"],
+        )
     live = deployment_from(row) if row["id"] is not None else None
     return AppState(
-        row["revision"], row["archived"], live, row["mark"], row["last_live"], runtime, row["live_in_watched"]
+        row["revision"],
+        row["archived"],
+        live,
+        row["mark"],
+        row["last_live"],
+        runtime,
+        row["live_in_watched"],
+        row["live_runtime_lock"],
     )

@@ -57,7 +57,7 @@ _FIND = (
 
 
 async def find_apps(db: Connection, keys: Sequence[Key]) -> list[App | AppNotFound]:
-    """Each of them, in their order, or AppNotFound."""
+    """The app or AppNotFound for each key, in order."""
     sets, callers = by_caller(projects for projects, _ in keys)
     asked = [(caller, app_id) for caller, (_, app_id) in zip(callers, keys, strict=True)]
     rows = await db.fetch(_FIND, sets, *map(list, zip(*set(asked), strict=True)))
@@ -103,7 +103,7 @@ async def update_app(
     access_type: str | None,
     by: UUID,
 ) -> bool:
-    """What is None stays. False when nothing changes."""
+    """Fields that are None do not change. False if nothing changes."""
     updated = await db.fetchval(
         """
         UPDATE apps
@@ -143,7 +143,7 @@ async def lock_app(db: Connection, projects: Sequence[UUID], app_id: UUID) -> UU
 
 
 async def get_revision(db: Connection, project_id: UUID, app_id: UUID) -> int:
-    """Of an app that the transaction has locked."""
+    """The revision of an app that the transaction has locked."""
     revision: int = await db.fetchval("SELECT revision FROM apps WHERE project_id = $1 AND id = $2", project_id, app_id)
     return revision
 
@@ -185,7 +185,7 @@ async def hide_app(db: Connection, project_id: UUID, app_id: UUID, by: UUID) -> 
 
 
 def apps_from(rows: Iterable[Row]) -> Iterable[App]:
-    """One app for each run of rows; each row has one of the deployments it has live, or none."""
+    """One app for consecutive rows. Each row has one of its live deployments, or none."""
     apps: dict[UUID, App] = {}
     for row in rows:
         app = apps.get(row["found_app_id"])

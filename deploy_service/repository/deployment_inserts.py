@@ -17,13 +17,13 @@ from service_kit.ids import new_id
 
 @dataclass(frozen=True, slots=True)
 class NewDeployment:
-    """What is about to be deployed, by whom, in which call."""
+    """A deployment to write, with its author and call."""
 
     caller: Caller
     project_id: UUID
     app_id: UUID
     revision: int
-    """Of the app, when this was decided."""
+    """The app's revision at the time of the decision."""
     environment: str
     kind: str
     reason: str | None
@@ -31,19 +31,20 @@ class NewDeployment:
     flow: bytes | None
     """None when it has been kept already."""
     loadable: bytes | None
-    """What replicas load; None when it has been kept already, or there is none."""
+    """What replicas load. None if it is stored already, or does not exist."""
     runtime_id: UUID
     runtime_version: str
     runtime_label: str
+    runtime_digest: bytes | None
     config: bytes
     warnings: Sequence[str]
     source_deployment_id: UUID | None
     live: bool
-    """From the start, and what was live there until then. Otherwise it is pending."""
+    """Whether it is live immediately and ends what was live. Otherwise it is pending."""
     action: str | None
-    """Noted in the app's history, unless it is None."""
+    """Recorded in the app's history if set."""
     label: str | None = None
-    """By which the version was asked for; noted in the history as well."""
+    """The label in the request, also recorded in the history."""
     id: UUID = field(default_factory=new_id)
 
 
@@ -69,6 +70,7 @@ _COLUMNS: dict[str, tuple[str, Value]] = {
     "runtime_id": ("uuid", lambda new: new.runtime_id),
     "runtime_version": ("text", lambda new: new.runtime_version),
     "runtime_label": ("text", lambda new: new.runtime_label),
+    "runtime_digest": ("bytea", lambda new: new.runtime_digest),
     "config": ("json", lambda new: new.config),
     "warnings": ("json", lambda new: json.dumps(new.warnings, ensure_ascii=False).encode()),
     "source_deployment_id": ("uuid", lambda new: new.source_deployment_id),
@@ -86,11 +88,11 @@ _NAMES = ", ".join(_COLUMNS)
 _ARRAYS = ", ".join(f"${number}::{kind}[]" for number, (kind, _) in enumerate(_COLUMNS.values(), 7))
 _PINNED = """workflow_id, workflow_name, workflow_description,
         version_id, version_number, version_description, version_digest, version_created_at,
-        loadable_digest, runtime_id, runtime_version, runtime_label"""
+        loadable_digest, runtime_id, runtime_version, runtime_label, runtime_digest"""
 """What a deployment pins and never changes, under the same names in `new` and in the table."""
 
-# Flows and loadables are kept in the order of their digests, so that two statements that keep the same ones do not wait
-# for each other.
+# Flows and loadables are stored in the order of their digests, so that two statements with the same ones do not block
+# each other.
 _INSERT = f"""
     WITH new AS (
         SELECT {_NAMES} FROM unnest({_ARRAYS}) AS new ({_NAMES})

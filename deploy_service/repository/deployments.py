@@ -1,4 +1,4 @@
-"""The table deployments: what was pinned stays as it is, only how it went is written later."""
+"""The table deployments. Pins are written once; only the outcome is written later."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -14,7 +14,8 @@ COLUMNS = """
     d.version_id, d.version_number, d.version_description, d.version_digest, d.version_created_at,
     d.runtime_id, d.runtime_version, d.runtime_label, d.config, d.warnings, d.created_by, d.created_by_name,
     d.status, d.started_at, d.finished_at, d.error_code, d.error_message, d.live_from, d.live_to,
-    d.source_deployment_id, d.health, d.health_note, d.loadable_digest, d.rollout_notes """
+    d.source_deployment_id, d.health, d.health_note, d.loadable_digest, d.rollout_notes, d.runtime_digest,
+    d.drained_at, d.drained_calls, d.killed_calls """
 
 
 async def find_live(db: Connection, project_id: UUID, app_id: UUID, environment: str) -> Deployment | None:
@@ -54,7 +55,7 @@ async def get_deployment(db: Connection, projects: Sequence[UUID], app_id: UUID,
 async def find_deployment(
     db: Connection, projects: Sequence[UUID], app_id: UUID, deployment_id: UUID
 ) -> Deployment | None:
-    """Of an app that may have been deleted since."""
+    """The deployment of an app that may be deleted."""
     row = await db.fetchrow(
         "SELECT" + COLUMNS + "FROM deployments d WHERE d.project_id = ANY($1) AND d.app_id = $2 AND d.id = $3",
         projects,
@@ -117,7 +118,7 @@ async def mark(
 async def find_outcome(
     db: Connection, projects: Sequence[UUID], app_id: UUID, deployment_id: UUID
 ) -> tuple[bool, bool]:
-    """Whether it has come to its end, and whether there is nothing more to wait for."""
+    """Whether the deployment has ended, and whether there is nothing more to wait for."""
     row = only(
         await db.fetchrow(
             """
@@ -143,3 +144,21 @@ async def note_routed(db: Connection, project_id: UUID, deployment_id: UUID, not
         deployment_id,
         notes,
     )
+
+
+async def note_drained(db: Connection, project_id: UUID, deployment_id: UUID, drained: int, killed: int) -> bool:
+    """Note how the calls of a replaced deployment ended, once. Returns whether there is such a deployment."""
+    found = await db.fetchval(
+        """
+        WITH noted AS (
+            UPDATE deployments SET drained_at = clock_timestamp(), drained_calls = $3, killed_calls = $4
+            WHERE project_id = $1 AND id = $2 AND live_to IS NOT NULL AND drained_at IS NULL
+        )
+        SELECT EXISTS (SELECT FROM deployments WHERE project_id = $1 AND id = $2)
+        """,
+        project_id,
+        deployment_id,
+        drained,
+        killed,
+    )
+    return bool(found)

@@ -1,4 +1,4 @@
-"""The history of an app: pages of it, and where a rollback finds what to go back to."""
+"""The history of an app: its pages, and the source of a rollback."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,46 +95,50 @@ async def search_history(
 
 @dataclass(frozen=True, slots=True)
 class RollbackCandidates:
-    """Where one step back leads."""
+    """The live deployment, and the deployment that its rollback goes back to."""
 
     live: Deployment
     base: Deployment
-    """What the step is taken from: what is live, or what that went back to, so that twice goes back two steps."""
+    """The deployment before which `older` was live."""
     older: Deployment | None
-    """The newest before it that was live there and is bad neither itself nor by its version's newest mark."""
+    """The target of the live deployment's rollback, skipping those that are bad, themselves or by their version's
+    newest mark."""
 
 
-# LATERAL and LIMIT: index lookups, however few rows there were when the statement was planned.
+# The target of a deployment's rollback. For a deployment or promotion it is what was live before. For a rollback it is
+# the target of its source; if its version was never live, the target of the deployment before. Each step of the walk
+# goes to a lower number. LATERAL and LIMIT make index lookups, however few rows there were when the statement was
+# planned.
 _BACK = (
     """
-    WITH live AS (
-        SELECT number, kind, source_deployment_id FROM deployments
+    WITH RECURSIVE walk AS (
+        SELECT number, kind, source_deployment_id, 0 AS step, false AS found FROM deployments
         WHERE project_id = $1 AND app_id = $2 AND environment = $3 AND live_from IS NOT NULL AND live_to IS NULL
-    ), base AS (
-        SELECT coalesce(source.number, live.number) AS number FROM live
+        UNION ALL
+        SELECT next.number, next.kind, next.source_deployment_id, walk.step + 1,
+            walk.kind <> 'rollback' AND next.health IS DISTINCT FROM 'bad' AND (
+                SELECT m.health FROM deployments m
+                WHERE m.project_id = $1 AND m.app_id = $2 AND m.version_id = next.version_id AND m.health IS NOT NULL
+                ORDER BY m.mark_number DESC LIMIT 1
+            ) IS DISTINCT FROM 'bad'
+        FROM walk
         LEFT JOIN LATERAL (
-            SELECT number FROM deployments
-            WHERE project_id = $1 AND id = live.source_deployment_id AND live.kind = 'rollback'
-                AND app_id = $2 AND environment = $3
+            SELECT number, kind, source_deployment_id, health, version_id FROM deployments
+            WHERE project_id = $1 AND id = walk.source_deployment_id AND walk.kind = 'rollback'
+                AND app_id = $2 AND environment = $3 AND number < walk.number
             LIMIT 1
         ) source ON true
-    ), older AS (
-        SELECT o.number FROM base JOIN LATERAL (
-            SELECT number FROM deployments d
-            WHERE d.project_id = $1 AND d.app_id = $2 AND d.environment = $3 AND d.number < base.number
-                AND d.live_from IS NOT NULL AND d.health IS DISTINCT FROM 'bad'
-                AND (
-                    SELECT m.health FROM deployments m
-                    WHERE m.project_id = d.project_id AND m.app_id = d.app_id AND m.version_id = d.version_id
-                        AND m.health IS NOT NULL
-                    ORDER BY m.mark_number DESC LIMIT 1
-                ) IS DISTINCT FROM 'bad'
-            ORDER BY d.number DESC LIMIT 1
-        ) o ON true
+        JOIN LATERAL (
+            SELECT number, kind, source_deployment_id, health, version_id FROM deployments
+            WHERE project_id = $1 AND app_id = $2 AND environment = $3 AND live_from IS NOT NULL
+                AND number < walk.number AND number <= coalesce(source.number, walk.number)
+            ORDER BY number DESC LIMIT 1
+        ) next ON true
+        WHERE NOT walk.found
     ), part AS (
-        SELECT 'live' AS name, number FROM live
-        UNION ALL SELECT 'base', number FROM base
-        UNION ALL SELECT 'older', number FROM older
+        SELECT 'live' AS name, number FROM walk WHERE step = 0
+        UNION ALL SELECT 'older', number FROM walk WHERE found
+        UNION ALL SELECT 'base', number FROM walk WHERE step = (SELECT step - 1 FROM walk WHERE found)
     )
     SELECT part.name AS part, """
     + COLUMNS
@@ -153,7 +157,9 @@ async def find_rollback_candidates(
     """None when nothing is live there."""
     rows = await db.fetch(_BACK, project_id, app_id, environment)
     parts = {row["part"]: deployment_from(row) for row in rows}
-    return RollbackCandidates(parts["live"], parts["base"], parts.get("older")) if parts else None
+    if not parts:
+        return None
+    return RollbackCandidates(parts["live"], parts.get("base", parts["live"]), parts.get("older"))
 
 
 async def find_in(

@@ -1,4 +1,4 @@
-"""The table rollout_reports: what became of deployments where they were to be brought up."""
+"""The table rollout_reports: outcomes of deployments, as run services report them."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -16,7 +16,7 @@ class Report:
 
 
 async def insert_report(db: Connection, project_id: UUID, deployment_id: UUID, report: Report) -> bool | None:
-    """Whether it counts: it is the first, of a deployment under way. None when there is no such deployment."""
+    """Whether the report counts: the first one, of a rollout in progress. None if the deployment does not exist."""
     row = await db.fetchrow(
         """
         WITH reported AS (

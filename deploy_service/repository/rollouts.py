@@ -1,4 +1,4 @@
-"""Moves of a deployment: claimed, renewed, live, finished. The app's row is locked before each that ends it."""
+"""Steps of a rollout: claimed, renewed, live, finished. The app's row is locked before a step that ends it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ class Claim:
 
     deployment: Deployment
     age: float
-    """Seconds since the deployment was asked for, by the database's clock."""
+    """Seconds since the deployment was requested, by the database's clock."""
     taken_over: bool
-    """From a replica that has not ended it."""
+    """Whether another replica had begun it."""
 
 
 async def find_leases(db: Connection, mine: Sequence[UUID]) -> list[Lease]:
@@ -84,7 +84,7 @@ async def renew_leases(db: Connection, owner: UUID, ids: Sequence[UUID], lease: 
 
 
 async def release_leases(db: Connection, owner: UUID) -> None:
-    """Leave what this replica works on to the others, at once."""
+    """Release all rollouts of this replica to the others immediately."""
     await db.execute(
         "UPDATE deployments SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = $1 AND finished_at IS NULL",
         owner,
@@ -92,7 +92,7 @@ async def release_leases(db: Connection, owner: UUID) -> None:
 
 
 async def end_live(db: Connection, project_id: UUID, app_id: UUID, environment: str) -> datetime:
-    """End what is live there, if anything is, and say when: the moment the next one begins."""
+    """End the live deployment of the environment, if any. Returns the time, at which the next one begins."""
     moment: datetime | None = await db.fetchval(
         """
         UPDATE deployments SET live_to = greatest(clock_timestamp(), live_from + interval '1 microsecond')
@@ -107,7 +107,7 @@ async def end_live(db: Connection, project_id: UUID, app_id: UUID, environment: 
 
 
 async def go_live(db: Connection, deployment: Deployment, owner: UUID, moment: datetime) -> Deployment | None:
-    """None when it is finished already, or someone else works on it."""
+    """None if it has ended already, or another replica works on it."""
     row = await db.fetchrow(
         """
         UPDATE deployments d
@@ -126,7 +126,7 @@ async def go_live(db: Connection, deployment: Deployment, owner: UUID, moment: d
 
 
 async def fail(db: Connection, deployment: Deployment, owner: UUID, code: str, message: str) -> bool:
-    """It never goes live. False when it is finished already, or someone else works on it."""
+    """It never goes live. False if it has ended already, or another replica works on it."""
     failed = await db.fetchval(
         """
         UPDATE deployments

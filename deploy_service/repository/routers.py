@@ -1,4 +1,4 @@
-"""The tables routers and route_acknowledgements: who serves what, for as long as a lease says so.
+"""The tables routers and route_acknowledgements: which router serves what, for the length of its lease.
 
 All leases are by the database's clock.
 """
@@ -12,13 +12,13 @@ from service_kit.array_parameters import columns
 from service_kit.db import Connection
 
 KEPT = timedelta(hours=1)
-"""How long a router whose lease is over is kept."""
+"""How long a router is kept after its lease has ended."""
 Acknowledged: TypeAlias = tuple[UUID, UUID, int]
 """A project, an app of it, and a revision of the app."""
 
 
 async def register(db: Connection, router_id: UUID, name: str, projects: Sequence[UUID], lease: timedelta) -> None:
-    """From now on deploys in these projects wait for it. Routers that are long gone are removed."""
+    """Register a router, for which deployments in these projects wait from now on. Removes those long gone."""
     await db.execute(
         """
         INSERT INTO routers (id, name, projects, lease_until) VALUES ($1, $2, $3, clock_timestamp() + $4)
@@ -34,7 +34,7 @@ async def register(db: Connection, router_id: UUID, name: str, projects: Sequenc
 
 
 async def acknowledge(db: Connection, router_id: UUID, acknowledged: Sequence[Acknowledged], lease: timedelta) -> bool:
-    """Renew the lease and keep what the router serves. False when there is no such router."""
+    """Renew the lease and record what the router serves. False if the router is unknown."""
     known = await db.fetchval(
         """
         WITH router AS (

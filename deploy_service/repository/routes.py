@@ -1,4 +1,4 @@
-"""What routers are told: each app with what is live and under way, and the projects' keys."""
+"""What routers receive: each app with its live deployments and rollouts, and the projects' keys."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from service_kit.db import Connection, Row
 
 @dataclass(frozen=True, slots=True)
 class RoutePin:
-    """A deployment that is live, or under way."""
+    """A deployment that is live or in its rollout."""
 
     environment: str
     deployment_id: UUID
@@ -21,6 +21,7 @@ class RoutePin:
     version_digest: bytes
     loadable_digest: bytes | None
     runtime_version: str
+    runtime_digest: bytes | None
     config: bytes
     started_at: datetime
     is_live: bool
@@ -35,7 +36,7 @@ class AppRoute:
     archived: bool
     revision: int
     pins: tuple[RoutePin, ...]
-    """By number, those under way among them."""
+    """By number, including those in their rollout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ async def find_revisions(db: Connection, projects: Sequence[UUID]) -> dict[tuple
     return {(row["project_id"], row["id"]): row["revision"] for row in rows}
 
 
-# In one statement, so that an app's revision and its deployments are of one moment. LATERAL: two lookups by the whole
-# key, in the indexes of what is live and of what is under way.
+# One statement, so that an app's revision and its deployments are of one moment. LATERAL makes two lookups by the whole
+# key, in the indexes of live deployments and of rollouts.
 _ROUTES = """
     SELECT a.project_id, a.id AS app_id, a.access_type, a.archived_at IS NOT NULL AS archived, a.revision, d.*, (
             SELECT coalesce(sum(v.revision), 0)::bigint FROM variable_revisions v
@@ -71,12 +72,12 @@ _ROUTES = """
     ) a ON a.deleted_at IS NULL
     LEFT JOIN LATERAL (
         SELECT environment, id AS deployment_id, number, version_id, version_number, version_digest, loadable_digest,
-            runtime_version, config, started_at, true AS is_live
+            runtime_version, runtime_digest, config, started_at, true AS is_live
         FROM deployments
         WHERE project_id = a.project_id AND app_id = a.id AND live_from IS NOT NULL AND live_to IS NULL
         UNION ALL
         SELECT environment, id, number, version_id, version_number, version_digest, loadable_digest,
-            runtime_version, config, started_at, false
+            runtime_version, runtime_digest, config, started_at, false
         FROM deployments
         WHERE project_id = a.project_id AND app_id = a.id AND finished_at IS NULL
     ) d ON true
@@ -85,7 +86,7 @@ _ROUTES = """
 
 
 async def find_routes(db: Connection, keys: Sequence[tuple[UUID, UUID]]) -> list[AppRoute]:
-    """Those of these apps, a project and an id each, that are not deleted."""
+    """The routes of these apps (project and id) that are not deleted."""
     if not keys:
         return []
     found: dict[tuple[UUID, UUID], list[Row]] = {}

@@ -1,18 +1,19 @@
-"""The tables variables and variable_revisions. The environment '' stands for all of an app's."""
+"""The tables variables and variable_revisions. The environment '' means all of an app's environments."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from deploy_service.sealing import Place, Sealed
+from deploy_service.sealing import Place
 from service_kit.db import Connection, Row, only
+from service_kit.sealing import Sealed
 
 EVERY_ENVIRONMENT = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """As it is kept: its value is sealed."""
+    """A variable as it is stored, with its value encrypted."""
 
     project_id: UUID
     app_id: UUID
@@ -62,7 +63,7 @@ async def find_variable(db: Connection, project_id: UUID, app_id: UUID, name: st
 
 
 async def find_in_force(db: Connection, project_id: UUID, app_id: UUID, environment: str) -> tuple[list[Variable], int]:
-    """Those that hold in an environment, its own before those of all, and their revision, at one moment."""
+    """The variables of an environment, its own before those for all, and their revision, at one moment."""
     rows = await db.fetch(
         """
         SELECT (
@@ -118,7 +119,7 @@ async def put_variable(
 
 
 async def delete_variable(db: Connection, project_id: UUID, app_id: UUID, name: str, environment: str) -> bool:
-    """False when there is none. The app is locked."""
+    """False if it does not exist. The app is locked."""
     deleted = await db.fetchval(
         """
         DELETE FROM variables WHERE project_id = $1 AND app_id = $2 AND name = $3 AND environment = $4 RETURNING true

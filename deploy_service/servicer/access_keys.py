@@ -68,3 +68,14 @@ class AccessKeyMethods(ServicerBase):
                 await audit.record(db, caller, project_id, access_key_id, "DeleteAccessKey", access_key_id)
         self._signals.send(Topic.KEYS, project_id)
         return pb.DeleteAccessKeyResponse(message="deleted")
+
+    async def ListAccessKeyAuditEvents(
+        self, request: pb.ListAccessKeyAuditEventsRequest, context: Context
+    ) -> pb.ListAccessKeyAuditEventsResponse:
+        project = current_caller().project(UUID(request.project_id))
+        page = page_of(request)
+        async with self._pages.acquire() as db:
+            found, total = await access_keys.list_events(db, project.id, page)
+        return pb.ListAccessKeyAuditEventsResponse(
+            data=audit.messages(found, pb), pagination=pb.Pagination(**page.of(total))
+        )

@@ -9,7 +9,7 @@ from deploy_service.messages import app_message
 from deploy_service.model import App, check_texts, environment_of
 from deploy_service.permissions import lock_app
 from deploy_service.planning import DeployRequest
-from deploy_service.repository import app_pages, apps, rollouts
+from deploy_service.repository import app_pages, apps, audit_events, rollouts
 from deploy_service.requests import access_type_of, app_filter, version_of
 from deploy_service.rollouts import count_canceled
 from deploy_service.servicer.base import ServicerBase
@@ -22,6 +22,7 @@ from service_kit.fields import optional, optional_id
 from service_kit.idempotency import Context, IdempotentCall, in_project
 from service_kit.paging import page_of
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
+from service_kit.times import between
 
 
 class AppMethods(ServicerBase):
@@ -45,7 +46,7 @@ class AppMethods(ServicerBase):
             runtime_id=optional_id(request, "runtime_id"),
             config=config_json(request.deployment_config) if request.HasField("deployment_config") else SERVERLESS,
         )
-        environment_of(project, asked.environment)  # raises before a kept answer is looked for
+        environment_of(project, asked.environment)  # raises before a stored answer is searched for
         new = NewApp(request.name, request.description, access_type_of(request) or "private")
         call = IdempotentCall(self._pool, context, request, pb.CreateAppResponse, in_project(project.id))
 
@@ -64,7 +65,7 @@ class AppMethods(ServicerBase):
         try:
             app = await self._app_reads.get((project.id,), app_id)
         except (AppNotFound, *FAILURES):
-            return  # deleted since, or the database is away: what was written by then still holds
+            return  # deleted since, or the database is down: the change itself is valid
         message.CopyFrom(app_message(app, project, self._domain))
 
     async def GetApp(self, request: pb.GetAppRequest, context: Context) -> pb.GetAppResponse:
@@ -131,3 +132,14 @@ class AppMethods(ServicerBase):
             project_id = await apps.find_project_ever(db, caller.permitted_projects, app_id)
             events, total = await audit.list_events(db, [project_id], app_id, page, pb)
         return pb.ListAuditEventsResponse(data=events, pagination=pb.Pagination(**page.of(total)))
+
+    async def ListProjectAppAuditEvents(
+        self, request: pb.ListProjectAppAuditEventsRequest, context: Context
+    ) -> pb.ListProjectAppAuditEventsResponse:
+        project = current_caller().project(UUID(request.project_id))
+        page, (first, last) = page_of(request), between("created_at", request.created_at)
+        async with self._pages.acquire() as db:
+            found, total = await audit_events.list_project_events(db, project.id, first, last, page)
+        return pb.ListProjectAppAuditEventsResponse(
+            data=audit.messages(found, pb, ("app_id", "app_name")), pagination=pb.Pagination(**page.of(total))
+        )

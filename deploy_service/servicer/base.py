@@ -7,10 +7,12 @@ from deploy_service.deploying import Deployer
 from deploy_service.drivers import Driver
 from deploy_service.rollout_waits import RolloutWaits
 from deploy_service.sealing import Sealer
-from deploy_service.signals import Signals, Topic
+from deploy_service.signals import Topic
 from deploy_service.workflow_client import WorkflowClient
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2_grpc as rpc
 from service_kit.pools import Pools
+from service_kit.serving.watches import Watches
+from service_kit.signals import Signals
 
 
 class ServicerBase(rpc.DeployServiceServicer):
@@ -21,18 +23,21 @@ class ServicerBase(rpc.DeployServiceServicer):
         driver: Driver,
         signals: Signals,
         waits: RolloutWaits,
+        watches: Watches,
         sealer: Sealer,
         apps_domain: str,
     ) -> None:
         self._pool, self._pages = pools.hot, pools.pages
         self._app_reads = AppReads(pools.hot)
+        self._workflows = workflows
         self._deployer = Deployer(pools.hot, workflows, driver, signals)
         self._signals = signals
         self._waits = waits
+        self._watches = watches
         self._sealer = sealer
         self._domain = apps_domain
 
     def _tell_ended(self, app_id: UUID) -> None:
-        """Have others look at an app whose rollouts have been ended."""
+        """Notify others of an app whose rollouts have been ended."""
         self._signals.send(Topic.CHANGED, app_id)
         self._signals.send(Topic.ROUTED, app_id)

@@ -1,4 +1,4 @@
-"""Deployments that have been asked for: read, marked, canceled."""
+"""RPCs about existing deployments: read, mark, cancel."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +12,7 @@ from deploy_service.repository import apps, deployments, history, rollouts
 from deploy_service.requests import health_of, history_filter
 from deploy_service.rollouts import count_canceled
 from deploy_service.servicer.base import ServicerBase
+from deploy_service.signals import Topic
 from service_kit.access.caller import Caller, current_caller
 from service_kit.db import Connection
 from service_kit.fields import optional
@@ -66,6 +67,7 @@ class DeploymentMethods(ServicerBase):
             await deployments.mark(db, project_id, app_id, deployment_id, health, note)
             deployment = await deployments.get_deployment(db, [project_id], app_id, deployment_id)
             await record_action(db, caller, "MarkDeployment", deployment, health=health)
+        self._signals.send(Topic.MARKED, deployment.app_id)
         return pb.MarkDeploymentResponse(data=deployment_message(deployment))
 
     async def CancelDeployment(

@@ -1,10 +1,11 @@
 """The RPCs that deploy: plan, deploy, roll back, promote."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 from deploy_service.deploying import SourceRequest
 from deploy_service.deployment_config import config_json
-from deploy_service.messages import deployment_message, plan_message, refused_plan
+from deploy_service.messages import deployment_message, plan_message
 from deploy_service.model import Deployment, check_texts, environment_of, promotion_of
 from deploy_service.permissions import project_of_app
 from deploy_service.planning import DeployRequest, DeploySpec
@@ -12,7 +13,6 @@ from deploy_service.requests import version_of
 from deploy_service.servicer.base import ServicerBase
 from service_kit.access.caller import current_caller
 from service_kit.access.file import Project
-from service_kit.errors import ServiceError
 from service_kit.fields import optional, optional_id
 from service_kit.idempotency import Context, IdempotentCall
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
@@ -21,7 +21,7 @@ from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
 class DeployMethods(ServicerBase):
     async def PlanDeploy(self, request: pb.PlanDeployRequest, context: Context) -> pb.PlanDeployResponse:
         plan = await self._deployer.plan(current_caller(), UUID(request.app_id), _asked(request))
-        return pb.PlanDeployResponse(data=refused_plan(plan) if isinstance(plan, ServiceError) else plan_message(plan))
+        return pb.PlanDeployResponse(data=plan_message(plan))
 
     async def DeployApp(self, request: pb.DeployAppRequest, context: Context) -> pb.DeployAppResponse:
         check_texts(reason=optional(request, "reason"))
@@ -36,21 +36,22 @@ class DeployMethods(ServicerBase):
         await self._settle(answered.data, context)
         return answered
 
+    async def PlanRollback(self, request: pb.PlanRollbackRequest, context: Context) -> pb.PlanRollbackResponse:
+        app_id, deployment_id = UUID(request.app_id), optional_id(request, "deployment_id")
+        plan = await self._deployer.plan_rollback(current_caller(), app_id, _rollback_request(request), deployment_id)
+        return pb.PlanRollbackResponse(data=plan_message(plan))
+
     async def RollbackApp(self, request: pb.RollbackAppRequest, context: Context) -> pb.RollbackAppResponse:
         check_texts(reason=optional(request, "reason"))
         app_id = UUID(request.app_id)
         project_of = project_of_app(current_caller(), app_id)
         call = IdempotentCall(self._pool, context, request, pb.RollbackAppResponse, project_of)
 
-        def asked(project: Project) -> SourceRequest:
-            environment = environment_of(project, optional(request, "environment"))
-            return SourceRequest(environment, optional(request, "reason"), request.force)
-
         def answer(deployment: Deployment, spec: DeploySpec) -> pb.RollbackAppResponse:
             return pb.RollbackAppResponse(data=deployment_message(deployment), message=spec.why)
 
         deployment_id = optional_id(request, "deployment_id")
-        answered = await self._deployer.rollback(call, app_id, asked, deployment_id, answer)
+        answered = await self._deployer.rollback(call, app_id, _rollback_request(request), deployment_id, answer)
         await self._settle(answered.data, context)
         return answered
 
@@ -78,6 +79,20 @@ class DeployMethods(ServicerBase):
         settled = await self._waits.settle(projects, UUID(message.app_id), UUID(message.id), context)
         if settled is not None:
             message.CopyFrom(deployment_message(settled))
+
+
+def _rollback_request(request: pb.RollbackAppRequest | pb.PlanRollbackRequest) -> Callable[[Project], SourceRequest]:
+    is_planned = isinstance(request, pb.RollbackAppRequest)
+
+    def asked(project: Project) -> SourceRequest:
+        return SourceRequest(
+            environment_of(project, optional(request, "environment")),
+            optional(request, "reason") if is_planned else None,
+            request.force,
+            optional(request, "plan_token") if is_planned else None,
+        )
+
+    return asked
 
 
 def _asked(request: pb.DeployAppRequest | pb.PlanDeployRequest) -> DeployRequest:

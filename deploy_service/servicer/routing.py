@@ -6,17 +6,18 @@ from contextlib import aclosing
 from uuid import UUID
 
 from deploy_service.errors import DeploymentNotFound, LoadableNotFound, RouterNotFound
-from deploy_service.repository import apps, loadables, rollout_reports, routers, variables
+from deploy_service.repository import apps, deployments, loadables, rollout_reports, routers, variables
 from deploy_service.repository.rollout_reports import Report
 from deploy_service.route_watch import LEASE, RouteWatches
 from deploy_service.sealing import Sealer
-from deploy_service.signals import EVERY, Signals, Topic
+from deploy_service.signals import Topic
 from service_kit.access.caller import Caller, current_caller
 from service_kit.errors import InsufficientRole, InvalidFields
 from service_kit.idempotency import Context
 from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
 from service_kit.pb.flowpin.routing.v1 import routing_pb2_grpc as rpc
 from service_kit.pools import Pools
+from service_kit.signals import EVERY, Signals
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 REASON = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -84,6 +85,16 @@ class RoutingServicer(rpc.RoutingServiceServicer):
         if counts:
             self._signals.send(Topic.REPORTED, deployment_id)
         return pb.ReportRolloutResponse()
+
+    async def ReportDrain(self, request: pb.ReportDrainRequest, context: Context) -> pb.ReportDrainResponse:
+        project = current_caller().project(UUID(request.project_id))
+        deployment_id, counts = UUID(request.deployment_id), {"drained": request.drained, "killed": request.killed}
+        if wrong := {name: "must be 0 or more" for name, count in counts.items() if count < 0}:
+            raise InvalidFields(wrong)
+        async with self._pool.acquire() as db:
+            if not await deployments.note_drained(db, project.id, deployment_id, **counts):
+                raise DeploymentNotFound(deployment_id)
+        return pb.ReportDrainResponse()
 
     async def GetVariables(self, request: pb.GetVariablesRequest, context: Context) -> pb.GetVariablesResponse:
         project = current_caller().project(UUID(request.project_id))

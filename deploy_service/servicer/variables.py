@@ -25,10 +25,10 @@ NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")
 STEERING = re.compile(
     r"(LD|DYLD|PYTHON|GLIBC|MALLOC|LC)_.*|PYTHON.*|PATH|HOME|USER|TMPDIR|LANG|LANGUAGE|IFS|ENV|BASH_ENV|SHELL|GCONV_PATH"
 )
-"""What steers a process, or is set for each replica."""
+"""Names that control a process, or that each replica sets."""
 MAX_VALUE_BYTES = 32 << 10
 MAX_VARIABLES = 200
-"""Of an app, in all of its environments together."""
+"""Maximum per app, in all of its environments together."""
 
 
 class VariableMethods(ServicerBase):
@@ -109,7 +109,7 @@ def _check(request: pb.SetVariableRequest) -> None:
             "must be upper-case letters, digits and _, not begin with a digit, and have up to 128 characters"
         )
     elif STEERING.fullmatch(request.name):
-        wrong["name"] = "is a name that steers the process, or is set for each replica"
+        wrong["name"] = "must not be a name that controls processes or that each replica sets"
     if len(request.value.encode()) > MAX_VALUE_BYTES:
         wrong["value"] = f"must be at most {MAX_VALUE_BYTES:,} bytes"
     if wrong:
@@ -119,6 +119,6 @@ def _check(request: pb.SetVariableRequest) -> None:
 async def _record(
     caller: Caller, db: Connection, project: Project, app_id: UUID, action: str, name: str, environment: str
 ) -> None:
-    """Without the value."""
+    """Write the audit event, without the value."""
     details = {"name": name} | ({"environment": environment} if environment else {})
     await audit.record(db, caller, project.id, app_id, action, app_id, **details)

@@ -30,14 +30,14 @@ class Recorded(BaseModel):
 
 
 class Member(Recorded):
-    """One of the files in a backup."""
+    """A file in a backup."""
 
     bytes: Annotated[int, Field(ge=0)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Manifest(Recorded):
-    """What a backup holds, and what it takes to read it."""
+    """The content of a backup, and what is needed to read it."""
 
     format: int = FORMAT
     created_at: AwareDatetime
@@ -46,12 +46,12 @@ class Manifest(Recorded):
     migrations: Mapping[str, list[Annotated[str, Field(pattern="^[0-9]{1,20}$")]]]
     """The versions that had run, by schema."""
     rows: Mapping[str, int]
-    """By `schema.table`."""
+    """Row counts by `schema.table`."""
     files: Mapping[str, Member]
 
     @property
     def content(self) -> str:
-        """The counts that mean something to a person."""
+        """The counts that are shown to a person."""
         names = ("workflow.workflows", "workflow.versions", "deploy.apps", "deploy.deployments")
         return ", ".join(f"{self.rows.get(name, 0)} {name.partition('.')[2]}" for name in names)
 
@@ -79,7 +79,7 @@ class Writer:
         self.files[name] = Member(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
     def dump(self) -> Iterator[bytes]:
-        """What was written of it."""
+        """The bytes of the dump."""
         return _chunks(self._archive, DUMP)
 
     def add_manifest(self, manifest: Manifest) -> None:
@@ -87,7 +87,7 @@ class Writer:
 
 
 class Reader:
-    """A backup whose files are all there and as they were written."""
+    """A backup whose files are complete and unchanged."""
 
     def __init__(self, archive: zipfile.ZipFile, manifest: Manifest, access: str) -> None:
         self._archive = archive
@@ -126,7 +126,7 @@ def writing(path: Path) -> Iterator[Writer]:
     """
     try:
         if os.path.lexists(path):
-            raise CannotRun(f"{path} exists, and backups are not overwritten; choose another name")
+            raise CannotRun(f"{path} exists already; choose another name")
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise CannotRun(f"{path} cannot be written: {error.strerror}") from None
@@ -143,7 +143,7 @@ def writing(path: Path) -> Iterator[Writer]:
         os.rename(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         os.fsync(folder)
     except FileExistsError:
-        raise CannotRun(f"{path} has been made by another meanwhile; choose another name") from None
+        raise CannotRun(f"{path} was created by another process meanwhile; choose another name") from None
     except OSError as error:
         raise CannotRun(f"{path} cannot be written: {error.strerror}") from None
     finally:
@@ -164,7 +164,7 @@ class _SmallReads(io.BufferedReader):
 
 @contextmanager
 def reading(path: Path) -> Iterator[Reader]:
-    """A backup, checked from its first byte to its last. CannotRun when it is none, or damaged, or too new."""
+    """A backup, checked from its first byte to its last. CannotRun if it is not a backup, damaged or too new."""
     with ExitStack() as opened:
         try:
             file = opened.enter_context(_SmallReads(io.FileIO(path)))
@@ -177,17 +177,19 @@ def reading(path: Path) -> Iterator[Reader]:
         except OSError as error:
             raise CannotRun(f"{path} cannot be read: {error.strerror}") from None
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-            raise CannotRun(f"{path} is no backup, or is damaged: {error}") from None
+            raise CannotRun(f"{path} is not a backup, or is damaged: {error}") from None
         yield Reader(archive, manifest, access)
 
 
 def _check_names(path: Path, archive: zipfile.ZipFile) -> None:
     files = archive.infolist()
     if sorted(file.filename for file in files) != sorted((MANIFEST, DUMP, ACCESS)):
-        raise CannotRun(f"{path} is no backup of Flowpin's: it must hold {MANIFEST}, {DUMP} and {ACCESS}, once each")
+        raise CannotRun(
+            f"{path} is not a backup of Flowpin: it must contain {MANIFEST}, {DUMP} and {ACCESS}, once each"
+        )
     # Ours are not, as the dump is compressed itself: so none can be larger than the file it is in.
     if any(file.compress_type != zipfile.ZIP_STORED or file.flag_bits & IS_ENCRYPTED for file in files):
-        raise CannotRun(f"{path} is no backup of Flowpin's: a file in it is compressed or encrypted")
+        raise CannotRun(f"{path} is not a backup of Flowpin: a file in it is compressed or encrypted")
 
 
 def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
@@ -195,17 +197,19 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
         with archive.open(MANIFEST) as file:
             manifest = Manifest.model_validate_json(file.read(LARGEST_MANIFEST))
     except ValidationError:
-        raise CannotRun(f"{path} is no backup of Flowpin's: it has no {MANIFEST} that can be read") from None
+        raise CannotRun(f"{path} is not a backup of Flowpin: it has no {MANIFEST} that can be read") from None
     if manifest.format > FORMAT:
-        raise CannotRun(f"{path} was made by Flowpin {manifest.flowpin}, which is newer than this one; install that")
+        raise CannotRun(
+            f"{path} was made by Flowpin {manifest.flowpin}, which is newer than this one; install that version"
+        )
     if manifest.files.keys() != {DUMP, ACCESS}:
-        raise CannotRun(f"{path} is no backup of Flowpin's: {MANIFEST} must say what {DUMP} and {ACCESS} are")
+        raise CannotRun(f"{path} is not a backup of Flowpin: {MANIFEST} must say what {DUMP} and {ACCESS} are")
     return manifest
 
 
 def _access(path: Path, archive: zipfile.ZipFile, expected: Member) -> str:
     if archive.getinfo(ACCESS).file_size > LARGEST_ACCESS:
-        raise CannotRun(f"{path} is no backup of Flowpin's: {ACCESS} in it is larger than {LARGEST_ACCESS >> 20} MiB")
+        raise CannotRun(f"{path} is not a backup of Flowpin: {ACCESS} in it is larger than {LARGEST_ACCESS >> 20} MiB")
     return b"".join(_checked(path, archive, ACCESS, expected)).decode()
 
 
@@ -216,7 +220,7 @@ def _checked(path: Path, archive: zipfile.ZipFile, name: str, expected: Member) 
         digest.update(chunk)
         yield chunk
     if (size, digest.hexdigest()) != (expected.bytes, expected.sha256):
-        raise CannotRun(f"{path} is damaged: {name} is not what the manifest says; take another backup")
+        raise CannotRun(f"{path} is damaged: {name} does not match the manifest; use another backup")
 
 
 def _chunks(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""`flowpin backup`: both schemas as of one moment, and the access file, in one file."""
+"""`flowpin backup`: a snapshot of the schemas, and the access file, in one file."""
 
 import asyncio
 import importlib.metadata
@@ -26,7 +26,7 @@ from service_kit.access.file import AccessFileError
 
 @dataclass(frozen=True)
 class Options:
-    """What the person asked for."""
+    """The person's options."""
 
     file: Path
     data: Path
@@ -39,7 +39,7 @@ def backup(options: Options, schemas: Sequence[Schema], environ: Mapping[str, st
     manifest = asyncio.run(_backup(options, schemas, environ, Announcer(console)))
     console.print(
         f"Backup written: {options.file} ({_size(options.file.stat().st_size)}; {manifest.content}). "
-        f"Tokens are in it as hashes only. `flowpin restore` reads it back.",
+        f"It contains only hashes of tokens. `flowpin restore` restores it.",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -58,27 +58,29 @@ async def _backup(
             administrator_url(options.data, options.database_url, announcer) as url,
             _snapshot(url) as (connection, snapshot),
         ):
-            with announcer.step("What is there"):
+            with announcer.step("Existing data"):
                 migrations = {
                     schema.name: await catalog.applied_migrations(connection, schema.name) for schema in schemas
                 }
+                schemas = [schema for schema in schemas if migrations[schema.name] or not schema.is_optional]
+                migrations = {schema.name: migrations[schema.name] for schema in schemas}
                 if missing := [name for name, applied in migrations.items() if not applied]:
                     raise CannotRun(
                         f"there is nothing to back up: no schema {missing[0]} in {url_without_password(url)}"
                     )
                 rows = await catalog.row_counts(connection, migrations)
-            with announcer.step("Both schemas, as of one moment"):
+            with announcer.step("The schemas, as of one moment"):
                 tools = PgTools.here(url, environ if options.database_url else {})
                 async for size in backup.add(DUMP, tools.dump(migrations, snapshot)):
                     announcer.progress(_size(size))
                 unknown = unknown_entries(await list_entries(backup.dump()), schemas)
             if unknown:
                 announcer.say(
-                    f"  ! The schemas hold what is not Flowpin's, and a restore refuses it: {unknown}. "
-                    f"Remove that, then back up again"
+                    f"  ! The schemas contain objects that are not Flowpin's, which a restore refuses: {unknown}. "
+                    f"Remove them, then back up again"
                 )
             server = await connection.fetchval("SHOW server_version")
-        # Read last: it declares every project that there are rows of.
+        # Read last, so that it declares every project that has rows.
         backup.add_small(ACCESS, _access_file(options.access_file, announcer))
         manifest = Manifest(
             created_at=datetime.now(UTC),
@@ -96,7 +98,7 @@ def _access_file(path: Path, announcer: Announcer) -> bytes:
     try:
         tokens.read_access_file(path)
     except AccessFileError as error:
-        announcer.say(f"  ! The access file is backed up as it is, but nothing can use it: {error}")
+        announcer.say(f"  ! The access file is backed up, but cannot be used: {error}")
     try:
         content = path.read_bytes()
         content.decode()
@@ -107,7 +109,7 @@ def _access_file(path: Path, announcer: Announcer) -> bytes:
 
 @asynccontextmanager
 async def _snapshot(url: str) -> AsyncIterator[tuple["asyncpg.Connection[asyncpg.Record]", str]]:
-    """A connection that sees one moment, and that moment's name for others."""
+    """A connection with a snapshot, and the name of the snapshot for other connections."""
     try:
         connection = await asyncpg.connect(url, timeout=10)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

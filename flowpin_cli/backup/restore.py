@@ -1,4 +1,4 @@
-"""`flowpin restore`: a backup back into an empty system, as it was, and then up to date with this code."""
+"""`flowpin restore`: restores a backup into an empty system, then migrates it for this code."""
 
 import asyncio
 import shutil
@@ -19,15 +19,9 @@ from flowpin_cli.machine.processes import end_orphans, printable
 from flowpin_cli.postgres import catalog
 from flowpin_cli.postgres.alone import postgres_alone
 from flowpin_cli.postgres.dump_reader import Entry, list_entries, read_rows, unknown_entries
+from flowpin_cli.postgres.passwords import MIGRATOR_ROLES, SERVING_ROLES
 from flowpin_cli.postgres.schemas import Schema
-from flowpin_cli.postgres.urls import (
-    MIGRATOR_ROLES,
-    SERVING_ROLES,
-    Databases,
-    check_server,
-    external_databases,
-    url_without_password,
-)
+from flowpin_cli.postgres.urls import Databases, check_server, external_databases, url_without_password
 from flowpin_cli.verify.report import summary
 from flowpin_cli.verify.run import verify
 from flowpin_cli.verify.sources import sources_at
@@ -43,13 +37,14 @@ def restore(options: Options, schemas: Sequence[Schema], console: Console) -> No
     announcer = Announcer(console)
     with announcer.starting(), reading(options.file) as backup:
         announcer.say(
-            f"  ✓ The backup is whole: {backup.manifest.content}, of {backup.manifest.created_at:%Y-%m-%d %H:%M}Z"
+            f"  ✓ The backup is complete: {backup.manifest.content}, of {backup.manifest.created_at:%Y-%m-%d %H:%M}Z"
         )
-        _check_versions(backup.manifest, schemas)
-        asyncio.run(_check_entries(backup.dump(), schemas))
+        there = [schema for schema in schemas if schema.name in backup.manifest.migrations or not schema.is_optional]
+        _check_versions(backup.manifest, there)
+        asyncio.run(_check_entries(backup.dump(), there))
         with locked(options.data) as folder:
             _check_access(options.access_file, backup)
-            asyncio.run(Restore(folder, options, backup, schemas, announcer).run())
+            asyncio.run(Restore(folder, options, backup, there, announcer).run())
     database = " --database-url …" if options.database_url else ""
     announcer.say(
         f"Restored, every token included. Start it with `flowpin up --data {options.data}{database}`, "
@@ -72,18 +67,18 @@ def _check_versions(manifest: Manifest, schemas: Sequence[Schema]) -> None:
 async def _check_entries(dump: Iterator[bytes], schemas: Sequence[Schema]) -> list[Entry]:
     entries = await list_entries(dump)
     if unknown := unknown_entries(entries, schemas):
-        raise CannotRun(f"the backup holds what no backup of Flowpin's does, and nothing was restored: {unknown}")
+        raise CannotRun(f"the backup contains objects that are not Flowpin's, and nothing was restored: {unknown}")
     return entries
 
 
 def _check_access(path: Path, backup: Reader) -> None:
-    # The same content is what a restore that was cut short leaves.
+    # An interrupted restore leaves the same content.
     if path.exists() and path.read_bytes() != backup.access.encode():
-        raise CannotRun(f"{path} is there already, and differs from the backup's; a backup is restored where none is")
+        raise CannotRun(f"{path} exists already and differs from the backup's; restore into an empty place")
 
 
 class Restore:
-    """One restore, into a folder that this process holds."""
+    """Restores into a folder that this process holds."""
 
     def __init__(
         self,
@@ -110,13 +105,13 @@ class Restore:
     async def _into_the_folder(self) -> None:
         """Under another name first: what a crash leaves half done is never taken for a system."""
         if self._folder.postgres.exists():
-            raise CannotRun(f"{self._folder.path} is not empty: it has a Postgres already. Choose another --data")
+            raise CannotRun(f"{self._folder.path} is not empty: it has a Postgres. Choose another --data")
         async with _unfinished(self._folder) as unfinished:
             async with AsyncExitStack() as until_filled:
                 with self._announcer.step("A new Postgres"):
                     databases = await until_filled.enter_async_context(postgres_alone(unfinished))
                 await self._fill(databases)
-            replace_file(self._options.access_file, self._backup.access)  # first: a second try accepts it
+            replace_file(self._options.access_file, self._backup.access)  # first, because a second try accepts it
             unfinished.postgres.rename(self._folder.postgres)
             sync_folder(self._folder.path)
 
@@ -130,22 +125,22 @@ class Restore:
             finally:
                 await db.close()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, migrations.MigrationError) as error:
-            # The first line alone: those after it may show what is in a row.
+            # Only the first line: later lines may contain values of a row.
             said = printable(str(error).partition("\n")[0])
             raise CannotRun(f"the database {url_without_password(databases.admin_url)} refused: {said}") from None
 
     async def _load(self, db: Connection, databases: Databases) -> None:
         names = [schema.name for schema in self._schemas]
-        for name in names:
+        for name in catalog.FROZEN:
             if tables := await catalog.tables(db, name):
                 raise CannotRun(
                     f"{url_without_password(databases.admin_url)} is not empty: its schema {name} has "
-                    f"{len(tables)} tables. A backup is restored into a database that has none of them"
+                    f"{len(tables)} tables. Restore into a database without them"
                 )
         for name in names:
             urls = databases.url_of(MIGRATOR_ROLES[name]), databases.url_of(SERVING_ROLES[name])
             await migrations.provision(databases.admin_url, name, *urls)
-        with self._announcer.step("Both schemas"), self._backup.copy_of_dump(self._folder.path) as dump:
+        with self._announcer.step("The schemas"), self._backup.copy_of_dump(self._folder.path) as dump:
             await self._load_rows(databases, dump)
 
     async def _load_rows(self, databases: Databases, dump: IO[bytes]) -> None:
@@ -170,7 +165,7 @@ class Restore:
                 await catalog.analyze(db, [name])
                 counts |= await catalog.row_counts(db, [name])
             if counts != self._backup.manifest.rows:
-                raise CannotRun(f"the backup has not the rows that its manifest says: {counts}")
+                raise CannotRun(f"the rows of the backup do not match its manifest: {counts}")
 
     async def _make(self, db: Connection, schema: Schema) -> list[str]:
         """The schema as of the backup, and its tables in the order in which they can be filled."""
@@ -198,29 +193,29 @@ class Restore:
         """A small file can unpack into rows that fill a disk."""
         async for chunk in chunks:
             if self._options.database_url is None and shutil.disk_usage(self._folder.path).free < SPARE_BYTES:
-                raise CannotRun(f"the disk of {self._folder.path} has no room for the backup's rows")
+                raise CannotRun(f"the disk of {self._folder.path} has no space for the backup's rows")
             yield chunk
 
     async def _migrate(self, db: Connection, databases: Databases) -> None:
-        with self._announcer.step("Migrations since, and who may do what"):
+        with self._announcer.step("Newer migrations, and rights"):
             for schema in self._schemas:
                 await migrations.migrate(databases.url_of(MIGRATOR_ROLES[schema.name]), schema.name, schema.migrations)
             problems = [problem for schema in self._schemas for problem in await catalog.role_problems(db, schema.name)]
         if problems:
-            raise CannotRun(f"the rows are restored, but the roles are not as they must be: {'; '.join(problems)}")
+            raise CannotRun(f"the rows are restored, but the roles are wrong: {'; '.join(problems)}")
 
     async def _verify(self, databases: Databases) -> None:
-        """Say whether the history is whole. What is wrong was wrong in the backup, so it is restored all the same."""
+        """Print whether the history is complete. A finding was in the backup already, so it is restored anyway."""
         try:
             report = await verify(sources_at(databases.admin_url), self._announcer.show)
         except CannotRun as error:
             self._announcer.say(f"  ! Not verified: {error}")
             return
-        except Exception as error:  # what is restored stays, whatever it is that cannot be verified
+        except Exception as error:  # restored data stays, even if it cannot be verified
             self._announcer.say(f"  ! Not verified: {type(error).__name__}; `flowpin verify` says more")
             return
         mark = "!" if report.found else "✓"
-        advice = " It was so in the backup; `flowpin verify` says what it is" if report.found else ""
+        advice = " The backup had the same fault; `flowpin verify` shows it" if report.found else ""
         self._announcer.say(f"  {mark} Verified. {summary(report)}{advice}")
 
 

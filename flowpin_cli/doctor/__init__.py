@@ -1,10 +1,11 @@
-"""`flowpin doctor`: what is wrong with this machine's Flowpin, and what to do about it; changes nothing."""
+"""`flowpin doctor`: finds problems of this machine's Flowpin and says what to do. Changes nothing."""
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +15,11 @@ from flowpin_cli.errors import CannotRun
 from flowpin_cli.machine.data_folder import found, holder
 from flowpin_cli.postgres.alone import embedded_url
 from flowpin_cli.postgres.schemas import Schema
+from flowpin_cli.rest.installation import option_of
+from flowpin_cli.terminal import counted
+
+OUR_COMMANDS = re.compile(r"\bflowpin (up|doctor|verify|runtime \w+)\b")
+TO_INSTALL = re.compile(r"\bflowpin runtime install\b")
 
 Section = tuple[str, list[Finding]]
 
@@ -24,11 +30,11 @@ def examine(data: Path, database_url: str | None, access_file: Path, schemas: Se
         folder = found(data)
         held_by = holder(folder.path)
     except CannotRun as error:
-        # Nothing else: what is in it may be made up, and as root we would follow it.
-        do = "mend that first: `flowpin up` refuses it too, and nothing more was looked at"
+        # Check nothing else: its content may be forged, and as root we would follow links in it.
+        do = "correct that first: `flowpin up` refuses it too, and nothing else was checked"
         return [(f"Data folder {data}", [problem(f"The data folder cannot be trusted: {error}", do)])]
 
-    # Imported when needed: what is not installed is a finding, and no reason to say nothing else.
+    # Imported when needed, so that a missing package is one finding and does not prevent the others.
     def installation() -> Iterable[Finding]:
         from flowpin_cli.doctor import installation
 
@@ -64,7 +70,7 @@ def examine(data: Path, database_url: str | None, access_file: Path, schemas: Se
 
         return asyncio.run(examined())
 
-    return [
+    sections = [
         ("Installation", _tried(installation)),
         (f"Data folder {folder.path}", _tried(data_folder)),
         ("Who may call", _tried(access)),
@@ -72,6 +78,19 @@ def examine(data: Path, database_url: str | None, access_file: Path, schemas: Se
         ("Apps", _tried(apps)),
         ("Database", _tried(database)),
     ]
+    option = option_of(data)
+    return [(title, [_for_this_folder(finding, option) for finding in findings]) for title, findings in sections]
+
+
+def _for_this_folder(finding: Finding, option: str) -> Finding:
+    """The finding with its commands completed for a folder that is not the default one."""
+
+    def spelled_out(command: re.Match[str]) -> str:
+        return command[0] + option
+
+    return replace(
+        finding, what=TO_INSTALL.sub(spelled_out, finding.what), do=OUR_COMMANDS.sub(spelled_out, finding.do)
+    )
 
 
 def _tried(section: Callable[[], Iterable[Finding]]) -> list[Finding]:
@@ -79,11 +98,11 @@ def _tried(section: Callable[[], Iterable[Finding]]) -> list[Finding]:
     try:
         findings.extend(section())
     except (ImportError, RuntimeError) as error:  # stubs refuse to be imported with a RuntimeError
-        do = "mend the installation first: pip install -e ."
-        findings.append(problem(f"This could not be looked at: {error}", do))
+        do = "repair the installation first: pip install -e ."
+        findings.append(problem(f"This could not be checked: {error}", do))
     except OSError as error:
         do = "run flowpin doctor as the user that runs flowpin up"
-        findings.append(problem(f"This could not be looked at: {error}", do))
+        findings.append(problem(f"This could not be checked: {error}", do))
     return findings
 
 
@@ -99,7 +118,8 @@ def print_findings(sections: Sequence[Section], console: Console) -> None:
                 console.print(f"      → {finding.do}", markup=False, highlight=False, soft_wrap=True)
     counts = Counter(finding.state for _, findings in sections for finding in findings)
     console.print(
-        f"\n{counts[State.PROBLEM]} problems, {counts[State.WARNING]} warnings, {counts[State.UNCHECKED]} not checked.",
+        f"\n{counted(counts[State.PROBLEM], 'problem')}, {counted(counts[State.WARNING], 'warning')}, "
+        f"{counts[State.UNCHECKED]} not checked.",
         style="bold",
         highlight=False,
     )

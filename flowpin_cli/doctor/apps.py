@@ -1,4 +1,4 @@
-"""Whether apps can run here: the runtimes that are installed, and whether the kernel can confine what runs in them."""
+"""Whether apps can run here: the installed runtimes, and whether the kernel can confine replicas."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Whether the data folder is in order: who can read it, room on its disk, its logs, what was left behind."""
+"""Checks of the data folder: its readers, free disk space, logs, and left-over files."""
 
 import os
 import shlex
@@ -13,12 +13,12 @@ from flowpin_cli.machine.data_folder import UNFINISHED_RESTORE, DataFolder
 from flowpin_cli.postgres.cluster import data_version
 from flowpin_cli.postgres.install import check_version, client_programs
 from flowpin_cli.postgres.socket_folder import stale_folders
-from flowpin_cli.up.apps import ACCESS_KEY_FILE, VARIABLE_KEY_FILE
+from flowpin_cli.up.apps import ACCESS_KEY_FILE, OFFLINE_KEY_FILE, VARIABLE_KEY_FILE
 from flowpin_cli.up.identity import DEPLOY_TOKEN_FILE, RUN_TOKEN_FILE
 
 SECRET_FILES = (
     *("env", DEPLOY_TOKEN_FILE, RUN_TOKEN_FILE, "database-passwords.json"),
-    *(ACCESS_KEY_FILE, VARIABLE_KEY_FILE),
+    *(ACCESS_KEY_FILE, OFFLINE_KEY_FILE, VARIABLE_KEY_FILE),
 )
 PRIVATE_FILES = ("access.yaml", "logs", "postgres")
 LEFTOVERS = ("postgres.unfinished", UNFINISHED_RESTORE)
@@ -39,7 +39,7 @@ def examine(folder: DataFolder, is_held: bool) -> Iterator[Finding]:
         for name in LEFTOVERS:
             if (folder.path / name).exists():
                 yield warning(
-                    f"{folder.path / name} was left by a start or a restore cut short",
+                    f"{folder.path / name} was left by an interrupted start or restore",
                     f"rm -r {_quoted(folder.path / name)}",
                 )
     yield from _sockets()
@@ -50,14 +50,14 @@ def _modes(folder: DataFolder) -> Iterator[Finding]:
     open_others = [path for name in PRIVATE_FILES if _is_open(path := folder.path / name)]
     for path in open_secrets:
         yield problem(
-            f"{path} holds a secret, and others may read it",
-            f"chmod 600 {_quoted(path)}; if others have been there, end its token: flowpin token revoke",
+            f"{path} contains a secret and can be read by others",
+            f"chmod 600 {_quoted(path)}; if others have read it, revoke its token: flowpin token revoke",
         )
     for path in (folder.path, *open_others):
         if _is_open(path):
             yield warning(f"Others may look into {path}", f"chmod go= {_quoted(path)}")
     if not open_secrets and not open_others and not _is_open(folder.path):
-        yield ok(f"{folder.path} is its owner's alone, secrets included")
+        yield ok(f"{folder.path} is private to its owner, including secrets")
 
 
 def _is_open(path: Path) -> bool:
@@ -67,7 +67,7 @@ def _is_open(path: Path) -> bool:
 def _room(path: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(path).free
     said = f"{free / 1e9:.1f} GB are free on the disk of {path}"
-    do = "make room: when the disk is full, nothing can be saved"
+    do = "free some space: when the disk is full, nothing can be saved"
     if free < LEAST_BYTES:
         yield problem(f"Only {said}", do)
     elif free < FEW_BYTES:
@@ -75,7 +75,7 @@ def _room(path: Path) -> Iterator[Finding]:
     else:
         yield ok(said)
     status = os.statvfs(path)
-    if status.f_files and status.f_favail < FEW_INODES:  # some file systems have no such number
+    if status.f_files and status.f_favail < FEW_INODES:  # some file systems do not report the number
         kind = problem if status.f_favail < LEAST_INODES else warning
         yield kind(f"Only {status.f_favail} files more can be made on the disk of {path}", "remove files (df -i)")
 
@@ -97,7 +97,7 @@ def _postgres_files(folder: DataFolder) -> Iterator[Finding]:
     try:
         version = data_version(folder)
         if version is None:
-            yield unchecked("There is no embedded Postgres here", "flowpin up, unless the database is one of yours")
+            yield unchecked("There is no embedded Postgres here", "flowpin up, unless you use your own database")
             return
         check_version(client_programs(), version)
     except CannotRun as error:
@@ -115,5 +115,5 @@ def _sockets() -> Iterator[Finding]:
 
 
 def _quoted(path: Path) -> str:
-    """As it can be pasted into a shell."""
+    """The path quoted for a shell."""
     return shlex.quote(str(path))

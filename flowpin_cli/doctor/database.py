@@ -1,4 +1,4 @@
-"""Whether the database is as the code needs it: version, migrations, roles, clock, connections."""
+"""Checks of the database: version, migrations, roles, clock, connections."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -9,6 +9,7 @@ from flowpin_cli.doctor.finding import Finding, ok, problem, unchecked, warning
 from flowpin_cli.postgres import catalog
 from flowpin_cli.postgres.schemas import Schema
 from flowpin_cli.postgres.urls import OLDEST_SERVER, url_without_password
+from flowpin_cli.terminal import counted
 from service_kit.db import Connection
 
 ANSWER_SECONDS = 10.0
@@ -17,11 +18,11 @@ MANY_CONNECTIONS = 0.8
 
 
 async def examine(url: str | None, schemas: Sequence[Schema]) -> AsyncIterator[Finding]:
-    """`url` is an administrator's; None when no database runs that could be asked."""
+    """`url` is an administrator's. None when no database is running."""
     if url is None:
         yield unchecked(
-            "No Postgres of this folder runs: its migrations, its roles and its clock were not looked at",
-            "flowpin doctor while `flowpin up` runs, or with --database-url when the database is yours",
+            "No Postgres of this folder runs: its migrations, roles and clock were not checked",
+            "flowpin doctor while `flowpin up` runs, or with --database-url for your own database",
         )
         return
     shown = url_without_password(url)
@@ -34,8 +35,10 @@ async def examine(url: str | None, schemas: Sequence[Schema]) -> AsyncIterator[F
             finally:
                 await db.close()
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-        said = "it is no database URL" if isinstance(error, ValueError) else str(error) or type(error).__name__
-        yield problem(f"The database {shown} could not be asked: {said}", "see that it runs, and that the URL is right")
+        said = "it is not a database URL" if isinstance(error, ValueError) else str(error) or type(error).__name__
+        yield problem(
+            f"The database {shown} could not be asked: {said}", "check that it runs and that the URL is right"
+        )
 
 
 async def _examine(db: Connection, schemas: Sequence[Schema]) -> list[Finding]:
@@ -64,16 +67,18 @@ def _migrations(schema: Schema, applied: Sequence[str]) -> list[Finding]:
         return [
             warning(
                 f"The schema {schema.name} is newer than the code: {', '.join(unknown)}",
-                "install the Flowpin that made it so; one release back still works",
+                "install the Flowpin that migrated it; one release before also works",
             )
         ]
-    return [ok(f"The schema {schema.name} is the code's: {len(applied)} migrations, the last is {applied[-1]}")]
+    return [
+        ok(f"The schema {schema.name} is the code's: {counted(len(applied), 'migration')}, the last is {applied[-1]}")
+    ]
 
 
 def _roles(schema: Schema, problems: Sequence[str]) -> list[Finding]:
-    mend = "take that right away (REVOKE), and find out who gave it: the roles are made by the migrations"
+    mend = "remove that right (REVOKE), and find out who granted it: the migrations create the roles"
     if not problems:
-        return [ok(f"The roles of {schema.name} may do what they must, and cannot rewrite what is saved or deployed")]
+        return [ok(f"The roles of {schema.name} have the rights that they need and cannot change saved data")]
     return [problem(f"Roles of {schema.name}: {problem_}", mend) for problem_ in problems]
 
 
@@ -81,7 +86,7 @@ def _clock(seconds: float) -> Finding:
     if abs(seconds) > CLOCK_SECONDS:
         return warning(
             f"The database's clock is {abs(seconds):.1f} s {'ahead of' if seconds > 0 else 'behind'} this machine's",
-            "set both by NTP (timedatectl): tokens expire by ours, history is dated by the database's",
+            "set both by NTP (timedatectl): tokens expire by this machine's clock, the history has the database's",
         )
     return ok(f"The database's clock and this machine's differ by {abs(seconds) * 1000:.0f} ms")
 

@@ -1,11 +1,11 @@
-"""One thing that was looked at, how it is, and what to do about it."""
+"""A finding: what was checked, its state, and what to do."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """How it is; only a problem keeps something from working."""
+    """The state of what was checked. Only a problem prevents something from working."""
 
     OK = "ok"
     WARNING = "warning"

@@ -1,4 +1,4 @@
-"""Whether what is installed goes together: Python, the packages, the generated stubs, the programs."""
+"""Checks of the installation: versions of Python, packages, generated stubs and programs."""
 
 import re
 import subprocess
@@ -38,17 +38,19 @@ def _packages() -> Iterator[Finding]:
     try:
         requirements = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
-        yield unchecked("Flowpin is not installed as a package; what it needs is not known", "pip install -e .")
+        yield unchecked("Flowpin is not installed as a package; its requirements are not known", "pip install -e .")
         return
     needed = [requirement for requirement in requirements if "extra ==" not in requirement]
     wrong = [finding for requirement in needed if (finding := package(requirement))]
     yield from wrong
     if not wrong:
-        yield ok(f"The {len(needed)} packages that Flowpin {metadata.version(DISTRIBUTION)} needs are as it needs them")
+        yield ok(
+            f"The {len(needed)} packages that Flowpin {metadata.version(DISTRIBUTION)} needs have suitable versions"
+        )
 
 
 def package(requirement: str) -> Finding | None:
-    """What is wrong with an installed package, such as `grpcio<2,>=1.85.1`; None when nothing is."""
+    """The problem of an installed package, given as `grpcio<2,>=1.85.1`. None without a problem."""
     parsed = REQUIREMENT.match(requirement.partition(";")[0].strip())
     if parsed is None:
         return unchecked(f"{requirement} is a requirement that this doctor cannot read", "pip check")

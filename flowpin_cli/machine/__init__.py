@@ -1,1 +1,1 @@
-"""What a run on one machine needs of the operating system: its data folder, processes, supervision."""
+"""What an installation on one machine needs of the operating system: data folder, processes, supervision."""

@@ -1,10 +1,12 @@
-"""The folder one run keeps everything in: who holds it, its ports, its private files."""
+"""The data folder of one run: its lock, ports and private files."""
 
+import errno
 import fcntl
 import json
 import os
 import secrets
 import shlex
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,9 +19,10 @@ from service_kit.files import replace_file
 from service_kit.ports import check_free
 
 LOOPBACK = "127.0.0.1"
-PORT_RANGE = range(20_000, 32_768)  # below the range outgoing connections take theirs from
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - only where --host asks for it
+PORT_RANGE = range(20_000, 32_768)  # below the port range of outgoing connections
 UNFINISHED_RESTORE = "restore.unfinished"
-"""A data folder within the data folder, to which a restore brings a backup before it is all there."""
+"""A data folder within the data folder, in which a restore works until it is complete."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,18 @@ class DataFolder:
         return self.path / "postgres"
 
     @property
+    def tls(self) -> Path:
+        """The folder of the authority of `flowpin up --tls`."""
+        return self.path / "tls"
+
+    @property
     def mark(self) -> str:
-        """What processes of this folder are known by, wherever it is mounted or moved."""
+        """A mark that identifies the folder's processes, wherever the folder is mounted or moved."""
         status = self.path.stat()
         return f"{status.st_dev}:{status.st_ino}"
 
     def fresh_log(self, name: str) -> Path:
-        """Where to log now; what earlier runs logged is kept beside it, with a number."""
+        """The path of the current log. Logs of earlier runs are kept beside it, with a number."""
         log = self.path / "logs" / f"{name}.log"
         make_room(str(log))
         return log
@@ -84,7 +92,7 @@ def found(path: Path) -> DataFolder:
         folder = DataFolder(ownership.check_folder(path))
         _check_content(folder)
     except PermissionError:
-        raise CannotRun(f"{path} cannot be looked into; do it as the user of `flowpin up`") from None
+        raise CannotRun(f"{path} cannot be read; run this as the user of `flowpin up`") from None
     except OSError as error:
         raise CannotRun(f"the data folder {path} cannot be used: {error.strerror}") from None
     return folder
@@ -136,34 +144,57 @@ class Ports:
     apps: int = 0
     """Where apps are called; 0 as long as none run. So for the run service's own RPCs."""
     run: int = 0
+    host: str = LOOPBACK
+    """Where gateway, apps and console are reached; services listen on LOOPBACK in any case."""
+    console: int = 0
+    """0 when it was left out."""
+    ca: str = ""
+    """The file of the authority that the listeners' certificate is of; empty when they speak no TLS."""
+
+    def url_of(self, port: int) -> str:
+        """Where a process of this machine answers over HTTP."""
+        return f"{'https' if self.ca else 'http'}://{reached_at(self.host)}:{port}"
 
 
-def url_of(port: int) -> str:
-    """Where a process of this machine answers over HTTP."""
-    return f"http://{LOOPBACK}:{port}"
+def reached_at(host: str) -> str:
+    """The host to connect to from this machine when a process listens on `host`."""
+    return LOOPBACK if host == EVERY_ADDRESS else host
 
 
 def choose_ports(
-    folder: DataFolder, gateway: int, *, workflow: int = 1, deploy: int = 1, apps: int | None = None
+    folder: DataFolder,
+    gateway: int,
+    *,
+    workflow: int = 1,
+    deploy: int = 1,
+    apps: int | None = None,
+    host: str = LOOPBACK,
+    console: int | None = None,
+    ca: str = "",
 ) -> Ports:
-    """Ports for so many workers, those of the last run where still free; `gateway` and `apps` 0 pick one.
+    """Ports for this number of workers, those of the last run if they are free.
 
-    Without `apps` no app runs. CannotRun when one that is given is taken.
+    0 for `gateway`, `apps` or `console` picks a free port. None for `apps` or `console` leaves them out. CannotRun if a
+    given port is taken.
     """
     last = last_ports(folder) or Ports(0, (), ())
-    for port, option in ((gateway, "--port"), (apps, "--apps-port")):
-        if port and not _is_free(port):
+    for port, option in ((gateway, "--port"), (apps, "--apps-port"), (console, "--console-port")):
+        if port and not _is_free(port, host):
             raise CannotRun(
                 f"port {port} is taken by another program; choose another with {option} (0 picks a free one)"
             )
-    taken = {gateway, apps or 0}
+    taken = {gateway, apps or 0, console or 0}
     ports = Ports(
         gateway=gateway or _free_port(last.gateway, taken),
         workflow=_free_ports(workflow, last.workflow, taken),
         deploy=_free_ports(deploy, last.deploy, taken),
+        host=host,
+        ca=ca,
     )
     if apps is not None:
         ports = replace(ports, apps=apps or _free_port(last.apps, taken), run=_free_port(last.run, taken))
+    if console is not None:
+        ports = replace(ports, console=console or _free_port(last.console, taken))
     replace_file(folder.path / "ports.json", json.dumps(vars(ports)) + "\n")
     return ports
 
@@ -180,12 +211,16 @@ def _free_port(last: int, taken: set[int]) -> int:
     return port
 
 
-def _is_free(port: int) -> bool:
+def _is_free(port: int, host: str = LOOPBACK) -> bool:
     try:
-        check_free(LOOPBACK, port)
+        check_free(host, port)
+    except socket.gaierror as error:
+        raise CannotRun(f"--host {host} is not an address of this machine: {error.strerror}") from None
     except PermissionError:
         raise CannotRun(f"port {port} is only for root; choose another with --port") from None
-    except OSError:
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise CannotRun(f"--host {host} is not an address of this machine") from None
         return False
     return True
 
@@ -197,7 +232,7 @@ def holder(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise CannotRun(f"{path} cannot be looked into: {error.strerror}; do it as the user of `flowpin up`") from None
+        raise CannotRun(f"{path} cannot be read: {error.strerror}; run this as the user of `flowpin up`") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -211,8 +246,10 @@ def last_ports(folder: DataFolder) -> Ports | None:
     """Where the processes listen, or did in the last run."""
     try:
         kept = json.loads((folder.path / "ports.json").read_text())
-        apps, run = int(kept.get("apps", 0)), int(kept.get("run", 0))
-        return Ports(int(kept["gateway"]), _several(kept["workflow"]), _several(kept["deploy"]), apps, run)
+        apps, run, console = (int(kept.get(name, 0)) for name in ("apps", "run", "console"))
+        host = str(kept.get("host", LOOPBACK))
+        workers = _several(kept["workflow"]), _several(kept["deploy"])
+        return Ports(int(kept["gateway"]), *workers, apps, run, host, console, str(kept.get("ca", "")))
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

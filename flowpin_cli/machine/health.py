@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -20,24 +21,35 @@ async def until(is_ready: Callable[[], Awaitable[bool]], seconds: float) -> bool
     return False
 
 
-async def accepts(port: int) -> bool:
+async def accepts(port: int, host: str = LOOPBACK) -> bool:
     """Whether a process listens there."""
     try:
-        _, writer = await asyncio.open_connection(LOOPBACK, port)
+        _, writer = await asyncio.open_connection(host, port)
     except OSError:
         return False
     writer.close()
     return True
 
 
-async def unready(port: int) -> list[str]:
+async def speaks_tls(port: int, host: str, ca: str) -> bool:
+    """Whether a listener has a certificate of the authority, for this host."""
+    try:
+        _, writer = await asyncio.open_connection(host, port, ssl=ssl.create_default_context(cafile=ca))
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def unready(port: int, host: str = LOOPBACK, ca: str = "") -> list[str]:
     """What `GET /health/ready` says is not ready: `workflow`, `deploy`, or `gateway` when that does not answer.
 
     Plain sockets: an HTTP library takes longer to import than this to run, and with gRPC in this process the next
-    child could not be forked safely.
+    child could not be forked safely. `ca` is the file of an authority, with which it speaks TLS.
     """
     try:
-        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        tls = ssl.create_default_context(cafile=ca) if ca else None
+        reader, writer = await asyncio.open_connection(host, port, ssl=tls)
         try:
             writer.write(f"GET /health/ready HTTP/1.1\r\nHost: {LOOPBACK}\r\nConnection: close\r\n\r\n".encode())
             _, _, body = (await reader.read()).partition(b"\r\n\r\n")

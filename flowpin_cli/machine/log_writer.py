@@ -1,8 +1,8 @@
-"""Writes what one process says to its log file, and rotates that: a program of its own, run by its path.
+"""Writes the output of one process to its log file and rotates the file: a program of its own, run by its path.
 
-It reads a pipe to its end: nothing has to be reopened, and no line is lost. It is not part of `flowpin up`, which may
-be stopped (Ctrl-Z) or wait for its terminal; whoever logs would wait with it. It imports the standard library only, and
-of that what starts fast.
+It reads a pipe to its end. So nothing has to be reopened, and no line is lost. It is not part of `flowpin up`, which
+can be stopped (Ctrl-Z) or wait for its terminal; the logging process would then wait too. It imports only fast modules
+of the standard library.
 """
 
 import fcntl
@@ -40,7 +40,8 @@ class RotatingLog:
         self._lost_bytes = 0
 
     def write(self, data: bytes) -> None:
-        """Never raises: a full disk must not stop who logs. What cannot be written is counted, and reported later."""
+        """Never raises, because a full disk must not stop the logging process. Lost bytes are counted and reported
+        later."""
         try:
             if self._lost_bytes:
                 self._write_all(b'{"event":"log_lost","bytes":%d}\n' % self._lost_bytes)
@@ -61,7 +62,7 @@ class RotatingLog:
             data = data[written:]
 
     def _fitting(self, data: bytes) -> int:
-        if self._room - len(data) >= READ_BYTES:  # the end of a line that the data ends within fits, too
+        if self._room - len(data) >= READ_BYTES:  # the rest of an incomplete last line fits, too
             return len(data)
         whole_lines = data.rfind(b"\n", 0, self._room) + 1
         return whole_lines or (min(self._room, len(data)) if self._is_within_line else 0)
@@ -77,7 +78,7 @@ class RotatingLog:
 
 def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it ends when nobody is left who could write to the pipe
+        signal.signal(number, signal.SIG_IGN)  # it ends when no process can write to the pipe any more
     with suppress(OSError):
         fcntl.fcntl(sys.stdin.fileno(), fcntl.F_SETPIPE_SZ, READ_BYTES)
     log = RotatingLog(sys.argv[1])

@@ -1,4 +1,4 @@
-"""Whether a folder, the way to it and what is in it are ours alone: the owner, the mode, and no links."""
+"""Checks that only this user can change a folder, its parents and its content: owner, mode, and no links."""
 
 import grp
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 from flowpin_cli.errors import CannotRun
 
 POSTGRES_ACCOUNTS = ("postgres", "nobody")
-"""Whom Postgres runs as when we are root, which it refuses to be; the first that there is."""
-MOST_LINKS = 40  # as many as the kernel follows
+"""Users that Postgres runs as when we are root, which it refuses. The first that exists is used."""
+MOST_LINKS = 40  # the kernel's own limit
 WHOLE_MACHINE = ["0", "0", "4294967295"]
 
 
@@ -28,7 +28,7 @@ def check_folder(path: Path) -> Path:
             f"run flowpin as {owner}, or choose another folder"
         )
     if _is_writable_by_others(status):
-        raise CannotRun(f"others may write in {path}; remove what is not yours there, then chmod go-w it")
+        raise CannotRun(f"others can write in {path}; remove what is not yours there, then chmod go-w it")
     return real_path(path)
 
 
@@ -41,7 +41,9 @@ def check_content(folder: Path, postgres_owners: Collection[int]) -> None:
 
 def _check_entry(path: Path, status: os.stat_result, owners: Collection[int]) -> None:
     if stat.S_ISLNK(status.st_mode):
-        raise CannotRun(f"{path} is a link, and flowpin follows none in its data folder; put the thing itself there")
+        raise CannotRun(
+            f"{path} is a link, which flowpin does not follow in its data folder; replace it by the file itself"
+        )
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         raise CannotRun(f"{path} is neither a file nor a folder; remove it")
     if status.st_uid not in owners:
@@ -50,9 +52,9 @@ def _check_entry(path: Path, status: os.stat_result, owners: Collection[int]) ->
             f"{user_name(os.geteuid())}'s; remove it, or chown it if you know what it is"
         )
     if _is_writable_by_others(status):
-        raise CannotRun(f"others may write to {path}; see what they have written, then chmod go-w it")
+        raise CannotRun(f"others can write to {path}; check what they have written, then chmod go-w it")
     if stat.S_ISREG(status.st_mode) and status.st_nlink != 1:
-        raise CannotRun(f"{path} has another name elsewhere (a hard link); replace it by a copy of its own")
+        raise CannotRun(f"{path} is a hard link; replace it by a copy")
 
 
 def real_path(path: Path) -> Path:
@@ -76,7 +78,7 @@ def real_path(path: Path) -> Path:
         else:
             if _is_writable_by_others(status) and not status.st_mode & stat.S_ISVTX:
                 raise CannotRun(
-                    f"others may write in {there}, on the way to {path}, and exchange what is below it; "
+                    f"others can write in {there}, on the way to {path}, and exchange what is below it; "
                     f"chmod go-w it (or +t), or choose a folder elsewhere"
                 )
             here = there
@@ -84,7 +86,7 @@ def real_path(path: Path) -> Path:
 
 
 def trusted_users() -> set[int]:
-    """Ourselves and root, who can do all anyway."""
+    """This user, and root, who can do everything anyway."""
     users = {0, os.geteuid()}
     if Path("/proc/self/uid_map").read_text().split() != WHOLE_MACHINE:
         # In a user namespace, root of the machine (and everybody else outside) shows as this one.
@@ -93,7 +95,7 @@ def trusted_users() -> set[int]:
 
 
 def postgres_owners() -> set[int]:
-    """Whom Postgres' data may belong to."""
+    """Users that Postgres' data may belong to."""
     if os.geteuid() != 0:
         return {os.geteuid()}
     owners = set()

@@ -42,8 +42,8 @@ class Command:
     words: Sequence[str]
     env: Mapping[str, str]
     orphan_signal: signal.Signals = signal.SIGKILL
-    """What it gets when we are gone. We did not stop it, so it must not take this for a stop: a service that drains
-    leaves its rollouts in good order, and after a crash they are to be taken over instead."""
+    """The signal that a child gets when its parent dies. It must not look like a stop: a service that drains leaves its
+    rollouts in order, but after a crash they must be taken over."""
     account: Account | None = None
     pass_fds: Sequence[int] = ()
     cwd: str | None = None
@@ -63,7 +63,7 @@ def start(command: Command, log: Path) -> subprocess.Popen[bytes]:
 
 
 def start_into(command: Command, output: int) -> subprocess.Popen[bytes]:
-    """The same, with its output to an open file or a pipe."""
+    """As above, with the output to an open file or a pipe."""
     with TemporaryFile() as source:
         source.write(command.input.encode())
         source.seek(0)
@@ -81,7 +81,7 @@ def start_into(command: Command, output: int) -> subprocess.Popen[bytes]:
 
 
 def start_log_writer(source: int, log: Path) -> subprocess.Popen[bytes]:
-    """Start what writes a pipe to `log`, and rotates that, until nobody is left who could write to the pipe."""
+    """Start the process that writes a pipe to `log` and rotates it, until no process can write to the pipe."""
     return subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-P", "-S", log_writer.__file__, log],
         stdin=source,
@@ -103,7 +103,7 @@ def _preparation(account: Account | None, orphan_signal: signal.Signals) -> Call
         # After setuid, which clears it.
         _libc.prctl(PR_SET_PDEATHSIG, int(orphan_signal), 0, 0, 0)
         if os.getppid() != parent:
-            os._exit(1)  # the parent died before it could be asked for its death
+            os._exit(1)  # the parent died before prctl was called
 
     return prepare
 
@@ -151,7 +151,7 @@ def last_lines(log: Path, count: int = 20) -> str:
 
 
 def printable(text: str) -> str:
-    """Without what would steer a terminal: others may have put it into what is shown."""
+    """The text without control characters, which others may have put into it."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
@@ -162,7 +162,7 @@ def processes_of(folder: DataFolder) -> set[int]:
 
 
 def end_orphans(folder: DataFolder, patience: float = 2.0) -> None:
-    """End what an earlier run on this folder left running: politely, then not."""
+    """End processes of an earlier run on this folder: by a signal to stop, then by SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + patience
         for pid in processes_of(folder):
@@ -183,7 +183,7 @@ def _belongs(pid: int, folder: DataFolder) -> bool:
         is_marked = f"{MARK_VARIABLE}={folder.mark}".encode() in environment
         # Anybody can set the variable.
         is_ours = process.stat().st_uid in {os.geteuid(), *postgres_owners()}
-    except OSError:  # gone meanwhile, or another user's
+    except OSError:  # ended meanwhile, or another user's
         return False
     return is_ours and (is_marked or _is_postgres_of(pid, folder))
 
@@ -203,7 +203,7 @@ def _send(pid: int, number: signal.Signals, folder: DataFolder) -> None:
     with suppress(ProcessLookupError):
         pidfd = os.pidfd_open(pid)
         try:
-            # Looked at again once held: a number that is another's by now is never hit.
+            # Checked again when the process is held, so that no other process with this id is signaled.
             if _belongs(pid, folder):
                 quits = number is signal.SIGTERM and _is_postgres_of(pid, folder)  # for Postgres, TERM means "later"
                 signal.pidfd_send_signal(pidfd, signal.SIGQUIT if quits else number)

@@ -17,14 +17,14 @@ from flowpin_cli.machine.processes import Command, describe_exit, exited, last_l
 
 CRASHES_AT_MOST = 5
 CRASH_WINDOW_SECONDS = 30.0
-FIRST_PAUSE_SECONDS = 0.05  # doubled with each crash, so that the fifth is not reached in a blink
+FIRST_PAUSE_SECONDS = 0.05  # doubled with each crash, so that the fifth crash takes some time
 HURRY_SECONDS = 5.0
 LAST_LINES_SECONDS = 1.0
 
 
 @dataclass
 class Child:
-    """One process to keep alive: how it is started and stopped, and the run of it there is now."""
+    """A process to keep alive: how to start and stop it, and its current run."""
 
     name: str
     command: Command
@@ -61,7 +61,7 @@ class Child:
         assert self.process is not None  # noqa: S101 - start() set both
         assert self.log_writer is not None  # noqa: S101
         code = await exited(self.process)
-        # Not for ever: a process that left its session may hold the pipe open.
+        # With a limit: a process that left its session may hold the pipe open.
         await asyncio.wait({self.log_writer}, timeout=LAST_LINES_SECONDS)
         return code
 
@@ -71,7 +71,7 @@ class Child:
 
 
 class Supervisor:
-    """The children of one run, until somebody asks for its end or one of them cannot be kept alive."""
+    """The children of one run, until it is asked to stop or one of them cannot be kept alive."""
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report

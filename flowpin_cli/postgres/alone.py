@@ -1,4 +1,4 @@
-"""The embedded Postgres of a data folder without the services: where it answers, and started when it does not run."""
+"""The embedded Postgres of a data folder without the services. It is started when it does not run."""
 
 import asyncio
 import signal
@@ -12,7 +12,8 @@ from flowpin_cli.errors import CannotRun
 from flowpin_cli.machine.data_folder import DataFolder, found, holder, locked
 from flowpin_cli.machine.health import until
 from flowpin_cli.machine.processes import end_orphans, exited, last_lines, start
-from flowpin_cli.postgres.cluster import DATABASE, SOCKET_PORT, START_SECONDS, SUPERUSER, data_version, open_cluster
+from flowpin_cli.postgres.cluster import SOCKET_PORT, START_SECONDS, data_version, open_cluster, socket_url
+from flowpin_cli.postgres.passwords import SUPERUSER, kept_passwords
 from flowpin_cli.postgres.socket_folder import is_ours
 from flowpin_cli.postgres.urls import Databases, check_server, embedded_databases
 
@@ -30,12 +31,12 @@ def embedded_url(folder: DataFolder, role: str = SUPERUSER) -> str | None:
     sockets = folder.secret("socket")
     if not sockets or not is_ours(Path(sockets), folder) or not (Path(sockets) / f".s.PGSQL.{SOCKET_PORT}").exists():
         return None
-    return f"postgresql://{role}@/{DATABASE}?host={sockets}&port={SOCKET_PORT}"
+    return socket_url(Path(sockets), role, kept_passwords(folder).get(role))
 
 
 @asynccontextmanager
 async def postgres_alone(folder: DataFolder) -> AsyncIterator[Databases]:
-    """The folder's Postgres without the services, made if there is none, for the length of the block.
+    """The folder's Postgres without the services, for the length of the block. It is created if needed.
 
     The caller holds the folder. Raises CannotRun.
     """
@@ -48,7 +49,7 @@ async def postgres_alone(folder: DataFolder) -> AsyncIterator[Databases]:
 
         try:
             if not await until(is_ready, START_SECONDS) or process.poll() is not None:
-                raise CannotRun(f"Postgres did not get ready. The end of {log}:\n{last_lines(log)}")
+                raise CannotRun(f"Postgres did not start. The end of {log}:\n{last_lines(log)}")
             yield embedded_databases(cluster)
         finally:
             await _stopped(process)
@@ -56,7 +57,7 @@ async def postgres_alone(folder: DataFolder) -> AsyncIterator[Databases]:
 
 @asynccontextmanager
 async def administrator_url(data: Path, database_url: str | None, announcer: "Announcer") -> AsyncIterator[str]:
-    """Of the server given, of the folder's Postgres that runs, or of that one started for the block.
+    """The administrator URL of the given server, of the folder's running Postgres, or of one started for the block.
 
     Raises CannotRun.
     """
@@ -66,7 +67,7 @@ async def administrator_url(data: Path, database_url: str | None, announcer: "An
         return
     folder = found(data)
     if data_version(folder) is None:
-        raise CannotRun(f"{data} has no Postgres of its own; name yours with --database-url, or another --data")
+        raise CannotRun(f"{data} has no Postgres; name yours with --database-url, or another --data")
     if holder(data) is None:
         with locked(data) as folder:
             end_orphans(folder)
@@ -77,11 +78,11 @@ async def administrator_url(data: Path, database_url: str | None, announcer: "An
     elif url := embedded_url(folder):
         yield url
     else:
-        raise CannotRun(f"{data} is held, but its Postgres does not run; if yours does, give --database-url")
+        raise CannotRun(f"{data} is in use, but its Postgres does not run; name your own Postgres with --database-url")
 
 
 async def _stopped(process: subprocess.Popen[bytes]) -> None:
-    # "Fast", which ends sessions and writes what is in memory; then not, which leaves that to the next start.
+    # First "fast", which ends sessions and writes to disk. Then "immediate": the next start recovers.
     for number in (signal.SIGINT, signal.SIGQUIT):
         if process.poll() is None:
             process.send_signal(number)

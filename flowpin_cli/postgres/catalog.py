@@ -1,4 +1,4 @@
-"""What Postgres' catalogs say of the two schemas: tables, migrations, rows, and what the roles may do."""
+"""Reads Postgres' catalogs: tables, migrations, row counts, and the rights of roles."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # service_kit.db imports gRPC, which the processes of `flowpin up` must not
     from service_kit.db import Connection
-from flowpin_cli.postgres.urls import MIGRATOR_ROLES, SERVING_ROLES
+from flowpin_cli.postgres.passwords import MIGRATOR_ROLES, SERVING_ROLES
 
 AUDITED = ("action", "target_id", "actor_id", "details", "created_at")
 FROZEN: Mapping[str, Mapping[str, Sequence[str]]] = {
@@ -21,22 +21,24 @@ FROZEN: Mapping[str, Mapping[str, Sequence[str]]] = {
         "loadables": ("digest", "document"),
         "deployments": (
             *("id", "number", "version_id", "version_digest"),
-            *("loadable_digest", "runtime_id", "config"),
+            *("loadable_digest", "runtime_id", "runtime_digest", "config"),
         ),
+        "runtime_locks": ("digest", "lock"),
     },
+    "run": {"runs": ("id", "app_id", "deployment_id", "version_id", "started_at")},
 }
-"""What no serving role may rewrite, nor remove: a version's content, a deployment's pins, the audit."""
+"""Columns that no serving role may change or remove: versions, pins of deployments, audit events, runs."""
 TIMEOUTS = ["statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"]
 
 
 async def tables(db: "Connection", schema: str) -> list[str]:
-    """The names of its tables; none when there is no such schema."""
+    """The names of its tables. Empty if the schema does not exist."""
     rows = await db.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1 ORDER BY tablename", schema)
     return [row["tablename"] for row in rows]
 
 
 async def applied_migrations(db: "Connection", schema: str) -> list[str]:
-    """The versions that have run, oldest first; none when there is no such schema."""
+    """The migrations that have run, oldest first. Empty if the schema does not exist."""
     if "schema_migrations" not in await tables(db, schema):
         return []
     rows = await db.fetch(f"SELECT version FROM {_quoted(schema)}.schema_migrations ORDER BY version")  # noqa: S608
@@ -44,7 +46,7 @@ async def applied_migrations(db: "Connection", schema: str) -> list[str]:
 
 
 async def row_counts(db: "Connection", schemas: Iterable[str]) -> dict[str, int]:
-    """How many rows each table has, by `schema.table`."""
+    """Row counts by `schema.table`."""
     counts = {}
     for schema in schemas:
         for table in await tables(db, schema):
@@ -71,7 +73,7 @@ async def tables_by_reference(db: "Connection", schema: str) -> list[str]:
 
 
 async def begin_filling(db: "Connection", schema: str, into: Sequence[str]) -> None:
-    """Empty the tables; until `end_filling` no trigger fires and no time runs out. In the caller's transaction."""
+    """Empty the tables. Until `end_filling` no trigger fires and no timeout applies. In the caller's transaction."""
     names = [f"{_quoted(schema)}.{_quoted(table)}" for table in into]
     await db.execute(f"TRUNCATE {', '.join(names)}")
     for name in names:
@@ -101,7 +103,7 @@ _NUMBERED = """
 
 
 async def analyze(db: "Connection", schemas: Iterable[str]) -> None:
-    """Let the planner know what is in the tables, which have just been filled."""
+    """Analyze the tables after they have been filled."""
     for schema in schemas:
         for table in await tables(db, schema):
             await db.execute(f"ANALYZE {_quoted(schema)}.{_quoted(table)}")
@@ -112,7 +114,7 @@ def _quoted(name: str) -> str:
 
 
 async def clock_difference(db: "Connection") -> timedelta:
-    """By how much the database's clock is ahead of ours; half a round trip of error at most."""
+    """How far the database's clock is ahead of this machine's, within half a round trip."""
     before = datetime.now(UTC)
     theirs: datetime = await db.fetchval("SELECT clock_timestamp()")
     after = datetime.now(UTC)
@@ -120,7 +122,7 @@ async def clock_difference(db: "Connection") -> timedelta:
 
 
 async def connections(db: "Connection") -> tuple[int, int]:
-    """How many there are, and how many there may be."""
+    """The number of connections, and its limit."""
     row = await db.fetchrow(
         "SELECT count(*) AS used, current_setting('max_connections')::int AS allowed FROM pg_stat_activity "
         "WHERE backend_type = 'client backend'"
@@ -128,15 +130,19 @@ async def connections(db: "Connection") -> tuple[int, int]:
     return (row["used"], row["allowed"]) if row else (0, 0)
 
 
+PRUNED = ("runs",)
+"""The service removes old rows of these. A trigger refuses to remove recent ones."""
+
+
 async def role_problems(db: "Connection", service: str, schemas: Mapping[str, str] | None = None) -> list[str]:
-    """What is wrong with a service's two roles, as sentences. `schemas` by service, when they have other names."""
+    """The problems of a service's two roles, as sentences. `schemas` by service, if they have other names."""
     serving, migrator = SERVING_ROLES[service], MIGRATOR_ROLES[service]
     schemas = schemas or {name: name for name in FROZEN}
     rows = await db.fetch("SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname = ANY($1)", [serving, migrator])
     can_log_in = {row["rolname"]: row["rolcanlogin"] for row in rows}
     if missing := [role for role in (serving, migrator) if role not in can_log_in]:
         return [f"there is no role {role}" for role in missing]
-    others = [schemas[name] for name in FROZEN if name != service]
+    others = [schema for name, schema in schemas.items() if name != service]
     return [
         *(f"{role} may not log in" for role in can_log_in if not can_log_in[role]),
         *await _powers(db, serving),
@@ -181,7 +187,7 @@ async def _rewrites(db: "Connection", frozen: Mapping[str, Sequence[str]], schem
         rows = await db.fetch(
             """
             SELECT verb || ' ' || relname AS what
-            FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace, unnest('{DELETE,TRUNCATE}'::text[]) verb
+            FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace, unnest($5::text[]) verb
             WHERE nspname = $2 AND relname = $3 AND has_table_privilege($1, pg_class.oid, verb)
             UNION ALL
             SELECT 'UPDATE ' || relname || '.' || attname
@@ -193,6 +199,7 @@ async def _rewrites(db: "Connection", frozen: Mapping[str, Sequence[str]], schem
             schema,
             table,
             list(columns),
+            ["TRUNCATE"] if table in PRUNED else ["DELETE", "TRUNCATE"],
         )
         problems += [f"{role} may {row['what']}" for row in rows]
     return problems

@@ -1,13 +1,12 @@
-"""The embedded Postgres: made once in the data folder, started and stopped as one more child."""
+"""The embedded Postgres: created once in the data folder, and run as a child process."""
 
 import errno
 import os
-import pwd
 import shutil
 import signal
 import stat
 import subprocess
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +15,17 @@ from flowpin_cli.errors import CannotRun
 from flowpin_cli.machine.data_folder import DataFolder
 from flowpin_cli.machine.processes import MARK_VARIABLE, Account, Command, describe_exit, last_lines, run_to_end
 from flowpin_cli.postgres.install import check_version, postgres_account, programs_for
+from flowpin_cli.postgres.passwords import SUPERUSER, ensure_passwords, rules, statements
 from flowpin_cli.postgres.socket_folder import socket_folder
 from service_kit.files import sync_folder
 
-SUPERUSER = "postgres"
 DATABASE = "flowpin"
-SOCKET_PORT = 5432  # part of the socket's name, no more
+SOCKET_PORT = 5432  # only part of the name of the socket
 MAX_CONNECTIONS = 200
-START_SECONDS = 60.0  # a long recovery after a crash included
+START_SECONDS = 60.0  # includes a long recovery after a crash
 MOST_READ_BYTES = 8_192
 
-# No passwords: whoever runs `flowpin up` may be any role, and nobody else may be one.
-HBA = "local all all peer map=flowpin\n"
-IDENT = 'flowpin "{user}" all\n'
+IDENT = "# No user of the system is a role.\n"
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,8 @@ class Cluster:
     account: Account
     directory_fd: int
     socket_folder: Path
+    passwords: Mapping[str, str]
+    """Passwords by role."""
 
     def command(self) -> Command:
         options = {
@@ -62,7 +61,7 @@ class Cluster:
         return len(lines) > 7 and process is not None and lines[0] == str(process.pid) and lines[7].strip() == "ready"
 
     def url(self, role: str = SUPERUSER) -> str:
-        return f"postgresql://{role}@/{DATABASE}?host={self.socket_folder}&port={SOCKET_PORT}"
+        return socket_url(self.socket_folder, role, self.passwords.get(role))
 
     def forget_the_dead(self) -> None:
         """Remove the pid file of a server known to be gone: its number may be another process's by now."""
@@ -72,25 +71,26 @@ class Cluster:
 
 @asynccontextmanager
 async def open_cluster(folder: DataFolder) -> AsyncIterator[Cluster]:
-    """The cluster in the data folder, made if there is none, ready to be started."""
+    """The cluster in the data folder, ready to start. It is created if needed."""
     account = postgres_account(folder)
     programs = programs_for(account)
+    passwords = ensure_passwords(folder)
     if data_version(folder) is None:
-        await _initialise(folder, programs, account)
+        await _initialise(folder, programs, account, passwords)
     directory_fd = os.open(folder.postgres, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         check_version(programs, data_version(folder) or "")
-        _write_rules(folder, directory_fd, account)
         with socket_folder(folder, account) as sockets:
-            cluster = Cluster(folder, programs, account, directory_fd, sockets)
+            cluster = Cluster(folder, programs, account, directory_fd, sockets, passwords)
             cluster.forget_the_dead()
+            await _ensure_rules(cluster)
             yield cluster
     finally:
         os.close(directory_fd)
 
 
 def data_version(folder: DataFolder) -> str | None:
-    """The major version of the Postgres that wrote the data, None when there is no data. CannotRun for odd data."""
+    """The major version of the Postgres that wrote the data. None without data. CannotRun if it cannot be read."""
     try:
         directory_fd = os.open(folder.postgres, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
@@ -103,15 +103,34 @@ def data_version(folder: DataFolder) -> str | None:
         raise CannotRun(f"{folder.postgres} is not as Postgres makes it: {error.filename}: {error.strerror}") from None
 
 
-def _write_rules(folder: DataFolder, directory_fd: int, account: Account) -> None:
+def socket_url(sockets: Path, role: str, password: str | None) -> str:
+    """The URL of the embedded Postgres. Its passwords need no quoting."""
+    who = f"{role}:{password}" if password else role
+    return f"postgresql://{who}@/{DATABASE}?host={sockets}&port={SOCKET_PORT}"
+
+
+async def _ensure_rules(cluster: Cluster) -> None:
+    """Make Postgres ask every role for its password, and set the passwords that are not set yet."""
+    wanted = rules(cluster.passwords)
     try:
-        _write(directory_fd, "pg_hba.conf", HBA, account)
-        _write(directory_fd, "pg_ident.conf", IDENT.format(user=pwd.getpwuid(os.geteuid()).pw_name), account)
+        if _read(cluster.directory_fd, "pg_hba.conf") != wanted:
+            # Not over the socket, to which nothing may connect before this.
+            await _alone(cluster.folder, cluster.programs, cluster.account, cluster.directory_fd, "set-passwords",
+                         statements(cluster.passwords))  # fmt: skip
+            _write(cluster.directory_fd, "pg_hba.conf", wanted, cluster.account)
+        _write(cluster.directory_fd, "pg_ident.conf", IDENT, cluster.account)
     except OSError as error:
-        raise CannotRun(f"{folder.postgres} is not as Postgres makes it: {error.filename}: {error.strerror}") from None
+        folder = cluster.folder.postgres
+        raise CannotRun(f"{folder} is not as Postgres makes it: {error.filename}: {error.strerror}") from None
 
 
-async def _initialise(folder: DataFolder, programs: Path, account: Account) -> None:
+async def _alone(folder: DataFolder, programs: Path, account: Account, fd: int, name: str, sql: str) -> None:
+    """Run SQL, a statement a line, in a Postgres that nothing can connect to."""
+    words = ["postgres", "--single", "-c", "exit_on_error=on", "-c", "password_encryption=scram-sha-256", "postgres"]
+    await _succeed(folder, name, _command(folder, programs, words, account, fd, sql))
+
+
+async def _initialise(folder: DataFolder, programs: Path, account: Account, passwords: Mapping[str, str]) -> None:
     """Make the cluster under another name first, so that one half made by a crash is never taken for one."""
     unfinished = folder.path / "postgres.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -121,15 +140,15 @@ async def _initialise(folder: DataFolder, programs: Path, account: Account) -> N
     try:
         initdb = ["initdb", "--username", SUPERUSER, "--encoding", "UTF8", "--no-locale", "--auth-local", "peer"]
         await _succeed(folder, "initdb", _command(folder, programs, initdb, account, fd))
-        create = ["postgres", "--single", "-c", "exit_on_error=on", "postgres"]
-        sql = f"CREATE DATABASE {DATABASE};\n"
-        await _succeed(folder, "create-database", _command(folder, programs, create, account, fd, sql))
+        sql = f"CREATE DATABASE {DATABASE};\n{statements(passwords)}"
+        await _alone(folder, programs, account, fd, "create-database", sql)
+        _write(fd, "pg_hba.conf", rules(passwords), account)
     finally:
         os.close(fd)
     try:
         unfinished.rename(folder.postgres)
     except OSError:
-        raise CannotRun(f"{folder.postgres} is in the way: it is not empty and holds no Postgres cluster") from None
+        raise CannotRun(f"{folder.postgres} is not empty and has no Postgres cluster; remove it") from None
     sync_folder(folder.path)
 
 
@@ -171,7 +190,7 @@ def _read(directory_fd: int, name: str) -> str:
 
 
 def _write(directory_fd: int, name: str, text: str, account: Account) -> None:
-    """By descriptor and never through a link: as root we write into a folder that belongs to another."""
+    """Write by descriptor and never through a link, because root writes into another user's folder here."""
     unfinished = f"{name}.unfinished"
     with suppress(FileNotFoundError):
         os.unlink(unfinished, dir_fd=directory_fd)

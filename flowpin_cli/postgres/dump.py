@@ -1,4 +1,4 @@
-"""What `pg_dump` writes."""
+"""Runs `pg_dump`."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ class PgTools:
 
     @classmethod
     def here(cls, url: str, environ: Mapping[str, str]) -> "PgTools":
-        """Those of the embedded Postgres, which also read and write the servers of others, 15 and newer."""
+        """The tools of the embedded Postgres, which also work with other servers from version 15 on."""
         return cls(client_programs(), url, environ)
 
     async def dump(self, schemas: Iterable[str], snapshot: str) -> AsyncIterator[bytes]:
@@ -86,7 +86,7 @@ async def _chunks(process: Process) -> AsyncIterator[bytes]:
 
 
 async def end(process: Process) -> None:
-    """Have it gone, whether it has ended or not."""
+    """End the process if it has not ended."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
             # Not process.kill(): asyncio 3.11 warns on stderr when that finds it ended first.
@@ -98,6 +98,6 @@ def check_exit(program: str, code: int, errors: IO[bytes]) -> None:
     """CannotRun with the program's own words unless it ended well."""
     if code:
         errors.seek(0)
-        # The first line alone: those after it may show what is in a row.
+        # Only the first line: later lines may contain values of a row.
         said = errors.readline(1_000).decode(errors="replace").strip()
         raise CannotRun(f"{program} ended with exit code {code}: {printable(said)}")

@@ -1,4 +1,4 @@
-"""Reading what pg_dump wrote, or what somebody made up to look like it: names and rows, and never its SQL."""
+"""Reads names and rows from a dump of pg_dump, which may be forged. Its SQL is never run."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from flowpin_cli.postgres.dump import CHUNK, check_exit, end
 from flowpin_cli.postgres.install import programs_for, unprivileged_account
 from flowpin_cli.postgres.schemas import Schema
 
-MOST_ENTRIES_BYTES = 1 << 20  # an honest list has 12 kB
+MOST_ENTRIES_BYTES = 1 << 20  # the list of a real backup has 12 kB
 MEMORY_BYTES = 1 << 30
 SHOWN = 3
 LISTED = re.compile(r"(?P<id>\d+); \d+ \d+ (?P<what>.*) \S*")
@@ -27,15 +27,15 @@ ENCODING = b"SET client_encoding = "
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of an archive's table of contents."""
+    """A line of an archive's table of contents."""
 
     number: str
     what: str
-    """As `TABLE DATA workflow versions`."""
+    """A description such as `TABLE DATA workflow versions`."""
 
 
 async def list_entries(dump: Iterator[bytes]) -> list[Entry]:
-    """The table of contents. CannotRun when it is none, or too long."""
+    """The table of contents. CannotRun if it is invalid or too long."""
     with tempfile.TemporaryFile() as errors:
         async with _pg_restore("--list", stdin=PIPE, stderr=errors) as process:
             feeding = asyncio.create_task(_feed(process, dump))
@@ -44,7 +44,7 @@ async def list_entries(dump: Iterator[bytes]) -> list[Entry]:
                 check_exit("pg_restore", await process.wait(), errors)
             finally:
                 await end(process)
-                await asyncio.gather(feeding, return_exceptions=True)  # it ends, as nobody reads any more
+                await asyncio.gather(feeding, return_exceptions=True)  # it ends, because its pipe is closed
     lines = [line for line in text.decode(errors="replace").splitlines() if line and not line.startswith(";")]
     return [
         Entry(found["id"], found["what"]) if (found := LISTED.fullmatch(line)) else Entry("", line) for line in lines
@@ -52,7 +52,7 @@ async def list_entries(dump: Iterator[bytes]) -> list[Entry]:
 
 
 def unknown_entries(entries: Collection[Entry], schemas: Sequence[Schema]) -> str:
-    """Those that no migration makes, for a person; empty when there is none."""
+    """Objects that no migration creates, as text. Empty without any."""
     known = [schema.archive_entries for schema in schemas]
     unknown = [printable(e.what) for e in entries if not any(pattern.fullmatch(e.what) for pattern in known)]
     more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
@@ -70,7 +70,7 @@ class Rows:
 
 
 async def read_rows(archive: IO[bytes], entries: Sequence[Entry]) -> AsyncIterator[Rows]:
-    """What these entries hold, in their order; `archive` is a file that nobody else can change."""
+    """The rows of these entries, in order. `archive` is a file that nobody else can change."""
     archive.seek(0)
     wanted = os.memfd_create("entries")
     try:
@@ -92,7 +92,7 @@ async def read_rows(archive: IO[bytes], entries: Sequence[Entry]) -> AsyncIterat
 
 
 class _Script:
-    """What pg_restore writes: lines, and after a COPY the rows up to a line `\\.`."""
+    r"""The output of pg_restore: lines, and after a COPY the rows up to a line `\.`."""
 
     def __init__(self, process: Process) -> None:
         assert process.stdout is not None  # noqa: S101 - it was started with a pipe
@@ -115,7 +115,7 @@ class _Script:
         unread, self._unread = b"\n" + self._unread, b""
         extra = 1
         while (end := unread.find(b"\n\\.\n")) < 0:
-            done, unread = unread[:-3], unread[-3:]  # what may be the beginning of the end is kept
+            done, unread = unread[:-3], unread[-3:]  # keep bytes that may be the beginning of the end mark
             yield done[extra:]
             extra = max(0, extra - len(done))
             chunk = await self._stdout.read(CHUNK)
@@ -130,7 +130,7 @@ class _Script:
 async def _pg_restore(
     *words: str, stdin: int, stderr: IO[bytes], pass_fds: Sequence[int] = ()
 ) -> AsyncIterator[Process]:
-    """It reads what may be made up to break it: never as root, with little memory, and connected to nothing."""
+    """The input may be forged, so it never runs as root, and has little memory and no connection."""
     account = unprivileged_account()
     process = await asyncio.create_subprocess_exec(
         programs_for(account) / "pg_restore",

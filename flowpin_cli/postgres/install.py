@@ -1,4 +1,4 @@
-"""The embedded Postgres' programs: where they are, and who may run them."""
+"""The programs of the embedded Postgres: their folder, and the user who runs them."""
 
 import importlib.metadata
 import importlib.util
@@ -19,7 +19,7 @@ PRIVATE_INSTALLS = Path("/var/lib/flowpin")
 
 
 def postgres_account(folder: DataFolder) -> Account:
-    """Who Postgres runs as: ourselves; or, as it refuses to be root, `postgres` or `nobody`, as its data belongs to."""
+    """The user that Postgres runs as: this user or, instead of root, `postgres` or `nobody`, who owns its data."""
     try:
         if os.geteuid() != 0:
             user = pwd.getpwuid(os.geteuid())
@@ -33,7 +33,7 @@ def postgres_account(folder: DataFolder) -> Account:
 
 
 def unprivileged_account() -> Account:
-    """Ourselves; as root, somebody who may do little."""
+    """This user, or as root a user with few rights."""
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
     for name in ownership.POSTGRES_ACCOUNTS:
@@ -68,7 +68,7 @@ def programs_for(account: Account) -> Path:
 
 
 def client_programs() -> Path:
-    """The same folder for ourselves: programs that connect to a server, this one or, from 15 on, another."""
+    """The folder of client programs, which also connect to other servers from version 15 on."""
     return programs_for(Account(os.geteuid(), os.getegid()))
 
 

@@ -1,4 +1,4 @@
-"""The schemas of a run: which migrations the code knows, what is missing from those that have run, what they make."""
+"""The schemas of a run: the known and the missing migrations, and the objects that they create."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -18,6 +18,8 @@ class Schema:
 
     name: str
     migrations: Path
+    is_optional: bool = False
+    """Whether an installation may be without it."""
 
     @property
     def known(self) -> dict[str, str]:
@@ -51,7 +53,7 @@ class Schema:
 
     @property
     def archive_entries(self) -> re.Pattern[str]:
-        """What the migrations make, as `pg_restore --list` names it: without its numbers and its owner."""
+        """The objects that the migrations create, as `pg_restore --list` names them, without numbers and owner."""
         table, index, function, trigger, sequence, constraint, default = (
             f"(?:{'|'.join(sorted(of)) or '(?!)'})" for of in self.made.values()
         )

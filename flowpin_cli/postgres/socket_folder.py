@@ -1,4 +1,4 @@
-"""Folders for sockets, made where others may make folders too, and known again as ours."""
+"""Folders for sockets, created where other users may create folders too, and recognized as our own."""
 
 import fcntl
 import os
@@ -68,7 +68,7 @@ def is_ours(path: Path, folder: DataFolder | None = None) -> bool:
 
 
 def stale_folders() -> list[Path]:
-    """Those that runs of this user left behind."""
+    """Folders that earlier runs of this user left."""
     return [path for path in sorted(SOCKETS.glob(f"{PREFIX}*")) if is_ours(path) and not _is_in_use(path)]
 
 
@@ -76,7 +76,7 @@ def _is_in_use(path: Path) -> bool:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
-        return True  # gone meanwhile
+        return True  # removed meanwhile
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -93,7 +93,7 @@ def _write_marker(folder_fd: int, lines: list[str]) -> None:
 
 
 def _read_marker(folder_fd: int) -> list[str]:
-    """The marker's lines. OSError or ValueError when there is none of ours."""
+    """The marker's lines. OSError or ValueError without a valid marker."""
     marker = os.open(MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder_fd)
     try:
         status = os.fstat(marker)

@@ -1,4 +1,4 @@
-"""Which database URL each process is given: one role a purpose, on the embedded Postgres or on another."""
+"""The database URL of each process: one role per purpose, on the embedded Postgres or another one."""
 
 import json
 import re
@@ -10,16 +10,15 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from flowpin_cli.errors import CannotRun
 from flowpin_cli.machine.data_folder import DataFolder
 from flowpin_cli.postgres.cluster import Cluster
+from flowpin_cli.postgres.passwords import MIGRATOR_ROLES, SERVING_ROLES
 
 OLDEST_SERVER = 15
 CONNECT_SECONDS = 10.0
-SERVING_ROLES = {name: f"flowpin_{name}" for name in ("workflow", "deploy", "run")}
-MIGRATOR_ROLES = {name: f"{role}_migrator" for name, role in SERVING_ROLES.items()}
 
 
 @dataclass(frozen=True)
 class Databases:
-    """An admin's URL, and from a role's name that role's."""
+    """The administrator's URL, and a function from a role's name to its URL."""
 
     admin_url: str
     url_of: Callable[[str], str]
@@ -39,7 +38,7 @@ class Databases:
 
 
 def embedded_databases(cluster: Cluster) -> Databases:
-    """The roles' URLs on our own Postgres, which knows us by our operating system's user: no passwords."""
+    """The roles' URLs on our own Postgres, with the passwords that are kept in the data folder."""
     return Databases(cluster.url(), cluster.url, are_external=False)
 
 
@@ -54,7 +53,7 @@ def external_databases(admin_url: str, folder: DataFolder) -> Databases:
 
 
 def url_as(url: str, role: str, password: str) -> str:
-    """The same database, as another role."""
+    """The URL of the same database for another role."""
     parts = urlsplit(url)
     query = [(key, value) for key, value in parse_qsl(parts.query) if key not in ("user", "password", "passfile")]
     netloc = f"{quote(role, safe='')}:{quote(password, safe='')}@{parts.netloc.rpartition('@')[2]}"
@@ -62,8 +61,8 @@ def url_as(url: str, role: str, password: str) -> str:
 
 
 def url_without_password(url: str) -> str:
-    """What may be shown of a database URL, also of one that is mistyped."""
-    # Up to the last "@": a password with an unquoted "/" or "@" in it is no less secret.
+    """The printable part of a database URL, also of a mistyped one."""
+    # Up to the last "@", because a password with an unquoted "/" or "@" is secret too.
     shown = re.sub(r"//([^:@/]*).*@", r"//\1@", url)
     return re.sub(r"(password=)[^&]*", r"\1***", shown)
 
@@ -80,7 +79,7 @@ async def check_server(admin_url: str) -> str:
         finally:
             await connection.close()
     except ValueError:  # says what it stumbled over, which may be a piece of the password
-        raise CannotRun(f"{shown} is no database URL; write postgresql://user:password@host:port/database") from None
+        raise CannotRun(f"{shown} is not a database URL; write postgresql://user:password@host:port/database") from None
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise CannotRun(f"the database {shown} cannot be used: {str(error) or type(error).__name__}") from None
     if version.major < OLDEST_SERVER:

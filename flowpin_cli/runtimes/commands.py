@@ -1,4 +1,4 @@
-"""`flowpin runtime`: from what was typed to a change of the folder of runtimes, and what is shown of it."""
+"""`flowpin runtime`: changes the folder of runtimes as the options say, and prints the result."""
 
 import asyncio
 import json
@@ -16,8 +16,9 @@ from flowpin_cli.errors import CannotRun
 from flowpin_cli.machine.data_folder import found
 from flowpin_cli.postgres.alone import administrator_url
 from flowpin_cli.postgres.cluster import data_version
-from flowpin_cli.runtimes.folder import check_version, runtimes_of
+from flowpin_cli.runtimes.folder import Runtimes, check_version, runtimes_of
 from flowpin_cli.runtimes.install import install as install_runtime
+from flowpin_cli.runtimes.registry import Registry, registry_of
 
 LIVE = """
     SELECT count(*) FROM deploy.deployments
@@ -27,14 +28,18 @@ DATABASE_SECONDS = 10.0
 
 
 def install(
-    data: Path, environ: Mapping[str, str], version: str, lock: Path | None, python: str | None, console: Console
+    data: Path,
+    environ: Mapping[str, str],
+    version: str,
+    lock: Path | None,
+    registered: str | None,
+    python: str | None,
+    console: Console,
 ) -> None:
     runtimes, announcer = runtimes_of(data, environ), Announcer(console)
     check_version(version)
-    try:
-        text = None if lock is None else lock.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CannotRun(f"{lock} cannot be read: {error}") from None
+    registry = registry_of(data, environ)
+    text = _lock(registry, version, lock, registered)
     if not found(data).path.exists():
         data.mkdir(mode=0o700, parents=True)  # as `flowpin up` makes it
     with announcer.starting():
@@ -43,6 +48,41 @@ def install(
         f"Runtime {version} is in {runtimes.of(version)}: dynamiq {runtime.sdk}, Python {runtime.python}, "
         f"{runtime.packages} packages (lock {runtime.lock_digest[:12]})."
     )
+    if registry is not None:
+        try:
+            _register(registry, runtimes, announcer)
+        except CannotRun as problem:
+            announcer.say(f"Its lock is not registered yet: {problem}. The next `flowpin up` does it.")
+
+
+def register(data: Path, environ: Mapping[str, str], console: Console) -> None:
+    registry = registry_of(data, environ)
+    if registry is None:
+        raise CannotRun(f"no `flowpin up` runs on {data}; start it, or set FLOWPIN_URL and FLOWPIN_TOKEN")
+    _register(registry, runtimes_of(data, environ), Announcer(console))
+
+
+def _register(registry: Registry, runtimes: Runtimes, announcer: Announcer) -> None:
+    changed = registry.register(runtimes)
+    announcer.say(
+        f"Registered at {registry.url}: runtime {', '.join(changed)}. Deployments pin that lock from now on."
+        if changed
+        else f"Registered at {registry.url} already."
+    )
+
+
+def _lock(registry: Registry | None, version: str, file: Path | None, registered: str | None) -> str | None:
+    """The lock to install, None for a new one."""
+    if file is not None and registered is not None:
+        raise CannotRun("--lock and --registered cannot be used together")
+    if registered is not None:
+        if registry is None:
+            raise CannotRun("set FLOWPIN_URL and an operator's FLOWPIN_TOKEN to say where it is registered")
+        return registry.lock_of(version, registered)
+    try:
+        return None if file is None else file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CannotRun(f"{file} cannot be read: {error}") from None
 
 
 def show(data: Path, environ: Mapping[str, str], console: Console, *, as_json: bool) -> None:
@@ -78,7 +118,7 @@ def remove(data: Path, environ: Mapping[str, str], version: str, database_url: s
 
 
 async def _live(data: Path, database_url: str | None, version: str, announcer: Announcer) -> int:
-    """How many deployments that are live, or being rolled out, pin the runtime."""
+    """Number of live deployments and rollouts that pin the runtime."""
     async with administrator_url(data, database_url, announcer) as url:
         try:
             db = await asyncpg.connect(url, timeout=DATABASE_SECONDS, command_timeout=DATABASE_SECONDS)
@@ -87,6 +127,6 @@ async def _live(data: Path, database_url: str | None, version: str, announcer: A
             finally:
                 await db.close(timeout=DATABASE_SECONDS)
         except asyncpg.UndefinedTableError:
-            return 0  # nothing was ever deployed there
+            return 0  # no deployment exists there
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise CannotRun(f"the database cannot say what is live: {error}; nothing was removed") from None

@@ -1,4 +1,4 @@
-"""The folder of runtimes: one environment a version, and what each was made of."""
+"""The folder of runtimes: one environment per version, and the packages of each."""
 
 import fcntl
 import hashlib
@@ -26,7 +26,7 @@ class Runtime:
     """An installed runtime."""
 
     version: str
-    """As deployments name it."""
+    """The version as deployments name it."""
     sdk: str
     """The exact release of the SDK."""
     python: str
@@ -46,7 +46,7 @@ class Runtimes:
         return self.path / version
 
     def find(self, version: str) -> Runtime | None:
-        """None when it is not installed, or not wholly."""
+        """None if it is not installed, or not completely."""
         try:
             return Runtime(**json.loads((self.of(version) / MANIFEST).read_text()))
         except (FileNotFoundError, NotADirectoryError):
@@ -64,22 +64,22 @@ class Runtimes:
         return (self.of(version) / LOCK).read_text()
 
     def unfinished(self, version: str) -> Path:
-        """Where a runtime is made before it gets its place."""
+        """The folder in which a runtime is built before it is moved to its final path."""
         return self.path / f"{UNFINISHED}{version}"
 
     def finish(self, runtime: Runtime) -> None:
-        """Give what was made its place, whole."""
+        """Move the built runtime to its final path in one step."""
         made = self.unfinished(runtime.version)
         replace_file(made / MANIFEST, json.dumps(asdict(runtime), indent=2) + "\n")
         made.rename(self.of(runtime.version))
 
     def remove(self, version: str) -> None:
-        """First out of its place, so that nothing sees a part of it."""
+        """Move it away first, so that no process sees a part of it."""
         self.of(version).rename(self.unfinished(version))
         shutil.rmtree(self.unfinished(version))
 
     def remove_unfinished(self) -> None:
-        """What an installation left that was killed."""
+        """Remove the files that a killed installation left."""
         for each in self.path.glob(f"{UNFINISHED}*"):
             shutil.rmtree(each)
 
@@ -95,7 +95,7 @@ class Runtimes:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError:
-            raise CannotRun(f"another `flowpin runtime` is at work in {self.path}; wait for it to end") from None
+            raise CannotRun(f"another `flowpin runtime` is running in {self.path}; wait for it to end") from None
         finally:
             os.close(lock)
 
@@ -113,7 +113,7 @@ def digest_of(lock: str) -> str:
 def check_version(version: str) -> str:
     """CannotRun unless it is a release's number."""
     if not VERSION.fullmatch(version):
-        raise CannotRun(f"{version!r} is no version of the Dynamiq SDK; write one such as 0.69 or 0.69.0")
+        raise CannotRun(f"{version!r} is not a version of the Dynamiq SDK; write one such as 0.69 or 0.69.0")
     return version
 
 

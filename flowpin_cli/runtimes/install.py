@@ -1,4 +1,4 @@
-"""`flowpin runtime install`: resolves a release of the SDK, installs it with uv, tries it, and puts it in its place."""
+"""`flowpin runtime install`: resolves a release of the SDK, installs it with uv, and tries to import it."""
 
 import re
 import shutil
@@ -24,9 +24,9 @@ ERROR_CHARACTERS = 2000
 
 
 def install(runtimes: Runtimes, version: str, lock: str | None, python: str | None, announcer: Announcer) -> Runtime:
-    """Install `version`, as a lock says if one is given. Returns what is there already.
+    """Install `version`, according to a lock if one is given. An installed one is returned as it is.
 
-    Raises CannotRun; then nothing is left of it.
+    Raises CannotRun and then leaves nothing behind.
     """
     with runtimes.locked():
         runtimes.remove_unfinished()
@@ -86,7 +86,7 @@ def _run(words: Sequence[str], seconds: float, on_failure: str, given: str = "")
     try:
         done = subprocess.run(words, input=given, capture_output=True, text=True, timeout=seconds, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
-        raise CannotRun(f"`{' '.join(words[:3])} …` was not done after {seconds:.0f} s. {on_failure}.") from None
+        raise CannotRun(f"`{' '.join(words[:3])} …` did not end within {seconds:.0f} s. {on_failure}.") from None
     if done.returncode:
         raise CannotRun(f"{done.stderr.strip()[-ERROR_CHARACTERS:]}\n{on_failure}. Nothing was installed.")
     return done.stdout

@@ -1,4 +1,4 @@
-"""`flowpin seed`: fills a database with workflows that have histories, for load tests and for looking around."""
+"""`flowpin seed`: fills a database with workflows that have histories, for load tests and to explore."""
 
 import asyncio
 import json
@@ -30,14 +30,14 @@ from service_kit.access.tokens import read_access_file
 from service_kit.db import Connection, read_json_as_bytes
 
 CHUNK = 1_000
-"""Versions in one COPY: what is in memory at a time."""
+"""Versions in one COPY, which are in memory at a time."""
 SHOWN = 5
-"""Workflows that a person is shown."""
+"""Number of workflows in the output for a person."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the person asked for; `archived_every` 0 archives none, `size` None varies it."""
+    """The person's options. `archived_every` 0 archives none; `size` None varies it."""
 
     workflows: int
     versions: int
@@ -94,7 +94,7 @@ def _url(options: Options) -> str:
         return options.database_url
     running = "start `flowpin up` on it first, or name your Postgres with --database-url"
     if holder(options.data) is None:
-        raise CannotRun(f"nothing runs on {options.data}; {running}")
+        raise CannotRun(f"`flowpin up` does not run on {options.data}; {running}")
     url = embedded_url(found(options.data))
     if url is None:
         raise CannotRun(f"the `flowpin up` on {options.data} has no Postgres of its own that runs; {running}")
@@ -119,7 +119,7 @@ class _Rate(ProgressColumn):
 
 
 class Seeding:
-    """One seed of one database."""
+    """Seeds one database."""
 
     def __init__(self, options: Options, author: Author, schemas: Sequence[Schema], progress: Progress) -> None:
         self._options = options
@@ -147,7 +147,7 @@ class Seeding:
         for schema in self._schemas:
             if missing := schema.missing(await catalog.applied_migrations(db, schema.name)):
                 raise CannotRun(
-                    f"the schema {schema.name} in {url_without_password(url)} is older than the code, or not there: "
+                    f"the schema {schema.name} in {url_without_password(url)} is older than the code or missing: "
                     f"{missing[0]} has not run. `flowpin up` runs it"
                 )
 
@@ -160,7 +160,7 @@ class Seeding:
             )
 
     def _apps(self, index: int, history: WorkflowHistory) -> list[AppHistory]:
-        """Those of the workflow: apps are dealt out to workflows in turn."""
+        """The apps of the workflow. Apps are distributed over the workflows."""
         numbers = range(index, self._options.apps, self._options.workflows)
         return [AppHistory(history, number, self._runtime) for number in numbers]
 

@@ -30,7 +30,7 @@ class Graph:
         """The sentences of a prompt or lines of a program, by node."""
         self._nodes: list[Node] = []
         self._json: list[str] = []
-        """Each node as canonical JSON: an edit writes one of them anew."""
+        """Each node as canonical JSON. An edit replaces one of them."""
         self._positions: list[tuple[int, int]] = []
         self._added = 0
         self._names = 0
@@ -48,7 +48,7 @@ class Graph:
         return self._flow_ui
 
     def edit(self) -> str:
-        """One change, as between two saves, and what a person would call it. Some change nothing that runs."""
+        """Make one change, as between two saves, and return a description. Some changes do not affect what runs."""
         self._edits += 1
         if self._edits % SNAPSHOT_EVERY == 0:
             self._keep()
@@ -91,7 +91,7 @@ class Graph:
         self._positions.insert(index, (378 * index, self._rng.randrange(0, 600, 5)))
 
     def _rewrite(self, index: int, **fields: Any) -> None:
-        # A new one: a snapshot may hold the old.
+        # A new list, because a snapshot may refer to the old one.
         self._nodes[index] = self._nodes[index] | fields
         self._json[index] = canonical(self._nodes[index])
 
@@ -100,7 +100,7 @@ class Graph:
         return f"{kind}-{self._names}"
 
     def _after(self, kind: str) -> Node:
-        """What every node has that waits for the one before it."""
+        """The common part of nodes that wait for the one before."""
         name, before = self._new_name(kind), self._nodes[-1]["id"]
         transformer = {"selector": {"text": f"$.{before}.output.content"}}
         return {"id": name, "name": name, "depends": [{"node": before}], "input_transformer": transformer}

@@ -17,10 +17,10 @@ from flowpin_cli.seed.texts import TOPICS
 Record = tuple[Any, ...]
 
 LONGEST = timedelta(days=180)
-"""How far back a history goes at most."""
+"""Maximum age of a history."""
 USUAL_STEP = timedelta(minutes=10)
 SIZES = (7_000, 2_000, 4_000, 12_000, 30_000)
-"""Of workflows when no size is asked for, in turn."""
+"""Default sizes of workflows, in turn."""
 BLOCK = 1_000
 """Numbers whose marks, of which is archived, are one row."""
 TOKEN = "seed"  # noqa: S105 - what the audit calls the token
@@ -31,7 +31,7 @@ _random = random.Random()  # noqa: S311 - ids and graphs, no secrets
 
 @dataclass(frozen=True)
 class Author:
-    """In whose name rows are made, and in which project."""
+    """The author and the project of the rows."""
 
     project_id: UUID
     environment: str
@@ -82,7 +82,7 @@ class WorkflowHistory:
 
     @property
     def row(self) -> Record:
-        """For the table workflows: each save and each archived version has counted its revision up."""
+        """The row of the table workflows. Each save and each archived version has increased its revision."""
         by, latest_at = self.author.person_id, self._moment(self.count)
         revision = 1 + self.count + self.archived_count
         return (
@@ -92,7 +92,7 @@ class WorkflowHistory:
 
     @property
     def hidden_rows(self) -> list[Record]:
-        """For the table hidden_versions."""
+        """The rows of the table hidden_versions."""
         blocks: dict[int, int] = defaultdict(int)
         for number in self._archived_numbers:
             block, place = divmod(number - 1, BLOCK)
@@ -102,7 +102,7 @@ class WorkflowHistory:
         ]
 
     def rows(self) -> Iterator[tuple[Record, list[Record]]]:
-        """Each version for the table versions, with its events for the table audit_events; oldest first."""
+        """The rows of the table versions with their audit events, oldest first."""
         for number in range(1, self.count + 1):
             description = self._graph.edit() if number > 1 else "First version"
             moment, flow, flow_ui = self._moment(number), self._graph.flow, self._graph.flow_ui
@@ -159,7 +159,7 @@ class AppHistory:
         return [(self._author.project_id, pin.digest, pin.flow) for pin in self._pins]
 
     def rows(self) -> Iterator[tuple[Record, list[Record]]]:
-        """Each deployment for the table deployments, with its event; oldest first."""
+        """The rows of the table deployments with their audit event, oldest first."""
         ends = [pin.created_at for pin in self._pins[1:]]
         for number, (pin, live_to) in enumerate(zip(self._pins, [*ends, None], strict=True), 1):
             yield self._deployment(number, pin, live_to)
@@ -180,7 +180,7 @@ class AppHistory:
 
 
 def event(author: Author, subject_id: UUID, action: str, target_id: UUID, details: bytes, moment: datetime) -> Record:
-    """For a table audit_events."""
+    """A row of a table audit_events."""
     return (
         author.project_id, subject_id, id_at(moment), action, target_id, author.person_id, author.person_name, TOKEN,
         "flowpin-seed", details, moment,

@@ -1,4 +1,4 @@
-"""What a seed reads, and the COPYs that it writes: into the same tables that the services write to."""
+"""Reads and COPYs of a seed, in the tables that the services write."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -36,7 +36,7 @@ COLUMNS: Mapping[tuple[str, str], Sequence[str]] = {
     ),
     ("deploy", "audit_events"): _EVENT,
 }  # fmt: skip
-"""What is written of each table, in the order of the records."""
+"""Columns of each table, in the order of the records."""
 
 
 async def append(db: Connection, schema: str, table: str, records: Iterable[Record]) -> None:
@@ -44,7 +44,7 @@ async def append(db: Connection, schema: str, table: str, records: Iterable[Reco
 
 
 async def keep_flows(db: Connection, flows: Iterable[Record]) -> None:
-    """What deployments pin: the same digest once."""
+    """The flows that deployments pin, each digest once."""
     await db.executemany(
         "INSERT INTO deploy.flows (project_id, digest, flow) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", flows
     )
@@ -59,9 +59,9 @@ async def default_runtime(db: Connection) -> Record:
 
 
 async def settle(db: Connection, schemas: Iterable[str]) -> None:
-    """Do now what Postgres would do in the background later, under somebody's measurements."""
+    """Vacuum and analyze now, because Postgres would do it later, during measurements."""
     for schema in schemas:
         for table in await catalog.tables(db, schema):
             await db.execute(f'VACUUM (ANALYZE) "{schema}"."{table}"')
-    with suppress(asyncpg.InsufficientPrivilegeError):  # an administrator may still not be a superuser
+    with suppress(asyncpg.InsufficientPrivilegeError):  # an administrator need not be a superuser
         await db.execute("CHECKPOINT")

@@ -12,16 +12,23 @@ from urllib import request as http
 from uuid import UUID
 
 from flowpin_cli.errors import CannotRun
-from flowpin_cli.machine.data_folder import DataFolder, url_of
+from flowpin_cli.machine.data_folder import DataFolder, Ports
 from flowpin_cli.machine.processes import Account
 from flowpin_cli.postgres.socket_folder import socket_folder
+from flowpin_cli.rest.trust import context_of
 from flowpin_cli.runtimes.folder import Runtimes, runtimes_of
+from flowpin_cli.runtimes.registry import Registry
 
-HOW_APPS_RUN = "Apps are records here. `flowpin runtime install` installs what they run in; then start again.\n"
 VARIABLE_KEY_FILE = "variables.key"
+OFFLINE_KEY_FILE = "offline.key"
 ACCESS_KEY_FILE = "access-key"
 ACCESS_KEY_NAME = "flowpin up"
 CALL_SECONDS = 10.0
+
+
+def how_apps_run(option: str) -> str:
+    """The hint for the person at the terminal if no runtime is installed."""
+    return f"Apps are records here. `flowpin runtime install{option}` installs what they run in; then start again.\n"
 
 
 @dataclass(frozen=True)
@@ -32,17 +39,22 @@ class Apps:
     runtimes: Runtimes
     sockets: Path
 
-    def deploy_settings(self, port: int, environ: Mapping[str, str]) -> dict[str, str]:
-        """What the deploy service is told, but for what the environment says already."""
+    def deploy_settings(self, ports: Ports, environ: Mapping[str, str]) -> dict[str, str]:
+        """Settings of the deploy service, except those in the environment."""
         settings = {
             "DEPLOY_ROLLOUT_DRIVER": "local",
-            "DEPLOY_APPS_DOMAIN": f"{url_of(port)}/apps/{{app}}",
-            "DEPLOY_VARIABLE_KEYS": self._variable_key(),
+            "DEPLOY_APPS_DOMAIN": f"{_apps_url(ports)}/{{app}}",
+            "DEPLOY_VARIABLE_KEYS": self._key(VARIABLE_KEY_FILE),
         }
         return {name: value for name, value in settings.items() if name not in environ}
 
     def run_settings(self) -> dict[str, str]:
-        return {"RUN_HOST_SOCKET": str(self._socket), "RUN_RUNTIMES": str(self.runtimes.path)}
+        return {
+            "RUN_HOST_SOCKET": str(self._socket),
+            "RUN_RUNTIMES": str(self.runtimes.path),
+            "RUN_OFFLINE_FOLDER": str(self.folder.path / "offline"),
+            "RUN_OFFLINE_KEYS": self._key(OFFLINE_KEY_FILE),
+        }
 
     def host_settings(self) -> dict[str, str]:
         newest = self.runtimes.all()[0]
@@ -52,28 +64,37 @@ class Apps:
             "RUN_PRELOAD": str(self.runtimes.of(newest.version)),
         }
 
-    async def variables(self, port: int, gateway_url: str, token: str, project_id: UUID) -> dict[str, str]:
-        """What callers of apps need: where apps answer, and an access key of the project, made once."""
+    async def variables(self, ports: Ports, token: str, project_id: UUID) -> dict[str, str]:
+        """Variables for callers of apps: their address, and an access key of the project, which is created once."""
         key = self.folder.secret(ACCESS_KEY_FILE)
         if key is None:
-            key = await asyncio.to_thread(_new_access_key, gateway_url, token, project_id)
+            key = await asyncio.to_thread(_new_access_key, ports, token, project_id)
             self.folder.keep_secret(ACCESS_KEY_FILE, key)
-        return {"FLOWPIN_APPS_URL": f"{url_of(port)}/apps", "FLOWPIN_ACCESS_KEY": key, "DYNAMIQ_ACCESS_KEY": key}
+        return {"FLOWPIN_APPS_URL": _apps_url(ports), "FLOWPIN_ACCESS_KEY": key, "DYNAMIQ_ACCESS_KEY": key}
 
-    def told(self, port: int) -> str:
+    async def register(self, ports: Ports, token: str) -> str | None:
+        """Register what is installed, so that deployments pin its locks. A sentence when that was refused."""
+        try:
+            await asyncio.to_thread(Registry(ports.url_of(ports.gateway), token, ports.ca).register, self.runtimes)
+        except CannotRun as problem:
+            return f"The runtimes' locks are not registered, so deployments do not pin them: {problem}\n"
+        return None
+
+    def told(self, ports: Ports) -> str:
         """A line for the person at the terminal."""
         versions = ", ".join(each.version for each in self.runtimes.all())
-        return f"Apps answer at {url_of(port)}/apps/<app id>, with FLOWPIN_ACCESS_KEY, on runtime {versions}.\n"
+        return f"Apps answer at {_apps_url(ports)}/<app id>, with FLOWPIN_ACCESS_KEY, on runtime {versions}.\n"
 
     @property
     def _socket(self) -> Path:
         return self.sockets / "host" / "socket"
 
-    def _variable_key(self) -> str:
-        key = self.folder.secret(VARIABLE_KEY_FILE)
+    def _key(self, file: str) -> str:
+        """Made once, and kept in a file for this user only."""
+        key = self.folder.secret(file)
         if key is None:
             key = secrets.token_hex(32)
-            self.folder.keep_secret(VARIABLE_KEY_FILE, key)
+            self.folder.keep_secret(file, key)
         return key
 
 
@@ -91,13 +112,17 @@ def open_apps(folder: DataFolder, environ: Mapping[str, str]) -> Iterator[Apps |
         yield Apps(folder, runtimes, sockets)
 
 
-def _new_access_key(gateway_url: str, token: str, project_id: UUID) -> str:
+def _apps_url(ports: Ports) -> str:
+    return f"{ports.url_of(ports.apps)}/apps"
+
+
+def _new_access_key(ports: Ports, token: str, project_id: UUID) -> str:
     """Make one through the gateway, with the standard library: gRPC may not be loaded where children are forked."""
     body = json.dumps({"project_id": str(project_id), "name": ACCESS_KEY_NAME}).encode()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    call = http.Request(f"{gateway_url}/v1/access-keys", body, headers)  # noqa: S310 - http to ourselves
+    call = http.Request(f"{ports.url_of(ports.gateway)}/v1/access-keys", body, headers)  # noqa: S310 - http to ourselves
     try:
-        with http.urlopen(call, timeout=CALL_SECONDS) as answer:  # noqa: S310
+        with http.urlopen(call, timeout=CALL_SECONDS, context=context_of(ports.ca)) as answer:  # noqa: S310
             return str(json.load(answer)["data"]["key"])
     except (OSError, ValueError, KeyError) as error:
         said = ""

@@ -4,6 +4,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from flowpin_cli.machine.data_folder import LOOPBACK, DataFolder, Ports
 from flowpin_cli.machine.processes import MARK_VARIABLE, Command
@@ -11,14 +12,18 @@ from flowpin_cli.machine.supervisor import Child
 from flowpin_cli.postgres.cluster import MAX_CONNECTIONS, Cluster
 from flowpin_cli.postgres.urls import Databases
 from flowpin_cli.up.apps import Apps
+from flowpin_cli.up.pages import SIGN_IN_FILE, console_key
 from flowpin_cli.up.workers import Workers, worker_name
 
+if TYPE_CHECKING:
+    from flowpin_cli.machine.local_authority import LocalAuthority
+
 CONNECTIONS_PER_WORKER = 12
-"""By default: eight and three of the pools, and the health check's."""
+"""Default per worker: eight and three of the pools, and one of the health check."""
 OTHER_CONNECTIONS = 40
-"""Of migrations, backups, people, and Postgres itself."""
+"""For migrations, backups, people, and Postgres itself."""
 METRICS_PORT_STEP = 10
-"""Between the metrics ports of two workers, so that those given to the services may be neighbours."""
+"""Distance of the metrics ports of two workers, so that the ports given to the services may be neighbours."""
 
 
 def postgres(cluster: Cluster, workers: Workers) -> Child:
@@ -51,6 +56,8 @@ class Children:
     workers: Workers
     apps: Apps | None = None
     """None: no app runs."""
+    authority: "LocalAuthority | None" = None
+    """None: no listener speaks TLS."""
 
     def gateways(self) -> list[Child]:
         settings = self.gateway_settings()
@@ -76,20 +83,37 @@ class Children:
         settings = self.run_settings(databases, token)
         return [Child("host", host, self.folder.fresh_log("host")), self._serving("run", "run_service", 1, settings)]
 
+    def consoles(self) -> list[Child]:
+        """The console, unless it was left out."""
+        if not self.ports.console:
+            return []
+        key = {} if "CONSOLE_KEY" in self.environ else {"CONSOLE_KEY": console_key(self.folder)}
+        return [self._serving("console", "console", 1, self.console_settings() | key)]
+
     def gateway_settings(self) -> dict[str, str]:
-        """What we set of the gateway's settings; so for the services below."""
+        """Settings of the gateway that `up` sets. The methods below do the same for the services."""
         settings = {
-            "GATEWAY_LISTEN": _at(self.ports.gateway),
+            "GATEWAY_LISTEN": f"{self.ports.host}:{self.ports.gateway}",
             "GATEWAY_WORKFLOW_TARGET": _all_at(self.ports.workflow),
             "GATEWAY_DEPLOY_TARGET": _all_at(self.ports.deploy),
         }
         settings |= {"GATEWAY_SHARE_PORT": "true"} if self.workers.gateway > 1 else {}
         return settings | ({"GATEWAY_RUN_TARGET": _at(self.ports.run)} if self.apps else {})
 
+    def console_settings(self) -> dict[str, str]:
+        settings = {
+            "CONSOLE_LISTEN": f"{self.ports.host}:{self.ports.console}",
+            "CONSOLE_SIGN_IN_FILE": str(self.folder.path / SIGN_IN_FILE),
+            "CONSOLE_WORKFLOW_TARGET": _all_at(self.ports.workflow),
+            "CONSOLE_DEPLOY_TARGET": _all_at(self.ports.deploy),
+        }
+        return settings | ({"CONSOLE_RUN_TARGET": _at(self.ports.run)} if self.apps else {})
+
     def workflow_settings(self, databases: Databases, number: int = 1) -> dict[str, str]:
         return {
             "WORKFLOW_LISTEN": _at(self.ports.workflow[number - 1]),
             "WORKFLOW_ACCESS_FILE": str(self.folder.access_file),
+            "WORKFLOW_DEPLOY_TARGET": _all_at(self.ports.deploy),
             **databases.serving("workflow"),
         }
 
@@ -100,12 +124,12 @@ class Children:
             "DEPLOY_WORKFLOW_TARGET": _all_at(self.ports.workflow),
             "DEPLOY_WORKFLOW_TOKEN": token,
             **databases.serving("deploy"),
-            **(self.apps.deploy_settings(self.ports.apps, self.environ) if self.apps else {}),
+            **(self.apps.deploy_settings(self.ports, self.environ) if self.apps else {}),
         }
 
     def run_settings(self, databases: Databases, token: str) -> dict[str, str]:
         return {
-            "RUN_LISTEN": _at(self.ports.apps),
+            "RUN_LISTEN": f"{self.ports.host}:{self.ports.apps}",
             "RUN_GRPC_LISTEN": _at(self.ports.run),
             "RUN_ACCESS_FILE": str(self.folder.access_file),
             "RUN_DEPLOY_TARGET": _all_at(self.ports.deploy),
@@ -115,6 +139,13 @@ class Children:
             **(self.apps.run_settings() if self.apps else {}),
         }
 
+    def tls_settings(self, service: str) -> dict[str, str]:
+        """Each process shows the same certificate, and checks that of services."""
+        if self.authority is None:
+            return {}
+        files = {"CERT": self.authority.cert, "KEY": self.authority.key, "CA": self.authority.ca}
+        return {f"{service.upper()}_TLS_{name}": str(file) for name, file in files.items()}
+
     def migration(self, service: str, databases: Databases) -> Command:
         # An administrator's URL may leave its password to PGPASSWORD; ours need nothing of the kind.
         environ = self.environ if databases.are_external else _without_libpq(self.environ)
@@ -123,12 +154,15 @@ class Children:
     def verification(self, databases: Databases) -> Command:
         environ = self.environ if databases.are_external else _without_libpq(self.environ)
         urls = databases.serving("workflow") | databases.serving("deploy")
+        urls |= databases.serving("run") if self.apps else {"RUN_DATABASE_URL": ""}
         return self._command("flowpin_cli", "verify", {**environ, **urls})
 
     def _serving(self, service: str, module: str, number: int, settings: Mapping[str, str]) -> Child:
         name = worker_name(service, number)
         metrics = self._metrics_listen(service, number)
-        command = self._command(module, "serve", {**_without_libpq(self.environ), **metrics, **settings})
+        command = self._command(
+            module, "serve", {**_without_libpq(self.environ), **metrics, **self.tls_settings(service), **settings}
+        )
         return Child(name, command, self.folder.fresh_log(name))
 
     def _metrics_listen(self, service: str, number: int) -> dict[str, str]:
@@ -145,7 +179,7 @@ class Children:
 
 
 def numbers(count: int) -> range:
-    """Of so many workers."""
+    """The numbers of this many workers."""
     return range(1, count + 1)
 
 
@@ -158,5 +192,5 @@ def _all_at(ports: Sequence[int]) -> str:
 
 
 def _without_libpq(environ: Mapping[str, str]) -> dict[str, str]:
-    """Without PGPASSWORD, PGPORT and the like, which would change what a URL means; how to encrypt stays."""
+    """The environment without PGPASSWORD, PGPORT and others that change the meaning of a URL. TLS settings stay."""
     return {name: value for name, value in environ.items() if not name.startswith("PG") or name.startswith("PGSSL")}

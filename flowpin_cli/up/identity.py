@@ -1,4 +1,4 @@
-"""Who calls on one machine: the person at the terminal, and services as themselves."""
+"""The tokens of one machine: one for the person at the terminal, and one for each service."""
 
 import os
 import pwd
@@ -10,6 +10,7 @@ from flowpin_cli.errors import CannotRun
 from flowpin_cli.machine.data_folder import DataFolder
 from service_kit.access.file import AccessFile, AccessFileError, Role, Token, hash_token
 from service_kit.access.tokens import (
+    make_operator,
     mint_token,
     read_access_file,
     revoke_token,
@@ -52,18 +53,21 @@ def _ensure_identity(folder: DataFolder, runs_apps: bool) -> Identity:
         raise AccessFileError(f"{path}: declares no project")
     project = next((p for p in access.projects if str(p.id) == env.get("FLOWPIN_PROJECT_ID")), access.projects[0])
     person_token = env.get("FLOWPIN_TOKEN", "")
-    if not _find_valid(access, person_token):
+    kept = _find_valid(access, person_token)
+    if kept:
+        make_operator(path, kept.id)  # tokens of releases without that role are not
+    else:
         person = next((user for user in access.users if not user.service), None)
         if person is None:
             raise AccessFileError(f"{path}: declares no person to make a token for")
-        person_token = mint_token(path, person.id, {project.org_id: Role.ADMIN}).secret
+        person_token = mint_token(path, person.id, {project.org_id: Role.ADMIN}, is_operator=True).secret
     deploy_token = _service_token(folder, access, DEPLOY_ACCOUNT, Role.VIEWER)
     run_token = _service_token(folder, read_access_file(path), RUN_ACCOUNT, Role.RUNNER) if runs_apps else None
     return Identity(person_token, deploy_token, run_token, project.org_id, project.id)
 
 
 def _service_token(folder: DataFolder, access: AccessFile, account_name: str, role: Role) -> str:
-    """Of the account, in every org. It is kept in a file of its name."""
+    """The token of a service account in every org. It is kept in a file named after the account."""
     kept = folder.secret(f"{account_name}.token") or ""
     token = _find_valid(access, kept)
     if token and all(org.id in token.roles for org in access.orgs):

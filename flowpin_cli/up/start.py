@@ -14,24 +14,29 @@ from rich.console import Console
 
 from flowpin_cli.console import Announcer
 from flowpin_cli.errors import CannotRun
-from flowpin_cli.machine.data_folder import LOOPBACK, DataFolder, Ports, choose_ports, locked, url_of
+from flowpin_cli.machine.data_folder import LOOPBACK, DataFolder, Ports, choose_ports, locked, reached_at
 from flowpin_cli.machine.health import accepts, unready, until
 from flowpin_cli.machine.processes import describe_exit, end_orphans, last_lines, run_to_end
 from flowpin_cli.machine.supervisor import Supervisor
 from flowpin_cli.postgres.cluster import START_SECONDS, open_cluster
 from flowpin_cli.postgres.urls import Databases, check_server, embedded_databases, external_databases
+from flowpin_cli.rest.installation import option_of
+from flowpin_cli.rest.trust import CA_VARIABLE
 from flowpin_cli.up import children
-from flowpin_cli.up.apps import HOW_APPS_RUN, open_apps
+from flowpin_cli.up.apps import how_apps_run, open_apps
 from flowpin_cli.up.children import Children
+from flowpin_cli.up.pages import URL_VARIABLE, told
 from flowpin_cli.up.upgrade import is_upgrade, verified
 from flowpin_cli.up.workers import Workers, worker_name, workers
 
 if TYPE_CHECKING:
+    from flowpin_cli.machine.local_authority import LocalAuthority
     from flowpin_cli.up.identity import Identity
 
 HEALTHY_SECONDS = 60.0
-STOP_ORDER = ("gateway", "run", "host", "deploy", "workflow", "postgres")
+STOP_ORDER = ("console", "gateway", "run", "host", "deploy", "workflow", "postgres")
 APPS_PORT = 8081
+CONSOLE_PORT = 8082
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,16 @@ class Options:
     port: int
     database_url: str | None
     workers: int | None = None
-    """Of each kind; None for as many as the cores are good for."""
+    """Number of each kind. None chooses it by the number of cores."""
     apps_port: int | None = None
     """None for APPS_PORT, or a free one when the gateway's is to be free."""
+    host: str = LOOPBACK
+    """Where gateway, apps and console listen."""
+    console_port: int | None = None
+    """0 picks a free port; None is CONSOLE_PORT, or a free one."""
+    has_console: bool = True
+    tls: bool = False
+    """Whether all listeners and channels speak TLS, with a certificate of an authority in the data folder."""
 
 
 def up(options: Options, environ: Mapping[str, str], console: Console) -> None:
@@ -55,7 +67,7 @@ def up(options: Options, environ: Mapping[str, str], console: Console) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """What the steps of the start share."""
+    """State that the steps of the start share."""
 
     folder: DataFolder
     options: Options
@@ -84,16 +96,20 @@ async def _start(run: Run) -> None:
         end_orphans(run.folder)
         count = workers(run.options.workers)
         apps = run.until_stopped.enter_context(open_apps(run.folder, run.environ))
+        authority = _authority(run) if run.options.tls else None
         ports = choose_ports(
             run.folder,
             run.options.port,
             workflow=count.workflow,
             deploy=count.deploy,
-            apps=_apps_port(run.options) if apps else None,
+            apps=_port(run.options, run.options.apps_port, APPS_PORT) if apps else None,
+            host=run.options.host,
+            console=_port(run.options, run.options.console_port, CONSOLE_PORT) if run.options.has_console else None,
+            ca="" if authority is None else str(authority.ca),
         )
-        ours = Children(run.folder, ports, run.environ, count, apps)
+        ours = Children(run.folder, ports, run.environ, count, apps, authority)
         databases = await _database(run, count)
-        run.supervisor.start(*ours.gateways())
+        run.supervisor.start(*ours.gateways(), *ours.consoles())
         with run.announcer.step("Who may call"):
             from flowpin_cli.up.identity import ensure_identity
 
@@ -111,15 +127,34 @@ async def _start(run: Run) -> None:
         with run.announcer.step(_described(count)):
             await _all_healthy(ports, run.supervisor)
     variables = _variables(ports, identity)
+    problem = None
     if apps:
-        variables |= await apps.variables(ports.apps, url_of(ports.gateway), identity.person_token, identity.project_id)
+        problem = await apps.register(ports, identity.person_token)
+        variables |= await apps.variables(ports, identity.person_token, identity.project_id)
+    if ports.console:
+        variables[URL_VARIABLE] = ports.url_of(ports.console)
     run.folder.write_env(variables)
-    env_file = shlex.quote(str(run.folder.env_file))
-    run.announcer.ready(url_of(ports.gateway), identity.person_token, str(identity.project_id), env_file)
-    run.announcer.say(apps.told(ports.apps) if apps else HOW_APPS_RUN)
+    env_file, option = shlex.quote(str(run.folder.env_file)), option_of(run.folder.path)
+    run.announcer.ready(
+        ports.url_of(ports.gateway), identity.person_token, str(identity.project_id), env_file, option, ports.ca
+    )
+    if ports.console:
+        run.announcer.say("  " + told(run.folder, ports, identity.person_token if run.announcer.is_terminal else None))
+    run.announcer.say(apps.told(ports) if apps else how_apps_run(option))
+    if problem:
+        run.announcer.say(problem)
     if has_upgraded:
         run.announcer.say("The schemas were upgraded; their history is being verified …")
         run.announcer.say(await verified(ours.verification(databases), run.folder.fresh_log("verify")))
+
+
+def _authority(run: Run) -> "LocalAuthority":
+    with run.announcer.step("Certificates"):
+        from flowpin_cli.machine.local_authority import LocalAuthority
+
+        authority = LocalAuthority(run.folder.tls)
+        authority.prepare(reached_at(run.options.host))
+    return authority
 
 
 async def _database(run: Run, count: Workers) -> Databases:
@@ -132,7 +167,7 @@ async def _database(run: Run, count: Workers) -> Databases:
         child = children.postgres(cluster, count)
         run.supervisor.start(child)
         if not await until(lambda: cluster.is_ready(child.process), START_SECONDS):
-            raise CannotRun(f"Postgres did not get ready. The end of {child.log}:\n{last_lines(child.log)}")
+            raise CannotRun(f"Postgres did not start. The end of {child.log}:\n{last_lines(child.log)}")
     return embedded_databases(cluster)
 
 
@@ -146,7 +181,11 @@ async def _all_healthy(ports: Ports, supervisor: Supervisor) -> None:
     async def not_healthy() -> list[str]:
         workers = {worker_name("workflow", number): port for number, port in enumerate(ports.workflow, 1)}
         workers |= {worker_name("deploy", number): port for number, port in enumerate(ports.deploy, 1)}
-        return [name for name, port in workers.items() if not await accepts(port)] or await unready(ports.gateway)
+        away = [name for name, port in workers.items() if not await accepts(port)]
+        host = reached_at(ports.host)
+        if ports.console and not await accepts(ports.console, host):
+            away.append("console")
+        return away or await unready(ports.gateway, host, ports.ca)
 
     async def healthy() -> bool:
         return not await not_healthy()
@@ -158,7 +197,7 @@ async def _all_healthy(ports: Ports, supervisor: Supervisor) -> None:
 
 
 def _variables(ports: Ports, identity: "Identity") -> dict[str, str]:
-    url, token = url_of(ports.gateway), identity.person_token
+    url, token = ports.url_of(ports.gateway), identity.person_token
     return {
         "FLOWPIN_URL": url,
         "FLOWPIN_TOKEN": token,
@@ -167,7 +206,8 @@ def _variables(ports: Ports, identity: "Identity") -> dict[str, str]:
         "FLOWPIN_WORKFLOW_GRPC": _grpc_name(ports.workflow),
         "FLOWPIN_DEPLOY_GRPC": _grpc_name(ports.deploy),
         "FLOWPIN_PID": str(os.getpid()),
-        # What clients of the platform read.
+        **({CA_VARIABLE: ports.ca} if ports.ca else {}),
+        # Variables that clients of the platform read.
         "DYNAMIQ_API_BASE_URL": url,
         "DYNAMIQ_API_TOKEN": token,
         "DYNAMIQ_PERSONAL_ACCESS_TOKEN": token,
@@ -181,10 +221,10 @@ def _grpc_name(ports: Sequence[int]) -> str:
     return ("ipv4:" if len(ports) > 1 else "") + ",".join(f"{LOOPBACK}:{port}" for port in ports)
 
 
-def _apps_port(options: Options) -> int:
-    if options.apps_port is not None:
-        return options.apps_port
-    return APPS_PORT if options.port else 0
+def _port(options: Options, asked: int | None, usual: int) -> int:
+    if asked is not None:
+        return asked
+    return usual if options.port else 0
 
 
 def _described(count: Workers) -> str:

@@ -10,7 +10,7 @@ from flowpin_cli.postgres.schemas import Schema
 from flowpin_cli.postgres.urls import CONNECT_SECONDS, Databases
 
 CANNOT_LOOK = 2
-"""The exit code of `flowpin verify` when it has not looked."""
+"""The exit code of `flowpin verify` when it could not run."""
 
 
 async def is_upgrade(databases: Databases) -> bool:
@@ -27,7 +27,7 @@ async def is_upgrade(databases: Databases) -> bool:
         finally:
             await db.close()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        return False  # the migrations, which come next, say what is wrong
+        return False  # the migrations run next and report the problem
     return False
 
 
@@ -39,4 +39,4 @@ async def verified(command: Command, log: Path) -> str:
         return f"  ✓ Verified after the upgrade. {result}"
     if code == CANNOT_LOOK:
         return f"  ! Not verified after the upgrade: {result}"
-    return f"  ! Verified after the upgrade. {result} What is wrong is in {log}; nothing was stopped for it"
+    return f"  ! Verified after the upgrade. {result} The findings are in {log}; all services run"

@@ -1,4 +1,4 @@
-"""How many processes of each kind run on this machine, and what each is called."""
+"""The number and the names of the processes of each kind."""
 
 import os
 from dataclasses import dataclass
@@ -25,5 +25,5 @@ def workers(asked: int | None) -> Workers:
 
 
 def worker_name(service: str, number: int) -> str:
-    """Of its log, and of what is said about it; `number` begins at 1."""
+    """The name of a worker, for its log and for messages. `number` begins at 1."""
     return service if number == 1 else f"{service}-{number}"

@@ -1,4 +1,4 @@
-"""`flowpin verify --against FILE`: what restoring a backup would lose, and which numbers would be given out again."""
+"""`flowpin verify --against FILE`: what restoring a backup would lose, and which numbers would be used again."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ _APPS = """
 
 @dataclass(frozen=True)
 class Loss:
-    """What a workflow or an app would lose: the versions or deployments from `first` to `last`."""
+    """What a workflow or an app would lose: versions or deployments from `first` to `last`."""
 
     id: str
     name: str
@@ -48,7 +48,7 @@ class Loss:
     newest_at: str
     newest_by: str
     given_out_again: tuple[int, int] | None
-    """The first and the last number that others would get after the restore."""
+    """The first and the last number that would be used again after the restore."""
     means_another: tuple[int, int] | None
     """Numbers that the backup has as well, for other versions or deployments: the histories have parted before."""
 
@@ -60,7 +60,7 @@ class Lost:
     parents: int = 0
     pieces: int = 0
     numbers: int = 0
-    """How many would be given out again."""
+    """Number of numbers that would be used again."""
     shown: list[Loss] = field(default_factory=list)
 
 
@@ -71,7 +71,7 @@ class Losses:
     workflows: Lost
     apps: Lost
     rows: Mapping[str, tuple[int, int]]
-    """By table, where they differ: how many the backup has, and how many there are."""
+    """Row counts of the backup and of the installation, by table, where they differ."""
 
     @property
     def any(self) -> bool:
@@ -79,7 +79,7 @@ class Losses:
 
 
 async def losses(file: Path, sources: Sequence[Source], say: Callable[[str], None]) -> Losses:
-    """Compare a backup with what is there. Raises CannotRun."""
+    """Compare a backup with the installation. Raises CannotRun."""
     async with open_snapshots(sources) as snapshots:
         backup = await read_backup(file, snapshots, say)
         say("What is there now")

@@ -1,4 +1,4 @@
-"""The audit: each change has its event."""
+"""Checks of the audit: each change has its event."""
 
 from flowpin_cli.verify.check import Check, query
 

@@ -1,4 +1,4 @@
-"""What a backup has of each workflow and app: read as text, and none of it is run."""
+"""Reads a backup's workflows and apps as text. Nothing of it is run."""
 
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -12,7 +12,7 @@ from flowpin_cli.postgres.dump_reader import Rows, list_entries, read_rows
 from flowpin_cli.verify.check import Snapshots
 
 MAX_LINE_BYTES = 256 << 20
-"""Of one row. The largest flow and flow_ui take a quarter of it."""
+"""Maximum bytes of a row. The largest flow and flow_ui take a quarter of it."""
 ROWS_AT_ONCE = 1_000
 
 # By table: the parent's column, and which of the pieces are there now.
@@ -31,7 +31,7 @@ _THERE = {
 
 @dataclass
 class Kept:
-    """Of a workflow or an app: how many versions or deployments a backup has, and how many of these are there now."""
+    """Numbers of versions or deployments of a workflow or app: in the backup, and still present now."""
 
     count: int = 0
     there: int = 0
@@ -39,7 +39,7 @@ class Kept:
 
 @dataclass
 class Backup:
-    """What was read. Its memory grows with the number of workflows and apps, not with their histories."""
+    """The content of a backup. Its memory grows with the number of workflows and apps, not with their histories."""
 
     manifest: Manifest
     workflows: dict[UUID, Kept] = field(default_factory=dict)
@@ -106,10 +106,10 @@ def _uuid(text: bytes) -> UUID:
     try:
         return UUID(text.decode())
     except ValueError:
-        raise CannotRun("the backup has an id that is none") from None
+        raise CannotRun("the backup has an invalid id") from None
 
 
 def _number(text: bytes) -> int:
     if not text.isdigit() or len(text) > 10:
-        raise CannotRun("the backup has a number that is none")
+        raise CannotRun("the backup has an invalid number")
     return int(text)

@@ -1,4 +1,4 @@
-"""What a check is, and what it has found."""
+"""Checks and their outcome."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,23 +11,23 @@ MAX_SHOWN = 10
 """Findings of each check that are kept; the others are counted."""
 
 Snapshots: TypeAlias = Mapping[str, Snapshot]
-"""By service: workflow, deploy."""
+"""Snapshots by service: workflow, deploy, and run where apps run."""
 Finding: TypeAlias = dict[str, str | int]
-"""What is wrong (`what`, and mostly `expected` and `found`) with which piece (`workflow`, `version`, `app` …)."""
+"""The fault (`what`, usually `expected` and `found`), and its place (`workflow`, `version`, `app` …)."""
 
 
 @dataclass
 class Outcome:
-    """How many pieces a check has looked at, and which of them are wrong."""
+    """The number of checked pieces, and the findings."""
 
     say: Callable[[int], None] = lambda checked: None
-    """Called with how many have been looked at so far."""
+    """Called with the number of checked pieces so far."""
     checked: int = 0
     found: int = 0
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, row: Mapping[str, Any] | Row) -> None:
-        """A piece that is wrong. What is None is left out."""
+        """A finding. Parts that are None are omitted."""
         self.found += 1
         if len(self.findings) < MAX_SHOWN:
             self.findings.append({name: _plain(value) for name, value in row.items() if value is not None})
@@ -39,7 +39,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Check:
-    """One promise, and how it is looked at. `pieces` says what is counted."""
+    """A promise and its check. `pieces` names the things that are counted."""
 
     name: str
     promise: str

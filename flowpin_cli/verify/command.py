@@ -1,4 +1,4 @@
-"""`flowpin verify`: takes what the person asked for, does one of the things it can do, and returns an exit code."""
+"""`flowpin verify`: dispatches on the options and returns an exit code."""
 
 import asyncio
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ NOTHING_FOUND, FOUND, NOT_LOOKED = 0, 1, 2
 
 @dataclass(frozen=True)
 class Options:
-    """What the person asked for. `data` is None unless it was named."""
+    """The person's options. `data` is None unless it was given."""
 
     data: Path | None
     default_data: Path
@@ -30,7 +30,7 @@ class Options:
 
 
 def run(options: Options, environ: Mapping[str, str], console: Console) -> int:
-    """Do it, print what was found on `console`, and return the exit code. Progress is on stderr."""
+    """Run the checks, print the findings on `console`, and return the exit code. Progress is on stderr."""
     errors = Console(stderr=True)
     installation = Installation(options.data, options.database_url, environ)
     try:
@@ -41,7 +41,7 @@ def run(options: Options, environ: Mapping[str, str], console: Console) -> int:
         errors.print(f"flowpin: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
     except KeyboardInterrupt:
         errors.print("flowpin: interrupted", style="red")
-    except Exception:  # a fault of ours must not look like a finding
+    except Exception:  # a bug here must not look like a finding
         errors.print_exception()
     return NOT_LOOKED
 

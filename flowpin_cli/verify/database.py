@@ -1,9 +1,9 @@
-"""The database around the rows: what roles may do, the schema's own guards, and settings that keep what is written."""
+"""Checks of the database: rights of roles, guards of the schema, and settings for durability."""
 
 from collections.abc import Mapping
 
 from flowpin_cli.postgres import catalog
-from flowpin_cli.postgres.urls import SERVING_ROLES
+from flowpin_cli.postgres.passwords import SERVING_ROLES
 from flowpin_cli.verify.check import Check, Outcome, Snapshots
 from flowpin_cli.verify.snapshot import Row, Snapshot
 
@@ -60,7 +60,7 @@ _GUARDS: Mapping[str, tuple[str, ...]] = {
     "TRIGGER": (_TRIGGERS,),
     "DEFAULT": (_DEFAULTS,),
 }
-"""By kind, as migrations name them: which there are, and whether each holds for every row."""
+"""Objects by kind, as migrations name them, and whether each is enforced for every row."""
 
 
 async def _look_at_settings(snapshots: Snapshots, outcome: Outcome) -> None:
@@ -77,7 +77,7 @@ async def _look_at_settings(snapshots: Snapshots, outcome: Outcome) -> None:
 
 
 async def _look_at_sessions(snapshot: Snapshot, server: Row, outcome: Outcome) -> None:
-    """What the service's sessions have: the role's setting, else the database's, else the server's."""
+    """Check the settings of the service's sessions: the role's, else the database's, else the server's."""
     role = SERVING_ROLES[snapshot.service]
     piece = {"service": snapshot.service, "role": role}
     outcome.count(2)
@@ -85,7 +85,7 @@ async def _look_at_sessions(snapshot: Snapshot, server: Row, outcome: Outcome) -
     if overrides:
         setting, what = overrides[0]["setting"], f"set for {overrides[0]['role']} in {overrides[0]['database']}"
     else:
-        # What our own role has set is nothing that the service has.
+        # Settings of our own role do not apply to the service.
         setting = server["setting"] if server["source"] in _EVERY_SESSION else "on"
         what = "the server's setting"
     if setting.lower() in _OFF:
@@ -116,7 +116,7 @@ async def _look_at_guards(snapshots: Snapshots, outcome: Outcome) -> None:
             outcome.count(len(names))
             for name in sorted(names):
                 if not found.get(name, False):
-                    what = f"the {kind.lower()} is " + ("not in force" if name in found else "not there")
+                    what = f"the {kind.lower()} is " + ("not enforced" if name in found else "missing")
                     outcome.add({"service": snapshot.service, "guard": name, "what": what})
 
 
@@ -129,7 +129,7 @@ CHECKS = (
     ),
     Check(
         "database.guards",
-        "Every constraint, index, trigger and default of the migrations is there and in force.",
+        "Every constraint, index, trigger and default of the migrations exists and is enforced.",
         "guards",
         _look_at_guards,
     ),

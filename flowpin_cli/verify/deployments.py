@@ -1,4 +1,4 @@
-"""Deployments: their numbers, their spans, what they pin, where they come from, how they are marked."""
+"""Checks of deployments: numbers, live spans, pins, sources and marks."""
 
 from uuid import UUID
 
@@ -67,7 +67,7 @@ _STATES = """
         ('it has been live', (d.status = 'succeeded')::text, (d.live_from IS NOT NULL)::text),
         ('it is finished', (d.status NOT IN ('pending', 'deploying'))::text, (d.finished_at IS NOT NULL)::text),
         ('its span has a length', 'true', (d.live_to IS NULL OR d.live_to > d.live_from)::text),
-        ('it has a lease only while it is under way', 'true',
+        ('it has a lease only while it is in progress', 'true',
             (d.lease_owner IS NULL OR d.finished_at IS NULL)::text)
     ) AS c (what, expected, found)
     WHERE c.expected IS DISTINCT FROM c.found
@@ -120,12 +120,14 @@ _PINNED_HERE = """
     LEFT JOIN flows f ON f.project_id = d.project_id AND f.digest = d.version_digest
     LEFT JOIN loadables l ON l.project_id = d.project_id AND l.digest = d.loadable_digest
     LEFT JOIN runtimes r ON r.id = d.runtime_id
+    LEFT JOIN runtime_locks k ON k.digest = d.runtime_digest
     LEFT JOIN apps a ON a.project_id = d.project_id AND a.id = d.app_id
     CROSS JOIN LATERAL (VALUES
         ('the flow that it pins is kept', 'true', (f.digest IS NOT NULL)::text),
         ('what its replicas load is kept', (d.loadable_digest IS NOT NULL)::text, (l.digest IS NOT NULL)::text),
         ('the runtime that it pins exists', 'true', (r.id IS NOT NULL)::text),
         ('the runtime''s version is as pinned', d.runtime_version, coalesce(r.version, d.runtime_version)),
+        ('its runtime''s lock is kept', (d.runtime_digest IS NOT NULL)::text, (k.digest IS NOT NULL)::text),
         ('its app exists', 'true', (a.id IS NOT NULL)::text)
     ) AS c (what, expected, found)
     WHERE c.expected <> c.found
@@ -185,14 +187,14 @@ CHECKS = (
     ),
     Check(
         "deployments.states",
-        "A deployment has been live when it succeeded, and otherwise never; it has a lease only while it is under way.",
+        "A deployment was live exactly if it succeeded. It has a lease only while it is in progress.",
         "deployments",
         query("deploy", _COUNT, _STATES),
     ),
     Check(
         "deployments.pins",
         "What a deployment pins is a version of the workflow service: its workflow, number, digest, description and "
-        "time. Its flow, what its replicas load, and its runtime are kept.",
+        "time. Its flow, what its replicas load, and its runtime with its lock are kept.",
         "deployments",
         _look_at_pins,
     ),

@@ -1,4 +1,4 @@
-"""Events of the audit: what each is about is there, and each has its number."""
+"""Checks of audit events: the subject of each exists, and each has its number."""
 
 from flowpin_cli.verify.check import Check, query
 

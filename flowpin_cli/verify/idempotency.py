@@ -1,4 +1,4 @@
-"""Kept answers of calls with an idempotency key: what an answer says was made is there."""
+"""Checks of stored answers of calls with an idempotency key: the objects that they name exist."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -57,9 +57,9 @@ _MADE: Mapping[str, str] = {
         JOIN access_keys k ON k.project_id = made.project_id AND k.id = made.id
     """,
 }
-"""By what an answer's `data` is: what is there of it, under the names that the answer has for it."""
+"""The stored thing of each kind of answer, with the answer's field names."""
 _LATEST = {"Workflow": ("latest_version", "Version"), "App": ("latest_deployment_id", "Deployment")}
-"""What else was made in the same call, and where the answer names it."""
+"""What the same call also created, and where the answer names it."""
 
 
 def _answers(services: list[ServiceDescriptor]) -> dict[str, MethodDescriptor]:
@@ -75,7 +75,7 @@ _METHODS = _answers(
 
 
 async def _look(snapshots: Snapshots, outcome: Outcome) -> None:
-    for snapshot in snapshots.values():
+    for snapshot in (snapshots["workflow"], snapshots["deploy"]):
         async for rows in snapshot.batches(_ANSWERS, at_once=100):
             await _look_at(snapshot, rows, outcome)
             outcome.count(len(rows))
@@ -106,7 +106,7 @@ async def _look_at(snapshot: Snapshot, rows: list[Row], outcome: Outcome) -> Non
 
 
 def _data(method: MethodDescriptor, answer: bytes) -> Message | None:
-    """The answer's `data`, None when the answer is none of this method's."""
+    """The answer's `data`. None if the answer is not one of this method."""
     try:
         message: Any = GetMessageClass(method.output_type).FromString(answer)
         data: Message = message.data
@@ -116,9 +116,9 @@ def _data(method: MethodDescriptor, answer: bytes) -> Message | None:
 
 
 def _named(data: Any) -> Iterator[tuple[str, str, Any]]:
-    """What an answer says was made: its kind, its id, and the message that says more of it, if there is one."""
+    """What an answer says was created: kind, id, and the message with its details, if any."""
     kind = data.DESCRIPTOR.name
-    if kind == "Label":  # it may have been moved since
+    if kind == "Label":  # the label may have been moved since
         yield "Version", data.workflow_version_id, None
         return
     yield kind, data.id, data

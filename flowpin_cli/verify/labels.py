@@ -1,4 +1,4 @@
-"""Labels: each names a version that can be read, and its history leads there."""
+"""Checks of labels: each names a version that can be read, and its history ends there."""
 
 from flowpin_cli.verify.check import Check, query
 

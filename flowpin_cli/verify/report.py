@@ -1,4 +1,4 @@
-"""What a run of the checks says: for people, for programs, and in one line."""
+"""The report of the checks: for people, for programs, and in one line."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from flowpin_cli.machine.processes import printable
+from flowpin_cli.terminal import counted
 from flowpin_cli.verify.check import Finding
 from flowpin_cli.verify.run import Report, Result
 
@@ -17,7 +18,7 @@ _FIGURES = {
     "deployments": ["deployments.pins"],
     "events": ["audit.workflow-numbers", "audit.deploy-numbers"],
 }
-"""What a run has looked at in all, and the checks that have counted it."""
+"""What a run has checked in total, and the checks that counted it."""
 MAX_TEXT = 200
 """Characters of one value: names and keys are what callers chose."""
 
@@ -39,7 +40,7 @@ def summary(report: Report) -> str:
     if not failed:
         return said + "nothing is wrong."
     names = ", ".join(result.check.name for result in failed)
-    return said + f"{report.found:,} findings, in {names}."
+    return said + f"{counted(report.found, 'finding')}, in {names}."
 
 
 def print_json(report: Report, console: Console) -> None:

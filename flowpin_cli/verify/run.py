@@ -1,4 +1,4 @@
-"""Runs the checks on two snapshots."""
+"""Runs the checks on a snapshot of each schema."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,7 +10,7 @@ import asyncpg
 
 from flowpin_cli.errors import CannotRun
 from flowpin_cli.machine.processes import printable
-from flowpin_cli.verify import audit, database, deployments, events, idempotency, labels, versions
+from flowpin_cli.verify import audit, database, deployments, events, idempotency, labels, runs, versions
 from flowpin_cli.verify.check import Check, Outcome, Snapshots
 from flowpin_cli.verify.snapshot import Source, open_snapshot
 
@@ -18,19 +18,20 @@ CHECKS = (
     *versions.CHECKS,
     *labels.CHECKS,
     *deployments.CHECKS,
+    *runs.CHECKS,
     *audit.CHECKS,
     *events.CHECKS,
     *idempotency.CHECKS,
     *database.CHECKS,
 )
-READ_FIRST = "deploy"
+READ_IN_ORDER = ("run", "deploy", "workflow")
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a check has found, and how long it took."""
+    """The outcome of a check, and how long it took."""
 
     check: Check
     outcome: Outcome
@@ -39,7 +40,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """All results, and the moment of each schema that they are about."""
+    """All results, and the time of the snapshot of each schema."""
 
     moments: dict[str, datetime]
     results: list[Result]
@@ -51,11 +52,11 @@ class Report:
 
 
 def nobody(line: str) -> None:
-    """Progress that nobody wants to see."""
+    """Discards progress."""
 
 
 async def verify(sources: Sequence[Source], say: Say = nobody) -> Report:
-    """Look at everything. `say` is told how far it is. Raises CannotRun."""
+    """Run all checks. `say` receives the progress. Raises CannotRun."""
     began = time.monotonic()
     async with open_snapshots(sources) as snapshots:
         results = [await _run(check, snapshots, say) for check in CHECKS]
@@ -65,21 +66,24 @@ async def verify(sources: Sequence[Source], say: Say = nobody) -> Report:
 
 @asynccontextmanager
 async def open_snapshots(sources: Sequence[Source]) -> AsyncIterator[Snapshots]:
-    """Each schema as of one moment, the deploy service's before the workflow service's.
+    """A snapshot of each schema: the run service's, then the deploy service's, then the workflow service's.
 
-    A version is there before it is pinned, and it is never removed: so every version that is pinned in the first one is
-    in the second one. Raises CannotRun, also for what the database refuses in the block.
+    A version exists before it is pinned and is never removed. So every version that is pinned in the second snapshot is
+    in the third, and so are the deployments of runs. The run service's is omitted if it does not exist. Raises
+    CannotRun, also for errors of the database in the block.
     """
     async with AsyncExitStack() as until_done:
         try:
             snapshots = {}
-            for source in sorted(sources, key=lambda source: source.service != READ_FIRST):
-                snapshots[source.service] = await until_done.enter_async_context(open_snapshot(source))
+            for source in sorted(sources, key=lambda source: READ_IN_ORDER.index(source.service)):
+                snapshot = await until_done.enter_async_context(open_snapshot(source))
+                if snapshot is not None:
+                    snapshots[source.service] = snapshot
             yield snapshots
         except TimeoutError:
             raise CannotRun("the database has not answered in time") from None
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            # The first line alone: those after it may show what is in a row.
+            # Only the first line: later lines may contain values of a row.
             said = printable(str(error).partition("\n")[0]) or type(error).__name__
             raise CannotRun(f"the database refused: {said}") from None
 

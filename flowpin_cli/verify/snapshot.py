@@ -1,4 +1,4 @@
-"""One schema as of one moment, read in pieces, each statement with a bound."""
+"""A schema as of one moment, read in pieces by statements with a time limit."""
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -22,13 +22,13 @@ Row: TypeAlias = asyncpg.Record
 
 CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 900.0
-"""Of one statement, or of one piece of what it returns. With 100,000 versions the longest took 3.3 s."""
+"""Time limit of a statement, or of one piece of its result. With 100,000 versions the longest took 3.3 s."""
 GRACE_SECONDS = 10.0
 ANSWER_SECONDS = STATEMENT_SECONDS + GRACE_SECONDS
-"""How long an answer is waited for. Postgres ends the statement itself before that."""
+"""How long to wait for an answer. Postgres cancels the statement before that."""
 ROWS_AT_ONCE = 500
 BYTES_AT_ONCE = 8 << 20
-"""Of documents in memory, unless one alone is larger."""
+"""Maximum bytes of documents in memory, unless one alone is larger."""
 
 SETTINGS = {
     "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
@@ -51,16 +51,19 @@ class Source:
     schema: str
     migrations: Path
     """The folder of those that the code knows."""
+    is_optional: bool = False
+    """Whether the schema may be missing."""
 
 
 class Snapshot:
-    """A schema in a transaction that sees one moment and cannot write."""
+    """A schema in a read-only transaction with one snapshot."""
 
     def __init__(self, connection: "RawConnection", source: Source, moment: datetime) -> None:
         self.connection = connection
         self.service = source.service
         self.schema = source.schema
         self.moment = moment
+        self._is_optional = source.is_optional
         self._code = Schema(source.schema, source.migrations)
 
     @property
@@ -69,31 +72,34 @@ class Snapshot:
         made = self._code.made
         return {kind: made[kind] for kind in ("CONSTRAINT", "INDEX", "TRIGGER", "DEFAULT")}
 
-    async def check_migrations(self) -> None:
-        """CannotRun when the schema is not there or older than the code."""
+    async def check_migrations(self) -> bool:
+        """False when the schema need not be there and is not. CannotRun when it is not, or is older than the code."""
         applied = await catalog.applied_migrations(self.connection, self.schema)
+        if not applied and self._is_optional:
+            return False
         if not applied:
             raise CannotRun(f"there is no schema {self.schema}; `flowpin up` makes it")
         if missing := self._code.missing(applied):
             raise CannotRun(
                 f"the schema {self.schema} is older than the code: {missing[0]} has not run; `flowpin up` runs it"
             )
+        return True
 
     async def rows(self, statement: str, *values: Any, at_once: int = ROWS_AT_ONCE) -> AsyncIterator[Row]:
-        """What a statement returns, so many rows in memory at a time."""
+        """The rows of a statement, with at most `at_once` in memory."""
         cursor = await self.connection.cursor(statement, *values)
         while found := await cursor.fetch(at_once):
             for row in found:
                 yield row
 
     async def batches(self, statement: str, *values: Any, at_once: int = ROWS_AT_ONCE) -> AsyncIterator[list[Row]]:
-        """The same, by the list."""
+        """The rows of a statement in lists."""
         cursor = await self.connection.cursor(statement, *values)
         while found := await cursor.fetch(at_once):
             yield found
 
     async def documents(self, sizes: str, contents: str) -> AsyncIterator[list[Row]]:
-        """What `contents` returns, in lists of BYTES_AT_ONCE. `sizes` returns how many bytes each row has, in order."""
+        """The rows of `contents` in lists of BYTES_AT_ONCE. `sizes` returns the bytes of each row, in order."""
         cursor = await self.connection.cursor(contents)
         count, total = 0, 0
         async for row in self.rows(sizes, at_once=5_000):
@@ -105,7 +111,7 @@ class Snapshot:
             yield await cursor.fetch(count)
 
     async def fetch(self, statement: str, *values: Any) -> list[Row]:
-        """For statements that return few rows."""
+        """All rows of a statement that returns few."""
         return await self.connection.fetch(statement, *values)
 
     async def value(self, statement: str, *values: Any) -> Any:
@@ -113,8 +119,8 @@ class Snapshot:
 
 
 @asynccontextmanager
-async def open_snapshot(source: Source) -> AsyncIterator[Snapshot]:
-    """The schema as of now, until the block ends. Raises CannotRun."""
+async def open_snapshot(source: Source) -> AsyncIterator[Snapshot | None]:
+    """The schema as of now, until the block ends; None when it need not be there and is not. Raises CannotRun."""
     shown = url_without_password(source.url)
     try:
         # Statements are not kept by name: PgBouncer may be in between.
@@ -122,7 +128,7 @@ async def open_snapshot(source: Source) -> AsyncIterator[Snapshot]:
             source.url, timeout=CONNECT_SECONDS, command_timeout=ANSWER_SECONDS, statement_cache_size=0
         )
     except ValueError:
-        raise CannotRun(f"{shown} is no database URL") from None
+        raise CannotRun(f"{shown} is not a database URL") from None
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise CannotRun(f"the database {shown} cannot be used: {str(error) or type(error).__name__}") from None
     try:
@@ -139,8 +145,7 @@ async def open_snapshot(source: Source) -> AsyncIterator[Snapshot]:
             )
             moment = only(await connection.fetchrow("SELECT clock_timestamp() AS moment"))["moment"]
             snapshot = Snapshot(connection, source, moment)
-            await snapshot.check_migrations()
-            yield snapshot
+            yield snapshot if await snapshot.check_migrations() else None
     finally:
         await _close(connection)
 

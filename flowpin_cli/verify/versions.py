@@ -1,4 +1,4 @@
-"""Versions and the workflows they belong to: numbers, counters, marks, digests, drafts."""
+"""Checks of versions and their workflows: numbers, counters, marks, digests, drafts."""
 
 import hashlib
 
@@ -7,7 +7,7 @@ from workflow_service.errors import FlowTooLarge, InvalidFlow
 from workflow_service.flow import canvas_digest_of, digests_of
 
 MAX_FLOW_BYTES = 256 << 20
-"""Sixteen times what services take by default."""
+"""Sixteen times the default limit of the services."""
 
 _NUMBERS = """
     SELECT id AS workflow, name, coalesce(nullif(first, last)::text || ' to ', '') || last AS versions,
@@ -155,7 +155,7 @@ async def _look_at_loadables(snapshots: Snapshots, outcome: Outcome) -> None:
 
 
 def _digest(flow: bytes) -> str:
-    """As the workflow service computes it; or why it computes none."""
+    """The digest as the workflow service computes it, or why it cannot."""
     try:
         return digests_of(flow, b"{}", MAX_FLOW_BYTES)[0].hex()
     except (InvalidFlow, FlowTooLarge) as error:

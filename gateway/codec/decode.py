@@ -44,7 +44,7 @@ def object_reader(
                 if value is not None:
                     values[key] = value
         if repeated is not None:
-            problems[prefix + repeated[:100]] = "is given twice"
+            problems[prefix + repeated[:100]] = "must not be given twice"
         return values
 
     known[descriptor.full_name] = read

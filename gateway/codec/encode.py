@@ -20,7 +20,7 @@ def writer(descriptor: Descriptor) -> Callable[[Message], bytes]:
 
 
 def is_passed_on(route_output: Descriptor) -> bool:
-    """Whether the message itself says what is answered."""
+    """Whether the message itself contains the HTTP answer."""
     return route_output.full_name == "google.api.HttpBody"
 
 
@@ -51,7 +51,7 @@ def _getter(field: FieldDescriptor, known: dict[str, Plain]) -> Plain:
 
 
 def _value(field: FieldDescriptor, known: dict[str, Plain]) -> Plain | None:
-    """None for what is plain already."""
+    """None for values that need no conversion."""
     if field.enum_type is not None:
         return _enum(field.enum_type)
     if field.message_type is None:

@@ -12,7 +12,7 @@ from service_kit.http import forms
 from service_kit.nesting import is_deeper
 
 MAX_FORM_BYTES = 32 << 20
-"""Of a whole form, its files included."""
+"""Maximum bytes of a form, including its files."""
 MAX_LEVELS = 500
 
 ReadForm = Callable[[str, bytes, Problems], Values]
@@ -38,7 +38,7 @@ def form_reader(descriptor: Descriptor, *, without: frozenset[str] = frozenset()
         values: Values = {}
         for part in forms.parts_of(content_type, body):
             if part.name == files:
-                if part.file_name != "" or part.data:  # browsers send that for a file which was not chosen
+                if part.file_name != "" or part.data:  # browsers send this for a file field without a file
                     file = {"name": part.file_name or "", "content_type": part.content_type, "data": part.data}
                     values.setdefault(files, []).append(file)
                 continue
@@ -46,7 +46,7 @@ def form_reader(descriptor: Descriptor, *, without: frozenset[str] = frozenset()
             if read_text is None:
                 continue
             if part.name in values:
-                problems[part.name] = "is given twice"
+                problems[part.name] = "must not be given twice"
             try:
                 value = read_text(part.data)
             except WrongValue as wrong:

@@ -7,7 +7,7 @@ import msgspec
 from service_kit.errors import InvalidArgument
 
 MAX_MEMBERS = 1000
-"""No message here has nearly as many; more would only cost time."""
+"""No message has nearly as many. More would only take time."""
 
 KEY = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 END = re.compile(rb"[ \t\r\n]*\}")
@@ -20,10 +20,10 @@ _string = msgspec.json.Decoder(str).decode
 
 
 def split_object(text: bytes) -> tuple[dict[str, bytes], str | None]:
-    """The members' values as they stand in `text`, and a key that is given twice.
+    """The members' values as they are in `text`, and a key that is given twice, if any.
 
-    Raises msgspec.ValidationError when `text` is another JSON value than an object, msgspec.DecodeError when it is no
-    JSON, InvalidArgument when it has too many members.
+    Raises msgspec.ValidationError if `text` is not a JSON object, msgspec.DecodeError if it is not JSON, and
+    InvalidArgument if it has too many members.
     """
     shape, found = _shape(text)
     if len(found) > MAX_MEMBERS:
@@ -54,7 +54,7 @@ def _shape(text: bytes) -> tuple[bytes, Raws]:
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
-        # msgspec refuses half a surrogate pair wherever it stands; here, the field that it stands in decides.
+        # msgspec refuses half a surrogate pair anywhere. Here each field decides for itself.
         shape = SURROGATE.sub(rb"\\u0030", text)
         if shape == text:
             raise

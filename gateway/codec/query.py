@@ -33,11 +33,11 @@ def query_reader(descriptor: Descriptor, *, without: frozenset[str] = frozenset(
         for key, text in query.items():
             if key not in places:
                 if is_list and key not in without:
-                    problems[key] = f"is no filter of this list, which has {names}"
+                    problems[key] = f"must be a filter of this list: {names}"
                 continue
             path, field, kind = places[key]
             if is_list and key != "sort" and not text.strip():
-                problems[".".join(path)] = "must not be blank; leave it out instead"
+                problems[".".join(path)] = "must not be blank. Omit it instead"
                 continue
             try:
                 _put(values, path, kind.from_text(text), field)
@@ -51,7 +51,7 @@ def query_reader(descriptor: Descriptor, *, without: frozenset[str] = frozenset(
 def query_fields(
     descriptor: Descriptor, above: tuple[FieldDescriptor, ...] = ()
 ) -> Iterator[tuple[Path, FieldDescriptor, Scalar]]:
-    """What a query string can set: the path of each scalar, in filters too."""
+    """The settings of a query string: the path of each scalar, also in filters."""
     for field in descriptor.fields:
         within = (*above, field)
         if kind := scalar(field):
@@ -82,6 +82,6 @@ def _put(values: Values, path: Path, value: Value, field: FieldDescriptor) -> No
     if field.is_repeated:
         values.setdefault(path[-1], []).append(value)
     elif path[-1] in values:
-        raise WrongValue("is given twice")
+        raise WrongValue("must not be given twice")
     else:
         values[path[-1]] = value

@@ -24,8 +24,8 @@ Variables = Mapping[str, str]
 MALFORMED = "JSON is malformed: "
 PIECE = 64 << 10
 MAX_LEVELS = 500
-"""Lists and objects of a body, one within the other. A flow may have 200, and what has more is the service's to name;
-of a body with 1,000, msgspec on Python 3.11 splits off nothing."""
+"""Maximum nesting of lists and objects in a body. A flow may have 200 levels, which the service checks. msgspec on
+Python 3.11 cannot split a body with 1,000."""
 
 
 class ReadBody(Protocol):
@@ -49,7 +49,7 @@ def from_body(descriptor: Descriptor, variables: tuple[str, ...]) -> ReadBody:
         if read_form is not None and forms.media_type(content_type) == FORM_TYPE:
             values = read_form(content_type, body, problems)
         elif body:
-            _check_utf8(body)  # what msgspec splits off unread could hold anything
+            _check_utf8(body)  # msgspec does not check the parts that it splits off
             if is_deeper(body, MAX_LEVELS):
                 raise InvalidArgument("The body is nested too deeply.")
             try:
@@ -88,7 +88,7 @@ def from_query(descriptor: Descriptor, variables: tuple[str, ...]) -> Callable[[
 
 
 def _check_utf8(body: bytes) -> None:
-    """In pieces: to decode 5 MB at once takes four times as long, most of it for the memory."""
+    """Checks in pieces. Decoding 5 MB at once takes four times as long, mostly for memory."""
     view, at = memoryview(body), 0
     while at < len(body):
         piece = view[at : at + PIECE]

@@ -1,4 +1,4 @@
-"""How one value of each scalar type is written in JSON and in a query string."""
+"""The form of each scalar type in JSON and in query strings."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,13 +14,13 @@ from gateway import rules
 from service_kit import comments
 
 Value: TypeAlias = Any
-"""What a field holds: its descriptor says of which type."""
+"""A field's value. Its type depends on the descriptor."""
 
 TIMESTAMP = "google.protobuf.Timestamp"
-LONE_SURROGATE = "holds half of a surrogate pair"
+LONE_SURROGATE = "must not contain half of a surrogate pair"
 
 NUMBER = re.compile(rb"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,20})?")
-"""In JSON, and not longer than numbers are."""
+"""A number in JSON of a sensible length."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-]\d\d:\d\d))", re.ASCII)
 

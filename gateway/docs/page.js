@@ -15,12 +15,19 @@ const follow = (part) => (part.$ref ? part.$ref.slice(2).split("/").reduce((foun
 
 const inline = (line) => line.split("`").map((part, index) => (index % 2 ? make("code", {}, part) : part));
 
-/** The little Markdown that comments hold: paragraphs, lists, `code`. */
+const cells = (kind, line) => make("tr", {}, ...line.split("|").slice(1, -1).map((cell) => make(kind, {}, ...inline(cell.trim()))));
+
+/** The little Markdown that comments hold: paragraphs, headings, lists, tables, blocks of code, `code`. */
 function prose(text) {
-  const blocks = text.trim().split(/\n\n+|\n(?=- )/);
-  const block = (each) =>
-    each.startsWith("- ") ? make("li", {}, ...inline(each.slice(2))) : make("p", {}, ...inline(each));
-  return make("div", {}, ...blocks.map(block));
+  const block = (each) => {
+    if (each.startsWith("- ")) return make("li", {}, ...inline(each.slice(2)));
+    if (each.startsWith("## ")) return make("h2", {}, each.slice(3));
+    if (each.startsWith("```")) return make("pre", { tabindex: "0" }, each.slice(4, -4));
+    if (!each.startsWith("|")) return make("p", {}, ...inline(each));
+    const [head, , ...lines] = each.split("\n");
+    return make("table", {}, make("thead", {}, cells("th", head)), make("tbody", {}, ...lines.map((line) => cells("td", line))));
+  };
+  return make("div", {}, ...text.trim().split(/\n\n+|\n(?=- )/).map(block));
 }
 
 /** A schema resolved as far as it names things, without the null that optional fields take. */
@@ -92,6 +99,20 @@ function curl(verb, path, parameters, body) {
   return lines.join(" \\\n  ");
 }
 
+/** The same over gRPC: what the RPC and its messages are called, and a call with grpcurl. */
+function overGrpc(rpc) {
+  const [, service, name] = rpc.match(/(.*)\.(.*)/);
+  const targets = { deploy: "$FLOWPIN_DEPLOY_GRPC", run: "$FLOWPIN_RUN_GRPC" };
+  const target = targets[service.split(".")[1]] || "$FLOWPIN_WORKFLOW_GRPC";
+  const lines = ["grpcurl -plaintext", '-H "authorization: Bearer $FLOWPIN_TOKEN"', `"${target}" ${service}/${name}`];
+  return [
+    make("p", {}, make("code", {}, rpc), " takes a ", make("code", {}, `${name}Request`),
+      ". Without ", make("code", {}, "-d"), " grpcurl sends an empty one; ",
+      make("code", {}, `grpcurl … describe ${service.replace(/\w+$/, "")}${name}Request`), " lists its fields."),
+    copied("grpcurl", lines.join(" \\\n  ")),
+  ];
+}
+
 function failures(answers) {
   return answers.flatMap(([status, answer]) =>
     answer.description.split("\n").map((line) => {
@@ -113,7 +134,7 @@ function inside(verb, path, call) {
   return make(
     "div",
     { class: "inside" },
-    call.description ? prose(call.description) : null,
+    prose(call.description.replace(/\s*Over gRPC: \S+$/, "") || call.summary),
     make("div", { class: "examples" },
       copied("curl", curl(verb, path, parameters, body?.example)),
       content.example ? copied(`${status}, for example`, JSON.stringify(content.example, null, 2)) : null),
@@ -121,6 +142,7 @@ function inside(verb, path, call) {
     body && rows(body.schema, asked).length ? section("Body", table(rows(body.schema, asked))) : null,
     section(`${status} ${type}`, prose(succeeded.description), table([...rows(content.schema, answered), ...headers])),
     section("Otherwise", table(failures(answers.filter(([each]) => !each.startsWith("2"))))),
+    section("gRPC", ...overGrpc(call["x-grpc-method"])),
   );
 }
 
@@ -144,45 +166,88 @@ function textOf(part, seen = new Set()) {
   return words.map(([key, value]) => `${key} ${textOf(value, seen)}`).join(" ");
 }
 
+/** How well a call fits the words of a search: 3 by its name or path, 2 by what is said of it, 1 by a field; 0 not. */
+function rank(each, words) {
+  if (words.every((word) => each.names.includes(word))) return 3;
+  if (words.every((word) => each.said.includes(word))) return 2;
+  return words.every((word) => each.text.includes(word)) ? 1 : 0;
+}
+
+/** Shows what a search finds, the best first and without sections; with nothing to search for, everything. */
+function find(calls, groups, results, wanted) {
+  const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
+  const found = calls.map((each) => [words.length ? rank(each, words) : 1, each]).sort(([one], [other]) => other - one);
+  for (const [fits, each] of found) {
+    each.card.hidden = each.entry.hidden = !fits;
+    (words.length ? results.cards : each.group).append(each.card);
+    (words.length ? results.entries : each.entries).append(each.entry);
+  }
+  for (const group of groups) group.hidden = words.length > 0;
+  const count = found.filter(([fits]) => fits).length;
+  results.status.textContent = words.length === 0 ? "" : count ? `${count} of ${calls.length} calls` : `No call has “${wanted}”.`;
+}
+
 function show() {
   const calls = Object.entries(api.paths).flatMap(([path, verbs]) =>
-    Object.entries(verbs).map(([verb, call]) => ({ verb, path, call, text: `${verb} ${path} ${textOf(call)}`.toLowerCase() })));
+    Object.entries(verbs).map(([verb, call]) => {
+      const names = `${call.operationId} ${verb} ${path}`.toLowerCase();
+      const said = `${names} ${call.summary} ${call.description}`.toLowerCase();
+      return { verb, path, call, names, said, text: `${names} ${textOf(call)}`.toLowerCase() };
+    }));
   const main = document.getElementById("calls");
   const contents = document.getElementById("contents");
-  main.replaceChildren(prose(api.info.description));
-  for (const tag of api.tags) {
-    const group = make("section", {}, make("h2", {}, tag.name), prose(tag.description));
-    const entries = make("section", {}, make("b", {}, tag.name));
-    for (const each of calls.filter(({ call }) => call.tags.includes(tag.name))) {
+  const results = { cards: make("section", {}), entries: make("section", {}), status: make("p", { role: "status" }) };
+  const about = prose(api.info.description);
+  main.replaceChildren(results.status, results.cards, about);
+  contents.append(results.entries);
+  const groups = [about];
+  for (const { name, description } of api.tags) {
+    const id = name.replaceAll(" ", "-");
+    const group = make("section", {}, make("h2", { id }, name), prose(description));
+    const entries = make("section", {}, make("b", {}, make("a", { href: `#${id}` }, name)));
+    for (const each of calls.filter(({ call }) => call.tags.includes(name))) {
       each.card = card(each.verb, each.path, each.call);
-      each.entry = make("a", { href: `#${each.call.operationId}` }, each.call.operationId);
+      each.entry = make("a", { href: `#${each.call.operationId}`, class: "call" }, each.call.operationId);
+      [each.group, each.entries] = [group, entries];
       group.append(each.card);
       entries.append(each.entry);
     }
     main.append(group);
     contents.append(entries);
+    groups.push(group, entries);
   }
-  const nothing = make("p", { role: "status" });
-  main.append(nothing);
   const search = document.getElementById("search");
-  search.addEventListener("input", () => {
-    const words = search.value.toLowerCase().split(/\s+/);
-    for (const each of calls) each.card.hidden = each.entry.hidden = !words.every((word) => each.text.includes(word));
-    for (const group of document.querySelectorAll("main > section, nav > section")) {
-      group.hidden = !group.querySelector("details:not([hidden]), a:not([hidden])");
-    }
-    nothing.textContent = calls.every((each) => each.card.hidden) ? `No call has “${search.value}”.` : "";
-  });
+  const inOrder = groups.flatMap((group) => calls.filter((each) => each.group === group));
+  search.addEventListener("input", () => find(inOrder, groups, results, search.value));
 }
 
-function open() {
-  const named = document.getElementById(location.hash.slice(1));
-  if (named instanceof HTMLDetailsElement) {
-    named.open = true;
-    named.scrollIntoView();
-    named.querySelector("summary").focus({ preventScroll: true });
-  }
+/** On a small screen the contents are behind a button. */
+function toggle(shown) {
+  document.body.classList.toggle("menu", shown);
+  document.getElementById("menu").setAttribute("aria-expanded", String(shown));
 }
+
+/** Shows, opens and marks what the address names. */
+function open() {
+  toggle(false);
+  const named = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!named || !document.getElementById("calls").contains(named)) return;
+  if (named.hidden || named.closest("[hidden]")) {
+    const search = document.getElementById("search");
+    search.value = "";
+    search.dispatchEvent(new Event("input"));
+  }
+  for (const each of document.querySelectorAll(".marked")) each.classList.remove("marked");
+  named.classList.add("marked");
+  if (named instanceof HTMLDetailsElement) named.open = true;
+  named.scrollIntoView();
+  named.querySelector("summary")?.focus({ preventScroll: true });
+}
+
+document.getElementById("menu").addEventListener("click", () => toggle(!document.body.classList.contains("menu")));
+document.getElementById("contents").addEventListener("click", (event) => {
+  if (event.target.hash === location.hash) open(); // the address does not change
+});
 
 fetch("/openapi.json")
   .then((answer) => answer.json())

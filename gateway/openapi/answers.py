@@ -1,4 +1,4 @@
-"""What a call answers: its success, 304, and every failure that the comments list, by HTTP status."""
+"""The answers of a call: success, 304, and every error in the comments, by HTTP status."""
 
 import json
 from collections import Counter
@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from gateway.codec.encode import download_field, is_passed_on
-from gateway.openapi.examples import Examples
+from gateway.openapi.examples import Examples, fitted
 from gateway.openapi.failures import Failure, failures_of, said, sends_etag, takes_key
 from gateway.openapi.schemas import Schema, Schemas
 from gateway.routes import Route
@@ -18,37 +18,41 @@ Answer = dict[str, Any]
 
 ERROR: Schema = {
     "type": "object",
-    "description": "Every failure's body.",
+    "description": "The body of every error.",
     "required": ["error"],
+    "properties": {"error": {"$ref": "#/components/schemas/ErrorBody"}},
+}
+BODY: Schema = {
+    "type": "object",
+    "description": "What went wrong.",
+    "required": ["code", "message"],
     "properties": {
-        "error": {
+        "code": {"type": "string", "description": "One word for each HTTP status."},
+        "message": {"type": "string", "description": "For people."},
+        "details": {
             "type": "object",
-            "required": ["code", "message"],
-            "properties": {
-                "code": {"type": "string", "description": "One word for each HTTP status."},
-                "message": {"type": "string", "description": "For people."},
-                "details": {
-                    "type": "object",
-                    "description": "`reason` is the constant that the answers below list. A path of a field maps to a "
-                    "sentence about it.",
-                    "properties": {"reason": {"type": "string"}},
-                    "additionalProperties": {"type": "string"},
-                },
-            },
-        }
+            "description": "`reason` is the constant that the answers below list. A path of a field maps to a "
+            "sentence about it.",
+            "properties": {"reason": {"type": "string"}},
+            "additionalProperties": {"type": "string"},
+        },
     },
 }
+ERRORS = {"ErrorEnvelope": ERROR, "ErrorBody": BODY}
+"""Schemas by name. For a schema Error with a field `error`, openapi-python-client (0.29) writes code that does not
+typecheck."""
 HEADERS = {
-    "X-Request-Id": ("The caller's, or ours: the logs of every service on the way name it.", True),
-    "ETag": ("Changes when, and only when, the body does.", True),
+    "X-Request-Id": ("The request's id, from the caller or generated. The logs of every service have it.", True),
+    "Flowpin-Version": ("The release of Flowpin.", True),
+    "ETag": ("Changes exactly when the body changes.", True),
     "Retry-After": ("Seconds to wait.", False),
     "WWW-Authenticate": ("`Bearer`.", True),
     "Idempotent-Replayed": ("`true` when this is the answer to an earlier call with this Idempotency-Key.", False),
     "Content-Disposition": ("The file's name.", True),
 }
-"""What it says, and whether it is always there."""
+"""Headers with their description, and whether they are always present."""
 ANSWER = {"id": "0199c2f1-7a3e-7000-8000-000000000000", "output": {"total": 10.0}}
-"""An example of what is passed on."""
+"""An example of a forwarded answer."""
 HEADERS_OF = {401: ["WWW-Authenticate"], 409: ["Retry-After"], 429: ["Retry-After"], 503: ["Retry-After"]}
 
 
@@ -106,7 +110,7 @@ def _succeeded(route: Route, schemas: Schemas) -> Answer:
             "content": {"application/octet-stream": {"schema": schema}},
         }
     schema = schemas.reference(output)
-    example = Examples(schemas.components, asked=False).of(schema)
+    example = fitted(route.rpc.name, Examples(schemas.components, asked=False).of(schema))
     return {
         "description": said(output),
         "headers": _headers(*named),
@@ -116,12 +120,12 @@ def _succeeded(route: Route, schemas: Schemas) -> Answer:
 
 def _streamed(route: Route) -> Answer:
     """Events have no schema in OpenAPI: what they hold, the RPC's comment says."""
-    events = {CONTENT_TYPE: {"schema": {"type": "string"}}}
+    events: dict[str, Any] = {CONTENT_TYPE: {"schema": {}}}  # some clients read an event as text, others as an object
     if is_passed_on(route.rpc.output_type):
-        description = "What the service answers, as it comes; it may have another status."
+        description = "The service's answer as a stream. It may have another status."
         content = {"application/json": {"schema": {}, "example": ANSWER}, **events}
         return {"description": description, "headers": _headers(), "content": content}
-    return {"description": "An event a message, as they come.", "headers": _headers(), "content": events}
+    return {"description": "One event per message.", "headers": _headers(), "content": events}
 
 
 def _failed(status: int, failures: list[Failure]) -> Answer:
@@ -133,10 +137,10 @@ def _failed(status: int, failures: list[Failure]) -> Answer:
         "description": "\n".join(f"- `{failure.reason}`: {failure.when}" for failure in failures),
         "headers": _headers(*HEADERS_OF.get(status, [])),
         "content": {
-            "application/json": {"schema": {"$ref": "#/components/schemas/Error"}, "example": {"error": error}}
+            "application/json": {"schema": {"$ref": "#/components/schemas/ErrorEnvelope"}, "example": {"error": error}}
         },
     }
 
 
 def _headers(*names: str) -> dict[str, Any]:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*names, "X-Request-Id")}
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*names, "X-Request-Id", "Flowpin-Version")}

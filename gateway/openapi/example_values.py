@@ -6,6 +6,7 @@ from typing import Any
 
 TIME = "2026-01-31T12:00:00Z"
 DIGEST = f"sha256:{hashlib.sha256(b'flow').hexdigest()}"
+EARLIER = "0199c2f1-6b2d-7000-8000-00000000000d"
 NODE = {"id": "input", "name": "input", "type": "dynamiq.nodes.utils.Input", "depends": []}
 VALUES: Mapping[str, Mapping[str, Any]] = {
     "string": {
@@ -20,7 +21,7 @@ VALUES: Mapping[str, Mapping[str, Any]] = {
         "variable.name": "CURRENCY",
         "value": "EUR",
         "description": "Adds the tax.",
-        "reason": "v4 miscounts",
+        "reason": "Adds the tax",
         "note": "Totals are right again.",
         "status": "released",
         "deployment.status": "succeeded",
@@ -82,3 +83,10 @@ VALUES: Mapping[str, Mapping[str, Any]] = {
     "object": {"flow": {"nodes": [NODE]}, "flow_ui": {"nodes": []}, "details": {"version": "3"}},
     "any": {"before": 0.1, "after": 0.2},
 }
+OF_RPCS: Mapping[str, Mapping[str, Any]] = {
+    "RollbackApp": {"kind": "rollback", "reason": "v4 miscounts", "source_deployment_id": EARLIER},
+    "PromoteApp": {"kind": "promote", "reason": "Staging is good", "source_deployment_id": EARLIER},
+    "CancelDeployment": {"status": "canceled", "live": False},
+    "MarkDeployment": {"health": "good", "health_note": "Totals are right again."},
+}
+"""Fields of a request, or of the deployment that it is answered with."""

@@ -5,15 +5,34 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from gateway.openapi.example_values import TIME, VALUES
+from gateway.openapi.example_values import OF_RPCS, TIME, VALUES
 from gateway.openapi.schemas import Schema
 
-SELDOM = ("archived_at", "archived_by", "identical_to", "error", "live_to", "autoscaling", "revoked_at", "archived")
+SELDOM = (
+    "archived_at",
+    "archived_by",
+    "identical_to",
+    "error",
+    "live_to",
+    "autoscaling",
+    "revoked_at",
+    "archived",
+    "source_deployment_id",
+    "health_note",
+)
 """Optional fields that an answer most often lacks."""
 UNLISTED = ("flow", "flow_ui", "key")
 """Fields that lists leave out."""
 TOLD = ("description", "reason")
 """Optional fields that a request is most often sent with."""
+
+
+def fitted(rpc: str, example: dict[str, Any]) -> dict[str, Any]:
+    """The example of a request or an answer, with what is particular to the RPC."""
+    found = {name: OF_RPCS[rpc].get(name, value) for name, value in example.items()} if rpc in OF_RPCS else example
+    if rpc in OF_RPCS and "kind" in example.get("data", {}):
+        found["data"] = {**example["data"], **OF_RPCS[rpc]}
+    return found
 
 
 class Examples:

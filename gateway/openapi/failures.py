@@ -17,7 +17,7 @@ LISTED = re.compile(r"(?:^- |\banswer )([A-Z_]+), ([A-Z_]+): (.+(?:\n(?!- |\n).+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One line of a comment: `CODE, REASON: when`."""
+    """A line of a comment: `CODE, REASON: when`."""
 
     code: StatusCode
     reason: str
@@ -34,20 +34,24 @@ class Failure:
 
 
 KEYED = "`idempotency-key`"
-"""What the paragraph of a service's comment holds that names the RPCs which read the key, and their errors."""
+"""Text in the paragraph of a service's comment that names the RPCs with an idempotency key, and their errors."""
 ETAG = "the trailing metadata `etag`"
-"""What the paragraph holds that names the RPCs which send it."""
+"""Text in the paragraph that names the RPCs which send an etag."""
 MALFORMED_ID = Failure(StatusCode.NOT_FOUND, "INVALID_REQUEST", "an id in the path is malformed.")
 OF_BODIES = (
     Failure(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", "the body is over the size limit."),
     Failure(StatusCode.INVALID_ARGUMENT, "DOCUMENT_TOO_COMPLEX", "reading the body takes too much CPU time or memory."),
-    Failure(StatusCode.UNAVAILABLE, "WORKER_LOST", "the process that read a large body was lost; nothing was changed."),
+    Failure(StatusCode.UNAVAILABLE, "WORKER_LOST", "the process that read a large body ended. Nothing was changed."),
 )
 ALWAYS = (
-    Failure(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS", "too much is under way; try again after Retry-After."),
-    Failure(StatusCode.INTERNAL, "INTERNAL", "something went wrong on our side; the logs say what."),
+    Failure(
+        StatusCode.RESOURCE_EXHAUSTED,
+        "TOO_MANY_REQUESTS",
+        "too many requests are in progress. Try again after Retry-After.",
+    ),
+    Failure(StatusCode.INTERNAL, "INTERNAL", "an internal error. The logs have the cause."),
     Failure(StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE", "a service cannot be reached right now."),
-    Failure(StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the call took too long and was given up."),
+    Failure(StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the call took too long and was canceled."),
 )
 
 
@@ -92,12 +96,12 @@ def read(comment: str) -> list[Failure]:
 
 
 def shared(service: ServiceDescriptor) -> list[Failure]:
-    """What a service's comment lists for every RPC."""
+    """The errors that a service's comment lists for every RPC."""
     return [failure for paragraph in _paragraphs(service, keyed=False) for failure in read(paragraph)]
 
 
 def of_keyed(service: ServiceDescriptor) -> list[Failure]:
-    """What a service's comment lists for the RPCs that read an idempotency key."""
+    """The errors that a service's comment lists for the RPCs with an idempotency key."""
     return [failure for paragraph in _paragraphs(service, keyed=True) for failure in read(paragraph)]
 
 

@@ -1,20 +1,33 @@
-"""Which calls can follow: what one makes, others name in their path or body."""
+"""Which calls can follow: what one makes, others name in their path or body. A link leaves nothing to fill in."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor
 
+from gateway.openapi.examples import Examples
+from gateway.openapi.schemas import Schemas
 from gateway.routes import CREATES, Route
+from service_kit.validation import is_id, is_required
 
 MAKES = (*CREATES, "Save", "Release")
 """RPCs named so answer what they make."""
 ALSO = {"version": ("version", "workflow_version_id"), "deployment": ("deployment_id",)}
 """Fields that name a thing in another way than `<its message>_id`."""
+REFUSED: Mapping[str, tuple[str, ...]] = {
+    "ArchiveVersion": MAKES,
+    "CancelDeployment": MAKES,
+    "CreateApp": ("CreateWorkflow", "ImportWorkflow"),
+    "DeleteVersion": MAKES,
+    "PromoteApp": MAKES,
+    "ReleaseWorkflow": ("Fork", "Release", "Restore", "Save"),
+    "RollbackApp": ("CreateApp",),
+}
+"""Calls that are refused right after these: of the latest version, of a draft, of what is live or released."""
 
 
-def links_of(route: Route, routes: Iterable[Route]) -> dict[str, Any]:
+def links_of(route: Route, routes: Iterable[Route], schemas: Schemas) -> dict[str, Any]:
     """Calls that take the id of what `route` makes, which is its answer's `data`."""
     data = route.rpc.output_type.fields_by_name.get("data")
     if not route.rpc.name.startswith(MAKES) or data is None or data.message_type is None or data.is_repeated:
@@ -23,17 +36,31 @@ def links_of(route: Route, routes: Iterable[Route]) -> dict[str, Any]:
     links = {}
     for target in routes:
         named = [name for name in target.rpc.input_type.fields_by_name if name in offered]
-        if not set(target.variables) <= set(named) or not any(offered[name].endswith("/id") for name in named):
+        refused = route.rpc.name.startswith(REFUSED.get(target.rpc.name, ()) or "-") or target.is_stream
+        if refused or not set(target.variables) <= set(named) or not any(offered[n].endswith("/id") for n in named):
             continue
         link: dict[str, Any] = {"operationId": target.operation_id}
         if target.has_body:
-            body = {name: offered[name] for name in named if name not in target.variables}
+            given = {name: offered[name] for name in named if name not in target.variables}
             parameters = {name: offered[name] for name in target.variables}
+            body = _examples(target, schemas) | given
+            if any(is_id(target.rpc.input_type.fields_by_name[name]) for name in body.keys() - given.keys()):
+                continue
             link |= {"requestBody": body} if body else {}
         else:
             parameters = {name: offered[name] for name in named}
+            if any(is_required(field) for field in target.rpc.input_type.fields if field.name not in parameters):
+                continue
         links[target.operation_id] = link | ({"parameters": parameters} if parameters else {})
     return links
+
+
+def _examples(target: Route, schemas: Schemas) -> dict[str, Any]:
+    """Example values of the fields that the target's body must have."""
+    reference = schemas.body(target.rpc.input_type, target.variables)
+    schema = schemas.components[reference["$ref"].rpartition("/")[2]]
+    example = Examples(schemas.components, asked=True).of(reference)
+    return {name: example[name] for name in schema.get("required", ())}
 
 
 def _offered(made: Descriptor) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a call takes beside its body: path variables, the query string, headers."""
+"""Parameters of a call in addition to its body: path variables, the query string, headers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,18 +9,19 @@ from gateway.codec.query import query_fields
 from gateway.openapi.examples import Examples, last_word
 from gateway.openapi.failures import failures_of, takes_key
 from gateway.openapi.schemas import Schema, Schemas
+from gateway.receiving import AFTER, LAST_EVENT_ID
 from gateway.routes import Route
 from service_kit import comments
 from service_kit.validation import is_required
 
 HEADERS = {
     "Idempotency-Key": (
-        "Sent again with the same key within 24 hours, the call answers as the first time and changes nothing more.",
+        "Repeated with the same key within 24 hours, the call returns the first answer and changes nothing.",
         {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]*[!-~][ -~]*$"},
         "order-total-2026-01-31",
     ),
     "If-None-Match": (
-        "The `ETag` of an earlier answer: the answer is 304, without a body, while it is still the same.",
+        "The `ETag` of an earlier answer. While it is current, the answer is 304 without a body.",
         {"type": "string"},
         '"0199c2f1.3"',
     ),
@@ -30,13 +31,18 @@ HEADERS = {
         {"type": "string"},
         '"0199c2f1.3"',
     ),
+    "Last-Event-ID": (
+        "The `id` of the last event, after which the stream resumes. Browsers send it by themselves.",
+        {"type": "string"},
+        "17",
+    ),
     "X-Request-Id": (
-        "Named in the logs of every service on the way, and answered: 1 to 128 printable ASCII characters, or ours.",
+        "Named in the logs of every service, and returned. 1 to 128 printable ASCII characters; others are replaced.",
         {"type": "string"},
         "checkout-7",
     ),
 }
-"""What it does, its values, and an example."""
+"""Headers with their description, schema and example."""
 
 
 def components() -> dict[str, Any]:
@@ -57,6 +63,8 @@ def parameters_of(route: Route, schemas: Schemas) -> list[dict[str, Any]]:
 def _headers(route: Route) -> Iterator[str]:
     if takes_key(route.rpc):
         yield "Idempotency-Key"
+    if route.is_stream and AFTER in route.rpc.input_type.fields_by_name:
+        yield LAST_EVENT_ID
     if any(failure.reason in ("VERSION_CONFLICT", "LABEL_CONFLICT") for failure in failures_of(route)):
         yield "If-Match"
     if route.verb == "GET":
@@ -87,5 +95,5 @@ def _parameter(place: str, name: str, field: FieldDescriptor, schemas: Schemas, 
 
 
 def _noun_of(field: FieldDescriptor) -> str:
-    """Of what the request is about: `label` for a SetLabelRequest."""
+    """The subject of the request: `label` for a SetLabelRequest."""
     return last_word(field.containing_type.name.removesuffix("Request")) if field.containing_type else ""

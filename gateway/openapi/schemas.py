@@ -41,16 +41,16 @@ class Schemas:
         return self._value(field, asked=True)
 
     def parameter(self, field: FieldDescriptor) -> Schema:
-        """One field in a path or a query string."""
+        """The schema of a field in a path or a query string."""
         return _list_of(field, self._value(field, asked=True))
 
     def _answer(self, message: Descriptor) -> Schema:
-        """What the codec prints: every field that is not optional."""
+        """What the codec writes: every field that is not optional."""
         properties = {field.name: self._described(field, self._kept(field)) for field in message.fields}
         return _object(message, properties, [field.name for field in message.fields if not is_optional(field)])
 
     def _request(self, message: Descriptor, without: tuple[str, ...] = ()) -> Schema:
-        """What the codec reads: null is as good as nothing, unless a field is required."""
+        """What the codec reads. Null is the same as omitting a field, unless the field is required."""
         fields = [field for field in message.fields if field.name not in without]
         properties = {field.name: self._described(field, self._given(field)) for field in fields}
         return _object(message, properties, [field.name for field in fields if is_required(field)])

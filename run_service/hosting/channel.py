@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from run_service.worker.frames import LENGTH, MAX_DESCRIPTORS, MAX_FRAME_BYTES, FrameTooLarge
 
 SEND_SECONDS = 30.0
-"""How long the other end may read nothing."""
+"""How long the other end may read nothing, in seconds."""
 READ_BYTES = 256 << 10
 
 
 class Channel:
-    """Both directions of a socket, which it owns. Several tasks may send; one may receive."""
+    """Both directions of a socket that it owns. Several tasks may send; only one may receive."""
 
     def __init__(self, sock: socket.socket, max_bytes: int = MAX_FRAME_BYTES) -> None:
         """`max_bytes`: the largest frame that is received."""
@@ -69,7 +69,7 @@ class Channel:
     def _finished(self, finishing: "asyncio.Task[None]") -> None:
         self._sending.release()
         if not finishing.cancelled():
-            finishing.exception()  # told to the caller, if there still is one
+            finishing.exception()  # reported to the caller, if there still is one
 
     async def receive(self) -> bytes | None:
         """The next frame's body; None when the other end is gone. Raises FrameTooLarge."""
@@ -87,7 +87,7 @@ class Channel:
             if not part:
                 return None
             self._received += part
-            await asyncio.sleep(0)  # or one that always has more to read would stop all others
+            await asyncio.sleep(0)  # otherwise a socket with more to read would block all others
         return body
 
     def take_descriptor(self) -> int | None:
@@ -95,7 +95,7 @@ class Channel:
         return self._descriptors.popleft() if self._descriptors else None
 
     def close(self) -> None:
-        """Nobody may be receiving."""
+        """Nothing may be receiving."""
         self._socket.close()
         while self._descriptors:
             os.close(self._descriptors.popleft())

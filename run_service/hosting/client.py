@@ -1,4 +1,4 @@
-"""What a router calls the host process with.
+"""The library with which a router calls the host process.
 
     async with open_host(socket_path) as host:
         replica = await host.start(spec)
@@ -33,6 +33,7 @@ import msgspec
 from run_service.hosting.channel import Channel
 from run_service.hosting.connection import GRACE_SECONDS, Connection
 from run_service.hosting.model import (
+    HOST_FULL,
     HostGone,
     Replica,
     ReplicaEnded,
@@ -50,6 +51,7 @@ from run_service.hosting.model import (
 from run_service.worker.frames import MAX_ANSWER_BYTES
 
 __all__ = [
+    "HOST_FULL",
     "Connection",
     "HostClient",
     "HostGone",
@@ -69,14 +71,14 @@ __all__ = [
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
-"""For everything but `start` and `stop`, which have bounds of their own."""
+"""Seconds for every request except `start` and `stop`, which have their own limits."""
 START_SECONDS = 300.0
 """Longer than the host itself waits for a runtime's import and for a flow to load."""
 REMEMBERED_ENDINGS = 1000
 
 
 class Answer(msgspec.Struct):
-    """What the host sends."""
+    """A message from the host."""
 
     type: str
     id: int = 0
@@ -89,9 +91,10 @@ class Answer(msgspec.Struct):
 
 @asynccontextmanager
 async def open_host(path: Path, grace_seconds: float = GRACE_SECONDS) -> AsyncIterator["HostClient"]:
-    """Connect to the host process. `grace_seconds` is what a canceled run has before its replica is killed.
+    """Connect to the host process.
 
-    When the host goes away meanwhile, everything under way and what is called later raises HostGone.
+    `grace_seconds` is how long a canceled run may take before its replica is killed. When the host ends, everything in
+    progress and every later call raises HostGone.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.setblocking(False)
@@ -133,7 +136,7 @@ class HostClient:
         message = {"type": "start", "replica_id": replica_id, "spec": SpecMessage.of(spec)}
         try:
             answer = await self._ask(message, START_SECONDS)
-        except asyncio.CancelledError:  # nobody waits for it any more
+        except asyncio.CancelledError:  # no caller waits for it any more
             task = asyncio.create_task(self._kill(replica_id, "The start was canceled."))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -184,7 +187,7 @@ class HostClient:
         return (await self._ask({"type": "list"}, ANSWER_SECONDS)).replicas
 
     async def usage(self) -> dict[str, ReplicaUsage]:
-        """By the replicas' ids: to recycle those that have grown."""
+        """Usage by replica id, for replacing those that have grown."""
         return (await self._ask({"type": "usage"}, ANSWER_SECONDS)).usage
 
     async def ended(self) -> AsyncIterator[ReplicaEnded]:
@@ -221,7 +224,7 @@ class HostClient:
             self._ended.notify_all()
 
     async def _reason(self, replica_id: str) -> str:
-        """Why a replica is gone: the host says so a moment after the connection ended."""
+        """Why a replica ended. The host reports it a moment after the connection ended."""
         try:
             async with asyncio.timeout(1), self._ended:
                 await self._ended.wait_for(lambda: replica_id in self._why_gone)

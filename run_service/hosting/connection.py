@@ -1,4 +1,4 @@
-"""A router's connection to a replica: runs, their deadlines, and what becomes of a run that does not end."""
+"""A router's connection to a replica: runs, their deadlines, and the end of runs that hang."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -20,18 +20,18 @@ from run_service.hosting.model import (
 from run_service.worker.frames import FrameTooLarge
 
 GRACE_SECONDS = 2.0
-"""How long a canceled run may take to end; then its replica is killed."""
+"""How long a canceled run may take to end. Then its replica is killed."""
 CANCEL_SECONDS = 10.0
-"""How long a replica may take to read what it was sent before it reads that a run is canceled."""
+"""How long a replica may take to read earlier messages before it reads that a run is canceled."""
 KILL_SECONDS = 5.0
-"""How long a replica that is killed may take to be gone."""
+"""How long a killed replica may take to end."""
 MAX_WAITING_EVENTS = 10_000
 MAX_WAITING_BYTES = 8 << 20
-"""What one run has streamed and its caller has not taken yet; a run with more is canceled."""
+"""Maximum bytes that a run has streamed and its caller has not read. A run with more is canceled."""
 
 
 class Message(msgspec.Struct):
-    """What a replica sends."""
+    """A message from a replica."""
 
     type: str
     run_id: str
@@ -87,11 +87,11 @@ class Connection:
         self._gone: str | None = None
 
     async def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
-        """The events of a new run; the last is RunEnded, at the latest some seconds after the deadline.
+        """The events of a new run. The last is RunEnded, at the latest some seconds after the deadline.
 
-        A caller that leaves early (use `contextlib.aclosing`, or be canceled) cancels the run; leaving then takes
-        until the run has ended or its replica is killed, GRACE_SECONDS as a rule.
-        Raises ReplicaGone when the run was not sent.
+        A caller that leaves early (with `contextlib.aclosing`, or by being canceled) cancels the run. Leaving then
+        takes until the run has ended or its replica is killed, usually GRACE_SECONDS. Raises ReplicaGone if the run was
+        not sent.
         """
         if self._gone is not None:
             raise ReplicaGone(self._gone)
@@ -113,7 +113,7 @@ class Connection:
                     async with asyncio.timeout_at(deadline):
                         event = await run.events.get()
                 except TimeoutError:
-                    if run.timed_out:  # it is killed, and yet not gone: a process that the kernel does not end
+                    if run.timed_out:  # the replica was killed, but the kernel does not end its process
                         run.over.set()
                         yield RunEnded("timed_out", error="The run did not end, and neither did its replica.")
                         return
@@ -159,8 +159,8 @@ class Connection:
                 message = _decoder.decode(body)
                 if (run := self._runs.get(message.run_id)) is not None:
                     self._hand_out(message, run)
-        except (FrameTooLarge, msgspec.MsgspecError):  # what runs there is not the worker any more
-            await self._kill("The replica sent what is no message.")
+        except (FrameTooLarge, msgspec.MsgspecError):  # the process at the other end is not the worker any more
+            await self._kill("The replica sent an invalid message.")
         finally:
             self._gone = self._gone or "The replica's connection ended."
         if any(not run.over.is_set() for run in self._runs.values()):
@@ -168,10 +168,10 @@ class Connection:
         self.lose(self._gone)
 
     def lose(self, why: str) -> None:
-        """End all runs as failed, and take no more."""
+        """End all runs as failed, and accept no more."""
         self._gone = why
         for run in self._runs.values():
-            run.end(RunEnded("failed", error=why))
+            run.end(RunEnded("failed", error=why, is_replica_lost=True))
         self._runs.clear()
 
     def _hand_out(self, message: Message, run: _Run) -> None:

@@ -1,15 +1,31 @@
-"""Folders of replicas."""
+"""Folders of replicas, and of the runtimes they run in."""
 
+import json
 import os
 from pathlib import Path
 
 BLOCK_BYTES = 512
 LEAST_BYTES = 4096
-"""What an empty file counts as: it takes an inode."""
+"""Counted size of an empty file, which uses an inode."""
+
+
+MANIFEST = "flowpin-runtime.json"
+"""File in which `flowpin runtime install` describes a runtime."""
+
+
+def installed_lock(runtime: Path) -> str | None:
+    """The hex digest of the lock that a runtime was installed from. Empty if it is not recorded. None if the runtime
+    does not exist."""
+    if not (runtime / "bin" / "python").exists():
+        return None
+    try:
+        return str(json.loads((runtime / MANIFEST).read_text())["lock_digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def used_bytes(folder: Path) -> int:
-    """What is in it takes this much of the disk."""
+    """Disk space used by the folder's content."""
     total = 0
     for parent, folders, files in os.walk(folder):
         for name in [*folders, *files]:

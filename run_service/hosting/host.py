@@ -1,4 +1,4 @@
-"""What the host process runs, by id."""
+"""The host process: its replicas by id."""
 
 import asyncio
 import os
@@ -11,9 +11,9 @@ from pathlib import Path
 import structlog
 
 from run_service.hosting import processes
-from run_service.hosting.folders import used_bytes
+from run_service.hosting.folders import installed_lock, used_bytes
 from run_service.hosting.ledger import Ledger
-from run_service.hosting.model import Replica, ReplicaEnded, ReplicaFailed, ReplicaSpec, ReplicaUsage
+from run_service.hosting.model import HOST_FULL, Replica, ReplicaEnded, ReplicaFailed, ReplicaSpec, ReplicaUsage
 from run_service.hosting.replicas import HostedReplica
 from run_service.hosting.settings import FREE_USERS, MAX_PROJECTS, HostSettings
 from run_service.hosting.zygotes import Runtime
@@ -22,7 +22,7 @@ from run_service.worker import confinement
 log = structlog.get_logger()
 
 LOOK_SECONDS = 1.0
-"""Between two looks at what replicas use."""
+"""Seconds between two checks of what replicas use."""
 
 
 class Host:
@@ -51,9 +51,9 @@ class Host:
             raise ReplicaFailed("NOT_CONFINED", reason)
         if self._ending or len(self._replicas) >= self._settings.max_replicas:
             why = "it is ending" if self._ending else f"it runs {self._settings.max_replicas} replicas, its limit"
-            raise ReplicaFailed("HOST_FULL", f"The host process starts no more replicas: {why}.")
+            raise ReplicaFailed(HOST_FULL, f"The host process cannot start another replica: {why}.")
         user = self._user(spec.project_id)
-        runtime = self._runtime(spec.runtime)
+        runtime = self._runtime(spec.runtime, spec.runtime_digest)
         folder = self._settings.folder / "replicas" / replica_id
         replica = self._replicas[replica_id] = HostedReplica(replica_id, spec, folder, user, self._ledger)
         started = time.monotonic()
@@ -71,7 +71,7 @@ class Host:
     async def preload(self, runtime: Path) -> None:
         """Import a runtime's SDK, so that its first replica need not wait for that."""
         if confinement.missing() is None:
-            await self._runtime(runtime).preload()
+            await self._runtime(runtime, "").preload()
 
     async def connect(self, replica_id: str, descriptor: int) -> None:
         """Raises ReplicaFailed."""
@@ -111,15 +111,18 @@ class Host:
                 self._ledger.remove(pid)
 
     async def look(self) -> None:
-        """End replicas that use more than they may."""
+        """End replicas that exceed a limit, and zygotes that are not needed."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            used = {replica.runtime for replica in self._replicas.values()}
+            for path, runtime in self._runtimes.items():
+                runtime.look(is_used=path in used, idle_seconds=self._settings.runtime_idle_seconds)
             for replica in [self._replicas[replica_id] for replica_id in self._ready]:
                 if replica.usage.grown_bytes > self._settings.memory_bytes:
-                    await replica.kill("MEMORY_EXCEEDED", "The replica used more memory than it may.")
+                    await replica.kill("MEMORY_EXCEEDED", "The replica exceeded its memory limit.")
                 size = await asyncio.to_thread(used_bytes, replica.folder)
                 if size > self._settings.folder_bytes:
-                    await replica.kill("FOLDER_TOO_LARGE", "The replica wrote more files than it may.")
+                    await replica.kill("FOLDER_TOO_LARGE", "The replica exceeded the size limit of its folder.")
 
     async def end(self) -> None:
         """End all replicas, then the zygotes."""
@@ -155,10 +158,16 @@ class Host:
             self._replicas.pop(replica.id, None)
         replica.close()
 
-    def _runtime(self, path: Path) -> Runtime:
+    def _runtime(self, path: Path, pinned: str) -> Runtime:
+        """Raises ReplicaFailed when it is not installed from the lock that is pinned, if one is."""
+        installed = installed_lock(path)
+        if installed is not None and pinned and installed != pinned:
+            raise ReplicaFailed("RUNTIME_DIFFERS", _differs(path.name, installed, pinned))
         if path not in self._runtimes:
             settings = self._settings
-            self._runtimes[path] = Runtime(path, settings.folder, self._ledger, self._tasks, settings.import_seconds)
+            self._runtimes[path] = Runtime(
+                path, settings.folder, self._ledger, self._tasks, settings.import_seconds, settings.twin_seconds
+            )
         return self._runtimes[path]
 
     def _user(self, project_id: str) -> int | None:
@@ -166,5 +175,17 @@ class Host:
         if os.geteuid() != 0:
             return None
         if project_id not in self._users and len(self._users) >= MAX_PROJECTS:
-            raise ReplicaFailed("HOST_FULL", f"The host process serves {MAX_PROJECTS} projects, its limit.")
+            raise ReplicaFailed("TOO_MANY_PROJECTS", f"The host process serves {MAX_PROJECTS} projects, its limit.")
         return self._users.setdefault(project_id, self._first_user + len(self._users))
+
+
+def _differs(version: str, installed: str, pinned: str) -> str:
+    return (
+        f"The runtime {version} that is installed has {_lock(installed)}, and the deployment pins {_lock(pinned)}. "
+        f"Install the pinned one (`flowpin runtime remove {version}`, then `flowpin runtime install {version} "
+        f"--registered sha256:{pinned}`), or deploy the version anew: that pins the lock that is registered now."
+    )
+
+
+def _lock(digest: str) -> str:
+    return f"the lock {digest[:12]}…" if digest else "no lock"

@@ -1,6 +1,6 @@
-"""The processes that a host started, in a file: its successor ends what is left of them.
+"""A file with the processes that a host started, so that its successor can end those that are left.
 
-A process that is not dumpable hides its environment, so it is told by id, start time and session.
+A process that is not dumpable hides its environment, so id, start time and session identify it.
 """
 
 import json
@@ -19,7 +19,7 @@ class Ledger:
         self._entries: dict[int, processes.Stat] = {}
 
     def add(self, pid: int) -> None:
-        """Written down before the process is told anything, so that none runs a flow unnoticed."""
+        """Recorded before the process receives anything, so that no process runs a flow unnoticed."""
         if (found := processes.stat(pid)) is not None:
             self._entries[pid] = found
             self._write()
@@ -58,10 +58,10 @@ class Ledger:
 
 
 def _end(entry: processes.Stat) -> bool:
-    """Whether something was left."""
+    """Whether a process was left running."""
     leader = processes.stat(entry.session)
     if leader is not None and entry.pid == entry.session and leader.started != entry.started:
-        return False  # the id belongs to somebody else by now
+        return False  # another process has the id now
     if not any(True for _ in processes.members(entry.session)):
         return False
     processes.kill_session(entry.session, since=entry.started)

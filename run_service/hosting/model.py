@@ -1,4 +1,4 @@
-"""What routers and the host process tell each other."""
+"""Messages between routers and the host process."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,13 +12,15 @@ Status = Literal["completed", "failed", "canceled", "timed_out"]
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaSpec:
-    """All that a replica is made from."""
+    """Everything that a replica is started with."""
 
     deployment_id: str
     project_id: str
-    """As root, the replicas of a project run as a user of their own."""
+    """As root, each project's replicas run as a user of their own."""
     runtime: Path
     """The runtime's folder; its Python is `bin/python` there."""
+    runtime_digest: str = ""
+    """Hex SHA-256 of the lock that it has to be installed from; empty when any will do."""
     flow: bytes = field(repr=False)
     """The document that the SDK's loader takes, as JSON."""
     digest: str
@@ -28,7 +30,7 @@ class ReplicaSpec:
     slots: int = 4
     """Runs at a time."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    """What the router wants to find again in `list`, for example the variables' revision."""
+    """Values that the router finds again in `list`, for example the variables' revision."""
 
 
 class SpecMessage(msgspec.Struct, kw_only=True):
@@ -37,6 +39,7 @@ class SpecMessage(msgspec.Struct, kw_only=True):
     deployment_id: str
     project_id: str
     runtime: str
+    runtime_digest: str
     flow: str
     digest: str
     variables: dict[str, str]
@@ -49,6 +52,7 @@ class SpecMessage(msgspec.Struct, kw_only=True):
             deployment_id=spec.deployment_id,
             project_id=spec.project_id,
             runtime=str(spec.runtime),
+            runtime_digest=spec.runtime_digest,
             flow=spec.flow.decode(),
             digest=spec.digest,
             variables=dict(spec.variables),
@@ -81,7 +85,7 @@ class ReplicaUsage:
     grown_bytes: int
     """Memory that no file backs, beside what it had then."""
     cpu_seconds: float
-    """Of its own process, over its whole life."""
+    """CPU time of its process over its whole life."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +95,7 @@ class ReplicaEnded:
     replica: Replica
     reason: str
     """STOPPED (a router called `stop`), RUN_STUCK (a run did not end when it was canceled), EXITED, KILLED (by a signal
-    that is not the host's, for example when memory ran out), MEMORY_EXCEEDED or FOLDER_TOO_LARGE."""
+    of another process, for example when memory ran out), MEMORY_EXCEEDED or FOLDER_TOO_LARGE."""
     message: str
 
 
@@ -126,6 +130,8 @@ class RunEnded:
     error: str | None = None
     node: str | None = None
     """The name or id of the node that failed, where one did."""
+    is_replica_lost: bool = False
+    """It failed because its replica ended."""
 
 
 RunEvent = RunStarted | RunStreamed | RunEnded
@@ -139,12 +145,16 @@ class ReplicaGone(Exception):
     """The replica is not running any more: the run did not begin, and may be sent to another one."""
 
 
+HOST_FULL = "HOST_FULL"
+
+
 class ReplicaFailed(Exception):
-    """A replica did not start. Its message is for the person who deployed.
+    """A replica did not start. The message is for the person who deployed.
 
     Reasons: FLOW_INVALID, VARIABLE_MISSING (the message names it), DIGEST_DIFFERS, RUNTIME_NOT_INSTALLED,
-    RUNTIME_BROKEN, START_TIMED_OUT, NOT_CONFINED (the kernel cannot confine replicas), HOST_FULL, START_CANCELED (a
-    router ended it before it was ready).
+    RUNTIME_DIFFERS (installed from another lock than the pinned one), RUNTIME_BROKEN, START_TIMED_OUT, NOT_CONFINED
+    (the kernel cannot confine replicas), HOST_FULL (the maximum number of replicas runs), TOO_MANY_PROJECTS,
+    START_CANCELED (a router ended it before it was ready).
     """
 
     def __init__(self, reason: str, message: str) -> None:

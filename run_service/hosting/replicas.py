@@ -1,4 +1,4 @@
-"""One replica from the host's side: fork it, have it load its flow, end it, and clean up behind it."""
+"""A replica from the host's side: fork it, load its flow, end it, and clean up."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,8 @@ from run_service.hosting.channel import Channel
 from run_service.hosting.ledger import Ledger
 from run_service.hosting.model import Replica, ReplicaEnded, ReplicaFailed, ReplicaSpec, ReplicaUsage
 from run_service.hosting.settings import HostSettings
-from run_service.hosting.zygotes import Runtime, decoder
+from run_service.hosting.zygote import decoder
+from run_service.hosting.zygotes import Runtime
 from run_service.worker.frames import FrameTooLarge
 
 log = structlog.get_logger()
@@ -61,6 +62,11 @@ class HostedReplica:
             slots=spec.slots,
             labels=spec.labels,
         )
+
+    @property
+    def runtime(self) -> Path:
+        """The runtime's folder."""
+        return self._spec.runtime
 
     @property
     def usage(self) -> ReplicaUsage:
@@ -107,9 +113,10 @@ class HostedReplica:
                 "DIGEST_DIFFERS", "The replica loaded a document of another digest than the one pinned."
             )
         self.baseline_bytes = processes.private_bytes(self.pid) or 0
+        processes.lower_priority(self.pid)
 
     async def listen(self) -> None:
-        """Take what the replica says, until it is gone."""
+        """Receive the messages of the replica until it has ended."""
         assert self._channel is not None  # noqa: S101 - it has started
         try:
             while (body := await self._channel.receive()) is not None:
@@ -117,7 +124,7 @@ class HostedReplica:
                 if said.type == "stuck" and self._why is None:
                     self._why = ("RUN_STUCK", said.message)
         except (FrameTooLarge, msgspec.MsgspecError):
-            pass  # it is not the worker that writes there
+            pass  # another program than the worker writes there
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_SECONDS):
                 await self.exited.wait()
@@ -157,7 +164,7 @@ class HostedReplica:
             reason = "KILLED" if os.WIFSIGNALED(status) else "EXITED"
             self._why = (reason, WHY_ENDED[reason])
         while left := await asyncio.to_thread(processes.kill_session, self.pid, self._ledger.started(self.pid)):
-            log.error("processes_do_not_end", replica=self.id, processes=left)
+            log.error("processes_not_ended", replica=self.id, processes=left)
         self._ledger.remove(self.pid)
         await self.remove_folder()
         self.gone.set()

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 PR_SET_CHILD_SUBREAPER = 36
 PASSED_THROUGH = 0o711
-"""As root, replicas are other users, and their folders are below."""
+"""Mode of folders above replicas' folders. As root, replicas are other users."""
 
 
 class HostRunning(Exception):
@@ -47,7 +47,7 @@ async def run_host(settings: HostSettings) -> None:
         replicas.mkdir()
         replicas.chmod(PASSED_THROUGH)
         if (reason := confinement.missing()) is not None:
-            log.error("replicas_cannot_be_confined", error=reason)
+            log.error("replicas_not_confined", error=reason)
         await _run(settings, ledger)
 
 

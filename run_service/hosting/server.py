@@ -23,7 +23,7 @@ BACKLOG = 64
 
 
 class Request(msgspec.Struct):
-    """What a router asks for."""
+    """A router's request."""
 
     type: str
     id: int

@@ -1,4 +1,4 @@
-"""What the host process is told: a plain value, as the service's settings are read in its `__main__`."""
+"""The settings of the host process as a plain value. `__main__` reads them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,10 @@ class HostSettings:
     """Processes and threads of a project's user, where replicas have one."""
     import_seconds: float = 240
     """How long a runtime may take to import the SDK: 20 s on an idle machine."""
+    twin_seconds: float = 10
+    """How long a twin of the process that has imported a runtime may take. It is tried again after as long."""
+    runtime_idle_seconds: float = 600
+    """How long a runtime without replicas stays imported, unless it is the one of `preload`."""
     lock_seconds: float = 5
     """How long a predecessor in the same folder may take to end."""
     fork_seconds: float = 5

@@ -2,74 +2,65 @@
 
 import asyncio
 import os
-import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from run_service.hosting.channel import Channel
 from run_service.hosting.ledger import Ledger
 from run_service.hosting.model import ReplicaFailed
+from run_service.hosting.zygote import Identity, Zygote, decoder, identity_of
 from run_service.worker.zygote import bootstrap
 
 log = structlog.get_logger()
 
-TWIN_SECONDS = 10.0
+MOST_FAILED_TWINS = 5
+"""Maximum number of failures in a row before the zygote is replaced."""
 FORKS_AT_ONCE = 4
 """Replicas that wait for their fork: one that waits long is a sign of a zygote that hangs."""
 LOG_LINES = 5
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "LANG": "C.UTF-8",
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise it asks GitHub while it is imported
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise it calls GitHub during its import
 }
-
-
-class Said(msgspec.Struct):
-    """What zygotes and replicas send."""
-
-    type: str
-    pid: int = 0
-    digest: str = ""
-    reason: str = ""
-    message: str = ""
-
-
-decoder = msgspec.json.Decoder(Said)
-
-
-class Zygote:
-    def __init__(self, pid: int, channel: Channel) -> None:
-        self.pid = pid
-        self.channel = channel
-
-    def kill(self) -> None:
-        try:
-            os.kill(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
 
 
 class Runtime:
     """The zygotes of one runtime, made when they are needed and kept."""
 
     def __init__(
-        self, path: Path, folder: Path, ledger: Ledger, tasks: asyncio.TaskGroup, import_seconds: float
+        self,
+        path: Path,
+        folder: Path,
+        ledger: Ledger,
+        tasks: asyncio.TaskGroup,
+        import_seconds: float,
+        twin_seconds: float,
     ) -> None:
         self._path, self._folder, self._ledger, self._tasks = path, folder, ledger, tasks
-        self._import_seconds = import_seconds
+        self._import_seconds, self._twin_seconds = import_seconds, twin_seconds
         self._zygotes: list[Zygote] = []
         self._importing: asyncio.Task[ReplicaFailed | None] | None = None
         self._twinning = False
+        self._failed_twins = 0
         self._ended = False
+        self._identity: Identity | None = None
+        """Identity of the folder whose SDK the zygotes have imported."""
+        self._generation = 0
+        """Grows when the zygotes are ended: a twin of them that becomes ready later is ended as well."""
+        self._used_at = time.monotonic()
+        self._is_preloaded = False
         self.forking = asyncio.Semaphore(FORKS_AT_ONCE)
 
     async def fork(self, control: int) -> Zygote:
         """Have a replica forked whose control socket is `control`. Raises ReplicaFailed."""
         while True:
+            self._used_at = time.monotonic()
+            self._check_folder()
             for zygote in list(self._zygotes):
                 try:
                     await zygote.channel.send(b'{"type":"fork"}', [control])
@@ -80,7 +71,11 @@ class Runtime:
             await self._imported()
 
     async def preload(self) -> None:
-        """Import the SDK before anybody waits for it. A failure is told to the next who asks for a replica."""
+        """Import the SDK before anybody waits for it, and keep it while nothing uses it.
+
+        The next start of a replica reports a failure.
+        """
+        self._is_preloaded = True
         try:
             await self._imported()
         except ReplicaFailed as error:
@@ -93,11 +88,37 @@ class Runtime:
             zygote.kill()
             self._ensure_twin()
 
+    def look(self, *, is_used: bool, idle_seconds: float) -> None:
+        """End zygotes whose folder was removed or made anew, or that nothing has used for so long."""
+        now = time.monotonic()
+        if is_used:
+            self._used_at = now
+        if self._check_folder() and self._is_preloaded and identity_of(self._path) is not None:
+            self._tasks.create_task(self.preload())
+        if not self._is_preloaded and now - self._used_at > idle_seconds:
+            self._end_zygotes("nothing has used it")
+
     def end(self) -> None:
         self._ended = True
         if self._importing is not None:
             self._importing.cancel()
         for zygote in list(self._zygotes):
+            zygote.kill()
+
+    def _check_folder(self) -> bool:
+        """Whether zygotes were ended, as their folder is not there any more, or is another one."""
+        if not self._zygotes or identity_of(self._path) == self._identity:
+            return False
+        self._end_zygotes("its folder was removed or made anew")
+        return True
+
+    def _end_zygotes(self, why: str) -> None:
+        """Their replicas continue."""
+        if self._zygotes:
+            log.info("zygotes_ended", runtime=self._path.name, reason=why)
+        zygotes, self._zygotes = self._zygotes, []
+        self._generation += 1
+        for zygote in zygotes:
             zygote.kill()
 
     async def _imported(self) -> None:
@@ -112,6 +133,7 @@ class Runtime:
         if not python.exists():
             return ReplicaFailed("RUNTIME_NOT_INSTALLED", f"The runtime {self._path.name} is not installed.")
         started = asyncio.get_running_loop().time()
+        identity = identity_of(self._path)
         output = self._folder / f"import-{self._path.name}.log"
         ours, theirs = socket.socketpair()
         home = self._folder / "import-home"
@@ -152,6 +174,7 @@ class Runtime:
             runtime=self._path.name,
             seconds=round(asyncio.get_running_loop().time() - started, 1),
         )
+        self._identity = identity
         self._keep(zygote)
         return None
 
@@ -177,7 +200,7 @@ class Runtime:
         self._ensure_twin()
 
     async def _watch(self, zygote: Zygote) -> None:
-        """A zygote says nothing more; its socket ends with it."""
+        """A zygote has ended: its socket was closed."""
         try:
             await zygote.channel.receive()
         finally:
@@ -193,19 +216,36 @@ class Runtime:
 
     async def _twin(self, zygote: Zygote) -> None:
         ours, theirs = socket.socketpair()
-        twin = Zygote(0, Channel(ours))
+        twin, generation = Zygote(0, Channel(ours)), self._generation
         try:
             with theirs:
                 await zygote.channel.send(b'{"type":"twin"}', [theirs.fileno()])
-            failure = await self._until_ready(twin, TWIN_SECONDS)
+            failure = await self._until_ready(twin, self._twin_seconds)
         except ConnectionError as error:
             failure = str(error)
+            self.discard(zygote)
         finally:
             self._twinning = False
         if failure is not None:
-            log.error("zygote_not_forked", runtime=self._path.name, error=failure)
             twin.channel.close()
+            if zygote in self._zygotes:
+                await self._twin_failed(zygote, failure)
+            return
+        self._failed_twins = 0
+        self._ledger.add(twin.pid)
+        if generation != self._generation:
+            twin.kill()
+            twin.channel.close()
+            return
+        self._keep(twin)
+
+    async def _twin_failed(self, zygote: Zygote, failure: str) -> None:
+        """On a busy machine a fork can be late, so the zygote is replaced only after several failures."""
+        self._failed_twins += 1
+        log.warning("twin_not_forked", runtime=self._path.name, error=failure, times=self._failed_twins)
+        if self._failed_twins == MOST_FAILED_TWINS:
+            self._failed_twins = 0
             self.discard(zygote)
             return
-        self._ledger.add(twin.pid)
-        self._keep(twin)
+        await asyncio.sleep(self._twin_seconds)
+        self._ensure_twin()

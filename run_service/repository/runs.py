@@ -60,6 +60,23 @@ async def end_lost_runs(db: Connection, seconds: float, error: RunError) -> int:
     return len(rows)
 
 
+async def delete_old_runs(db: Connection, seconds: float, limit: int) -> int:
+    """Remove runs that ended more than `seconds` ago, the oldest first. Returns how many there were."""
+    status = await db.execute(
+        """
+        DELETE FROM runs WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM runs
+            WHERE ended_at IS NOT NULL AND ended_at <= clock_timestamp() - make_interval(secs => $1)
+            ORDER BY ended_at LIMIT $2
+            FOR UPDATE SKIP LOCKED
+        ))
+        """,
+        seconds,
+        limit,
+    )
+    return int(status.removeprefix("DELETE "))
+
+
 async def get_run(db: Connection, projects: Projects, run_id: UUID) -> Run:
     """Raises RunNotFound."""
     row = await db.fetchrow(

@@ -22,7 +22,7 @@ from service_kit.access.file import TOKEN_PREFIX
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a call is bound to until its answer ends."""
+    """The deployment of a call until its answer ends."""
 
     route: Route
     environment: str
@@ -34,7 +34,7 @@ class Target:
 
     @property
     def principal(self) -> UUID:
-        """Whose calls share what there is for one caller. All callers of a public app are one."""
+        """The principal for limits. All callers of a public app are one principal."""
         return self.route.app_id if self.key is None else self.key.id
 
 

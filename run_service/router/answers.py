@@ -1,4 +1,4 @@
-"""How a run's outcome, and a failure, are written: as JSON, or as the last event of a stream."""
+"""Writes outcomes of runs and failures, as JSON or as the last event of a stream."""
 
 from uuid import UUID
 
@@ -47,7 +47,7 @@ def check_ended(run_id: UUID, ended: RunEnded, run_seconds: float) -> bytes:
 
 
 def unwrapped(output: bytes) -> bytes:
-    """What the Output node gave; when its only field is `output`, that field's value."""
+    """The output of the Output node. If its only field is `output`, that field's value."""
     if output[:1] != b"{":
         return output
     fields = msgspec.json.decode(output, type=dict[str, msgspec.Raw])
@@ -65,11 +65,11 @@ def last_event(run_id: UUID, ended: RunEnded, run_seconds: float) -> tuple[str, 
 
 
 def broken_event() -> tuple[str, bytes]:
-    """The last event of a stream that has met a fault of ours."""
+    """The last event of a stream that failed because of a bug here."""
     body = errors.internal().body
     return "failed", body if isinstance(body, bytes) else b"{}"
 
 
 def result(run_id: UUID, output: bytes) -> bytes:
-    """What a run that is completed is answered with."""
+    """The answer of a completed run."""
     return b'{"id":"%s","output":%s}' % (str(run_id).encode(), output)

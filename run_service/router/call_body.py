@@ -13,14 +13,14 @@ from service_kit.nesting import is_deeper
 
 MAX_LEVELS = 200
 JSON_TYPES = ("application/json", "application/octet-stream", "application/x-www-form-urlencoded", "")
-"""What is read as JSON: `curl -d` sends the form's type unless told otherwise."""
+"""Types that are read as JSON. `curl -d` sends the form's type by default."""
 BESIDE_INPUT = ("user_id", "session_id", "chat_history")
 """Fields beside the input that become part of it, unless it has them."""
 
 FLAGS = ("stream", "last_node_output")
 JSON_IN_FORMS = ("input", "chat_history", "callbacks", *FLAGS)
 
-NO_FILES = "Files are not taken yet: leave out `files`."
+NO_FILES = "Files are not implemented yet. Omit `files`."
 
 Fields = Mapping[str, msgspec.Raw]
 
@@ -50,7 +50,7 @@ def media_type_of(content_type: str) -> str:
 
 
 def call_from(fields: Fields) -> Call:
-    """Of fields that are JSON. Raises InvalidFields or NotImplementedYet."""
+    """A call from fields that are JSON. Raises InvalidFields or NotImplementedYet."""
     wrong: dict[str, str] = {}
     mode = _text(fields, "execution_mode", wrong)
     if mode not in (None, "sync", "async"):
@@ -70,9 +70,11 @@ def call_from(fields: Fields) -> Call:
     if wrong:
         raise InvalidFields(wrong)
     if mode == "async":
-        raise NotImplementedYet("Calls are not answered later yet: leave out `execution_mode` and wait for the answer.")
+        raise NotImplementedYet(
+            "Asynchronous calls are not implemented yet. Omit `execution_mode` and wait for the answer."
+        )
     if callbacks not in (b"null", b"[]"):
-        raise NotImplementedYet("Callbacks are not called yet: leave out `callbacks` and wait for the answer.")
+        raise NotImplementedYet("Callbacks are not implemented yet. Omit `callbacks` and wait for the answer.")
     return Call(_with_fields_beside(given, fields), is_stream)
 
 

@@ -15,7 +15,7 @@ from run_service.model import Run, RunError
 from run_service.recorder import RunRecorder
 from run_service.router.access import Target
 from run_service.router.call_body import Call
-from run_service.supply.replica_group import ReplicaGroup
+from run_service.supply.replicas import BoundCall
 
 TRIES = 3
 """Replicas that are tried: a run that one has not begun may go to the next."""
@@ -34,7 +34,7 @@ class Calls:
         self._run_seconds = run_seconds
 
     async def run(
-        self, run_id: UUID, request_id: str, target: Target, group: ReplicaGroup, call: Call
+        self, run_id: UUID, request_id: str, target: Target, bound: BoundCall, call: Call
     ) -> AsyncGenerator[RunEvent, None]:
         """The events of the call's run, to be closed by `aclosing`: a caller that leaves early cancels it.
 
@@ -42,7 +42,7 @@ class Calls:
         """
         began = time.monotonic()
         for _ in range(TRIES):
-            async with group.slot() as connection:
+            async with bound.group.slot() as connection:
                 WAIT.observe(time.monotonic() - began)
                 request = RunRequest(
                     run_id=str(run_id),
@@ -54,16 +54,18 @@ class Calls:
                     run = _run(run_id, target, call)
                     async with aclosing(self._recorded(connection.run(request), run, request_id)) as events:
                         async for event in events:
+                            if isinstance(event, RunEnded):
+                                bound.counted.was_killed = event.status == "timed_out" or event.is_replica_lost
                             yield event
                     return
                 except ReplicaGone as error:
-                    group.lost(connection, str(error))
+                    bound.group.lost(connection, str(error))
         raise NoReplica("The app's replicas end as soon as they have started.")
 
     async def run_on(
         self, connection: Connection, run: Run, call: Call, request_id: str, seconds: float
     ) -> AsyncGenerator[RunEvent, None]:
-        """The events of a run on a replica that it has to itself, likewise. Raises NoReplica when nothing has run."""
+        """The events of a run on a replica of its own. Raises NoReplica if nothing ran."""
         request = RunRequest(run_id=str(run.id), input=call.input, stream=call.is_stream, deadline_seconds=seconds)
         try:
             async with aclosing(self._recorded(connection.run(request), run, request_id)) as events:

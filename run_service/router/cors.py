@@ -1,4 +1,4 @@
-"""Public apps are called by any page."""
+"""CORS headers, because pages of any origin may call public apps."""
 
 from aiohttp import web
 

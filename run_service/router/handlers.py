@@ -14,8 +14,7 @@ from run_service.router.access import Target, find_route, find_target
 from run_service.router.call_body import Call
 from run_service.router.calls import Calls
 from run_service.router.names import Address, address_of
-from run_service.supply.replica_group import ReplicaGroup
-from run_service.supply.replicas import Replicas
+from run_service.supply.replicas import BoundCall, Replicas
 from run_service.supply.route_table import RouteTable
 from service_kit.byte_budget import ByteBudget, Reservation
 from service_kit.errors import ServiceError, TooManyRequests
@@ -37,7 +36,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What calls share: places at work, memory, what a body may take; and how streams are written."""
+    """Limits that calls share: places at work, memory and body times; and how streams are written."""
 
     queue: FairQueue
     budget: ByteBudget
@@ -59,7 +58,7 @@ class AppHandler:
         try:
             return await self._handle(request)
         except NoReplica as error:
-            # Why is for those who may deploy: it may name a variable.
+            # Only people who may deploy see the cause: it may name a variable.
             return answers.of_failure(NoReplica(NOT_UP) if request.get(IS_PUBLIC) else error)
         except ServiceError as error:
             return answers.of_failure(error)
@@ -78,11 +77,10 @@ class AppHandler:
         target = find_target(self._table, route, address.app.environment, request.headers.get("Authorization"))
         request[TARGET] = target
         # From here on the call belongs to one deployment, whatever goes live while its body arrives and it runs.
-        group = self._replicas.group_of(target.pin)
-        with group.bound():
-            return await self._answer(request, target, group)
+        with self._replicas.bound(target.pin) as bound:
+            return await self._answer(request, target, bound)
 
-    async def _answer(self, request: web.Request, target: Target, group: ReplicaGroup) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, target: Target, bound: BoundCall) -> web.StreamResponse:
         """Nothing is held for the call before this: its caller may call."""
         limits, principal = self._limits, target.principal
         content_type = request.headers.get("Content-Type", "")
@@ -98,8 +96,8 @@ class AppHandler:
         try:
             run_id = new_id()
             if call.is_stream:
-                return await self._stream(request, run_id, target, group, call)
-            return await self._wait(request, run_id, target, group, call, reservation)
+                return await self._stream(request, run_id, target, bound, call)
+            return await self._wait(request, run_id, target, bound, call, reservation)
         finally:
             limits.queue.leave(principal)
 
@@ -108,12 +106,12 @@ class AppHandler:
         request: web.Request,
         run_id: UUID,
         target: Target,
-        group: ReplicaGroup,
+        bound: BoundCall,
         call: Call,
         reservation: Reservation,
     ) -> web.Response:
         ended = RunEnded("failed")
-        async with aclosing(self._calls.run(run_id, request[REQUEST_ID], target, group, call)) as events:
+        async with aclosing(self._calls.run(run_id, request[REQUEST_ID], target, bound, call)) as events:
             async for event in events:
                 if isinstance(event, RunEnded):
                     ended = event
@@ -123,11 +121,11 @@ class AppHandler:
         return answers.of_output(run_id, output, reservation)
 
     async def _stream(
-        self, request: web.Request, run_id: UUID, target: Target, group: ReplicaGroup, call: Call
+        self, request: web.Request, run_id: UUID, target: Target, bound: BoundCall, call: Call
     ) -> web.StreamResponse:
         """The answer begins once the run has: what hinders it before has a status of its own."""
         limits = self._limits
-        async with aclosing(self._calls.run(run_id, request[REQUEST_ID], target, group, call)) as events:
+        async with aclosing(self._calls.run(run_id, request[REQUEST_ID], target, bound, call)) as events:
             event = await anext(events)
             stream = EventStream(request, limits.heartbeat_seconds)
             try:
@@ -140,7 +138,7 @@ class AppHandler:
                         await stream.send(*answers.last_event(run_id, event, limits.run_seconds))
                     except ConnectionError:
                         raise
-                    except Exception:  # too late for another status
+                    except Exception:  # the status has been sent already
                         log.exception("request_broke", request_id=request[REQUEST_ID])
                         await stream.send(*answers.broken_event())
             except ConnectionError as error:

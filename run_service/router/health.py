@@ -1,4 +1,4 @@
-"""Whether the router runs, and has what it serves from."""
+"""Whether the router runs, and has routes and replicas."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ class Health:
     def __init__(
         self, table: RouteTable, parts: Mapping[str, Check], middleware: RequestMiddleware, queue: FairQueue
     ) -> None:
-        """`parts` by name: what each lacks."""
+        """`parts` maps names to checks, which return a problem or None."""
         self._table = table
         self._parts = parts
         self._middleware = middleware
@@ -28,7 +28,7 @@ class Health:
         return web.json_response({"status": "live"})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """503 until routes are known, and while it drains. Old routes, or no host process, are no reason."""
+        """503 until routes are known, and while it drains. Old routes or a missing host process do not matter."""
         if self._middleware.draining:
             return web.json_response({"status": "draining"}, status=503)
         parts = {name: await check() or "serving" for name, check in self._parts.items()}

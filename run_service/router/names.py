@@ -17,7 +17,7 @@ class AppName:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a request names: an app, and a path of it."""
+    """The app and the path that a request names."""
 
     app: AppName
     path: str

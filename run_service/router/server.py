@@ -19,10 +19,11 @@ from service_kit.fair_queue import FairQueue
 from service_kit.http.bodies import BodyLimits
 from service_kit.http.connections import ConnectionLimits
 from service_kit.http.listener import listen, port_of
-from service_kit.http.middleware import RequestMiddleware
+from service_kit.http.middleware import RequestMiddleware, harden
 from service_kit.http.overload import LoadShedder
 from service_kit.http.rates import RateLimiter
 from service_kit.serving.health import Check
+from service_kit.tls import ListenerTls, warn_without_tls
 
 if TYPE_CHECKING:
     from service_kit.tracing.spans import Spans
@@ -39,6 +40,7 @@ async def running_router(
     parts: Mapping[str, Check],
     leave: Callable[[], Awaitable[None]],
     spans: "Spans | None" = None,
+    tls: ListenerTls | None = None,
 ) -> AsyncIterator[int]:
     """Answer calls of apps until the block ends; yields the port. Raises RuntimeError when it is taken.
 
@@ -60,7 +62,7 @@ async def running_router(
 
         middlewares.insert(0, tracing(spans))
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=middlewares)
-    app.on_response_prepare.append(describe)
+    app.on_response_prepare.extend((describe, harden))
     health = Health(table, parts, middleware, queue)
     app.router.add_get("/health/live", health.live)
     app.router.add_get("/health/ready", health.ready)
@@ -76,14 +78,16 @@ async def running_router(
             settings.max_connections,
         )
         try:
-            listener = await listen(runner, settings.listen, LoadShedder(queue), connections)
+            warn_without_tls(settings.listen, tls)
+            context = None if tls is None else tls.context
+            listener = await listen(runner, settings.listen, LoadShedder(queue), connections, tls=context)
         except OSError as error:
             raise RuntimeError(f"apps cannot be served on {settings.listen}: {error.strerror}") from error
-        log.info("listening", apps=f"{settings.listen.rpartition(':')[0]}:{port_of(listener)}")
+        log.info("listener_started", apps=f"{settings.listen.rpartition(':')[0]}:{port_of(listener)}")
         try:
             yield port_of(listener)
         finally:
-            log.info("draining")
+            log.info("drain_started")
             listener.close()
             await leave()
             await middleware.drain(settings.drain_seconds)

@@ -1,1 +1,1 @@
-"""What the router serves from: the routes that the deploy service streams, and replicas of what is live."""
+"""The routes and replicas that the router uses."""

@@ -1,4 +1,4 @@
-"""Asks the deploy service what replicas load, and tells it what has come up."""
+"""Reads what replicas load from the deploy service, and reports rollouts to it."""
 
 from collections.abc import Awaitable, Mapping
 from typing import TypeVar
@@ -8,6 +8,7 @@ import grpc
 from cachetools import LRUCache
 
 from run_service.errors import NoReplica
+from run_service.offline.offline_copy import OfflineCopy
 from run_service.supply.routes import MadeFrom, Pin
 from service_kit.errors import ServiceError
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
@@ -16,26 +17,28 @@ from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
 from service_kit.pb.flowpin.routing.v1.routing_pb2_grpc import RoutingServiceStub
 
 SECONDS = 10.0
-"""That a call may take."""
+"""Time limit of a call."""
 KEPT_BYTES = 64 << 20
-"""Of loadable documents, so that a replica comes back while the deploy service is away."""
+"""Maximum bytes of loadable documents in memory, so that replicas can start while the deploy service is away."""
 
 VARIABLES_SECONDS = 2.0
-"""That variables may take: those that were read last are there then."""
+"""Time limit of reading variables. Then those that were read last are used."""
 AWAY = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 KEPT_VARIABLES = 1000
-"""Environments, likewise."""
+"""Environments of all apps, at most."""
 
 T = TypeVar("T")
 
 
 class DeployClient:
-    """Each call raises ServiceError."""
+    """Calls to the deploy service. Each raises ServiceError."""
 
-    def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, token: str, copy: OfflineCopy | None = None) -> None:
+        """`copy` answers while the service is away."""
         self._rpc = RoutingServiceStub(channel)
         self._runtimes = DeployServiceStub(channel).ListRuntimes
         self.metadata = (("authorization", f"Bearer {token}"),)
+        self._copy = copy
         self._loadables: LRUCache[tuple[UUID, str], bytes] = LRUCache(KEPT_BYTES, getsizeof=len)
         self._variables: LRUCache[MadeFrom, Mapping[str, str]] = LRUCache(KEPT_VARIABLES)
 
@@ -52,12 +55,14 @@ class DeployClient:
         """The document that a replica loads."""
         key = made_from.project_id, made_from.loadable_digest
         found = self._loadables.get(key)
+        if found is None and self._copy is not None:
+            found = await self._copy.loadable(made_from)  # first, as it never changes
         if found is None:
             request = pb.GetLoadableRequest(project_id=str(key[0]), digest=key[1])
             answer = await _answered(self._rpc.GetLoadable(request, metadata=self.metadata, timeout=SECONDS))
             found = answer.loadable.utf8
-            if len(found) <= KEPT_BYTES:
-                self._loadables[key] = found
+        if len(found) <= KEPT_BYTES:
+            self._loadables[key] = found
         return found
 
     async def variables(self, made_from: MadeFrom) -> Mapping[str, str]:
@@ -69,27 +74,41 @@ class DeployClient:
             call = self._rpc.GetVariables(request, metadata=self.metadata, timeout=VARIABLES_SECONDS)
             answer = await _answered(call)
         except ServiceError as error:
-            if error.code.name not in AWAY or made_from not in self._variables:
+            if error.code.name not in AWAY:
                 raise
-        else:
-            self._variables[made_from] = dict(answer.variables)
-        return self._variables[made_from]
+            found = self._variables.get(made_from)
+            if found is None and self._copy is not None:
+                found = await self._copy.variables(made_from)
+            if found is None:
+                raise
+            return found
+        self._variables[made_from] = found = dict(answer.variables)
+        return found
 
     async def default_runtime(self) -> str:
-        """The version of the runtime that a first deploy gets. Raises NoReplica when there is none."""
+        """The version of the default runtime. Raises NoReplica without one."""
         answer = await _answered(
             self._runtimes(deploy_pb2.ListRuntimesRequest(), metadata=self.metadata, timeout=SECONDS)
         )
         for runtime in answer.data:
             if runtime.default:
                 return runtime.version
-        raise NoReplica("No runtime is the default one: an operator has to say which is.")
+        raise NoReplica("There is no default runtime. An operator must set one.")
 
     async def report_up(self, pin: Pin) -> None:
         await self._report(pin, up=pb.Up(digest=pin.made_from.loadable_digest))
 
     async def report_failed(self, pin: Pin, reason: str, message: str) -> None:
         await self._report(pin, failed=pb.Failed(reason=reason, message=message[:2000]))
+
+    async def report_drain(self, pin: Pin, drained: int, killed: int) -> None:
+        request = pb.ReportDrainRequest(
+            project_id=str(pin.made_from.project_id),
+            deployment_id=str(pin.deployment_id),
+            drained=drained,
+            killed=killed,
+        )
+        await _answered(self._rpc.ReportDrain(request, metadata=self.metadata, timeout=SECONDS))
 
     async def _report(self, pin: Pin, up: pb.Up | None = None, failed: pb.Failed | None = None) -> None:
         request = pb.ReportRolloutRequest(

@@ -1,17 +1,26 @@
-"""The connection to the host process: opened again whenever it is lost."""
+"""The connection to the host process. It is reopened when it is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import structlog
 
-from run_service.hosting.client import HostClient, HostGone, Replica, ReplicaSpec, open_host
+from run_service.hosting.client import (
+    HOST_FULL,
+    HostClient,
+    HostGone,
+    Replica,
+    ReplicaFailed,
+    ReplicaSpec,
+    ReplicaUsage,
+    open_host,
+)
 from service_kit.lifecycle import in_background
 
 PAUSE_SECONDS = 0.2
-"""Between two tries to connect."""
+"""Seconds between two tries to connect."""
 STARTS = 16
 """Replicas that start at a time."""
 LEFTOVER_GRACE_SECONDS = 1.0
@@ -25,13 +34,16 @@ class HostLink:
         self._grace_seconds = grace_seconds
         self._host: HostClient | None = None
         self._watchers: dict[str, Callable[[str], None]] = {}
-        """By replica: told why it has ended."""
+        """Callbacks by replica, which receive why it has ended."""
         self._leftovers: dict[str, Replica] = {}
         """Replicas that a router before this one has left running, by id."""
         self._starts = asyncio.Semaphore(STARTS)
+        self.make_room: Callable[[], Awaitable[bool]] = _has_nothing_to_spare
+        """Called when the host runs its maximum number of replicas. It ends a replica that is not needed, or returns
+        False."""
 
     async def problem(self) -> str | None:
-        """What keeps replicas from being started; None when nothing does."""
+        """Why replicas cannot be started, or None."""
         return None if self._host else f"the host process does not answer at {self._socket}"
 
     async def follow(self) -> None:
@@ -68,8 +80,15 @@ class HostLink:
             host = self._host
             if host is None:
                 raise HostGone(f"The host process of apps does not answer at {self._socket}.")
-            replica = self._take_leftover(spec) or await host.start(spec)
+            replica = self._take_leftover(spec) or await self._started(host, spec)
         yield host, replica
+
+    async def usage(self) -> Mapping[str, ReplicaUsage]:
+        """Usage by replica. Empty while the host does not answer."""
+        if self._host is not None:
+            with suppress(HostGone):
+                return await self._host.usage()
+        return {}
 
     @contextmanager
     def watching(self, replica_id: str, ended: Callable[[str], None]) -> Iterator[None]:
@@ -91,6 +110,14 @@ class HostLink:
             with suppress(HostGone):
                 await self._host.stop(replica.id, LEFTOVER_GRACE_SECONDS)
 
+    async def _started(self, host: HostClient, spec: ReplicaSpec) -> Replica:
+        while True:
+            try:
+                return await host.start(spec)
+            except ReplicaFailed as error:
+                if error.reason != HOST_FULL or not await self.make_room():
+                    raise
+
     def _take_leftover(self, spec: ReplicaSpec) -> Replica | None:
         for replica in self._leftovers.values():
             if is_made_from(replica, spec):
@@ -101,6 +128,10 @@ class HostLink:
         watcher = self._watchers.pop(replica_id, None)
         if watcher is not None:
             watcher(why)
+
+
+async def _has_nothing_to_spare() -> bool:
+    return False
 
 
 def is_made_from(replica: Replica, spec: ReplicaSpec) -> bool:

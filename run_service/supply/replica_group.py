@@ -1,43 +1,26 @@
-"""The replica of one deployment: started when it is wanted, shared by calls, started again when it dies.
-
-In this version there is one a group, whatever `min_replicas` says.
-"""
+"""The replicas of one deployment: started when needed, shared by calls, replaced when they end or are worn."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import structlog
 from prometheus_client import Counter, Gauge
 
 from run_service.errors import NoReplica
-from run_service.hosting.client import Connection, HostGone, ReplicaFailed, ReplicaGone, ReplicaSpec
+from run_service.hosting.client import Connection, HostGone, ReplicaFailed, ReplicaGone, ReplicaSpec, ReplicaUsage
 from run_service.settings import SupplyLimits
+from run_service.supply.group_replica import GroupReplica
 from run_service.supply.host_link import HostLink
 from run_service.supply.slots import Slots
+from run_service.supply.starts import StartFailed, StartPause
 from service_kit.errors import ServiceError
-
-FIRST_PAUSE_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 10.0
-STEADY_SECONDS = 10.0
-"""A replica that ends sooner than this after its start counts as one that did not start."""
 
 REPLICAS = Gauge("flowpin_replicas", "Replicas that are up.")
 STARTS = Counter("flowpin_replica_starts_total", "Starts of replicas.", ["outcome"])
 
 log = structlog.get_logger()
-
-
-class StartFailed(Exception):
-    """A replica did not come up. The message is for the person who deployed."""
-
-    def __init__(self, reason: str, message: str, *, is_final: bool) -> None:
-        """`is_final`: another try would end the same."""
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-        self.is_final = is_final
 
 
 class ReplicaGroup:
@@ -49,49 +32,72 @@ class ReplicaGroup:
         self._hosts = hosts
         self._limits = limits
         self._slots = Slots(limits)
+        self._starting = 0
         self._held = 0
         """Calls that are bound to the group, whether or not they have a slot."""
         self._watchers: list[asyncio.Future[None]] = []
-        """Those who wait for the replica to be up, or not to start."""
-        self._keep_up = False
+        """Waiters for the replicas to be up, or for a failed start."""
+        self._kept_up = 0
         self._stay_until = 0.0
         self._is_retired = False
-        self._pause = 0.0
         self._failure: StartFailed | None = None
-        self._retry_at = 0.0
+        self._pause = StartPause()
         self._changed = asyncio.Event()
+        self._freed = asyncio.Event()
+        """Set when a replica was stopped, or is needed after all."""
         self.is_over = False
         """`keep` has returned: the group serves nothing any more."""
 
     @property
     def is_up(self) -> bool:
-        return self._slots.connection is not None
+        """Whether one replica is up at least."""
+        return bool(self._slots.replicas)
 
-    def want(self, *, keep_up: bool) -> None:
-        """The group serves what is live or about to be. With `keep_up` its replica is up without a call, too."""
-        if self._keep_up and not keep_up:
+    @property
+    def is_whole(self) -> bool:
+        """Whether as many are up as are kept up, and one at least."""
+        return len(self._slots.replicas) >= max(1, self._kept_up)
+
+    @property
+    def spared_until(self) -> tuple[bool, float] | None:
+        """None while its replicas are needed. Else when they are stopped: those that nothing live uses come first."""
+        if self._kept_up or self._held or self._watchers or self._starting or not self.is_up:
+            return None
+        return (not self._is_retired, self._stay_until) if time.monotonic() < self._stay_until else None
+
+    async def end_early(self) -> None:
+        """Stop replicas that are spared. Returns once one is gone, or is needed after all."""
+        self._stay_until = 0
+        self._freed.clear()
+        self._changed.set()
+        await self._freed.wait()
+
+    def want(self, *, keep_up: int) -> None:
+        """The group serves what is live or about to be. `keep_up` replicas are up without a call, too."""
+        if self._kept_up and not keep_up:
             self._used()
-        self._keep_up, self._is_retired = keep_up, False
+        self._kept_up, self._is_retired = keep_up, False
+        self._freed.set()
         self._changed.set()
 
     def retire(self, warm_seconds: float) -> None:
-        """Nothing live is made from it. Its replica stays up for so long, and until no call is bound to it."""
+        """Nothing live is made from it. Its replicas stay up for so long, and until no call is bound to it."""
         if not self._is_retired:
-            self._is_retired, self._keep_up = True, False
+            self._is_retired, self._kept_up = True, 0
             self._stay_until = time.monotonic() + warm_seconds
             self._changed.set()
 
     async def brought_up(self, *, at_once: bool = False) -> None:
-        """Return once a replica is up. Raises StartFailed when the next try fails.
+        """Return once all that are kept up are, and one at least. Raises StartFailed when the next try fails.
 
         That is made when the pause after the last one is over, or `at_once`.
         """
-        if self.is_up:
+        if self.is_whole:
             return
         watcher = asyncio.get_running_loop().create_future()
         self._watchers.append(watcher)
         if at_once:
-            self._retry_at = 0
+            self._pause.end()
         self._changed.set()
         try:
             await watcher
@@ -103,6 +109,7 @@ class ReplicaGroup:
     def bound(self) -> Iterator[None]:
         """Keep what there is until the block ends: a call is bound to it."""
         self._held += 1
+        self._freed.set()
         try:
             yield
         finally:
@@ -112,52 +119,96 @@ class ReplicaGroup:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Connection]:
-        """A slot of the replica, which is started if need be. Raises NoSlot or NoReplica. For a call that is bound."""
-        if not self.is_up and self._failure is not None and time.monotonic() < self._retry_at:
+        """A slot of a replica, which is started if need be. Raises NoSlot or NoReplica. For a call that is bound."""
+        if not self.is_up and self._failure is not None and self._pause.seconds > 0:
             raise self._no_replica(self._failure)
-        self._changed.set()  # seen once this call waits
-        connection = await self._slots.take()
+        self._changed.set()  # noticed when this call waits
+        replica = await self._slots.take()
+        if replica.runs >= self._limits.recycle_runs and not replica.worn:
+            replica.worn = f"it has had {replica.runs} runs"
+            self._changed.set()
         try:
-            yield connection
+            yield replica.connection
         finally:
-            self._slots.free()
+            self._slots.free(replica)
 
     def lost(self, connection: Connection, why: str) -> None:
         """The connection has no other end any more."""
-        if self._slots.connection is connection:
-            self._down()
-            log.warning("replica_lost", error=why)
-            self._changed.set()
+        for replica in self._slots.replicas:
+            if replica.connection is connection:
+                self._lose(replica, why)
+                return
+
+    def note_usage(self, usage: Mapping[str, ReplicaUsage]) -> None:
+        """Have those replaced that have grown beyond what they may."""
+        for replica in self._slots.replicas:
+            found = usage.get(replica.id)
+            if found is not None and found.grown_bytes > self._limits.recycle_bytes and not replica.worn:
+                replica.worn = f"it has {found.grown_bytes >> 20} MiB of its own"
+                self._changed.set()
 
     async def keep(self) -> None:
-        """Have a replica up while one is wanted. Returns once the group is retired and no call is bound to it."""
-        while True:
-            self._changed.clear()
-            if self._is_wanted():
-                pause = self._retry_at - time.monotonic()
-                if pause <= 0:
-                    await self._serve_once()
-                else:
-                    await self._wait(pause)
-            elif self._is_retired and not self._held:
-                self.is_over = True
-                return
-            else:
-                await self._wait(None)
+        """Have replicas up while some are wanted. Returns once the group is retired and no call is bound to it."""
+        async with asyncio.TaskGroup() as lives:
+            while True:
+                self._changed.clear()
+                if self.is_whole:
+                    self._tell_watchers(None)
+                wanted = self._wanted()
+                self._start(self._missing(wanted), lives)
+                self._drain(len(self._slots.replicas) - wanted)
+                if self._is_retired and not self._held and wanted == 0 and not self._starting:
+                    self.is_over = True
+                    return
+                await self._wait(self._seconds_to_wait())
 
-    async def _serve_once(self) -> None:
-        """Start a replica, and have it serve until it is lost or not wanted any more."""
+    def _wanted(self) -> int:
+        """The wanted number of replicas."""
+        if self._kept_up:
+            return self._kept_up
+        fresh = sum(not replica.worn for replica in self._slots.replicas)
+        if self._slots.has_waiters or self._watchers:
+            return max(1, fresh)
+        is_staying = self._held > 0 or time.monotonic() < self._stay_until
+        return max(fresh, min(1, len(self._slots.replicas))) if is_staying else 0
+
+    def _missing(self, wanted: int) -> int:
+        """Number of replicas to start now: the missing ones, or one that replaces a worn one."""
+        if self._pause.seconds > 0:
+            return 0
+        missing = wanted - len(self._slots.replicas) - self._starting
+        if missing == 0 and wanted and not self._is_retired and not self._starting:
+            return int(any(replica.worn for replica in self._slots.replicas))
+        return missing
+
+    def _start(self, count: int, lives: asyncio.TaskGroup) -> None:
+        for _ in range(count):
+            self._starting += 1
+            lives.create_task(self._live())
+
+    def _drain(self, count: int) -> None:
+        """Take runs from so many no longer: those that are worn first, then those with the fewest."""
+        order = sorted(self._slots.replicas, key=lambda replica: (not replica.worn, replica.busy))
+        for replica in order[: max(0, count)]:
+            if replica.worn:
+                log.info("replica_recycled", replica=replica.id, reason=replica.worn)
+            self._slots.close(replica)
+            replica.drain()
+
+    async def _live(self) -> None:
+        """Start a replica, and have it serve until it is lost or drained."""
+        replica = None
         try:
             async with asyncio.timeout(self._limits.start_seconds) as starting:
                 began = time.monotonic()
                 spec = await self._make_spec()
-                async with self._hosts.replica(spec) as (host, replica), host.connect(replica.id) as connection:
+                async with self._hosts.replica(spec) as (host, found), host.connect(found.id) as connection:
                     starting.reschedule(None)
-                    self._up(connection, replica.id, time.monotonic() - began)
-                    with self._hosts.watching(replica.id, lambda why: self.lost(connection, why)):
-                        await self._serve(connection)
-                    if self._slots.connection is connection:
-                        self._down()
+                    up = replica = GroupReplica(found.id, connection)
+                    self._up(replica, time.monotonic() - began)
+                    with self._hosts.watching(replica.id, lambda why: self._lose(up, why)):
+                        await replica.over.wait()
+                    if not replica.is_lost:
                         log.info("replica_stopped", replica=replica.id)
                         with suppress(HostGone):
                             await host.stop(replica.id, self._limits.grace_seconds)
@@ -171,46 +222,41 @@ class ReplicaGroup:
             message = f"The replica was not up after {self._limits.start_seconds:g} s."
             self._failed(StartFailed("START_TIMED_OUT", message, is_final=False))
         finally:
-            self._down()
+            if replica is None:
+                self._starting -= 1
+            else:
+                self._slots.close(replica)
+                REPLICAS.dec()
+            self._freed.set()
+            self._changed.set()
 
-    async def _serve(self, connection: Connection) -> None:
-        """Return when the replica is lost, or has not been wanted for as long as it stays."""
-        began = time.monotonic()
-        while True:
-            self._changed.clear()
-            seconds = self._seconds_to_stay()
-            if self._slots.connection is not connection:
-                is_steady = time.monotonic() - began >= STEADY_SECONDS
-                self._pause = 0 if is_steady else self._longer_pause()
-                self._retry_at = time.monotonic() + self._pause
-                return
-            if seconds is not None and seconds <= 0:
-                return
-            await self._wait(seconds)
-
-    def _up(self, connection: Connection, replica_id: str, seconds: float) -> None:
+    def _up(self, replica: GroupReplica, seconds: float) -> None:
+        self._starting -= 1
         self._failure = None
         REPLICAS.inc()
         STARTS.labels("up").inc()
-        log.info("replica_started", replica=replica_id, seconds=round(seconds, 3))
+        log.info("replica_started", replica=replica.id, seconds=round(seconds, 3))
         self._used()
-        self._slots.open(connection)
-        self._tell_watchers(None)
+        self._slots.open(replica)
+        self._changed.set()
 
-    def _down(self) -> None:
-        if self.is_up:
-            self._slots.close()
-            REPLICAS.dec()
+    def _lose(self, replica: GroupReplica, why: str) -> None:
+        if replica.over.is_set():
+            return
+        self._slots.close(replica)
+        replica.lose()
+        log.warning("replica_lost", replica=replica.id, error=why)
+        self._pause.note_end(time.monotonic() - replica.up_at)
+        self._changed.set()
 
     def _failed(self, failure: StartFailed) -> None:
-        self._down()
         STARTS.labels("failed").inc()
         log.warning("replica_not_started", reason=failure.reason, error=failure.message)
         self._failure = failure
-        self._pause = self._longer_pause()
-        self._retry_at = time.monotonic() + self._pause
+        self._pause.note_end(0)
         self._tell_watchers(failure)
-        self._slots.refuse(self._no_replica(failure))
+        if not self.is_up:
+            self._slots.refuse(self._no_replica(failure))
 
     def _tell_watchers(self, failure: StartFailed | None) -> None:
         watchers, self._watchers = self._watchers, []
@@ -222,24 +268,19 @@ class ReplicaGroup:
             else:
                 watcher.set_exception(failure)
 
-    def _longer_pause(self) -> float:
-        return min(max(FIRST_PAUSE_SECONDS, 2 * self._pause), LONGEST_PAUSE_SECONDS)
-
     def _no_replica(self, failure: StartFailed) -> NoReplica:
-        return NoReplica(f"The app cannot be started: {failure.message}", max(1.0, self._retry_at - time.monotonic()))
+        return NoReplica(f"The app cannot be started: {failure.message}", max(1.0, self._pause.seconds))
 
     def _used(self) -> None:
         if not self._is_retired:
             self._stay_until = time.monotonic() + self._limits.idle_seconds
 
-    def _is_wanted(self) -> bool:
-        return self._keep_up or self._slots.has_waiters or bool(self._watchers)
-
-    def _seconds_to_stay(self) -> float | None:
-        """None: until something changes."""
-        if self._held or self._is_wanted():
-            return None
-        return self._stay_until - time.monotonic()
+    def _seconds_to_wait(self) -> float | None:
+        """Seconds until the next start, or until nothing is wanted any more. None: until something changes."""
+        times = [self._pause.seconds] if self._pause.seconds > 0 else []
+        if self.is_up and not self._kept_up and not self._held:
+            times.append(max(0.0, self._stay_until - time.monotonic()))
+        return min(times, default=None)
 
     async def _wait(self, seconds: float | None) -> None:
         """Return when something has changed, or after `seconds`."""

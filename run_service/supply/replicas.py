@@ -1,9 +1,9 @@
 """Which replicas there are to be: of what is live or being rolled out, and for a while of what was replaced."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from uuid import UUID
@@ -14,23 +14,34 @@ from run_service.errors import NoReplica
 from run_service.hosting.client import Replica, ReplicaSpec
 from run_service.settings import SupplyLimits
 from run_service.supply.deploy_client import DeployClient
+from run_service.supply.drains import CountedCall, Drains
 from run_service.supply.host_link import HostLink, is_made_from
-from run_service.supply.replica_group import ReplicaGroup, StartFailed
+from run_service.supply.replica_group import ReplicaGroup
+from run_service.supply.rollouts import NOT_LOADABLE, Rollouts
 from run_service.supply.routes import MadeFrom, Pin, Route
+from run_service.supply.starts import StartFailed
 from run_service.supply.tasks import Tasks, open_tasks
-from service_kit.errors import ServiceError
 
-NOT_LOADABLE = "The deployment has no document that a replica could load: deploy the version again."
-REPORT_PAUSE_SECONDS = 0.5
 SWEEP_SECONDS = 1.0
+LOOK_SECONDS = 5.0
+"""Seconds between two checks of replicas' memory."""
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class BoundCall:
+    """A call that belongs to one deployment until its answer ends."""
+
+    group: ReplicaGroup
+    counted: CountedCall
 
 
 class Replicas:
     def __init__(
         self,
         deploys: DeployClient,
+        drains: Drains,
         hosts: HostLink,
         runtimes: Path,
         limits: SupplyLimits,
@@ -38,38 +49,49 @@ class Replicas:
     ) -> None:
         """`runtimes` is the folder of the installed runtimes."""
         self._deploys = deploys
+        self._drains = drains
         self._hosts = hosts
         self._runtimes = runtimes
         self._limits = limits
         self._tasks = tasks
         self._groups: dict[MadeFrom, ReplicaGroup] = {}
         self._serving: dict[UUID, MadeFrom] = {}
-        """What a live deployment is served from. It lags behind its pin while a replica with new variables starts."""
+        """What serves each live deployment. It is behind its pin while a replica with new variables starts."""
         self._successors: dict[UUID, tuple[Pin, asyncio.Task[None]]] = {}
-        self._rollouts: dict[UUID, asyncio.Task[None]] = {}
+        self._rollouts = Rollouts(deploys, lambda pin: self._group(pin.made_from, pin.deployment_id), limits, tasks)
         self._routes: Iterable[Route] = ()
         self._is_known = False
+        hosts.make_room = self._make_room
 
-    def group_of(self, pin: Pin) -> ReplicaGroup:
-        """What serves a live deployment. Raises NoReplica when nothing ever could."""
+    @contextmanager
+    def bound(self, pin: Pin) -> Iterator[BoundCall]:
+        """Bind a call to what serves a live deployment until the block ends. Raises NoReplica if nothing ever could."""
+        group = self._group_of(pin)
+        with group.bound(), self._drains.counted(pin.deployment_id) as counted:
+            yield BoundCall(group, counted)
+
+    def _group_of(self, pin: Pin) -> ReplicaGroup:
         if not pin.made_from.loadable_digest:
             raise NoReplica(NOT_LOADABLE)
         return self._group(self._serving.get(pin.deployment_id, pin.made_from), pin.deployment_id)
 
     def apply(self, routes: Iterable[Route]) -> None:
-        """Have what `routes`, all there are, want: at once for calls, in the background for replicas."""
+        """Apply all current `routes`: immediately for calls, in the background for replicas."""
         self._routes, self._is_known = routes, True
-        wanted: dict[MadeFrom, bool] = {}
+        wanted: dict[MadeFrom, int] = {}
         live: dict[UUID, Pin] = {}
         rolling_out: dict[UUID, Pin] = {}
+        replaceable: dict[UUID, Pin] = {}
         for route in routes:
             for environment in route.environments:
+                if environment.live is not None:
+                    replaceable[environment.live.deployment_id] = environment.live
                 rolling_out.update((pin.deployment_id, pin) for pin in environment.rolling_out)
                 if environment.live and environment.live.made_from.loadable_digest and not route.is_archived:
                     live[environment.live.deployment_id] = environment.live
         for pin in rolling_out.values():
             if pin.made_from.loadable_digest:
-                wanted[pin.made_from] = True
+                wanted[pin.made_from] = max(1, pin.kept_up, wanted.get(pin.made_from, 0))
         self._follow_live(live, wanted)
         pins = {pin.made_from: pin.deployment_id for pin in (*live.values(), *rolling_out.values())}
         for made_from, keep_up in wanted.items():
@@ -80,7 +102,8 @@ class Replicas:
                 # With other variables, or of an app that is gone, it will not be wanted again.
                 may_come_back = revisions.get(_place(made_from)) == made_from.variables_revision
                 group.retire(self._limits.warm_seconds if may_come_back else 0)
-        self._follow_rollouts(rolling_out)
+        self._rollouts.follow(rolling_out)
+        self._drains.follow(replaceable)
 
     async def sweep(self) -> None:
         """Take over the replicas that a router before this one has left running, for ever.
@@ -93,10 +116,18 @@ class Replicas:
                 continue
             for replica in self._hosts.leftovers:
                 group = self._group_for(replica)
-                if group is None or group.is_up:
+                if group is None or group.is_whole:
                     self._tasks.start(self._hosts.stop_leftover(replica))
                 else:
                     self._tasks.start(_try_once(group))
+
+    async def look_at_memory(self) -> None:
+        """Replace replicas whose memory has grown, until canceled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            usage = await self._hosts.usage()
+            for group in self._groups.values():
+                group.note_usage(usage)
 
     def _group_for(self, replica: Replica) -> ReplicaGroup | None:
         for made_from, group in self._groups.items():
@@ -104,7 +135,7 @@ class Replicas:
                 return group
         return None
 
-    def _follow_live(self, live: dict[UUID, Pin], wanted: dict[MadeFrom, bool]) -> None:
+    def _follow_live(self, live: dict[UUID, Pin], wanted: dict[MadeFrom, int]) -> None:
         for deployment_id in self._serving.keys() - live.keys():
             del self._serving[deployment_id]
         for deployment_id in self._successors.keys() - live.keys():
@@ -116,9 +147,9 @@ class Replicas:
                 serving = self._serving[deployment_id] = pin.made_from
                 self._end_succession(deployment_id)
             else:
-                wanted[pin.made_from] = True
+                wanted[pin.made_from] = max(1, pin.kept_up, wanted.get(pin.made_from, 0))
                 self._begin_succession(pin)
-            wanted[serving] = wanted.get(serving, False) or pin.is_server_based
+            wanted[serving] = max(pin.kept_up, wanted.get(serving, 0))
 
     def _begin_succession(self, pin: Pin) -> None:
         """Go on serving the deployment as it is until a replica with its new variables is up."""
@@ -143,48 +174,6 @@ class Replicas:
             self.apply(self._routes)
             return
 
-    def _follow_rollouts(self, rolling_out: dict[UUID, Pin]) -> None:
-        for deployment_id in self._rollouts.keys() - rolling_out.keys():
-            self._rollouts.pop(deployment_id).cancel()
-        for deployment_id, pin in rolling_out.items():
-            if deployment_id not in self._rollouts:
-                self._rollouts[deployment_id] = self._tasks.start(self._roll_out(pin))
-
-    async def _roll_out(self, pin: Pin) -> None:
-        """Bring a deployment up and report how that went. A failure that may pass is tried again for a while."""
-        if not pin.made_from.loadable_digest:
-            await self._report(pin, StartFailed("NOT_LOADABLE", NOT_LOADABLE, is_final=True))
-            return
-        give_up_at = time.monotonic() + self._limits.wake_seconds
-        failure = None
-        while True:
-            try:
-                await self._group(pin.made_from, pin.deployment_id).brought_up(at_once=True)
-                failure = None
-            except StartFailed as error:
-                failure = error
-                if not failure.is_final and time.monotonic() < give_up_at:
-                    await asyncio.sleep(REPORT_PAUSE_SECONDS)
-                    continue
-            await self._report(pin, failure)
-            return
-
-    async def _report(self, pin: Pin, failure: StartFailed | None) -> None:
-        """Until the deploy service has heard it, or the rollout is over."""
-        log.info("rollout_reported", deployment=str(pin.deployment_id), reason=failure.reason if failure else None)
-        while True:
-            try:
-                if failure is None:
-                    await self._deploys.report_up(pin)
-                else:
-                    await self._deploys.report_failed(pin, failure.reason, failure.message)
-                return
-            except ServiceError as error:
-                log.warning("rollout_not_reported", deployment=str(pin.deployment_id), error=error.reason)
-                if error.code.name in ("NOT_FOUND", "INVALID_ARGUMENT"):
-                    return
-                await asyncio.sleep(REPORT_PAUSE_SECONDS)
-
     def _group(self, made_from: MadeFrom, deployment_id: UUID | None) -> ReplicaGroup:
         group = self._groups.get(made_from)
         if group is None or group.is_over:
@@ -197,6 +186,16 @@ class Replicas:
             group = self._groups[made_from] = ReplicaGroup(make_spec, self._hosts, self._limits)
             self._tasks.start(self._keep(made_from, group))
         return group
+
+    async def _make_room(self) -> bool:
+        """Stop the least needed idle replica. False when all are in use."""
+        spared = [(until, group) for group in self._groups.values() if (until := group.spared_until) is not None]
+        if not spared:
+            return False
+        group = min(spared, key=lambda each: each[0])[1]
+        log.info("replica_ended_early", error="the host process runs its maximum number of replicas")
+        await group.end_early()
+        return True
 
     async def _keep(self, made_from: MadeFrom, group: ReplicaGroup) -> None:
         await group.keep()
@@ -214,6 +213,7 @@ class Replicas:
             deployment_id=str(deployment_id or ""),
             project_id=str(made_from.project_id),
             runtime=self._runtimes / made_from.runtime_version,
+            runtime_digest=made_from.runtime_digest,
             flow=flow,
             digest=made_from.loadable_digest,
             variables=variables,
@@ -222,6 +222,7 @@ class Replicas:
                 "app_id": str(made_from.app_id),
                 "environment": made_from.environment,
                 "runtime_version": made_from.runtime_version,
+                "runtime_digest": made_from.runtime_digest,
                 "variables_revision": str(made_from.variables_revision),
             },
         )
@@ -242,6 +243,9 @@ async def open_replicas(
 ) -> AsyncIterator[Replicas]:
     """Have replicas until the block ends. They run on then, for the next router to find."""
     async with open_tasks() as tasks:
-        replicas = Replicas(deploys, hosts, runtimes, limits, tasks)
+        drains = Drains(deploys)
+        replicas = Replicas(deploys, drains, hosts, runtimes, limits, tasks)
+        tasks.start(drains.report())
         tasks.start(replicas.sweep())
+        tasks.start(replicas.look_at_memory())
         yield replicas

@@ -1,16 +1,18 @@
-"""Follows the deploy service's routes, and acknowledges them once they are in force."""
+"""Follows the deploy service's routes, and acknowledges them when the router serves them."""
 
 import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import grpc
 import structlog
 from prometheus_client import Gauge
 
+from run_service.offline.offline_copy import OfflineCopy
 from run_service.supply.deploy_client import DeployClient
 from run_service.supply.route_table import RouteTable
 from run_service.supply.routes import Route
@@ -22,10 +24,12 @@ SILENT_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
 RENEW_SECONDS = 3.0
-"""How often the router's lease is renewed, which lasts 10 seconds."""
+"""Seconds between two renewals of the router's lease, which lasts 10 seconds."""
 MAX_ACKNOWLEDGED = 100
 """Routes in one call."""
 LEAVE_SECONDS = 1.0
+FALL_BACK_SECONDS = 1.0
+"""How long after the start the deploy service may take before routes from disk are used."""
 
 CONNECTED = Gauge("flowpin_route_stream_connected", "Whether the deploy service streams its routes.")
 APPS = Gauge("flowpin_routes", "Apps that the router knows.")
@@ -45,20 +49,23 @@ class RouteFeed:
         self._on_change = on_change
         self._unacknowledged: dict[UUID, Route] = {}
         self._has_news = asyncio.Event()
+        self._has_snapshot = asyncio.Event()
         self._lost_at: float | None = time.monotonic()
         self._last_error: str | None = None
         self._is_leaving = False
 
     async def problem(self) -> str | None:
-        """What keeps the routes from being current; None when nothing does."""
+        """Why the routes are not current, or None."""
         if self._lost_at is None:
             return None
-        seconds = time.monotonic() - self._lost_at
-        kept = "the last routes stay in force" if self._table.is_known else "no routes are known yet"
-        return f"the deploy service has not streamed routes for {seconds:.0f} s; {kept}"
+        since = datetime.now(UTC) - timedelta(seconds=time.monotonic() - self._lost_at)
+        kept = "the last routes are used" if self._table.is_known else "no routes are known yet"
+        if self._table.old_since is not None:
+            kept = f"routes from disk are used, written at {self._table.old_since:%Y-%m-%dT%H:%M:%SZ}"
+        return f"the deploy service has not streamed routes since {since:%Y-%m-%dT%H:%MZ}; {kept}"
 
     async def follow(self) -> None:
-        """Keep the table current, for ever."""
+        """Keep the table current until canceled."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             if await self._watch_once():
@@ -66,8 +73,23 @@ class RouteFeed:
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - no secret
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
+    async def fall_back(self, copy: OfflineCopy) -> None:
+        """Take up the routes on disk if the deploy service sends none soon after the start."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FALL_BACK_SECONDS):
+                await self._has_snapshot.wait()
+        if self._table.is_known:
+            return
+        found = await copy.old_routes()
+        if found is None or self._table.is_known:
+            return
+        self._table.take_up_old(found.routes, found.written_at)
+        APPS.set(len(found.routes.routes))
+        log.warning("stored_routes_used", apps=len(found.routes.routes), written_at=found.written_at.isoformat())
+        self._on_change()
+
     async def acknowledge(self) -> None:
-        """Say which revisions are in force, and renew the router's lease, for ever."""
+        """Acknowledge the served revisions, and renew the router's lease. Runs until canceled."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(RENEW_SECONDS):
@@ -83,7 +105,7 @@ class RouteFeed:
                 self._has_news.set()
 
     async def leave(self) -> None:
-        """Give the lease up: no deploy waits for this router any more."""
+        """Return the lease, so that no deploy waits for this router any more."""
         self._is_leaving = True
         with suppress(ServiceError, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
@@ -109,6 +131,7 @@ class RouteFeed:
                         self._in_force(self._table.replace(snapshot))
                         snapshot, self._lost_at = None, None
                         CONNECTED.set(1)
+                        self._has_snapshot.set()
                         self._has_news.set()
                         log.info("routes_received", apps=len(list(self._table.routes)))
         except StopAsyncIteration:

@@ -1,6 +1,7 @@
-"""The routes and keys that are in force. It goes on as it is while the deploy service is away."""
+"""The current routes and keys. They stay while the deploy service is away."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from uuid import UUID
 
 from run_service.model import AccessKey
@@ -11,11 +12,20 @@ from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
 class RouteTable:
     def __init__(self) -> None:
         self.is_known = False
-        """Whether a whole snapshot has ever arrived."""
+        """Whether a whole snapshot has ever arrived, or was found on disk."""
+        self.old_since: datetime | None = None
+        """When the routes were written that were found on disk; None once the deploy service has sent its own."""
+        self._messages: dict[UUID, pb.Route] = {}
+        self._key_messages: dict[UUID, pb.ProjectKeys] = {}
         self._routes: dict[UUID, Route] = {}
         self._keys: dict[UUID, Mapping[bytes, AccessKey]] = {}
-        """By project, then by hash."""
+        """Keys by project, then by hash."""
         self._by_hash: dict[bytes, AccessKey] = {}
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the routes are from the deploy service, and not from disk."""
+        return self.is_known and self.old_since is None
 
     @property
     def routes(self) -> Iterable[Route]:
@@ -32,6 +42,12 @@ class RouteTable:
         route = self._routes.get(app_id)
         return route.project_id if route is not None else None
 
+    def snapshot(self) -> pb.WatchRoutesResponse:
+        """All there is, as one message."""
+        return pb.WatchRoutesResponse(
+            snapshot_complete=True, routes=self._messages.values(), keys=self._key_messages.values()
+        )
+
     def change(self, messages: Iterable[pb.WatchRoutesResponse]) -> list[Route]:
         """Take up changes. Returns the routes they hold; deleted apps are not among them."""
         changed = []
@@ -39,11 +55,14 @@ class RouteTable:
             for route in message.routes:
                 if route.deleted:
                     self._routes.pop(UUID(route.app_id), None)
+                    self._messages.pop(UUID(route.app_id), None)
                 else:
                     changed.append(route_from(route))
                     self._routes[changed[-1].app_id] = changed[-1]
+                    self._messages[changed[-1].app_id] = route
             for keys in message.keys:
                 self._keys[UUID(keys.project_id)] = keys_from(keys)
+                self._key_messages[UUID(keys.project_id)] = keys
             if message.keys:
                 self._by_hash = {key_hash: key for keys in self._keys.values() for key_hash, key in keys.items()}
         return changed
@@ -51,6 +70,12 @@ class RouteTable:
     def replace(self, snapshot: Iterable[pb.WatchRoutesResponse]) -> list[Route]:
         """Take up a whole snapshot: what is not in it is gone. Returns its routes."""
         self._routes, self._keys, self._by_hash = {}, {}, {}
+        self._messages, self._key_messages = {}, {}
         changed = self.change(snapshot)
-        self.is_known = True
+        self.is_known, self.old_since = True, None
         return changed
+
+    def take_up_old(self, snapshot: pb.WatchRoutesResponse, written_at: datetime) -> None:
+        """Take up what was found on disk, as long as the deploy service says nothing."""
+        self.replace([snapshot])
+        self.old_since = written_at

@@ -19,6 +19,8 @@ class MadeFrom(NamedTuple):
     loadable_digest: str
     """Hex; empty when there is nothing to load."""
     variables_revision: int
+    runtime_digest: str = ""
+    """Digest of the runtime's lock, hex. Empty if any runtime of the version may be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class Pin:
     deployment_id: UUID
     version_id: UUID
     version_number: int
-    is_server_based: bool
+    kept_up: int
+    """Replicas that are up without a call; 0 when it is serverless."""
     made_from: MadeFrom
 
 
@@ -52,7 +55,7 @@ class Route:
     environments: tuple[EnvironmentRoute, ...]
 
     def environment(self, name: str | None) -> EnvironmentRoute | None:
-        """By name, whatever its case, as host names have none; the default one unless it is named."""
+        """The environment by name, ignoring case as host names do. Without a name the default one."""
         for each in self.environments:
             if each.is_default if name is None else each.name.lower() == name.lower():
                 return each
@@ -67,9 +70,15 @@ def route_from(message: pb.Route) -> Route:
             deployment_id=UUID(pin.deployment_id),
             version_id=UUID(pin.version_id),
             version_number=pin.version_number,
-            is_server_based=pin.scaling.server_based,
+            kept_up=max(1, pin.scaling.min_replicas) if pin.scaling.server_based else 0,
             made_from=MadeFrom(
-                project_id, app_id, environment, pin.runtime_version, pin.loadable_digest, pin.variables_revision
+                project_id,
+                app_id,
+                environment,
+                pin.runtime_version,
+                pin.loadable_digest,
+                pin.variables_revision,
+                pin.runtime_digest,
             ),
         )
 

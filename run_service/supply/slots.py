@@ -1,34 +1,34 @@
-"""The slots of a replica: how many runs it has at a time, and the calls that wait for their turn."""
+"""The slots of a group's replicas: how many runs each has at a time, and the calls that wait for their turn."""
 
 import asyncio
 from collections import deque
 
 from run_service.errors import NoReplica, NoSlot
-from run_service.hosting.client import Connection
 from run_service.settings import SupplyLimits
+from run_service.supply.group_replica import GroupReplica
 from service_kit.errors import ServiceError
 
 
 class Slots:
     def __init__(self, limits: SupplyLimits) -> None:
         self._limits = limits
-        self.connection: Connection | None = None
-        """To the replica; None while none is up."""
-        self._busy = 0
-        self._waiters: deque[asyncio.Future[Connection]] = deque()
+        self.replicas: list[GroupReplica] = []
+        """Replicas that accept runs."""
+        self._waiters: deque[asyncio.Future[GroupReplica]] = deque()
 
     @property
     def has_waiters(self) -> bool:
         return bool(self._waiters)
 
-    def open(self, connection: Connection) -> None:
-        """The replica is up."""
-        self.connection = connection
+    def open(self, replica: GroupReplica) -> None:
+        """The replica accepts runs."""
+        self.replicas.append(replica)
         self._grant()
 
-    def close(self) -> None:
-        """It is not any more. Calls that wait go on waiting."""
-        self.connection = None
+    def close(self, replica: GroupReplica) -> None:
+        """The replica accepts no more runs. Waiting calls keep waiting."""
+        if replica in self.replicas:
+            self.replicas.remove(replica)
 
     def refuse(self, error: ServiceError) -> None:
         """Fail all calls that wait: no replica comes up."""
@@ -37,42 +37,50 @@ class Slots:
             if not waiter.done():
                 waiter.set_exception(error)
 
-    def free(self) -> None:
+    def free(self, replica: GroupReplica) -> None:
         """Give a slot back."""
-        self._busy -= 1
+        replica.free()
         self._grant()
 
-    async def take(self) -> Connection:
-        """Wait for a slot, in the order of asking; `free` gives it back.
+    async def take(self) -> GroupReplica:
+        """Wait for a slot on the replica with the fewest runs, first come first served. `free` returns the slot.
 
-        Raises NoSlot when too many calls wait, or this one too long; NoReplica when none is up by then; and what
-        `refuse` is told.
+        Raises NoSlot if too many calls wait or this one waits too long, NoReplica if no replica is up by then, and the
+        error given to `refuse`.
         """
-        if self.connection is not None and self._busy < self._limits.slots and not self._waiters:
-            self._busy += 1
-            return self.connection
+        if not self._waiters and (replica := self._free_replica()) is not None:
+            replica.take()
+            return replica
         if len(self._waiters) >= self._limits.queue:
-            raise NoSlot(self._limits.slots)
-        waiter: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+            raise NoSlot(self._slots)
+        waiter: asyncio.Future[GroupReplica] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
-        wake_seconds = self._limits.wake_seconds if self.connection is None else 0
+        wake_seconds = 0 if self.replicas else self._limits.wake_seconds
         try:
             async with asyncio.timeout(self._limits.queue_seconds + wake_seconds):
                 return await waiter
         except BaseException as error:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.free()  # the slot arrived together with the cancellation
+                self.free(waiter.result())  # the slot arrived together with the cancellation
             elif waiter in self._waiters:
                 self._waiters.remove(waiter)
             if not isinstance(error, TimeoutError):
                 raise
-        if self.connection is None:
+        if not self.replicas:
             raise NoReplica("The app takes too long to start.")
-        raise NoSlot(self._limits.slots)
+        raise NoSlot(self._slots)
+
+    @property
+    def _slots(self) -> int:
+        return self._limits.slots * max(1, len(self.replicas))
+
+    def _free_replica(self) -> GroupReplica | None:
+        replica = min(self.replicas, key=lambda each: each.busy, default=None)
+        return replica if replica is not None and replica.busy < self._limits.slots else None
 
     def _grant(self) -> None:
-        while self.connection is not None and self._busy < self._limits.slots and self._waiters:
+        while self._waiters and (replica := self._free_replica()) is not None:
             waiter = self._waiters.popleft()
             if not waiter.done():
-                self._busy += 1
-                waiter.set_result(self.connection)
+                replica.take()
+                waiter.set_result(replica)

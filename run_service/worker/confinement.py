@@ -1,4 +1,4 @@
-"""What a replica gives up before it loads a flow: a flow's code runs in the worker's own process."""
+"""Drops the rights of a replica before it loads a flow, because the flow's code runs in its process."""
 
 import ctypes
 import os
@@ -48,7 +48,7 @@ class Confinement:
 
 
 def confine(given: Confinement, parent: int) -> None:
-    """Give up everything else. Raises OSError when the kernel refuses a step."""
+    """Drop all other rights. Raises OSError if the kernel refuses a step."""
     _last_in_line_for_memory()
     _limit(given.limits, given.user is not None)
     _fresh_environment(given.folder, given.variables)
@@ -81,7 +81,8 @@ def closed_to_others(path: str) -> bool:
 
 
 def _become(user: int, pass_closed_folders: bool) -> None:
-    """In the second case it keeps the capability to read and search: Landlock still refuses all but what it allows."""
+    """With `pass_closed_folders` it keeps the capability to read and search. Landlock still refuses everything that it
+    does not allow."""
     if pass_closed_folders:
         _prctl(PR_SET_KEEPCAPS, 1)
     os.setgroups([])
@@ -121,7 +122,7 @@ def _fresh_environment(folder: Path, variables: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ.update(variables)
     os.environ.update({"HOME": str(folder), "TMPDIR": str(folder), "USER": "app", "LANG": "C.UTF-8"})
-    tempfile.tempdir = None  # found in the zygote's environment
+    tempfile.tempdir = None  # values in the zygote's environment
 
 
 def _fresh_random_numbers() -> None:

@@ -19,7 +19,7 @@ Host and replica, on the replica's control socket (it ends when the socket does)
                        {"type": "failed", "reason": FLOW_INVALID | VARIABLE_MISSING | NOT_CONFINED, "message"};
                        the replica ends
     host    → replica  {"type": "connection"} with one descriptor: the other end of a router's connection
-    host    → replica  {"type": "stop"}: end as soon as no run is under way
+    host    → replica  {"type": "stop"}: end as soon as no run is in progress
     replica → host     {"type": "stuck", "message"}: a run did not end when it was canceled; the replica ends.
                        Routers have it killed earlier: this is for a run whose router is gone
 
@@ -46,7 +46,7 @@ from typing import Any
 MAX_FRAME_BYTES = 192 << 20
 """The largest input is files of 128 MiB in base64."""
 MAX_ANSWER_BYTES = 32 << 20
-"""What a replica sends a router at most, in one message."""
+"""Maximum bytes of a message from a replica to a router."""
 LENGTH = struct.Struct(">I")
 MAX_DESCRIPTORS = 4
 """Descriptors that come with one message at most."""
@@ -58,7 +58,7 @@ class FrameTooLarge(ValueError):
 
 
 class Frames:
-    """Both directions of a blocking socket. Several threads may send; one may receive."""
+    """Both directions of a blocking socket. Several threads may send; only one may receive."""
 
     def __init__(self, sock: socket.socket, max_sent_bytes: int = MAX_FRAME_BYTES) -> None:
         self._socket = sock

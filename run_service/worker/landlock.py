@@ -33,7 +33,8 @@ SYSTEM = (
     "/etc/mime.types", "/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf",
     "/etc/services", "/etc/protocols", "/dev/urandom", "/dev/random", "/dev/zero",
 )  # fmt: skip
-"""What a replica may read beside its runtime, where it exists: a file that is replaced later is not readable."""
+"""Paths that a replica may read in addition to its runtime, if they exist. A file that is replaced later cannot be
+read."""
 WHOLE_SYSTEM = ("/", "/usr", "/usr/local")
 
 

@@ -1,11 +1,11 @@
-"""What loading and running a flow can come to."""
+"""The outcomes of loading and running a flow."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
 
 class LoadFailed(Exception):
-    """The document is no flow that can run here."""
+    """The document is not a flow that can run here."""
 
     def __init__(self, reason: Literal["FLOW_INVALID", "VARIABLE_MISSING"], message: str) -> None:
         super().__init__(message)
@@ -15,7 +15,7 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended."""
+    """The end of a run."""
 
     status: Literal["completed", "failed", "canceled"]
     output: Any = None

@@ -1,4 +1,4 @@
-"""A replica: a fork of a zygote that gives up what it does not need, loads a flow, and runs it when it is called."""
+"""A replica: a fork of a zygote that drops what it does not need, loads a flow, and runs it when it is called."""
 
 import contextlib
 import gc

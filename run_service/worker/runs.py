@@ -1,4 +1,4 @@
-"""Runs of a replica: slots, cancellation, and what a connection is told of each."""
+"""Runs of a replica: slots, cancellation, and the messages to a connection."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ from .outcome import Outcome
 WAITING = 64
 """Runs that may wait for a slot. Routers count slots themselves; this bounds what a faulty one does."""
 SEND_SECONDS = 30
-"""How long a router may read nothing."""
+"""How long a router may read nothing, in seconds."""
 STUCK = 3
 """Exit status of a replica with a run that does not end."""
 
@@ -28,7 +28,7 @@ class Run:
         self.future: Future[None] | None = None
 
     def send(self, kind: str, **members: Any) -> None:
-        """A router that is gone is told nothing."""
+        """If the router has ended, nothing is sent."""
         try:
             self.frames.send({"type": kind, "run_id": self.id, **members})
         except OSError:
@@ -63,7 +63,7 @@ class Runs:
         threading.Thread(target=self._serve, args=[Frames(sock, MAX_ANSWER_BYTES)], daemon=True).start()
 
     def stop(self) -> None:
-        """End the process as soon as no run is under way."""
+        """End the process as soon as no run is in progress."""
         with self._lock:
             self._stopping = True
             if not self._under_way:
@@ -92,7 +92,7 @@ class Runs:
                 self._under_way.add(run)
                 run.future = self._pool.submit(self._run, run, message)
         if refused:
-            run.end(Outcome("failed", error="The replica takes no more runs."))
+            run.end(Outcome("failed", error="The replica accepts no more runs."))
 
     def _run(self, run: Run, message: dict[str, Any]) -> None:
         try:
@@ -103,7 +103,7 @@ class Runs:
 
             streams = emit if message.get("stream") else None
             run.end(self._engine.run(self._flow, message["input"], streams, run.cancellation))
-        except BaseException as error:  # SystemExit of a node too
+        except BaseException as error:  # also SystemExit raised by a node
             run.end(Outcome("failed", error=f"{type(error).__name__}: {error}"))
         finally:
             self._over(run)

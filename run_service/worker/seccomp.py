@@ -55,10 +55,11 @@ def missing() -> str | None:
 
 
 def apply(own_user: bool, signals_scoped: bool) -> None:
-    """Install the filter in this thread, for ever. No new privileges must be set.
+    """Install the filter permanently in this thread. No new privileges must be set.
 
-    `own_user`: no process but the project's replicas has this user; otherwise it may start no processes (a fork bomb
-    would hit the user's limit) and change no modes. `signals_scoped`: Landlock refuses signals to other processes.
+    `own_user`: only the project's replicas have this user. Otherwise the process may start no processes, because a fork
+    bomb would reach the user's limit, and may change no modes. `signals_scoped`: Landlock refuses signals to other
+    processes.
     """
     program = b"".join(struct.pack("=HBBI", *instruction) for instruction in rules(own_user, signals_scoped))
     code = ctypes.create_string_buffer(program, len(program))

@@ -22,7 +22,7 @@ ENGINE = ".sdk"
 def bootstrap(host: int, control: int) -> list[str]:
     """Arguments of a Python that make it a zygote: its parent's process id, and a descriptor it inherits."""
     folder = str(Path(__file__).resolve().parents[1])
-    # Of ours it can import this package alone, and later nothing: the path is taken away again.
+    # Of Flowpin only this package can be imported, and nothing after that: the path is removed again.
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from worker.zygote import main; del sys.path[0]; "
         "main(int(sys.argv[2]), int(sys.argv[3]))"
@@ -63,7 +63,7 @@ def _fork(kind: str, descriptor: int, control: Frames, host: int, engine: Any) -
         return
     try:
         if os.fork() == 0:
-            os.close(control.fileno())  # or the host would not see that the zygote ended
+            os.close(control.fileno())  # otherwise the host would not notice the end of the zygote
             be(kind, Frames(socket.socket(fileno=descriptor)), host, engine)
     finally:
         os._exit(0)

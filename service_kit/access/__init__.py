@@ -1,1 +1,1 @@
-"""Who may call: the access file, its tokens, and the caller of the RPC at hand. Imports no gRPC."""
+"""Who may call: the access file, its tokens, and the caller of the current RPC. Imports no gRPC."""

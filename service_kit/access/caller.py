@@ -9,7 +9,7 @@ from service_kit.access.file import Project, Role, Token, User
 from service_kit.errors import InsufficientRole, ProjectNotFound
 
 OFFICIAL_CLIENT = "dynamiq-cli/"
-"""What the User-Agent of the platform's command line begins with."""
+"""Beginning of the User-Agent of the platform's command line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One call's principal, the role its RPC takes, and what else its metadata says."""
+    """The current call's principal, the role that its RPC needs, and its metadata."""
 
     principal: Principal
     role: Role
@@ -61,24 +61,23 @@ class Caller:
 
     @property
     def visible_projects(self) -> tuple[UUID, ...]:
-        """The projects whose things exist for the caller."""
+        """The projects that are visible to the caller."""
         return self.principal.projects_by_role[Role.VIEWER]
 
     def require(self, project_id: UUID, role: Role | None = None) -> None:
-        """Raises RoleTooSmall unless the caller holds `role`, or else what the RPC takes, in a visible project."""
+        """Raises InsufficientRole unless the caller has `role`, by default the RPC's role, in a visible project."""
         role = role or self.role
         held = self.principal.roles.get(project_id)
         if held is None or not held.covers(role):
             raise InsufficientRole(role.name.lower())
 
-    def require_in_an_org(self) -> None:
-        """Raises RoleTooSmall unless the caller holds what the RPC takes in an org: for what all projects share."""
-        roles = self.principal.token.roles
-        if not any(org in roles and roles[org].covers(self.role) for org in self.principal.orgs):
-            raise InsufficientRole(self.role.name.lower(), "an org")
+    def require_operator(self) -> None:
+        """Raises InsufficientRole unless the token is an operator's: for what the whole installation shares."""
+        if not self.principal.token.operator:
+            raise InsufficientRole(Role.OPERATOR.name.lower(), "the installation")
 
     def project(self, project_id: UUID) -> Project:
-        """The project a request names. Raises ProjectNotFound when it is not visible, RoleTooSmall likewise."""
+        """The project that a request names. Raises ProjectNotFound if it is not visible, or InsufficientRole."""
         project = self.principal.projects.get(project_id)
         if project is None:
             raise ProjectNotFound(project_id)
@@ -90,7 +89,7 @@ _caller: ContextVar[Caller] = ContextVar("caller")
 
 
 def current_caller() -> Caller:
-    """The caller of the RPC at hand. The interceptor has authenticated it and checked the role table."""
+    """The caller of the current RPC. The guard has authenticated it and checked the role table."""
     return _caller.get()
 
 

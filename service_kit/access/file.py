@@ -1,40 +1,60 @@
 """The access file: the declared orgs, projects, users and tokens."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
 
 from service_kit.yaml_events import Bounds, YamlRefused, bounded_events
 
 MAX_CHARACTERS = 16 << 20
-"""Of the file, and of its scalars with aliases written out: about 60,000 tokens."""
+"""Size limit of the file, and of its scalars with aliases written out: about 60,000 tokens."""
 MAX_SCALAR_CHARACTERS = 1000
 MAX_PROBLEMS = 20
 """Wrong fields that an error names."""
 BOUNDS = Bounds(levels=10, values=1_000_000, characters=MAX_CHARACTERS)
+LONG_WORD = re.compile(r"[\w-]{25,}")
+UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 HARMLESS_TAGS = (None, "!", *(f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str")))
 TOKEN_PREFIX = "dyn_pat_"  # noqa: S105 - the public prefix of every token, not a secret
 
 
 class Role(IntEnum):
-    """What a token may do in a project. A viewer reads, an editor also changes, an admin also deletes and manages keys.
+    """What a token may do in a project.
 
-    A runner is the run service's account: it reads, and gets what replicas need, secrets included. No other role does.
+    A viewer reads. An editor also changes. An admin also deletes and manages keys. A runner is the run service's
+    account: it reads, and gets what replicas need, including secrets. No other role does. An operator manages the
+    installation and has no rights in a project; a token may have this role in addition.
     """
 
     VIEWER = 1
     EDITOR = 2
     ADMIN = 3
     RUNNER = 4
+    OPERATOR = 5
 
     def covers(self, needed: "Role") -> bool:
-        """Whether the role may do what takes `needed`."""
+        """Whether the role in a project may do what takes `needed` there."""
+        if needed is Role.OPERATOR:
+            return False
         if Role.RUNNER in (self, needed):
             return needed in (self, Role.VIEWER)
         return self >= needed
@@ -44,12 +64,31 @@ def _role(value: object) -> Role:
     if isinstance(value, Role):
         return value
     try:
-        return Role[str(value).upper()]
+        role = Role[str(value).upper()]
     except KeyError:
         raise ValueError("must be viewer, editor, admin or runner") from None
+    if role is Role.OPERATOR:
+        raise ValueError("must be viewer, editor, admin or runner; an operator's token has `operator: true`")
+    return role
 
 
 RoleName = Annotated[Role, PlainValidator(_role), PlainSerializer(lambda role: role.name.lower(), return_type=str)]
+
+
+def is_safe_url(url: str) -> bool:
+    """Whether nobody can change the content in transit: the URL is https or names this machine."""
+    try:
+        parts = urlsplit(url)
+        is_local = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    except ValueError:
+        return False
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and is_local))
+
+
+def _safe_url(url: str) -> str:
+    if not is_safe_url(url):
+        raise ValueError("must be an https URL (http is accepted for this machine only)")
+    return url
 
 
 class Declared(BaseModel):
@@ -74,7 +113,7 @@ class Project(Declared):
 class User(Declared):
     id: UUID
     name: str = ""
-    """A service account's name; a person has the four below instead."""
+    """The name of a service account. A person has the next four fields instead."""
     service: bool = False
     email: str = ""
     first_name: str = ""
@@ -90,9 +129,11 @@ class Token(Declared):
     id: str
     user: UUID
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Of the whole token, prefix included, in lower-case hex."""
+    """Hash of the whole token with its prefix, in lower-case hex."""
     roles: Mapping[UUID, RoleName]
-    """By project id, or by org id for all of its projects."""
+    """Roles by project id, or by org id for all of its projects."""
+    operator: bool = False
+    """Whether the token has the role operator, for the whole installation and its runtimes."""
     created_at: AwareDatetime | None = None
     expires_at: AwareDatetime | None = None
     revoked_at: AwareDatetime | None = None
@@ -101,11 +142,52 @@ class Token(Declared):
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
+class Grant(Declared):
+    """Roles of one subject of an issuer, or of all who are in a group."""
+
+    subject: str = ""
+    group: str = ""
+    roles: Mapping[UUID, RoleName] = Field(default_factory=dict)
+    """By project id, or by org id for all of its projects."""
+    operator: bool = False
+    """Whether they have the role operator, for the whole installation and its runtimes."""
+
+    @model_validator(mode="after")
+    def _names_one(self) -> "Grant":
+        if bool(self.subject) == bool(self.group):
+            raise ValueError("must have either subject or group")
+        if not self.roles and not self.operator:
+            raise ValueError("must have roles or operator")
+        return self
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+Audience = Annotated[str, Field(min_length=1)]
+
+
+class Issuer(Declared):
+    """An OpenID Connect issuer whose JSON Web Tokens are accepted."""
+
+    url: Annotated[str, AfterValidator(_safe_url)]
+    """The claim `iss` of its tokens."""
+    audience: Annotated[tuple[Audience, ...], BeforeValidator(_listed), Field(min_length=1)]
+    """One of them must be in the claim `aud` of its tokens. The file has one as a text, or a list."""
+    jwks_url: Annotated[str, AfterValidator(_safe_url)] | None = None
+    """Where its keys are; by default where its discovery document says."""
+    algorithms: tuple[Literal["RS256", "ES256", "EdDSA"], ...] = Field(("RS256", "ES256", "EdDSA"), min_length=1)
+    groups_claim: str = "groups"
+    grants: tuple[Grant, ...] = ()
+
+
 class AccessFile(Declared):
     orgs: tuple[Org, ...] = ()
     projects: tuple[Project, ...] = ()
     users: tuple[User, ...] = ()
     tokens: tuple[Token, ...] = ()
+    issuers: tuple[Issuer, ...] = ()
 
 
 class AccessFileError(Exception):
@@ -117,11 +199,22 @@ def hash_token(secret: str) -> str:
 
 
 def parse_access_file(text: str) -> AccessFile:
-    """Read access.yaml. Raises AccessFileError naming the entry that is wrong."""
+    """Read access.yaml. Raises AccessFileError, which names the wrong entry without possible secrets."""
+    try:
+        return _parsed(text)
+    except AccessFileError as error:
+        raise AccessFileError(LONG_WORD.sub(_shortened, str(error))) from None
+
+
+def _shortened(word: re.Match[str]) -> str:
+    """A UUID as it is, and the beginning of anything else: it may be a token in the wrong place."""
+    return word[0] if UUID_TEXT.fullmatch(word[0]) else f"{word[0][:8]}…"
+
+
+def _parsed(text: str) -> AccessFile:
     try:
         access = AccessFile.model_validate(_load(text) or {})
     except ValidationError as error:
-        # Never the input: it may hold a token pasted where its hash belongs.
         found = error.errors(include_url=False, include_context=False, include_input=False)
         problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in found[:MAX_PROBLEMS]]
         more = [f"and {len(found) - MAX_PROBLEMS} more"] if len(found) > MAX_PROBLEMS else []
@@ -140,7 +233,7 @@ def _load(text: str) -> object:
     except YamlRefused as error:
         raise AccessFileError(str(error)) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        # What only looks like a number or a date is a ValueError of PyYAML's.
+        # PyYAML raises ValueError for text that only looks like a number or a date.
         raise AccessFileError(f"is not YAML: {error}") from None
 
 
@@ -172,11 +265,18 @@ def _check_references(access: AccessFile) -> None:
             raise AccessFileError(f"token {token.id}: the role runner is for service accounts only")
         if unknown := token.roles.keys() - scopes:
             raise AccessFileError(f"token {token.id}: no project or org {next(iter(unknown))}")
+    _check_unique("issuers", [issuer.url for issuer in access.issuers])
+    for issuer in access.issuers:
+        for grant in issuer.grants:
+            if Role.RUNNER in grant.roles.values():
+                raise AccessFileError(f"issuer {issuer.url}: the role runner is for service accounts only")
+            if unknown := grant.roles.keys() - scopes:
+                raise AccessFileError(f"issuer {issuer.url}: no project or org {next(iter(unknown))}")
 
 
 def _check_unique(kind: str, values: Iterable[object]) -> None:
     seen: set[object] = set()
     for value in values:
         if value in seen:
-            raise AccessFileError(f"{kind}: {value} stands there twice")
+            raise AccessFileError(f"{kind}: {value} is duplicated")
         seen.add(value)

@@ -1,6 +1,7 @@
-"""The access file in force: answers whose token this is, and follows the file while the service runs."""
+"""The current access file: finds the owner of a token, and follows the file while the service runs."""
 
 import asyncio
+import os
 import stat
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -16,6 +17,7 @@ from service_kit.access.file import (
     MAX_CHARACTERS,
     AccessFile,
     AccessFileError,
+    Issuer,
     Org,
     Project,
     Role,
@@ -24,30 +26,36 @@ from service_kit.access.file import (
     hash_token,
     parse_access_file,
 )
+from service_kit.access.issuers import Issuers
+from service_kit.access.web_tokens import is_jwt
 from service_kit.threads import start_daemon_thread
 
-# A revocation holds within two seconds; a look at an unchanged file costs some 100 microseconds.
+# A revocation takes effect within two seconds. A check of an unchanged file takes some 100 microseconds.
 RELOAD_SECONDS = 0.4
 READ_SECONDS = 0.8
 """How long the file may take to be read. Health says within two seconds that it takes longer."""
 START_SECONDS = 10.0
-"""The same when the service starts, and has nothing else to do."""
+"""Like READ_SECONDS, while the service starts and has nothing else to do."""
 MOST_HUNG_READS, HUNG_PAUSE_SECONDS = 4, 30.0
-"""Reads that may hang at a time, and how long it takes until one more is tried when none of them ends."""
+"""Maximum number of hanging reads, and the seconds until another read is tried when none of them ends."""
 MAX_BYTES = 4 * MAX_CHARACTERS
+UNREADABLE = (
+    "cannot be read by this process's user, uid {uid}: make that user its owner (chown {uid}), or make it and its "
+    "folder readable for all (chmod 644; it contains names and hashes of tokens)"
+)
 HUNG = f"cannot be read: its file system has not answered for {READ_SECONDS:g} s"
 
 log = structlog.get_logger()
 
 
 class AccessRegistry:
-    """What access.yaml says, as of now."""
+    """The current content of access.yaml."""
 
     def __init__(self, path: Path) -> None:
         """Raises AccessFileError: a service without its access file refuses to start."""
         self._path = path
         self.error: str | None = None
-        """Why the file's newest content is not in force; None when it is."""
+        """Why the file's newest content is not used. None if it is used."""
         try:
             content = _start_reading(path, None).result(START_SECONDS)
         except TimeoutError:
@@ -56,6 +64,7 @@ class AccessRegistry:
             raise AccessFileError("cannot be read")
         self._stamp: _Stamp | None = content.stamp
         self._declared = _parse(content)
+        self._issuers = Issuers(self._declared.issuers, self._declared.principal_of)
 
     @property
     def orgs(self) -> Mapping[UUID, Org]:
@@ -65,13 +74,24 @@ class AccessRegistry:
     def projects(self) -> Mapping[UUID, Project]:
         return self._declared.projects
 
+    def users_of(self, orgs: frozenset[UUID]) -> list[User]:
+        """Who has, or had, a token in any of these, by name."""
+        found = {each.user.id: each.user for each in self._declared.principals.values() if each.orgs & orgs}
+        return sorted(found.values(), key=lambda user: (user.display_name, user.id))
+
     def principal_of(self, secret: str) -> Principal | None:
-        """Whose token `secret` is; None when it is unknown, revoked or expired."""
+        """The owner of the token `secret`. None if it is unknown, revoked or expired.
+
+        Raises IssuerKeysNotRead, a ServiceError, for a token of an issuer that has not answered yet.
+        """
+        if is_jwt(secret):
+            return self._issuers.verify(secret)
         return self._valid(hash_token(secret))
 
     def current(self, principal: Principal) -> Principal | None:
-        """The same token's principal as of now; None when the token was revoked or has expired since."""
-        return self._valid(principal.token.sha256)
+        """The current principal of the same token. None if the token was revoked or has expired."""
+        sha256 = principal.token.sha256
+        return self._valid(sha256) or self._issuers.known(sha256)
 
     def _valid(self, sha256: str) -> Principal | None:
         principal = self._declared.principals.get(sha256)
@@ -80,9 +100,15 @@ class AccessRegistry:
         return principal
 
     async def follow(self) -> None:
-        """Take up changes of the file, for ever. One that cannot be used leaves the last good one in force.
+        """Load changes of the file and the keys of issuers, until canceled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_file())
+            tasks.create_task(self._issuers.follow())
 
-        Each read has a thread of its own. A file system that hangs keeps a few of them, and nothing else.
+    async def _follow_file(self) -> None:
+        """Load changes of the file. If the new content cannot be used, the last good one stays.
+
+        Each read has its own thread, so a file system that hangs blocks only a few threads.
         """
         hung: set[asyncio.Future[_Content | None]] = set()
         while True:
@@ -103,14 +129,15 @@ class AccessRegistry:
     async def _take(self, content: "_Content") -> None:
         try:
             declared = await asyncio.to_thread(_parse, content)
-            if self._declared.principals and not declared.principals:
-                raise AccessFileError("declares no token; revoke tokens one by one to let nobody in")
+            if self._declared.names_somebody and not declared.names_somebody:
+                raise AccessFileError("declares no token; to lock everybody out, revoke the tokens one by one")
         except Exception as error:  # a file can be wrong in ways unknown, and the tokens of the last good one are valid
             self._refuse(
                 str(error) if isinstance(error, AccessFileError) else f"cannot be used: {type(error).__name__}"
             )
         else:
             self._declared = declared
+            self._issuers.declare(declared.issuers, declared.principal_of)
             self.error = None
             log.info("access_file_loaded", path=str(self._path), tokens=len(declared.principals))
 
@@ -122,7 +149,7 @@ class AccessRegistry:
 
 @dataclass(frozen=True, slots=True)
 class _Stamp:
-    """By which a change of the file is seen."""
+    """Attributes that show a change of the file."""
 
     inode: int
     size: int
@@ -134,17 +161,25 @@ class _Content:
     stamp: _Stamp | None
     text: str
     problem: str = ""
-    """Why there is no text."""
+    """Why the text could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Declared:
-    """A file's content, by what is looked up."""
+    """The content of a file, indexed for lookups."""
 
     orgs: Mapping[UUID, Org]
     projects: Mapping[UUID, Project]
     principals: Mapping[str, Principal]
-    """By the token's SHA-256."""
+    """Principals by the token's SHA-256."""
+    issuers: tuple[Issuer, ...]
+
+    def principal_of(self, user: User, token: Token) -> Principal:
+        return _principal(user, token, self.orgs, self.projects)
+
+    @property
+    def names_somebody(self) -> bool:
+        return bool(self.principals or self.issuers)
 
 
 def _start_reading(path: Path, known: _Stamp | None) -> "Future[_Content | None]":
@@ -152,7 +187,7 @@ def _start_reading(path: Path, known: _Stamp | None) -> "Future[_Content | None]
 
 
 def _read_if_changed(path: Path, known: _Stamp | None) -> _Content | None:
-    """None when the file is the one that is known. Does not raise."""
+    """None if the file has not changed. Does not raise."""
     stamp = None
     try:
         found = path.stat()
@@ -162,6 +197,8 @@ def _read_if_changed(path: Path, known: _Stamp | None) -> _Content | None:
             return _Content(None, "", f"is longer than {MAX_BYTES:,} bytes")
         stamp = _Stamp(found.st_ino, found.st_size, found.st_mtime_ns)
         return None if stamp == known else _Content(stamp, path.read_text(encoding="utf-8"))
+    except PermissionError:
+        return _Content(stamp, "", UNREADABLE.format(uid=os.geteuid()))
     except (OSError, UnicodeDecodeError) as error:
         return _Content(stamp, "", f"cannot be read: {error}")
 
@@ -177,7 +214,7 @@ def _parse(content: _Content) -> _Declared:
     projects = {project.id: project for project in access.projects}
     users = {user.id: user for user in access.users}
     principals = {token.sha256: _principal(users[token.user], token, orgs, projects) for token in access.tokens}
-    return _Declared(orgs, projects, principals)
+    return _Declared(orgs, projects, principals, access.issuers)
 
 
 def _principal(

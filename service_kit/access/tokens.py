@@ -36,7 +36,7 @@ HEADER = """\
 
 @dataclass(frozen=True)
 class NewToken:
-    """A token as its owner needs it; the secret is nowhere else."""
+    """A new token for its owner. Its secret is stored nowhere else."""
 
     id: str
     secret: str
@@ -47,8 +47,15 @@ def read_access_file(path: Path) -> AccessFile:
     return _parse(path, _read(path))
 
 
-def mint_token(path: Path, user: UUID, roles: Mapping[UUID, Role], expires_at: datetime | None = None) -> NewToken:
-    """Add a token to the file and return it. Raises AccessFileError for a user, project or org that is not there."""
+def mint_token(
+    path: Path,
+    user: UUID,
+    roles: Mapping[UUID, Role],
+    expires_at: datetime | None = None,
+    *,
+    is_operator: bool = False,
+) -> NewToken:
+    """Add a token to the file and return it. Raises AccessFileError for a user, project or org that is not declared."""
     token = NewToken(id=f"tok_{secrets.token_hex(5)}", secret=TOKEN_PREFIX + secrets.token_urlsafe(SECRET_BYTES))
     row: dict[str, Any] = {
         "id": token.id,
@@ -57,6 +64,8 @@ def mint_token(path: Path, user: UUID, roles: Mapping[UUID, Role], expires_at: d
         "roles": {str(scope): role.name.lower() for scope, role in roles.items()},
         "created_at": _timestamp(datetime.now(UTC)),
     }
+    if is_operator:
+        row["operator"] = True
     if expires_at is not None:
         row["expires_at"] = _timestamp(expires_at)
     with _locked(path):
@@ -67,21 +76,30 @@ def mint_token(path: Path, user: UUID, roles: Mapping[UUID, Role], expires_at: d
 
 
 def revoke_token(path: Path, token_id: str) -> Token:
-    """Mark a token as revoked, unless it is, and return it. Raises AccessFileError when there is none of this id."""
+    """Mark a token as revoked and return it. Raises AccessFileError if no token has this id."""
+    return _set_once(path, token_id, "revoked_at", _timestamp(datetime.now(UTC)))
+
+
+def make_operator(path: Path, token_id: str) -> Token:
+    """Make a token an operator's, unless the file says whether it is one. Raises AccessFileError like revoke_token."""
+    return _set_once(path, token_id, "operator", True)
+
+
+def _set_once(path: Path, token_id: str, field: str, value: str | bool) -> Token:
     with _locked(path):
         text = _read(path)
         tokens = _parse(path, text).tokens
         index = next((index for index, token in enumerate(tokens) if token.id == token_id), None)
         if index is None:
-            raise AccessFileError(f"{path}: no token {token_id}; `flowpin token list` shows those there are")
-        if tokens[index].revoked_at is None:
-            text = set_field(text, "tokens", index, "revoked_at", _timestamp(datetime.now(UTC)))
+            raise AccessFileError(f"{path}: no token {token_id}; `flowpin token list` shows all")
+        if tokens[index].model_dump(exclude_unset=True).get(field) is None:
+            text = set_field(text, "tokens", index, field, value)
             _write(path, text)
         return _parse(path, text).tokens[index]
 
 
 def find_user(access: AccessFile, id_or_email: str) -> User:
-    """The declared user of this id or email. Raises AccessFileError when there is none, or more than one."""
+    """The user with this id or email. Raises AccessFileError if there is not exactly one."""
     wanted = id_or_email.lower()
     found = [user for user in access.users if wanted == str(user.id) or (user.email and wanted == user.email.lower())]
     if len(found) == 1:
@@ -102,7 +120,7 @@ def expiry(lifetime: str) -> datetime:
 
 
 def service_account(path: Path, name: str) -> User:
-    """The service account of this name, added to the file when there is none."""
+    """The service account with this name. It is added to the file if needed."""
     with _locked(path):
         text = _read(path)
         for user in _parse(path, text).users:
@@ -139,9 +157,30 @@ tokens: []
     replace_file(path, text)
 
 
+@dataclass
+class OpenFile:
+    """The access file while it is locked: what it says, and its text."""
+
+    path: Path
+    text: str
+    access: AccessFile
+
+    def write(self, text: str) -> None:
+        """Raises AccessFileError and changes nothing if the text is not a valid access file."""
+        _write(self.path, text)
+
+
+@contextmanager
+def changed(path: Path) -> Iterator[OpenFile]:
+    """The file, locked until the block ends. Raises AccessFileError."""
+    with _locked(path):
+        text = _read(path)
+        yield OpenFile(path, text, _parse(path, text))
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    # The folder is what is locked: the file itself is another one after each change.
+    # The folder is locked, because each change replaces the file.
     try:
         folder = os.open(path.resolve().parent, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:

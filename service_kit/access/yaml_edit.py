@@ -10,7 +10,7 @@ INDENT = "  "
 
 
 class CannotEdit(Exception):
-    """The text is laid out in a way that cannot be added to without rewriting it."""
+    """Nothing can be added to this layout of the text without rewriting it."""
 
 
 def append_row(text: str, key: str, row: Mapping[str, Any]) -> str:
@@ -39,20 +39,41 @@ def append_row(text: str, key: str, row: Mapping[str, Any]) -> str:
     return _verified(changed, expected)
 
 
-def set_field(text: str, key: str, index: int, name: str, value: str) -> str:
+def insert_item(text: str, key: str, index: int, name: str, place: int, value: str) -> str:
+    """Insert a text before the item at `place` of a list, which is a field of the row at `index` under a key."""
+    expected = yaml.safe_load(text)
+    expected[key][index][name].insert(place, value)
+    row = _row(text, key, index)
+    items = _value_of(row, name)
+    if not isinstance(items, yaml.SequenceNode) or place >= len(items.value):
+        raise CannotEdit(f"{key}.{index}.{name} is not a list of {place + 1}")
+    following = items.value[place].start_mark
+    if items.flow_style:
+        return _verified(_splice(text, following.index, following.index, f"{json.dumps(value)}, "), expected)
+    begin = text.rfind("\n", 0, following.index) + 1
+    line = f"{' ' * items.start_mark.column}- {json.dumps(value)}"
+    return _verified(_insert_lines(text, begin, [line]), expected)
+
+
+def set_field(text: str, key: str, index: int, name: str, value: str | bool | list[str]) -> str:
     """Set a field of the row at `index` of the list under a top-level key."""
     expected = yaml.safe_load(text)
     expected[key][index][name] = value
-    root = _compose(text)
-    rows = _value_of(root, key) if root else None
-    row = rows.value[index] if isinstance(rows, yaml.SequenceNode) else None
-    if not isinstance(row, yaml.MappingNode):
-        raise CannotEdit(f"the entry {key}.{index} is not a mapping")
+    row = _row(text, key, index)
     if (old := _value_of(row, name)) is None:
         changed = _add_field(text, row, name, value)
     else:
         changed = _splice(text, old.start_mark.index, old.end_mark.index, f" {json.dumps(value)}")
     return _verified(changed, expected)
+
+
+def _row(text: str, key: str, index: int) -> yaml.MappingNode:
+    root = _compose(text)
+    rows = _value_of(root, key) if root else None
+    row = rows.value[index] if isinstance(rows, yaml.SequenceNode) else None
+    if not isinstance(row, yaml.MappingNode):
+        raise CannotEdit(f"the entry {key}.{index} is not a mapping")
+    return row
 
 
 def _add_field(text: str, node: yaml.MappingNode, name: str, value: object) -> str:
@@ -88,7 +109,7 @@ def _dump(value: object) -> list[str]:
 
 def _block_end(text: str, node: yaml.Node, inner_column: int) -> int:
     """Where the line after a block starts; comments further out than the block are not its own."""
-    # Its end mark is no help alone: it is at the next token, after comments and empty lines.
+    # Its end mark is not enough: it is at the next token, after comments and empty lines.
     end = text.rfind("\n", 0, node.end_mark.index) + 1 if node.end_mark.index < len(text) else len(text)
     while end > 0:
         start = text.rfind("\n", 0, end - 1) + 1

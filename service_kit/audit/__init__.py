@@ -1,13 +1,13 @@
 """Who did what, when, in which request: an event in the transaction of each change."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
 from service_kit.access.caller import Caller
 from service_kit.audit import repository
-from service_kit.db import Connection
+from service_kit.db import Connection, Row
 from service_kit.ids import new_id
 from service_kit.paging import Page
 from service_kit.times import timestamp
@@ -44,7 +44,12 @@ async def list_events(
 ) -> tuple[list[Any], int]:
     """A page of a subject's events, newest first, as `contract` (a *_pb2 module) writes them; and how many in all."""
     rows, total = await repository.list_events(db, projects, subject_id, page)
-    messages = [
+    return messages(rows, contract), total
+
+
+def messages(rows: Iterable[Row], contract: Any, more: Sequence[str] = ()) -> list[Any]:
+    """Rows of audit_events as `contract` (a *_pb2 module) writes them, with `more` fields that it has itself."""
+    return [
         contract.AuditEvent(
             id=str(row["id"]),
             action=row["action"],
@@ -55,7 +60,7 @@ async def list_events(
             request_id=row["request_id"],
             created_at=timestamp(row["created_at"]),
             details=contract.Json(utf8=row["details"]),
+            **{name: row[name] for name in more},
         )
         for row in rows
     ]
-    return messages, total

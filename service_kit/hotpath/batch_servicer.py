@@ -25,10 +25,10 @@ from service_kit.serving.guard import Guard, parsed
 from service_kit.serving.refusals import Context
 
 MESSAGE_BYTES = 1 << 20
-"""What is worth a message of its own: further answers go into the next one."""
+"""Size at which answers are sent. Further answers go into the next message."""
 
 LONGEST = 8 << 10
-"""What a value of metadata may have, in bytes; gRPC's own limit is of this size."""
+"""Maximum bytes of a metadata value, about gRPC's own limit."""
 
 log = structlog.get_logger()
 
@@ -46,18 +46,20 @@ class BatchServicer(BatchServiceServicer):
 
     def _refusal(self, method: str, metadata: Metadata) -> Handler | None:
         """The handler that refuses a batch, unread, when none of its authorizations is valid."""
-        problem = Unauthenticated("The batch carries no token. Send each `authorization` of its calls with it.")
+        problem: ServiceError = Unauthenticated(
+            "The batch has no token. Send each `authorization` of its calls with it."
+        )
         for authorization in _authorizations(metadata):
             try:
                 self._guard.principal_of(authorization)
-            except Unauthenticated as error:
+            except ServiceError as error:
                 problem = error
             else:
                 return None
         return self._guard.refusing(method, problem)
 
     def _handler(self, method: str, handler: Handler) -> Handler:
-        """The generated one, but for parsing and failing as the guard does."""
+        """The generated handler, without its parsing, and with the guard's way to fail."""
 
         async def respond(message: bytes, context: Context) -> None:
             request = parsed(message, handler.request_deserializer)
@@ -98,7 +100,7 @@ class BatchServicer(BatchServiceServicer):
             done.append(found)
             some_done.set()
 
-        # Each in a context of its own: whose call it is, is told by a context variable.
+        # Each call has its own context, because a context variable holds its caller.
         tasks = [
             asyncio.create_task(answer(place, call), context=contextvars.Context())
             for place, call in enumerate(request.calls)
@@ -135,7 +137,7 @@ class BatchServicer(BatchServiceServicer):
             return pb.Answer(error=context.status)
         except Exception as error:
             log.error("rpc_broke", rpc=call.method, exc_info=error)
-            return pb.Answer(error=_status(ServiceError("Something went wrong on our side.")))
+            return pb.Answer(error=_status(ServiceError("An internal error occurred.")))
         return pb.Answer(message=message, trailing_metadata=context.trailing_metadata())
 
 
@@ -148,11 +150,11 @@ class MethodUnknown(ServiceError):
     reason = "METHOD_UNKNOWN"
 
     def __init__(self, method: str) -> None:
-        super().__init__("No unary RPC of this name is served here.", method=method)
+        super().__init__("The service has no unary RPC of this name.", method=method)
 
 
 class CallContext:
-    """As much of a grpc.aio.ServicerContext as handlers and what stands around them use."""
+    """The part of grpc.aio.ServicerContext that handlers and their wrappers use."""
 
     def __init__(self, metadata: Metadata) -> None:
         self._metadata = metadata
@@ -173,7 +175,7 @@ class CallContext:
         return self._code
 
     def time_remaining(self) -> float | None:
-        """Not known: the batch's deadline is that of all its calls."""
+        """Unknown, because the batch's deadline is that of all its calls."""
         return None
 
     async def abort(self, code: grpc.StatusCode, details: str, trailing_metadata: Metadata = ()) -> NoReturn:

@@ -16,15 +16,15 @@ from service_kit.errors import ServiceError
 
 PAUSE_SECONDS = 0.001
 PAUSES = 3
-"""Between two statements while calls wait: one pause, and another while they come fast. At 32 callers some eight share
-a statement then, not one or two, which takes a third of the CPU off a read; one caller alone, or two, do not notice."""
+"""Seconds between two statements while calls wait: one pause, and another while calls arrive fast. With 32 callers some
+eight calls then share a statement instead of one or two. That saves a third of a read's CPU. One or two callers do not
+notice."""
 LATE_READ_SECONDS, LATE_CHANGE_SECONDS = 0.1, 0.5
-"""Nobody waits for a statement that takes longer, except the calls it is for. Usually one takes a few milliseconds.
-
-A change that begins beside a late one finds rows that are locked, and its calls go on one by one: under overload, when
-64 changes may take 0.1 s, that costs more than to wait."""
+"""When calls stop waiting for a late statement, except its own. A statement usually takes a few milliseconds. A change
+that begins beside a late one finds locked rows, so its calls are made one by one. Under overload, when 64 changes may
+take 0.1 s, that costs more than waiting."""
 TURNS = 4
-"""Of the event loop, before a statement is held to be late: its answer may have come while the loop was busy."""
+"""Turns of the event loop before a statement counts as late: its answer may have arrived while the loop was busy."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -35,11 +35,11 @@ class _Call(Generic[Key, Value]):
     key: Key
     answer: asyncio.Future[Value]
     statements: int = 0
-    """How many are under way for it."""
+    """Number of statements in progress for it."""
     is_repeated: bool = False
 
     def settle(self, value: Value | ServiceError) -> None:
-        if self.answer.done():  # by the other statement, or its caller is gone
+        if self.answer.done():  # answered by the other statement, or its caller is gone
             return
         if isinstance(value, ServiceError):
             self.answer.set_exception(value)
@@ -47,18 +47,20 @@ class _Call(Generic[Key, Value]):
             self.answer.set_result(value)
 
     def fail(self, error: Exception) -> None:
-        """Unless a statement that is still under way may answer it."""
+        """Unless a statement that is still in progress may answer it."""
         if not self.statements and not self.answer.done():
             self.answer.set_exception(error)
 
 
 class Coalescer(Generic[Key, Value]):
-    """Calls of one kind. While a statement is under way, those that come wait, and the next one is for all of them.
+    """Groups calls of one kind into shared statements.
 
-    When that is late they do not wait for it: the next statement begins on another connection. One kind has at most
-    half of the pool's connections, so that others have some when all statements of a kind wait for one lock.
-    Each call sees what was committed before it came. `work` returns a value for each of the keys, in their order, or
-    the ServiceError to raise for it.
+    Calls that arrive while a statement is in progress wait, and the next statement is for all of them. If that
+    statement is late, they do not wait for it: the next one begins on another connection. One kind uses at most half of
+    the pool's connections, so other kinds have some when all its statements wait for one lock.
+
+    Each call sees what was committed before it arrived. `work` returns a value for each key, in order, or the
+    ServiceError to raise for it.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class Coalescer(Generic[Key, Value]):
         self._waiting: list[_Call[Key, Value]] = []
         self._runs: set[asyncio.Task[None]] = set()
         self._next: asyncio.Task[None] | None = None
-        """The run whose next statement is for those who wait."""
+        """The run whose next statement is for the waiting calls."""
         self._waits_since = math.inf
         """When that run began to wait for a connection, or for the answer to its statement."""
         self._waits_for: Sequence[_Call[Key, Value]] = ()
@@ -92,7 +94,7 @@ class Coalescer(Generic[Key, Value]):
         try:
             return await call.answer
         finally:
-            del call  # an error's traceback would keep it, and it the error
+            del call  # the traceback of an error would refer to the call, and the call to the error
 
     def _begin_run(self) -> None:
         if self._waiting and self._next is None and len(self._runs) < max(1, self._pool.size // 2):

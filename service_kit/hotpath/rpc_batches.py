@@ -1,7 +1,7 @@
 """Sends RPCs that begin at the same time as one batch.
 
-Gain: a single RPC costs the gateway some 150 µs and the service 200, nearly all of it gRPC's own work; in a batch of
-sixteen each call costs both a quarter of that (grpc.aio 1.85). To remove it, use `service_kit.calls.single_call` alone.
+Gain: a single RPC costs the gateway some 150 µs and the service 200 µs, nearly all of it gRPC's own work. In a batch of
+sixteen each call costs both a quarter of that (grpc.aio 1.85). To remove it, use only `service_kit.calls.single_call`.
 """
 
 import asyncio
@@ -28,29 +28,29 @@ from service_kit.pb.flowpin.batch.v1 import batch_pb2 as pb
 
 SEND_BATCH = "/flowpin.batch.v1.BatchService/SendBatch"
 MOST_CALLS = 64
-"""In one batch."""
+"""Maximum number of calls in a batch."""
 MOST_AUTHORIZATION_BYTES = 6 << 10
-"""Of a batch's metadata: gRPC (1.85) may refuse more than 8 KiB of it in all."""
+"""Maximum size of a batch's metadata. gRPC (1.85) may refuse more than 8 KiB."""
 FIELD_BYTES = 32 + len("authorization")
-"""What HTTP/2 counts for a header beside its value."""
+"""What HTTP/2 counts for a header in addition to its value."""
 SMALL = 64 << 10
-"""What goes together, in bytes: a large message would hold up the others."""
+"""Maximum bytes of a message in a batch. A larger one would delay the others."""
 UNSERVED = {grpc.StatusCode.UNIMPLEMENTED}
-"""How a service answers that knows no such batch, as those of the release before."""
+"""The status of a service without batches, such as the release before."""
 REPEATABLE = UNSERVED | {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
-"""How a batch fails whose calls are worth another try, one by one, where that is safe."""
+"""Statuses of a failed batch whose calls may be repeated one by one, where that is safe."""
 LATE = pb.Answer()
-"""What a quick read gets that the batch has not answered for a while: it is then made alone."""
+"""Marks a quick read that the batch has not answered in time. It is then sent alone."""
 
-BROKE = pb.Answer(error=status_pb2.Status.FromString(ServiceError("Something went wrong on our side.").status))
-"""What a call is answered whose batch ended without an answer to it."""
+BROKE = pb.Answer(error=status_pb2.Status.FromString(ServiceError("An internal error occurred.").status))
+"""The answer to a call whose batch ended without one."""
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True, eq=False)
 class _Batch:
-    """The calls that go together, and what becomes of each: None when it is to be made alone.
+    """The calls of one batch and their results. The result is None when the call is to be sent alone.
 
     How the batch failed is a result, not an exception: raised in a caller's frame, it would keep what that holds.
     """
@@ -58,11 +58,11 @@ class _Batch:
     calls: list[pb.Call] = field(default_factory=list)
     answers: list[asyncio.Future[pb.Answer | grpc.aio.AioRpcError | None]] = field(default_factory=list)
     authorizations: dict[str, int] = field(default_factory=dict)
-    """Each with its place in the batch's metadata."""
+    """Each authorization with its index in the batch's metadata."""
     authorization_bytes: int = 0
     sending: asyncio.Task[None] | None = None
     quick_reads: list[int] = field(default_factory=list)
-    """Their places."""
+    """The indexes of the calls in the batch."""
     timer: asyncio.TimerHandle | None = None
 
     def has_room_for(self, authorization: str) -> bool:
@@ -74,7 +74,7 @@ class _Batch:
         )
 
     def add(self, path: str, message: bytes, metadata: Metadata, authorization: str) -> int:
-        """Returns the call's place."""
+        """Returns the index of the call."""
         place = self.authorizations.get(authorization)
         if place is None:
             place = self.authorizations[authorization] = len(self.authorizations)
@@ -95,7 +95,7 @@ class RpcBatcher:
     """Batches the calls to one service that begin in the same turn of the event loop."""
 
     def __init__(self, channel: grpc.aio.Channel, timeout: float, second_tries: SecondTries | None = None) -> None:
-        """With `second_tries`, quick reads that their batch leaves unanswered are also made alone."""
+        """With `second_tries`, quick reads that their batch does not answer in time are also sent alone."""
         self._send_batch = channel.unary_stream(
             SEND_BATCH,
             request_serializer=pb.SendBatchRequest.SerializeToString,
@@ -185,7 +185,7 @@ class RpcBatcher:
         if batch.timer is not None:
             batch.timer.cancel()
             batch.timer = None
-        batch.sending = None  # when canceled it knows its frames, and they the batch: nothing would let go of the other
+        batch.sending = None  # a canceled task and the batch would refer to each other and never be freed
 
     async def _send(self, batch: _Batch) -> None:
         metadata = tuple(("authorization", value) for value in batch.authorizations)

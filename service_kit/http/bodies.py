@@ -11,7 +11,7 @@ ENCODINGS = ("", "identity", "gzip", "deflate")
 
 
 class UnsupportedEncoding(web.HTTPUnsupportedMediaType):
-    """The body is compressed in a way that the gateway does not read."""
+    """The body has a content encoding that the gateway does not support."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,12 @@ class BodyLimits:
     max_bytes: int
     """The largest body, before and after inflation."""
     seconds: float
-    """How long a body may take, beside what its size takes at `bytes_per_second`."""
+    """How long a body may take, in addition to its size divided by `bytes_per_second`."""
     bytes_per_second: int
 
 
 def check_head(request: web.Request, limits: BodyLimits) -> None:
-    """Raises HTTPRequestEntityTooLarge or UnsupportedEncoding for what the head alone tells."""
+    """Raises HTTPRequestEntityTooLarge or UnsupportedEncoding if the head alone shows it."""
     announced = request.content_length or 0
     if announced > limits.max_bytes:
         raise web.HTTPRequestEntityTooLarge(limits.max_bytes, announced)
@@ -38,7 +38,7 @@ async def receive(request: web.Request, reservation: Reservation, limits: BodyLi
 
     Unlike `request.read()`, it copies once and keeps nothing with the request.
     """
-    if request.content.is_eof():  # all of it came with the head
+    if request.content.is_eof():  # the whole body came with the head
         return _counted(request.content.read_nowait(), reservation, limits)
     chunks: list[bytes] = []
     size = 0

@@ -18,12 +18,12 @@ from service_kit.http.bodies import UnsupportedEncoding
 from service_kit.http.overload import LENGTH, LoadShedder
 
 LINGERING_SECONDS = 2.0
-"""How long the rest of a refused body is read and dropped, so that its sender gets to read the answer."""
+"""How long the rest of a refused body is read and dropped, so that its sender can read the answer."""
 MAX_HEAD_BYTES = 64 << 10
 RESERVED_DESCRIPTORS = 128
 """Descriptors of the process that are not for callers' connections: channels to services, logs, metrics."""
 MAX_SEARCHED = 64
-"""Connections that are looked at to find an idle one, those first that have been silent the longest."""
+"""Number of connections that are searched for an idle one, beginning with the longest silent ones."""
 
 log = structlog.get_logger()
 
@@ -37,6 +37,8 @@ class ConnectionLimits:
     write_seconds: float
     """How long an answer may wait for a caller that reads nothing of it."""
     max_connections: int
+    max_header_bytes: int = 8190
+    """Size limit of one header. The default is that of aiohttp."""
 
 
 class _Closable(Protocol):
@@ -53,7 +55,7 @@ class ConnectionTable:
         self._open: OrderedDict[_Closable, None] = OrderedDict()
 
     def add(self, connection: _Closable) -> bool:
-        """False when there is no place for it."""
+        """False if the limit is reached."""
         if len(self._open) >= self._max_connections and not self._drop_idle():
             return False
         self._open[connection] = None
@@ -170,14 +172,20 @@ class Connection(web.RequestHandler):
         limits: ConnectionLimits,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        super().__init__(server, loop=loop, keepalive_timeout=limits.idle_seconds, lingering_time=LINGERING_SECONDS)
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=limits.idle_seconds,
+            lingering_time=LINGERING_SECONDS,
+            max_field_size=limits.max_header_bytes,
+        )
         self._shedder = shedder
         self._table = table
         self._head_seconds = limits.head_seconds
         self._head_deadline: asyncio.TimerHandle | None = None
         """Runs while a head has begun to arrive and is not whole."""
         self._answers = 0
-        """Requests that are answered. aiohttp waits for the next one a turn of the event loop later."""
+        """Number of answered requests. aiohttp waits for the next one an iteration of the event loop later."""
         self._head_bytes = 0
         self._body_left = 0
         """Bytes of the current request's body that have not arrived yet."""
@@ -263,6 +271,9 @@ class Connection(web.RequestHandler):
             resp = errors.of_http(resp)
             resp.headers["X-Request-Id"] = ids.request_id(request.headers.get("X-Request-Id"))
             resp.force_close()
+        if not resp.prepared:  # what could not be parsed passes no signal
+            resp.headers.update(errors.HARDENED)
+            resp.headers["Server"] = ""  # otherwise aiohttp names itself
         finished = await super().finish_response(request, resp, start_time)
         self._answers += 1
         return finished
@@ -279,7 +290,7 @@ class Connection(web.RequestHandler):
         elif isinstance(exc, ContentEncodingError):
             response = errors.of_http(UnsupportedEncoding())
         else:
-            log.info("request", request_id=request_id, status=status, error=type(exc).__name__)
+            log.info("request_handled", request_id=request_id, status=status, error=type(exc).__name__)
             response = errors.envelope(status, "bad_request", _sentence(exc))
         response.headers["X-Request-Id"] = request_id
         response.force_close()
@@ -294,4 +305,4 @@ def _bound_writes(transport: asyncio.Transport, seconds: float) -> None:
 
 
 def _sentence(error: BaseException | None) -> str:
-    return "The URL or a header is too long." if isinstance(error, LineTooLong) else "This is not HTTP."
+    return "The URL or a header is too long." if isinstance(error, LineTooLong) else "The request is not HTTP."

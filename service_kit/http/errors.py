@@ -1,4 +1,4 @@
-"""What a failure looks like over HTTP: one table from gRPC codes, one envelope."""
+"""Errors over HTTP: one table from gRPC codes, one envelope."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -9,6 +9,8 @@ from grpc import StatusCode
 
 from service_kit.errors import InvalidArgument, ServiceError, Unauthenticated
 
+HARDENED = {"X-Content-Type-Options": "nosniff"}
+"""Headers of every answer: browsers take a body for what its Content-Type says."""
 INTERNAL = (500, "internal")
 TOO_LARGE = (413, "payload_too_large")
 NOT_THERE_YET = (501, "not_implemented")
@@ -43,14 +45,14 @@ HTTP_CODES = {
 
 class TokenMissing(Unauthenticated):
     def __init__(self) -> None:
-        super().__init__("The call carries no token. Send `Authorization: Bearer dyn_pat_…`.")
+        super().__init__("The token is missing. Send `Authorization: Bearer dyn_pat_…`.")
 
 
 def answer_to(code: StatusCode, reason: str) -> tuple[int, str]:
     """The HTTP status and the envelope's code."""
     if code is StatusCode.RESOURCE_EXHAUSTED and reason in REASONS_OF_SIZE:
         return TOO_LARGE
-    if code is StatusCode.UNIMPLEMENTED and reason == NOT_IMPLEMENTED:  # gRPC's own is of a service that is older
+    if code is StatusCode.UNIMPLEMENTED and reason == NOT_IMPLEMENTED:  # gRPC's own comes from an older service
         return NOT_THERE_YET
     return ANSWERS.get(code, INTERNAL)
 
@@ -59,8 +61,8 @@ def of_service(error: ServiceError, in_path: Collection[str] = ()) -> web.Respon
     """The answer to a call that failed; `in_path` are the fields that the path names."""
     wrong_in_path = {field: sentence for field, sentence in error.fields.items() if field in in_path}
     if error.code is StatusCode.INVALID_ARGUMENT and wrong_in_path:
-        # A path that cannot be names nothing, whatever else is wrong.
-        return envelope(404, "not_found", "There is no such thing.", {**wrong_in_path, "reason": error.reason})
+        # A malformed id in the path is a 404, whatever else is wrong.
+        return envelope(404, "not_found", "Not found.", {**wrong_in_path, "reason": error.reason})
     status, code = answer_to(error.code, error.reason)
     if (status, code) == INTERNAL:
         return internal()
@@ -70,7 +72,7 @@ def of_service(error: ServiceError, in_path: Collection[str] = ()) -> web.Respon
 
 
 def of_http(error: web.HTTPException) -> web.Response:
-    """The same for what aiohttp itself refuses: no such path, method, or a body over the limit."""
+    """The envelope for what aiohttp itself refuses: an unknown path or method, or a body over the limit."""
     code = HTTP_CODES.get(error.status, "bad_request" if error.status < 500 else "internal")
     message = {
         404: "There is nothing at this path.",
@@ -84,7 +86,7 @@ def of_http(error: web.HTTPException) -> web.Response:
 
 
 def internal() -> web.Response:
-    return envelope(*INTERNAL, "Something went wrong on our side. The logs say what, under this X-Request-Id.")
+    return envelope(*INTERNAL, "An internal error occurred. The logs say what, under this X-Request-Id.")
 
 
 def head_too_large() -> web.Response:
@@ -94,8 +96,8 @@ def head_too_large() -> web.Response:
 
 
 def as_bytes(response: web.Response) -> bytes:
-    """The whole answer as it is sent; `{id}` stands for the request's id."""
-    fields = {**response.headers, "Cache-Control": "private, no-cache", "X-Request-Id": "{id}"}
+    """The whole answer as it is sent; `{id}` is replaced by the request's id."""
+    fields = {**response.headers, **HARDENED, "Cache-Control": "private, no-cache", "X-Request-Id": "{id}"}
     body = response.body
     if not isinstance(body, bytes):
         raise TypeError("an error's body is bytes")

@@ -11,10 +11,11 @@ COMMENT = b": still at work\n\n"
 NOT_IN_NAMES = re.compile(r"[\r\n\0]")
 
 
-def event_text(event: str, data: bytes) -> bytes:
-    """An event as it is sent. `data` is JSON."""
+def event_text(event: str, data: bytes, event_id: str = "") -> bytes:
+    """An event as it is sent. `data` is JSON. A browser that connects again sends the last `event_id` along."""
+    named = b"id: " + NOT_IN_NAMES.sub(" ", event_id).encode("utf-8", "replace") + b"\n" if event_id else b""
     lines = b"".join(b"data: " + line + b"\n" for line in data.splitlines() or [b""])
-    return b"event: " + NOT_IN_NAMES.sub(" ", event).encode("utf-8", "replace") + b"\n" + lines + b"\n"
+    return named + b"event: " + NOT_IN_NAMES.sub(" ", event).encode("utf-8", "replace") + b"\n" + lines + b"\n"
 
 
 class EventStream:
@@ -64,4 +65,4 @@ class EventStream:
                 try:
                     await self.response.write(COMMENT)
                 except ConnectionError:
-                    return  # whoever sends next learns of it
+                    return  # the next send raises it

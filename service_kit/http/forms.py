@@ -20,7 +20,7 @@ class FormMalformed(InvalidArgument):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One field of a form, or one file."""
+    """A field or a file of a form."""
 
     name: str
     file_name: str | None

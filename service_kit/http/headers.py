@@ -12,7 +12,7 @@ ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
 def authorization(headers: Mapping[str, str]) -> str:
-    """The bearer token's header; whether it opens anything is for the services to say. Raises TokenMissing."""
+    """The header of the bearer token. The services check whether it is valid. Raises TokenMissing."""
     given = headers.get("Authorization", "")
     # gRPC carries printable ASCII only, and no token has other characters.
     if given[:7].lower() != "bearer " or not (given.isascii() and given.isprintable()):
@@ -21,7 +21,7 @@ def authorization(headers: Mapping[str, str]) -> str:
 
 
 def passed_on(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """What the services read of the caller's headers, as metadata. Raises InvalidArgument."""
+    """The caller's headers that services read, as metadata. Raises InvalidArgument."""
     key = headers.get("Idempotency-Key")
     if key is not None:
         if not KEY.fullmatch(key):

@@ -1,11 +1,18 @@
 """Listens for HTTP connections, which `connections` bounds and `overload` sheds."""
 
 import asyncio
+import ssl
 from typing import cast
 
 from aiohttp import web
 
-from service_kit.http.connections import ConnectionLimits, ConnectionTable, UnparsedConnection, max_open_connections
+from service_kit.http.connections import (
+    ConnectionLimits,
+    ConnectionTable,
+    UnparsedConnection,
+    max_open_connections,
+)
+from service_kit.http.handshakes import TlsHandshake
 from service_kit.http.overload import LoadShedder
 
 BACKLOG = 8192
@@ -14,17 +21,28 @@ them, and callers try again only after a second."""
 
 
 async def listen(
-    runner: web.AppRunner, address: str, shedder: LoadShedder, limits: ConnectionLimits, *, share_port: bool = False
+    runner: web.AppRunner,
+    address: str,
+    shedder: LoadShedder,
+    limits: ConnectionLimits,
+    *,
+    tls: ssl.SSLContext | None = None,
+    share_port: bool = False,
 ) -> asyncio.Server:
-    """Serve the runner's application on host:port. Raises OSError when the port is taken.
+    """Serve the runner's application on host:port, over HTTPS with `tls`. Raises OSError when the port is taken.
 
     With `share_port`, other processes may listen there that share it too; the kernel spreads connections over them.
     """
     host, _, port = address.rpartition(":")
     loop, server = asyncio.get_running_loop(), cast("web.Server", runner.server)
     table = ConnectionTable(max_open_connections(limits.max_connections))
+
+    def connection() -> asyncio.Protocol:
+        unparsed = UnparsedConnection(server, shedder, table, limits, loop)
+        return unparsed if tls is None else TlsHandshake(tls, unparsed, table, limits)
+
     return await loop.create_server(
-        lambda: UnparsedConnection(server, shedder, table, limits, loop),
+        connection,
         host.strip("[]"),
         int(port),
         backlog=BACKLOG,

@@ -1,4 +1,4 @@
-"""What Prometheus learns of requests: how many, how long they took, what they were answered, by route."""
+"""Prometheus metrics of requests: number and duration, by route and status."""
 
 from functools import cache
 

@@ -1,6 +1,7 @@
-"""What stands around every request: its id, its line in the log, failures in the envelope, a count for the drain."""
+"""Middleware of every request: id, log line, error envelope, and a count for the drain."""
 
 import asyncio
+import re
 import time
 from contextlib import suppress
 
@@ -11,6 +12,9 @@ from aiohttp.typedefs import Handler
 from service_kit import ids
 from service_kit.http import errors, metrics, rates
 
+UNRESERVED = re.compile(r"%(?:2[DE]|3\d|[46][1-9A-F]|5[0-9AF]|7[0-9AE])", re.IGNORECASE)
+"""A character that needs no encoding (RFC 3986, section 2.3). aiohttp routes such a path like the plain one, which a
+proxy in front that goes by paths does not expect."""
 REQUEST_ID = web.RequestKey("request_id", str)
 
 log = structlog.get_logger()
@@ -23,8 +27,14 @@ def describe(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(request.get(rates.HEADERS, {}))
 
 
+async def harden(request: web.Request, response: web.StreamResponse) -> None:
+    """An `on_response_prepare` signal for every answer: no guessing of types, and no name of the library."""
+    response.headers.update(errors.HARDENED)
+    response.headers.popall("Server", None)
+
+
 class RequestMiddleware:
-    """Knows how many requests are under way, and whether the gateway is about to stop."""
+    """Counts the requests in progress, and knows whether the process is about to stop."""
 
     def __init__(self) -> None:
         self.draining = False
@@ -53,7 +63,7 @@ class RequestMiddleware:
             seconds = time.perf_counter() - started
             metrics.count_request(request.method, route, status, seconds)
             log.info(
-                "request",
+                "request_handled",
                 request_id=request_id,
                 method=request.method,
                 route=route,
@@ -62,7 +72,7 @@ class RequestMiddleware:
             )
 
     async def drain(self, seconds: float) -> None:
-        """Return when nothing is under way, or after `seconds`."""
+        """Return when no request is in progress, or after `seconds`."""
         self.draining = True
         if self._under_way:
             with suppress(TimeoutError):
@@ -72,11 +82,13 @@ class RequestMiddleware:
     @staticmethod
     async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
+            if "%" in request.raw_path and UNRESERVED.search(request.raw_path.partition("?")[0]):
+                raise web.HTTPNotFound
             return await handler(request)
         except web.HTTPException as error:
             return errors.of_http(error)
         except web.RequestPayloadError:
-            return errors.envelope(400, "bad_request", "The body does not arrive as its headers say.")
+            return errors.envelope(400, "bad_request", "The body does not match its headers.")
         except Exception:
             log.exception("request_broke", request_id=request[REQUEST_ID])
             return errors.internal()

@@ -1,4 +1,4 @@
-"""Load shedding: what is too much is refused from its bytes, before anything is parsed.
+"""Load shedding: requests beyond the limits are refused before they are parsed.
 
 The usual refusal costs a quarter of an answered request: at four times the capacity most of the work would be refusals.
 Here it costs a tenth (aiohttp 3.14, Python 3.11). To remove it, let `UnparsedConnection` make a `Connection` at once.
@@ -7,6 +7,8 @@ Here it costs a tenth (aiohttp 3.14, Python 3.11). To remove it, let `UnparsedCo
 import asyncio
 import re
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import structlog
 
@@ -29,14 +31,17 @@ log = structlog.get_logger()
 class LoadShedder:
     """Refuses requests that the queue has no room for."""
 
-    def __init__(self, queue: FairQueue) -> None:
+    def __init__(self, queue: FairQueue, described: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`described`: headers that every answer of the listener has."""
         self._queue = queue
-        self._answer = errors.as_bytes(errors.of_service(TooManyRequests()))
+        refusal = errors.of_service(TooManyRequests())
+        refusal.headers.update(described)
+        self._answer = errors.as_bytes(refusal)
         self._refused = 0
         self._let_in = 0
         """Requests since the event loop last ran handlers: they are not in the queue yet."""
         self._let_in_of: Counter[bytes] = Counter()
-        """Of these, by principal, those that came when there was no room."""
+        """Requests by principal that arrived when the queue was full."""
 
     def refusal(self, data: bytes) -> bytes | None:
         """The answer to `data` when it is one whole request to refuse. None: it is to be parsed.
@@ -76,7 +81,7 @@ class LoadShedder:
         self._let_in_of.clear()
 
     def _count_refusal(self) -> None:
-        """One line a second in the log: a line for each refusal would cost as much as the rest."""
+        """Write at most one line a second to the log. A line per refusal would cost as much as the rest."""
         self._refused += 1
         if self._refused == 1:
             asyncio.get_running_loop().call_later(LOG_SECONDS, self._log_refusals)

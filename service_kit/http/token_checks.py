@@ -11,12 +11,13 @@ from service_kit.errors import ServiceError, TooManyRequests
 from service_kit.ids import new_request_id
 
 VALID_SECONDS = 5.0
-"""How long a valid token is remembered. It decides only whether a body is read: the service checks each call again."""
+"""How long a valid token is remembered. This only decides whether a body is read; the service checks each call again.
+"""
 INVALID_SECONDS = 1.0
-"""How long an invalid one is. A token that is added to the access file is valid everywhere within two seconds."""
+"""How long an invalid token is remembered. A new token must be valid everywhere within two seconds."""
 REMEMBERED = 10_000
 MAX_UNKNOWN = 32
-"""Tokens never seen valid that are asked about at a time. They cannot hold up callers whose tokens are known."""
+"""Maximum number of concurrent checks of unknown tokens. They do not delay callers with known tokens."""
 
 
 class TokenChecks:
@@ -32,9 +33,9 @@ class TokenChecks:
         self._unknown = 0
 
     async def check(self, authorization: str) -> bytes:
-        """The valid token's digest, which stands for its principal.
+        """The valid token's digest, which identifies its principal.
 
-        Raises Unauthenticated, or what else the service answers. TooManyRequests: too many unknown tokens.
+        Raises Unauthenticated or another error of the service, or TooManyRequests if there are too many unknown tokens.
         """
         key = digest_of(authorization)
         if key in self._valid:

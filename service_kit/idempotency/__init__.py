@@ -21,7 +21,7 @@ from service_kit.idempotency.repository import Scope
 Answer = TypeVar("Answer", bound=Message)
 Context = grpc.aio.ServicerContext[Any, Any]
 KEY = re.compile(r"(?=.*[!-~])[ -~]{1,255}")
-"""What an idempotency key may be: printable ASCII, not blank."""
+"""The form of an idempotency key: printable ASCII, not blank."""
 ProjectOf = Callable[[Connection], Awaitable[UUID]]
 
 
@@ -36,11 +36,11 @@ class RequestInProgress(Aborted):
     reason = "REQUEST_IN_PROGRESS"
 
     def __init__(self) -> None:
-        super().__init__("The first request with this idempotency key is still at work.", retry_after=1)
+        super().__init__("The first request with this idempotency key is still in progress.", retry_after=1)
 
 
 class IdempotentCall(Generic[Answer]):
-    """One call of an RPC that creates. With an idempotency key it takes effect once, however often it is sent."""
+    """A call of an RPC that creates. With an idempotency key it takes effect once, however often it is sent."""
 
     def __init__(
         self, pool: Pool, context: Context, request: Message, answer_type: type[Answer], project_of: ProjectOf
@@ -60,7 +60,7 @@ class IdempotentCall(Generic[Answer]):
         return self.caller.idempotency_key is not None
 
     async def replay(self) -> Answer | None:
-        """The first call's answer, None when there is none: for work that asks elsewhere before it begins.
+        """The first call's answer, or None. For work that calls other services before it begins.
 
         Raises IdempotencyKeyReused.
         """

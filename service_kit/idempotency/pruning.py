@@ -1,4 +1,4 @@
-"""Removes kept answers once their 24 hours are over, while a service runs; any number of replicas may do so."""
+"""Removes stored answers after 24 hours while a service runs. Any number of replicas may do so."""
 
 import asyncio
 import random
@@ -42,8 +42,8 @@ async def _prune_for_ever(pool: Pool, seconds: float) -> None:
             if removed := await prune(pool):
                 log.info("idempotency_keys_pruned", rows=removed)
         except asyncpg.UndefinedTableError:
-            pass  # its migration is still to come; health says so
+            pass  # its migration has not run yet, which health reports
         except FAILURES as error:
-            log.warning("idempotency_keys_not_pruned", why=type(error).__name__)
+            log.warning("idempotency_keys_not_pruned", error=type(error).__name__)
         # Not all replicas at the same moment.
         await asyncio.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311 - no secret

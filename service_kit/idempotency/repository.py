@@ -9,7 +9,7 @@ from service_kit.db import Connection, Row
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Within which a key means one request."""
+    """Time in which a key belongs to one request."""
 
     project_id: UUID
     principal_id: UUID

@@ -32,6 +32,10 @@ from service_kit.validation import violations
 if TYPE_CHECKING:
     from service_kit.tracing.spans import Spans
 
+WATCH = "Watch"
+"""RPCs with this prefix stream, and wait nearly always. They have bounds of their own, and no place among the calls at
+work."""
+
 Parse: TypeAlias = Callable[[bytes], Any]
 
 
@@ -52,7 +56,7 @@ class Guard:
         self._spans = spans
 
     def before(self, server: Server) -> Handlers:
-        """Where servicers are added whose calls are to be guarded."""
+        """Receives the servicers whose calls are guarded."""
         return Handlers(server, self._guard, self.refusal)
 
     def refusal(self, method: str, metadata: Metadata) -> Handler | None:
@@ -74,7 +78,7 @@ class Guard:
         return None
 
     def refusing(self, method: str, failure: ServiceError) -> Handler:
-        """A handler that fails without reading a message, whatever kind of RPC it stands in for."""
+        """A handler for any kind of RPC that fails without reading a message."""
         refusals.forget_frames(failure)
 
         async def refuse(messages: object, context: Context) -> Any:
@@ -89,10 +93,10 @@ class Guard:
         )
 
     def principal_of(self, authorization: object) -> Principal:
-        """Whose bearer token it is. Raises Unauthenticated."""
+        """The owner of the bearer token. Raises Unauthenticated."""
         scheme, _, secret = str(authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not secret:
-            raise Unauthenticated("The call carries no token. Send `authorization: Bearer dyn_pat_…`.")
+            raise Unauthenticated("The token is missing. Send `authorization: Bearer dyn_pat_…`.")
         principal = self._registry.principal_of(secret.strip())
         if principal is None:
             raise TokenInvalid
@@ -167,16 +171,23 @@ class Guard:
     def _streaming(
         self, method: str, behavior: Callable[..., AsyncIterator[Any]], parse: Parse | None
     ) -> Callable[..., AsyncIterator[Any]]:
+        is_watch = method.rpartition("/")[2].startswith(WATCH)
+
         async def answer(message: Any, context: Context) -> AsyncGenerator[Any, None]:
             user = current_caller().id
             await self._queue.enter(user)
+            is_at_work = True
             try:
                 request = self._checked(message, parse)
                 del message
+                if is_watch:
+                    self._queue.leave(user)
+                    is_at_work = False
                 async for response in behavior(request, context):
                     yield response
             finally:
-                self._queue.leave(user)
+                if is_at_work:
+                    self._queue.leave(user)
 
         async def guarded(message: Any, context: Context) -> AsyncIterator[Any]:
             started = time.perf_counter()
@@ -219,7 +230,7 @@ class Guard:
 
 class TokenInvalid(Unauthenticated):
     def __init__(self) -> None:
-        super().__init__("The token is not known, or was revoked, or has expired.")
+        super().__init__("The token is unknown, revoked or expired.")
 
 
 def parsed(message: bytes, parse: Parse) -> Any:
@@ -227,4 +238,4 @@ def parsed(message: bytes, parse: Parse) -> Any:
     try:
         return parse(message)
     except DecodeError:
-        raise InvalidArgument("message is not of the type that the RPC takes.") from None
+        raise InvalidArgument("message must be of the RPC's request type.") from None

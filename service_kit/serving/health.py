@@ -1,4 +1,4 @@
-"""Keeps a service's health true: whether its database, writes to it and its access file are as they must be."""
+"""Checks the health of a service: its database, writes to it, and its access file."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -19,18 +19,18 @@ from service_kit.settings import DatabaseLimits
 
 CHECK_SECONDS = 0.5
 LIVE = "live"
-"""The name under which health says that the process runs, whatever it cannot do."""
+"""The name under which health reports that the process runs, even if it cannot serve."""
 WRITES = "writes"
 """The part that says whether Postgres takes changes: it is neither read-only nor out of disk."""
-NOT_OF_THE_WHOLE = ("access", WRITES, "routes", "host")
-"""Parts without which the service is ready all the same: the last good access file is in force, reads go on, and so do
-calls of apps by the last routes."""
+NOT_OF_THE_WHOLE = ("access", WRITES, "routes", "host", "offline_copy")
+"""Parts that may fail while the service is ready: the last good access file is used, reads continue, and apps are
+called by the last routes."""
 Check: TypeAlias = Callable[[], Awaitable[str | None]]
 """Says what keeps a part of the service from working; None when nothing does."""
 IS_READ_ONLY = """
     SELECT current_setting('transaction_read_only')::boolean, set_config('work_mem', '64kB', false)
 """
-"""A standby is, too. The least work_mem makes SPILL write all it has."""
+"""A standby is read-only too. The smallest work_mem makes SPILL write everything to disk."""
 SPILL = """
     WITH spilled AS MATERIALIZED (
         SELECT repeat('x', 8192) AS page FROM generate_series(1, 32)
@@ -76,7 +76,7 @@ class DatabaseCheck:
         return problem
 
     async def writes(self) -> str | None:
-        """Whether it took changes when it was last asked."""
+        """Whether the database accepted changes at the last check."""
         return self._writes
 
     async def _asked(self) -> tuple[str | None, str | None]:
@@ -118,13 +118,15 @@ def usual_checks(database: DatabaseCheck, registry: AccessRegistry) -> dict[str,
 
 
 async def watch(servicer: HealthServicer, checks: Mapping[str, Check]) -> None:
-    """Keep health true, for ever, and log each change of it."""
+    """Update health and log each change of it, until canceled."""
     problems: dict[str, str | None] = {}
     while True:
         for name, check in checks.items():
             problem = await check()
             if name not in problems or problem != problems[name]:
-                log.warning("not_serving", part=name, why=problem) if problem else log.info("serving", part=name)
+                log.warning("health_lost", part=name, error=problem) if problem else log.info(
+                    "health_restored", part=name
+                )
             problems[name] = problem
             await servicer.set(name, status(problem is None))
         parts = (problem for name, problem in problems.items() if name not in NOT_OF_THE_WHOLE)

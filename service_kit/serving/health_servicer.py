@@ -1,7 +1,7 @@
-"""gRPC's health service, at a cost that callers cannot raise."""
+"""gRPC's health service with a cost that callers cannot increase."""
 
 from grpc_health.v1 import health_pb2
-from grpc_health.v1._async import HealthServicer as _HealthServicer  # what health.aio is, as its types name it
+from grpc_health.v1._async import HealthServicer as _HealthServicer  # the name of health.aio in its types
 
 from service_kit.errors import NotFound
 from service_kit.serving.refusals import Context

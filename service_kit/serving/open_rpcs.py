@@ -1,4 +1,4 @@
-"""RPCs that answer without a token, health and reflection: they read little, and do not wait for it long."""
+"""RPCs without a token, health and reflection, with limits for the size of messages and the time to send them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,13 +16,13 @@ from service_kit.serving.guard import parsed
 from service_kit.serving.refusals import Context
 
 MOST_BYTES = 1024
-"""In a message, which is kept for as long as its RPC lasts. Names of services and symbols have some 100."""
+"""Maximum bytes of a message, which is kept while its RPC lasts. Names of services and symbols have some 100."""
 READ_SECONDS = 5.0
-"""For a message to arrive; until it is complete, gRPC keeps what has come of it, whatever `MOST_BYTES` says."""
+"""How long a message may take to arrive. gRPC keeps incomplete ones, whatever `MOST_BYTES` says."""
 
 
 def bounded(_method: str, handler: Handler) -> Handler:
-    """The handler, given its messages as a stream whatever its kind, so that reading them can be given up."""
+    """The handler with its messages as a stream, whatever its kind, so that reading them can be canceled."""
     parse, serialize = handler.request_deserializer, handler.response_serializer
 
     async def unary(context: Context) -> Any:
@@ -71,7 +71,7 @@ async def _read(context: Context) -> bytes | None:
 
 
 def _failing(behavior: Callable[[Context], Awaitable[Any]]) -> Callable[[object, Context], Awaitable[Any]]:
-    """Nothing of it is logged: anybody may fail."""
+    """Nothing is logged, because anybody can cause such a failure."""
 
     async def answer(messages: object, context: Context) -> Any:
         try:

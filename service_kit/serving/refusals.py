@@ -1,7 +1,8 @@
-"""Ends calls that fail: says why to the caller and in the log, and keeps nothing of them.
+"""Ends calls that fail: reports the cause to the caller and the log, and frees everything of the call.
 
-What is refused is freed by reference counting alone. An aborted RPC keeps its AbortError in grpc.aio (1.85), and that
-its frames: a frame that still has the request or the context would keep both until the garbage collector comes.
+Reference counting alone must free a refused call. grpc.aio (1.85) keeps the AbortError of an aborted RPC, and the error
+keeps its frames. A frame that still refers to the request or the context would keep both until the garbage collector
+runs.
 """
 
 import time
@@ -27,7 +28,7 @@ _unauthenticated = LogBudget("unauthenticated_calls_not_logged", UNAUTHENTICATED
 
 
 def failure_of(method: str, error: Exception) -> ServiceError:
-    """What `error` means to the caller. Logs what the caller is not told, and drops the error's frames."""
+    """The caller's error for `error`. Logs what the caller must not see, and drops the error's frames."""
     if isinstance(error, ServiceError):
         failure = error
     elif isinstance(error, FAILURES):
@@ -35,7 +36,7 @@ def failure_of(method: str, error: Exception) -> ServiceError:
         failure = service_error(error)
     else:
         log.error("rpc_broke", rpc=method, exc_info=error)
-        failure = ServiceError("Something went wrong on our side.")
+        failure = ServiceError("An internal error occurred.")
     forget_frames(error)
     return failure
 
@@ -52,10 +53,10 @@ def forget_frames(error: BaseException) -> None:
 
 
 def abort(context: Context, failure: ServiceError) -> Awaitable[Any]:
-    """Ends the RPC once it is awaited, by raising.
+    """Ends the RPC by raising when it is awaited.
 
-    To be awaited outside of any `except`, which would be kept as the context of what it raises, and by a frame that has
-    let go of the request and of `context` before.
+    Await it outside of any `except` block, whose exception would be kept as the context. The awaiting frame must have
+    deleted its references to the request and to `context`.
     """
     return context.abort(failure.code, failure.message, ((STATUS_DETAILS, failure.status),))
 
@@ -66,6 +67,6 @@ def record(method: str, code: str, failure: ServiceError | None, started: float)
     metrics.count_rpc(method, code, seconds)
     milliseconds = round(seconds * 1000, 2)
     if failure is None:
-        log.info("rpc", rpc=method, code=code, duration_ms=milliseconds)
+        log.info("rpc_handled", rpc=method, code=code, duration_ms=milliseconds)
     elif not isinstance(failure, Unauthenticated) or _unauthenticated.take():
-        log.info("rpc", rpc=method, code=code, reason=failure.reason, duration_ms=milliseconds)
+        log.info("rpc_handled", rpc=method, code=code, reason=failure.reason, duration_ms=milliseconds)

@@ -17,14 +17,14 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def open_spans(process: str, endpoint: str | None) -> AsyncIterator["Spans | None"]:
-    """Send the spans of `process` to the OTLP collector at `endpoint`; None when there is none, or no extra."""
+    """Send the spans of `process` to the OTLP collector at `endpoint`. None without an endpoint or the extra."""
     if endpoint is None:
         yield None
         return
     try:
         from service_kit.tracing.spans import Spans
     except ModuleNotFoundError as error:
-        log.warning("not_traced", why=f"{error}; pip install 'flowpin[otel]'")
+        log.warning("tracing_disabled", error=f"{error}; pip install 'flowpin[otel]'")
         yield None
         return
     spans = Spans(process, endpoint)
@@ -35,5 +35,5 @@ async def open_spans(process: str, endpoint: str | None) -> AsyncIterator["Spans
 
 
 def client_interceptors(spans: "Spans | None") -> Sequence[Interceptor]:
-    """What a channel needs for its calls to be part of the trace."""
+    """Interceptors that make a channel's calls part of the trace."""
     return () if spans is None else (spans.client_interceptor(),)

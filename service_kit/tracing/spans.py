@@ -16,7 +16,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from service_kit.channel import Interceptor
 
 EXPORT_SECONDS = 3
-"""How long sending may take in all; so long a process may take to stop when the collector is away."""
+"""How long sending may take in total, and so how long a process may take to stop when the collector is away."""
 CARRIER = TraceContextTextMapPropagator()
 OUR_FAULT = {
     code.value[0]
@@ -29,7 +29,8 @@ OUR_FAULT = {
         grpc.StatusCode.DATA_LOSS,
     )
 }
-"""What makes a server's span an error, by OpenTelemetry's conventions; a client's is one by any code but OK."""
+"""Codes that make a server's span an error, by OpenTelemetry's conventions. For a client's span, any code but OK does.
+"""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -38,7 +39,7 @@ class Spans:
     """Opens spans; a thread of the SDK sends them. They carry names and codes, nothing a caller sent."""
 
     def __init__(self, process: str, endpoint: str) -> None:
-        """What the SDK reads of OTEL_… itself (the sampler, the batches, headers) holds as well."""
+        """The OTEL_… variables that the SDK reads itself (sampler, batches, headers) apply as well."""
         resource = Resource.create({"service.name": process, "service.namespace": "flowpin"})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(
@@ -123,7 +124,7 @@ class _ClientSpans(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-a
             try:
                 code = _number(await call.code())
             except asyncio.CancelledError:
-                call.cancel()  # or it would go on without anybody waiting for it
+                call.cancel()  # otherwise the call would continue without a caller
                 raise
             _end(span, code, failed=code != 0)
             return call

@@ -1,7 +1,7 @@
-"""The program of a worker process: it reads calls from stdin and writes their answers to stdout, both pickled.
+"""The program of a worker process: reads calls from stdin and writes answers to stdout, both pickled.
 
-Run by `service_kit.workers.process`. It ends at the end of stdin, with the process that started it, or where a call
-exceeds its limits: of CPU time by SIGPROF, of memory with the exit code OUT_OF_MEMORY.
+`service_kit.workers.process` runs it. It ends at the end of stdin, together with its parent, or when a call exceeds its
+limits: by SIGPROF for CPU time, with the exit code OUT_OF_MEMORY for memory.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ def main(parent_pid: int, memory_bytes: int) -> None:
     # Parsed documents hold no cycles, and the collector takes as long to look for some as parsing does.
     gc.disable()
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what is printed is no answer
+    os.dup2(2, 1)  # printed text must not be read as an answer
     try:
         _serve(sys.stdin.buffer, answers)
     except MemoryError:
@@ -45,7 +45,7 @@ def main(parent_pid: int, memory_bytes: int) -> None:
 def _end_with(parent_pid: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent_pid:
-        os._exit(1)  # the parent ended before it was asked for
+        os._exit(1)  # the parent ended before prctl was called
 
 
 def _serve(calls: BinaryIO, answers: BinaryIO) -> None:

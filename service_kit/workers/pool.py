@@ -1,6 +1,6 @@
-"""A few worker processes that do costly work one call at a time, each call within limits of CPU time and memory.
+"""A few worker processes for costly work, each with one call at a time, within limits of CPU time and memory.
 
-Of the libraries that were tried, pebble 5.2 breaks for good when one idle worker is killed: its workers share two pipes
+Libraries were tried. pebble 5.2 breaks permanently when one idle worker is killed, because its workers share two pipes
 and their locks. Workers here share nothing. `concurrent.futures` has no public way to end a worker before Python 3.14.
 """
 
@@ -23,7 +23,7 @@ IDLE_SECONDS = 60.0
 """A worker without work ends after this long. The next one takes 0.2 s to start."""
 MAX_WAITING = 64
 MAX_SECONDS = 30.0
-"""For a call that waits, and again for its work: a worker that takes longer, whatever its CPU time, is stuck."""
+"""Limit for a waiting call, and again for its work. A worker that takes longer, whatever its CPU time, is stuck."""
 
 Args = TypeVarTuple("Args")
 Result = TypeVar("Result")
@@ -35,7 +35,7 @@ class WorkerLost(Unavailable):
     reason = "WORKER_LOST"
 
     def __init__(self) -> None:
-        super().__init__("The process that worked on the document was lost. Nothing was changed.", retry_after=1)
+        super().__init__("The process that worked on the document ended. Nothing was changed.", retry_after=1)
 
 
 class WorkerPool:
@@ -54,10 +54,10 @@ class WorkerPool:
         return [worker.pid for worker in (*self._idle, *self._busy) if worker.pid is not None]
 
     async def run(self, principal: Hashable, work: Callable[[*Args], Result], *args: *Args) -> Result:
-        """What `work` returns or raises: a function of a module; arguments and result are pickled.
+        """Run `work`, a module-level function, in a worker process. Arguments and result are pickled.
 
-        A worker whose caller leaves is killed. Raises DocumentTooComplex, WorkerLost, or TooManyRequests when too much
-        waits already.
+        A worker whose caller leaves is killed. Raises what `work` raises, DocumentTooComplex, WorkerLost, or
+        TooManyRequests if too many calls wait already.
         """
         await self._queue.enter(principal)
         if any(isinstance(arg, bytes) and len(arg) > process_tuning.MMAP_THRESHOLD_BYTES for arg in args):

@@ -1,4 +1,4 @@
-"""One worker process, as the service that started it sees it."""
+"""A worker process, from the side of the service that started it."""
 
 import fcntl
 import os
@@ -10,16 +10,16 @@ from contextlib import suppress
 from typing import IO, Any, NamedTuple, cast
 
 OUT_OF_MEMORY = 3
-"""What a worker exits with when a call takes more memory than it may."""
+"""Exit code of a worker that exceeded its memory limit."""
 PIPE_BYTES = 1 << 20
-"""With the usual 64 KB, a document of 5 MB changes processes 80 times on its way."""
+"""Size of the pipes. With the usual 64 KB, a document of 5 MB would switch between the processes 80 times."""
 END_SECONDS = 0.2
 
 
 class Answer(NamedTuple):
     succeeded: bool
     value: Any
-    """What the work returned, or else raised."""
+    """The result of the work, or its exception."""
     is_last: bool
     """Whether the worker ends: its memory has grown."""
 
@@ -77,7 +77,7 @@ class Worker:
         return process
 
     def kill(self) -> None:
-        """End it at once, whatever it does; a call under way raises WorkerEnded in its thread."""
+        """End it immediately. A call in progress raises WorkerEnded in its thread."""
         self._is_killed = True
         if self._process is not None:
             self._process.kill()

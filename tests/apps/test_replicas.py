@@ -1,4 +1,4 @@
-"""Replicas of the real SDK load flows, answer runs, and keep them apart."""
+"""Replicas with the real SDK load flows, answer runs, and isolate them."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.support.hosting.sdk_flows import UNRESTRICTED, asks_model, document, 
 pytestmark = pytest.mark.apps
 
 
-async def test_a_flow_answers_what_its_output_node_gave(host, runtime):
+async def test_the_output_of_a_run_is_the_output_of_the_output_node(host, runtime):
     replica = await host.start(spec_of(runtime, multiplies()))
 
     async with host.connect(replica.id) as connection:
@@ -25,7 +25,7 @@ async def test_a_flow_answers_what_its_output_node_gave(host, runtime):
     assert found == {"output": {"text": "total=10.0"}, "total": 10.0}
 
 
-async def test_fifty_callers_at_once_get_their_own_answers(host, runtime):
+async def test_fifty_concurrent_callers_get_their_own_answers(host, runtime):
     replica = await host.start(spec_of(runtime, multiplies(), slots=8))
 
     async with host.connect(replica.id) as connection:
@@ -35,7 +35,7 @@ async def test_fifty_callers_at_once_get_their_own_answers(host, runtime):
     assert [found["output"]["text"] for found in answers] == [f"total={number}" for number in range(50)]
 
 
-async def test_a_failing_node_is_named(host, runtime):
+async def test_the_error_of_a_run_names_the_node_that_failed(host, runtime):
     replica = await host.start(spec_of(runtime, multiplies()))
 
     async with host.connect(replica.id) as connection:
@@ -53,7 +53,7 @@ async def test_a_failing_node_is_named(host, runtime):
         (document({"a": {"type": "dynamiq.nodes.operators.Expression", "expressions": 5}}), "expressions"),
     ],
 )
-async def test_a_flow_that_cannot_be_parsed_says_why(host, runtime, flow, said):
+async def test_a_flow_that_cannot_be_parsed_is_refused_with_a_reason(host, runtime, flow, said):
     with pytest.raises(ReplicaFailed, match=said) as failed:
         await host.start(spec_of(runtime, flow))
 
@@ -61,7 +61,7 @@ async def test_a_flow_that_cannot_be_parsed_says_why(host, runtime, flow, said):
 
 
 @pytest.mark.parametrize("connection", [{"api_key": "${oc.env:OPENAI_API_KEY}"}, {}])
-async def test_a_variable_that_is_missing_is_named(host, runtime, connection):
+async def test_a_start_without_a_needed_variable_names_the_variable(host, runtime, connection):
     with pytest.raises(ReplicaFailed) as failed:
         await host.start(spec_of(runtime, asks_model(connection)))
 
@@ -70,7 +70,7 @@ async def test_a_variable_that_is_missing_is_named(host, runtime, connection):
 
 
 @pytest.mark.parametrize("connection", [{"api_key": "${oc.env:OPENAI_API_KEY}"}, {}])
-async def test_a_models_key_comes_from_the_variables_and_its_words_are_streamed(host, runtime, connection):
+async def test_a_model_gets_its_key_from_the_variables_and_streams_its_words(host, runtime, connection):
     async with running_model() as model:
         variables = {"OPENAI_API_KEY": "sk-canary", "OPENAI_URL": model.url}
         replica = await host.start(spec_of(runtime, asks_model(connection), variables=variables))
@@ -109,7 +109,7 @@ async def test_replicas_draw_different_numbers(host, runtime):
         "os.kill(os.getppid(), 0)",
     ],
 )
-async def test_a_node_reaches_nothing_outside(host, runtime, code):
+async def test_a_node_cannot_read_write_or_connect_outside_its_replica(host, runtime, code):
     code = f"{UNRESTRICTED}import io\nopen = io.open\ndef run(input_data):\n    return {code}\n"
     replica = await host.start(spec_of(runtime, python(code)))
 
@@ -130,7 +130,7 @@ async def test_a_node_that_prints_the_environment_finds_the_apps_variables(host,
     assert set(found) - {"LITELLM_LOCAL_MODEL_COST_MAP"} == {"KEY", "HOME", "TMPDIR", "USER", "LANG"}
 
 
-async def test_a_node_in_an_endless_loop_costs_its_own_replica_only(host, runtime):
+async def test_a_node_in_an_endless_loop_ends_its_own_replica_only(host, runtime):
     looping = await host.start(spec_of(runtime, python("def run(input_data):\n    while True:\n        pass\n")))
     beside = await host.start(spec_of(runtime, multiplies()))
 
@@ -141,10 +141,12 @@ async def test_a_node_in_an_endless_loop_costs_its_own_replica_only(host, runtim
         end = await loop
 
     assert end.status == "timed_out"
-    assert [replica.id for replica in await host.list()] == [beside.id]
+    ids = {replica.id for replica in await host.list()}
+    assert looping.id not in ids
+    assert beside.id in ids
 
 
-async def test_a_node_that_eats_memory_fails_its_run(host, runtime):
+async def test_a_node_that_exceeds_the_memory_limit_fails_its_run(host, runtime):
     replica = await host.start(
         spec_of(runtime, python("def run(input_data):\n    return len('x' * input_data['value'])\n"))
     )
@@ -156,7 +158,7 @@ async def test_a_node_that_eats_memory_fails_its_run(host, runtime):
     assert (end.status, after) == ("failed", 10)
 
 
-async def test_a_node_that_forks_without_end_is_ended_with_all_it_started(host, runtime):
+async def test_a_fork_bomb_in_a_node_is_ended_with_all_its_processes(host, runtime):
     forks = "try:\n            os.fork()\n        except OSError:\n            pass"
     code = f"{UNRESTRICTED}def run(input_data):\n    while True:\n        {forks}\n"
     bomb = await host.start(spec_of(runtime, python(code), project_id="bomb"))
@@ -181,14 +183,31 @@ async def test_a_run_is_canceled_between_two_nodes(host, runtime):
     assert alive(replica.pid)
 
 
-async def test_a_killed_zygote_costs_no_import(host, host_process, runtime):
+async def test_a_killed_zygote_is_replaced_without_another_import(host, up, runtime):
     await host.start(spec_of(runtime, multiplies()))
-    written = host_process.written_down()
-    zygotes = set(written) - {replica.pid for replica in await host.list()}
+    written = json.loads((up.data / "apps" / "processes.json").read_text())["processes"]
+    zygotes = {entry["pid"] for entry in written} - {replica.pid for replica in await host.list()}
 
     os.kill(min(zygotes), signal.SIGKILL)
     began = time.monotonic()
     await host.start(spec_of(runtime, multiplies("price")))
 
     assert time.monotonic() - began < 5
-    assert host_process.output.read_text().count("runtime_imported") == 1
+    assert (up.data / "logs" / "host.log").read_text().count("runtime_imported") == 1
+
+
+async def test_the_paths_of_a_flow_are_parsed_once(host, runtime):
+    code = f"""
+        {UNRESTRICTED.splitlines()[0]}
+        import dynamiq.utils.jsonpath as jsonpath
+
+        def run(input_data):
+            return jsonpath.parse.cache_info().misses
+    """
+    replica = await host.start(spec_of(runtime, python(code)))
+
+    async with host.connect(replica.id) as connection:
+        first, second, third = [await answer(connection, {"value": turn}) for turn in range(3)]
+
+    assert first["output"] > 0
+    assert second == third

@@ -1,12 +1,10 @@
-"""`flowpin up` with a runtime: apps answer what is live, through deploys, rollbacks and the death of any process."""
+"""`flowpin up` with a runtime: apps answer with their live version through deploys, rollbacks and killed processes."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,13 +16,6 @@ pytestmark = pytest.mark.apps
 
 CUT_OVERS = 60
 IMPORT_SECONDS = 120.0
-
-
-@pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory, runtimes: Path) -> Iterator[Up]:
-    up = Up(tmp_path_factory.mktemp("apps") / "data", FLOWPIN_RUNTIMES=str(runtimes)).start().ready()
-    yield up
-    up.end()
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +34,7 @@ def test_the_demo_calls_the_app(up):
     assert "The main job works." in demo.stdout
 
 
-def test_every_answer_is_of_exactly_the_version_that_is_live(up, app):
+def test_every_answer_comes_from_the_live_version(up, app):
     versions = [app.save(), app.save()]
     took, late = [], []
     app.deploy(versions[0])
@@ -70,7 +61,7 @@ def test_every_answer_is_of_exactly_the_version_that_is_live(up, app):
     assert took[len(took) // 2] < 1.0
 
 
-def test_a_flow_that_cannot_be_loaded_leaves_the_old_one_serving(up, app):
+def test_a_flow_that_cannot_be_loaded_leaves_the_old_version_live(up, app):
     before = app.ask()
     broken = flow(99)
     broken["nodes"][2]["type"] = "dynamiq.nodes.tools.NoSuchNode"
@@ -82,7 +73,7 @@ def test_a_flow_that_cannot_be_loaded_leaves_the_old_one_serving(up, app):
 
 
 @pytest.mark.parametrize("program", ["router", "deploy_service", "workflow_service", "gateway", "postgres"])
-def test_calls_are_answered_again_soon_after_a_process_is_killed(up, app, program):
+def test_an_app_answers_again_soon_after_a_process_is_killed(up, app, program):
     before = app.ask().version
     pid = _pid(up, program)
     os.kill(pid, signal.SIGKILL)
@@ -96,7 +87,7 @@ def test_calls_are_answered_again_soon_after_a_process_is_killed(up, app, progra
     wait_until(lambda: _deploys(app), 60)
 
 
-def test_a_killed_host_ends_its_replicas_and_they_are_started_again(up, app):
+def test_the_replicas_of_a_killed_host_process_end_and_are_started_again(up, app):
     before = app.ask().version
     replicas = _replicas(up)
     os.kill(_pid(up, "host"), signal.SIGKILL)
@@ -107,11 +98,11 @@ def test_a_killed_host_ends_its_replicas_and_they_are_started_again(up, app):
     assert app.ask().version == before
 
 
-def test_nothing_is_left_when_everything_was_killed_or_ended(up, app):
+def test_flowpin_up_leaves_no_process_when_it_is_killed_or_stopped(up, app):
     before = app.ask().version
     family = up.family() | _replicas(up)
     for pid in sorted(family):
-        with_no_mercy(pid)
+        kill_if_alive(pid)
     up.process.wait(10)
     wait_until(lambda: not alive(family), 10)
 
@@ -121,10 +112,9 @@ def test_nothing_is_left_when_everything_was_killed_or_ended(up, app):
     everything = up.family() | _replicas(up)
     up.end()
     assert not alive(everything)
-    up.start().ready()
 
 
-def with_no_mercy(pid: int) -> None:
+def kill_if_alive(pid: int) -> None:
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -133,7 +123,7 @@ def with_no_mercy(pid: int) -> None:
 
 def _deploys(app: App) -> bool:
     try:
-        return app.rollback()["status"] == "succeeded"
+        return app.deploy(app.save())["status"] == "succeeded"
     except OSError:
         return False
 
@@ -150,5 +140,5 @@ def _pid(up: Up, program: str) -> int:
 
 
 def _replicas(up: Up) -> set[int]:
-    """The zygotes and replicas: all below the host process."""
+    """The process ids of zygotes and replicas: all descendants of the host process."""
     return processes_below(_pid(up, "host"), depth=9)

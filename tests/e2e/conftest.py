@@ -1,4 +1,4 @@
-"""A Postgres as others run it: over TCP, with passwords."""
+"""A Postgres like an administrator's: over TCP, with passwords."""
 
 import signal
 from collections.abc import AsyncIterator
@@ -32,5 +32,5 @@ async def tcp_postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
                 await connection.close()
                 yield postgres
             finally:
-                process.send_signal(signal.SIGINT)  # fast: SIGTERM would wait for clients
+                process.send_signal(signal.SIGINT)  # fast shutdown: SIGTERM would wait for clients
                 process.wait(20)

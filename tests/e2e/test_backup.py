@@ -1,4 +1,4 @@
-"""A backup brings everything back when everything was lost, and nothing that it should not."""
+"""A restore of a backup recovers all data of a lost installation, and refuses wrong targets and damaged files."""
 
 import asyncio
 import json
@@ -13,15 +13,17 @@ import urllib.request
 import zipfile
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
 import deploy_service
+import run_service
 import workflow_service
 from flowpin_cli.machine.data_folder import DataFolder, locked
 from flowpin_cli.postgres.alone import embedded_url, postgres_alone
-from flowpin_cli.postgres.urls import MIGRATOR_ROLES, SERVING_ROLES
+from flowpin_cli.postgres.passwords import MIGRATOR_ROLES, SERVING_ROLES
 from service_kit import migrations
 from service_kit.access.tokens import write_first_access_file
 from tests.support.backups import structure
@@ -90,17 +92,17 @@ async def life(tmp_path_factory: pytest.TempPathFactory) -> Any:
     life.up.end()
 
 
-def test_a_restored_run_reads_as_before_byte_for_byte(life):
+def test_a_restored_installation_answers_reads_as_before_byte_for_byte(life):
     found = {path: body(life.as_("admin"), path) for path in life.bodies}
 
     assert found == life.bodies
 
 
-def test_tables_indexes_functions_rights_and_rows_are_as_before(life):
+def test_a_restored_database_has_the_same_tables_indexes_functions_rights_and_rows(life):
     assert structure(embedded_url(DataFolder(life.up.data))) == life.structure
 
 
-def test_saves_go_on_with_the_next_number(life):
+def test_after_a_restore_a_save_gets_the_next_number(life):
     saved = save(life.as_("admin"), life.workflow_id, 3)
 
     assert saved["version"] == 3
@@ -108,7 +110,7 @@ def test_saves_go_on_with_the_next_number(life):
     assert [event["details"].get("version") for event in events] == ["v3", "v2", "v1", None]
 
 
-def test_an_app_goes_forward_and_back_again(life):
+def test_after_a_restore_an_app_deploys_and_rolls_back(life):
     ids = [json.loads(life.bodies[f"/v1/workflows/{life.workflow_id}/versions/{n}"])["data"]["id"] for n in (2, 1)]
 
     done = [deploy(life.as_("admin"), life.app_id, life.workflow_id, workflow_version_id=id_) for id_ in ids]
@@ -116,7 +118,7 @@ def test_an_app_goes_forward_and_back_again(life):
     assert [(d["kind"], d["workflow_version"]["label"]) for d in done] == [("deploy", "v2"), ("rollback", "v1")]
 
 
-def test_tokens_hold_as_before_and_revoked_ones_stay_revoked(life):
+def test_after_a_restore_valid_tokens_work_and_revoked_ones_stay_revoked(life):
     read = body(life.as_("viewer"), f"/v1/workflows/{life.workflow_id}/versions/1")
 
     with pytest.raises(urllib.error.HTTPError) as refused:
@@ -125,7 +127,7 @@ def test_tokens_hold_as_before_and_revoked_ones_stay_revoked(life):
     assert refused.value.code == 401
 
 
-async def test_owners_and_grants_are_as_before(life):
+async def test_a_restored_database_has_the_same_owners_and_grants(life):
     found = await rights(life.up.data)
 
     assert found == life.rights
@@ -141,7 +143,7 @@ async def test_owners_and_grants_are_as_before(life):
         ("flowpin_deploy", "UPDATE deploy.flows SET flow = '{}'"),
     ],
 )
-async def test_the_serving_roles_still_cannot_rewrite(life, role, statement):
+async def test_after_a_restore_serving_roles_still_cannot_rewrite_data(life, role, statement):
     db = await asyncpg.connect(embedded_url(DataFolder(life.up.data), role))
 
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -150,7 +152,7 @@ async def test_the_serving_roles_still_cannot_rewrite(life, role, statement):
     await db.close()
 
 
-def test_the_file_is_its_owners_alone_and_holds_no_token(life):
+def test_a_backup_file_is_private_and_contains_no_token(life):
     with zipfile.ZipFile(life.backup) as archive:
         content = b"".join(archive.read(name) for name in archive.namelist())
 
@@ -159,7 +161,7 @@ def test_the_file_is_its_owners_alone_and_holds_no_token(life):
     assert [path.name for path in life.backup.parent.iterdir() if path != life.up.data] == [life.backup.name]
 
 
-def test_a_backup_is_not_overwritten(life):
+def test_an_existing_backup_is_not_overwritten(life):
     before = life.backup.read_bytes()
 
     again = flowpin("backup", str(life.backup), "--data", str(life.up.data))
@@ -169,28 +171,28 @@ def test_a_backup_is_not_overwritten(life):
     assert life.backup.read_bytes() == before
 
 
-@pytest.mark.parametrize(("state", "says"), [("running", "is already up on"), ("stopped", "has a Postgres already")])
-def test_a_restore_onto_a_full_system_is_refused(life, state, says):
+@pytest.mark.parametrize(("state", "says"), [("running", "is already up on"), ("stopped", "has a Postgres")])
+def test_a_restore_onto_an_existing_installation_is_refused(life, state, says):
     refused = life.refusals[state]
 
     assert refused.returncode == 1
     assert says in refused.stderr
 
 
-def test_another_access_file_is_not_overwritten(life, tmp_path):
+def test_a_restore_does_not_overwrite_another_access_file(life, tmp_path):
     write_first_access_file(tmp_path / "access.yaml", "another")
     before = (tmp_path / "access.yaml").read_text()
 
     refused = flowpin("restore", str(life.backup), "--data", str(tmp_path))
 
     assert refused.returncode == 1
-    assert "access.yaml is there already" in refused.stderr
+    assert "access.yaml exists already" in refused.stderr
     assert (tmp_path / "access.yaml").read_text() == before
     assert not (tmp_path / "postgres").exists()
 
 
 def damaged(backup: Path, damage: str, target: Path) -> Path:
-    """A copy with something wrong in it."""
+    """A damaged copy of the backup."""
     content = backup.read_bytes()
     if damage == "a byte":
         content = content[:2000] + bytes([content[2000] ^ 1]) + content[2001:]
@@ -217,12 +219,12 @@ def damaged(backup: Path, damage: str, target: Path) -> Path:
     [
         ("a byte", "is damaged"),
         ("an end", "is damaged"),
-        ("another file", "is no backup"),
-        ("an exchanged dump", "database.dump is not what the manifest says"),
+        ("another file", "is not a backup"),
+        ("an exchanged dump", "database.dump does not match the manifest"),
         ("a newer migration", "schema deploy has the migration 9999, which this one does not know"),
     ],
 )
-def test_what_is_not_whole_or_is_too_new_is_refused_before_anything_is_made(life, tmp_path, damage, says):
+def test_a_damaged_or_too_new_backup_is_refused_before_anything_is_created(life, tmp_path, damage, says):
     backup = damaged(life.backup, damage, tmp_path / "damaged")
 
     refused = flowpin("restore", str(backup), "--data", str(tmp_path / "data"))
@@ -232,7 +234,7 @@ def test_what_is_not_whole_or_is_too_new_is_refused_before_anything_is_made(life
     assert not (tmp_path / "data").exists()
 
 
-def test_a_restore_cut_short_leaves_nothing_that_looks_like_a_system_and_can_be_repeated(life, tmp_path):
+def test_an_interrupted_restore_leaves_no_usable_installation_and_can_be_repeated(life, tmp_path):
     data = tmp_path / "data"
     words = [sys.executable, "-P", "-m", "flowpin_cli", "restore", str(life.backup), "--data", str(data)]
     restore = subprocess.Popen(words, stdout=subprocess.DEVNULL)
@@ -248,7 +250,7 @@ def test_a_restore_cut_short_leaves_nothing_that_looks_like_a_system_and_can_be_
     assert sorted(path.name for path in data.iterdir()) == ["access.yaml", "lock", "logs", "postgres"]
 
 
-async def test_schemas_older_than_the_code_are_brought_up_to_date(tmp_path):
+async def test_a_restore_migrates_schemas_older_than_the_code(tmp_path):
     old = tmp_path / "old"
     with locked(old) as folder:
         async with postgres_alone(folder) as databases:
@@ -277,7 +279,36 @@ async def test_schemas_older_than_the_code_are_brought_up_to_date(tmp_path):
     assert found == [migrations.newest(service.MIGRATIONS) for service in (workflow_service, deploy_service)]
 
 
-async def test_backups_under_load_hold_every_version_that_a_deployment_pins(
+async def test_a_backup_contains_the_runs_of_apps(tmp_path):
+    services = (workflow_service, deploy_service, run_service)
+    runs = [(uuid4(), uuid4()) for _ in range(3)]
+    with locked(tmp_path / "old") as folder:
+        async with postgres_alone(folder) as databases:
+            for service in services:
+                urls = [databases.url_of(roles[service.SCHEMA]) for roles in (MIGRATOR_ROLES, SERVING_ROLES)]
+                await migrations.provision(databases.admin_url, service.SCHEMA, *urls)
+                await migrations.migrate(urls[0], service.SCHEMA, service.MIGRATIONS)
+            db = await asyncpg.connect(databases.url_of(SERVING_ROLES["run"]))
+            insert = (
+                "INSERT INTO run.runs (project_id, id, status, is_stream, started_at) VALUES ($1, $2, $3, true, now())"
+            )
+            await db.executemany(insert, [(*ids, "created") for ids in runs])
+            await db.close()
+    write_first_access_file(tmp_path / "old" / "access.yaml", "ada")
+    backed_up = flowpin("backup", str(tmp_path / "backup"), "--data", str(tmp_path / "old"))
+
+    restored = flowpin("restore", str(tmp_path / "backup"), "--data", str(tmp_path / "new"))
+
+    assert (backed_up.returncode, restored.returncode) == (0, 0), (backed_up.stderr, restored.stderr)
+    assert "  ✓ Verified. 28 checks in" in restored.stdout
+    with locked(tmp_path / "new") as folder:
+        async with postgres_alone(folder) as databases:
+            db = await asyncpg.connect(databases.url_of(SERVING_ROLES["run"]))
+            assert {tuple(row) for row in await db.fetch("SELECT project_id, id FROM run.runs")} == set(runs)
+            await db.close()
+
+
+async def test_backups_under_load_contain_every_version_that_a_deployment_pins(
     life: Life, tcp_postgres: TcpPostgres, tmp_path: Path
 ):
     admin = await asyncpg.connect(tcp_postgres.url())
@@ -303,7 +334,7 @@ async def test_backups_under_load_hold_every_version_that_a_deployment_pins(
     assert deployments[0] < deployments[1]
 
 
-async def test_a_restore_that_the_database_refuses_leaves_it_empty_and_can_be_repeated(
+async def test_a_restore_that_fails_in_the_database_leaves_it_empty_and_can_be_repeated(
     life: Life, tcp_postgres: TcpPostgres, tmp_path: Path
 ):
     words = ("restore", str(life.backup), "--data", str(tmp_path), "--database-url", tcp_postgres.url())

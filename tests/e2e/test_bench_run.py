@@ -1,4 +1,4 @@
-"""The bench measures, writes what the README shows, and ends with nothing left running."""
+"""The bench measures its rows, writes its reports, and leaves no process running."""
 
 import json
 import shutil
@@ -11,13 +11,13 @@ import pytest
 
 pytestmark = [
     pytest.mark.load,
-    pytest.mark.skipif(not shutil.which("h2load"), reason="no h2load here: apt install nghttp2-client"),
-    pytest.mark.skipif(not shutil.which("wrk"), reason="no wrk here: apt install wrk"),
+    pytest.mark.skipif(not shutil.which("h2load"), reason="h2load is missing: apt install nghttp2-client"),
+    pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is missing: apt install wrk"),
 ]
 
 
 def measured(out: Path, *rows: str) -> dict[str, Any]:
-    """The rows by name, of a quick run of these groups of rows. All of them were measured."""
+    """Run the bench quickly for these groups. Returns the rows by name, and checks that all were measured."""
     words = ["--quick", "--rows", ",".join(rows), "--out", str(out)]
     done = subprocess.run(
         [sys.executable, "-m", "tests.load.bench", *words], capture_output=True, text=True, timeout=180
@@ -28,22 +28,22 @@ def measured(out: Path, *rows: str) -> dict[str, Any]:
     return found
 
 
-def test_a_quick_run_of_some_rows_measures_them_all(tmp_path: Path):
+def test_a_quick_bench_run_measures_all_its_rows(tmp_path: Path):
     rows = measured(tmp_path, "grpc-read", "rest-read", "save-one", "large", "overload-grpc")
 
     assert {"gRPC read", "REST read", "Save, one workflow", "Overload, gRPC reads: answered"} <= rows.keys()
     assert {"CPU: gRPC read", "CPU: REST read"} <= rows.keys()
-    assert rows["Large graph, memory"]["verdict"] == "passed"  # which does not depend on how fast the machine is
+    assert rows["Large graph, memory"]["verdict"] == "passed"  # does not depend on the machine's speed
     loads = {name: row["load"] for name, row in rows.items() if row["load"]}
     assert all(load["rate"] > (1 if "Large" in name else 100) for name, load in loads.items())
     assert "REST read" in (tmp_path / "bench.md").read_text()
     assert (tmp_path / "bench.svg").read_text().startswith("<svg")
 
 
-def test_the_mix_the_restarts_and_storage_are_measured(tmp_path: Path):
+def test_the_bench_measures_the_mix_restarts_and_storage(tmp_path: Path):
     rows = measured(tmp_path, "deploy-cpu", "mix", "storage", "process-restart")
 
-    # None of these depends on how fast the machine is.
+    # None of these depends on the machine's speed.
     assert rows["Mix, open loop: failed"]["value"] == 0
     assert rows["A million versions: tables and indexes"]["verdict"] == "passed"
     assert rows["A million versions: log"]["verdict"] == "passed"

@@ -1,4 +1,4 @@
-"""The doctor finds what is wrong, says what to do, and leaves everything as it is."""
+"""`flowpin doctor` finds problems, says what to do, and changes nothing."""
 
 import json
 import os
@@ -49,7 +49,7 @@ HARMS = {
         "INSERT INTO deploy.schema_migrations VALUES ('0002')",
     ),
 }
-"""What must be found, the statement that makes it so, and the one that mends it."""
+"""The expected finding, the statement that causes it, and the statement that repairs it."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 @pytest.fixture
 def stopped(up: Up, tmp_path: Path) -> Path:
-    """A data folder on which nothing runs."""
+    """The data folder of a stopped run."""
     return Path(shutil.copytree(up.data, tmp_path / "stopped", ignore=shutil.ignore_patterns("postgres", "lock")))
 
 
@@ -90,7 +90,7 @@ def changed(path: Path, old: str, new: str) -> Iterator[None]:
     path.write_text(before)
 
 
-def test_nothing_is_wrong_with_a_fresh_run(up):
+def test_doctor_finds_no_problem_in_a_fresh_run(up):
     code, findings = examined(up.data)
 
     assert code == 0
@@ -99,14 +99,14 @@ def test_nothing_is_wrong_with_a_fresh_run(up):
     assert "clock and this machine's differ by" in said(findings, "ok")
 
 
-def test_a_person_reads_marks_and_counts(up):
+def test_doctor_prints_marks_and_counts(up):
     ran = flowpin("doctor", "--data", str(up.data))
 
     assert "  ✓ The gateway is ready, on port " in ran.stdout
     assert "\n0 problems, " in ran.stdout
 
 
-def test_a_secret_that_others_may_read_is_a_problem_with_its_command(up):
+def test_doctor_finds_a_secret_that_others_can_read_and_shows_the_command(up):
     (up.data / "env").chmod(0o644)
 
     code, findings = examined(up.data)
@@ -116,7 +116,7 @@ def test_a_secret_that_others_may_read_is_a_problem_with_its_command(up):
     assert [f["do"].partition(";")[0] for f in findings if f["state"] == "problem"] == [f"chmod 600 {up.data / 'env'}"]
 
 
-def test_what_to_do_can_be_pasted_whatever_the_folder_is_called(stopped):
+def test_doctors_commands_quote_the_name_of_the_data_folder(stopped):
     odd = stopped.rename(stopped.parent / "odd; name")
     (odd / "env").chmod(0o644)
     (odd / "postgres.unfinished").mkdir(mode=0o700)
@@ -128,7 +128,7 @@ def test_what_to_do_can_be_pasted_whatever_the_folder_is_called(stopped):
     assert f"rm -r '{odd}/postgres.unfinished'" in do
 
 
-async def test_a_database_that_is_not_as_migrated_is_a_problem(up):
+async def test_doctor_finds_a_database_that_differs_from_its_migrations(up):
     await sql(up, "; ".join(harm for harm, _ in HARMS.values()))
 
     code, findings = examined(up.data)
@@ -139,7 +139,7 @@ async def test_a_database_that_is_not_as_migrated_is_a_problem(up):
     assert said(findings, "problem").count("\n") == len(HARMS) - 1
 
 
-def test_an_access_file_that_does_not_parse_is_a_problem(up):
+def test_doctor_finds_an_access_file_that_cannot_be_parsed(up):
     with changed(up.data / "access.yaml", "orgs:", "orgs: ["):
         code, findings = examined(up.data)
 
@@ -147,7 +147,7 @@ def test_an_access_file_that_does_not_parse_is_a_problem(up):
     assert "The access file cannot be used" in said(findings, "problem")
 
 
-def test_expired_tokens_are_named(up):
+def test_doctor_names_expired_tokens(up):
     token = read_access_file(up.data / "access.yaml").tokens[0].id
 
     with changed(up.data / "access.yaml", f"- id: {token}\n", f"- id: {token}\n    expires_at: 2020-01-01T00:00:00Z\n"):
@@ -155,10 +155,10 @@ def test_expired_tokens_are_named(up):
 
     assert f"Expired: {token}" in said(findings, "warning")
     assert "The token in" in said(findings, "warning")
-    assert "No valid token is an admin's" in said(findings, "warning")
+    assert "No valid token has the role admin" in said(findings, "warning")
 
 
-def test_a_deploy_service_whose_token_was_revoked_is_a_problem(up):
+def test_doctor_finds_an_invalid_token_of_the_deploy_service(up):
     kept = (up.data / "deploy-service.token").read_text()
     (up.data / "deploy-service.token").write_text("dyn_pat_another\n")
 
@@ -169,7 +169,7 @@ def test_a_deploy_service_whose_token_was_revoked_is_a_problem(up):
     assert "new versions cannot be deployed" in said(findings, "problem")
 
 
-def test_a_process_that_hangs_is_a_problem(up):
+def test_doctor_finds_a_process_that_hangs(up):
     pid = up.children()["gateway"]
     os.kill(pid, signal.SIGSTOP)
 
@@ -181,7 +181,7 @@ def test_a_process_that_hangs_is_a_problem(up):
     assert "The gateway is not ready" in said(findings, "problem")
 
 
-def test_the_socket_folder_of_a_crashed_run_is_named(up, tmp_path):
+def test_doctor_names_the_socket_folder_of_a_crashed_run(up, tmp_path):
     crashed = Up(tmp_path / "crashed").start()
     wait_until(lambda: (crashed.data / "socket").exists(), PATIENCE)
     left = DataFolder(crashed.data).secret("socket")
@@ -196,7 +196,7 @@ def test_the_socket_folder_of_a_crashed_run_is_named(up, tmp_path):
     assert DataFolder(up.data).secret("socket") not in str(findings)
 
 
-def test_folders_of_other_programs_are_not_named_whatever_their_name(up):
+def test_doctor_ignores_other_programs_folders_with_similar_names(up):
     with tempfile.TemporaryDirectory(prefix="flowpin-", dir="/tmp") as theirs:
         shutil.copy(Path(DataFolder(up.data).secret("socket")) / MARKER, theirs)
         os.utime(theirs, (time.time() - 3600,) * 2)
@@ -207,7 +207,7 @@ def test_folders_of_other_programs_are_not_named_whatever_their_name(up):
 
 
 @pytest.mark.parametrize("json_", [(), ("--json",)])
-def test_a_data_folder_that_others_can_change_is_a_problem_and_nothing_in_it_is_read(tmp_path, json_):
+def test_doctor_does_not_read_a_data_folder_that_others_can_change(tmp_path, json_):
     (tmp_path / "secret").write_text("another program's")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "env").symlink_to(tmp_path / "secret")
@@ -221,16 +221,16 @@ def test_a_data_folder_that_others_can_change_is_a_problem_and_nothing_in_it_is_
     assert "another program's" not in ran.stdout
 
 
-def test_doctor_says_what_it_did_not_look_at_without_a_run(stopped):
+def test_doctor_says_what_it_could_not_check_without_a_run(stopped):
     code, findings = examined(stopped)
 
     assert code == 0
     assert "`flowpin up` does not run here" in said(findings, "unchecked")
-    assert "its migrations, its roles and its clock were not looked at" in said(findings, "unchecked")
-    assert "access.yaml declares 1 projects" in said(findings, "ok")
+    assert "its migrations, roles and clock were not checked" in said(findings, "unchecked")
+    assert "access.yaml declares 1 project, 2 users and 2 tokens" in said(findings, "ok")
 
 
-def test_a_port_that_another_program_has_taken_is_named(stopped):
+def test_doctor_names_a_port_that_another_program_has_taken(stopped):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         (stopped / "ports.json").write_text(json.dumps({"gateway": port, "workflow": 1, "deploy": 2}))
@@ -250,13 +250,13 @@ def test_doctor_changes_and_starts_nothing(stopped, tmp_path):
     assert not (tmp_path / "no-such-folder").exists()
 
 
-def test_each_problem_says_what_to_do(tmp_path):
+def test_doctor_says_what_to_do_for_each_problem(tmp_path):
     _, findings = examined(tmp_path / "no-such-folder")
 
     assert [finding["what"] for finding in findings if finding["state"] != "ok" and not finding["do"]] == []
 
 
-def test_stubs_that_cannot_be_imported_do_not_keep_the_rest_from_being_looked_at(stopped, tmp_path):
+def test_doctor_checks_everything_else_when_grpc_cannot_be_imported(stopped, tmp_path):
     (tmp_path / "grpc.py").write_text("raise ImportError('broken')")
     script = "import sys; sys.argv[0] = 'flowpin'; from flowpin_cli import cli; cli.main()"
 
@@ -269,7 +269,7 @@ def test_stubs_that_cannot_be_imported_do_not_keep_the_rest_from_being_looked_at
 
     findings = json.loads(ran.stdout)
     assert ran.returncode == 1
-    assert "This could not be looked at: broken" in said(findings, "problem")
+    assert "This could not be checked: broken" in said(findings, "problem")
     assert "grpcio" in said(findings, "ok")
     assert "GB are free" in said(findings, "ok")
     assert "access.yaml declares" in said(findings, "ok")

@@ -1,4 +1,4 @@
-"""What was answered outlives `kill -9` of every process, Postgres included, in the middle of saves and of rollouts."""
+"""Answered saves and deploys survive a `kill -9` of every process, Postgres included, during saves and rollouts."""
 
 import asyncio
 import json
@@ -14,20 +14,20 @@ from tests.support.up_caller import Caller, kill_all
 from tests.support.up_process import Up
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.load]
 
 TASKS = 8
-ENOUGH = 60
+MIN_SAVES = 60
 ENDED = ("succeeded", "failed")
 SCRIPT = "ok,delay:1,hang"
-"""Of each app the first deployment takes no time, the second a second, the third for ever."""
+"""Rollout script: an app's first deployment is immediate, the second takes a second, the third never ends."""
 TIME_LIMIT = 15.0
-"""Of a rollout, in seconds: longer than all that comes before the crash."""
+"""Seconds that a rollout may take. Longer than everything before the crash."""
 
 
 @dataclass
 class Save:
-    """One save as it was sent; `version` once it was answered."""
+    """One save as it was sent. `version` is None until it was answered."""
 
     key: str
     flow: str
@@ -40,25 +40,25 @@ class Save:
 
 @dataclass
 class Crash:
-    """One run before its crash and after its next start."""
+    """A run before its crash and after its next start."""
 
     caller: Caller
     workflow_id: str
     began: float
-    """When the services were ready again, on the monotonic clock."""
+    """When the services were ready again, by the monotonic clock."""
     saves: list[Save]
     delayed: dict[str, Any]
-    """A deployment whose rollout had a second to go, and below one that would have taken for ever."""
+    """A deployment whose rollout takes a second. `hanging` is one whose rollout never ends."""
     hanging: dict[str, Any]
     live_before: dict[str, str] = field(default_factory=dict)
-    """By app, what was live."""
+    """The live deployment, by app."""
 
     @property
     def save_path(self) -> str:
         return f"/v1/workflows/{self.workflow_id}/save"
 
     async def versions(self) -> list[dict[str, Any]]:
-        """All of them, oldest first."""
+        """All versions, oldest first."""
         path, found = f"/v1/workflows/{self.workflow_id}/versions?sort=version&page_size=500", []
         while page := await self.caller.ok("GET", f"{path}&page={len(found) // 500 + 1}"):
             found += page
@@ -70,7 +70,7 @@ class Crash:
         return await self.caller.ok("GET", f"/v1/apps/{deployment['app_id']}/deployments/{deployment['id']}")
 
     async def ended(self, deployment: dict[str, Any], seconds: float = 5) -> dict[str, Any]:
-        """The deployment once it has ended, within so many seconds of the start."""
+        """Wait for the deployment to end, for at most so many seconds after the start."""
         while (found := await self.deployment(deployment))["status"] not in ENDED:
             assert time.monotonic() < self.began + seconds, found
             await asyncio.sleep(0.1)
@@ -103,7 +103,7 @@ async def crash(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Crash
 
 
 def flow_of(number: int) -> str:
-    """Not as any JSON library would write it."""
+    """A flow's text with spacing that no JSON library would write."""
     return (
         f'{{ "nodes" :[{{"type":"x.Y",  "id":"n{number}"}}],\n\t"big": {2**53 + number}, "nul": "\\u0000", "e": 1E+2 }}'
     )
@@ -156,7 +156,7 @@ async def saving_until_killed(caller: Caller, workflow_id: str, saves: list[Save
                 save.version = await answered(caller, workflow_id, save)
             except (aiohttp.ClientError, OSError):
                 return
-            if sum(save.version is not None for save in saves) >= ENOUGH:
+            if sum(save.version is not None for save in saves) >= MIN_SAVES:
                 enough.set()
 
     tasks = [asyncio.create_task(keep_saving(f"task-{number}")) for number in range(TASKS)]
@@ -166,24 +166,24 @@ async def saving_until_killed(caller: Caller, workflow_id: str, saves: list[Save
     await asyncio.gather(*tasks)
 
 
-async def test_a_save_that_was_answered_is_there_with_its_number_and_its_bytes(crash: Crash):
+async def test_every_answered_save_survives_a_crash_with_its_number_and_bytes(crash: Crash):
     kept = {version["description"]: version["version"] for version in await crash.versions()}
     sent = [save for save in crash.saves if save.version is not None]
 
-    assert len(sent) >= ENOUGH
+    assert len(sent) >= MIN_SAVES
     assert {save.key: kept.get(save.key) for save in sent} == {save.key: save.version for save in sent}
     for save in sent[-TASKS * 2 :]:
         answer = await crash.caller.rest("GET", f"/v1/workflows/{crash.workflow_id}/versions/{save.version}")
         assert f'"flow":{save.flow}'.encode() in answer.content
 
 
-async def test_numbers_have_no_gap_and_no_repeat_after_the_crash(crash: Crash):
+async def test_version_numbers_have_no_gap_and_no_duplicate_after_a_crash(crash: Crash):
     numbers = [version["version"] for version in await crash.versions()]
 
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-async def test_a_save_sent_again_with_its_key_is_not_doubled(crash: Crash):
+async def test_a_save_sent_again_with_its_key_after_a_crash_is_not_duplicated(crash: Crash):
     before = {version["description"]: version["version"] for version in await crash.versions()}
     again = [save for save in crash.saves if save.version is None] + crash.saves[:3] + crash.saves[-3:]
 
@@ -198,14 +198,14 @@ async def test_a_save_sent_again_with_its_key_is_not_doubled(crash: Crash):
     assert sorted(keys) == sorted(set(keys))
 
 
-async def test_a_rollout_whose_time_has_passed_succeeds_after_the_crash(crash: Crash):
+async def test_a_rollout_whose_delay_has_passed_succeeds_after_a_crash(crash: Crash):
     done = await crash.ended(crash.delayed)
 
     assert (done["status"], done["live"]) == ("succeeded", True)
     assert await live(crash.caller, {"id": done["app_id"]}) == done["id"]
 
 
-async def test_a_rollout_that_hangs_fails_when_its_time_is_over_and_the_old_one_stays_live(crash: Crash):
+async def test_a_hanging_rollout_fails_at_its_time_limit_after_a_crash_and_the_old_deployment_stays_live(crash: Crash):
     done = await crash.ended(crash.hanging, TIME_LIMIT + 5)
 
     assert (done["status"], done["live"]) == ("failed", False)

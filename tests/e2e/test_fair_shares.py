@@ -1,4 +1,4 @@
-"""One person sends as much as they can; another's ten calls a second are answered soon, and none is refused."""
+"""While one person sends as many calls as possible, another's ten calls a second are answered quickly."""
 
 import asyncio
 import shutil
@@ -28,11 +28,11 @@ pytestmark = [
     ),
 ]
 
-SECONDS = 10
-BETWEEN = 0.1
+SECONDS = 20
+PAUSE = 0.1
 MOST_MS = 100.0
-FIRST_MS = 400.0
-"""Of the first call, which comes upon all that one person alone may have at work."""
+FIRST_MS = 250.0
+"""Limit of the first call, which meets all the calls that one person alone may have in progress."""
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ async def person(run: Up) -> AsyncIterator[Caller]:
 
 @pytest.fixture
 async def version(person: Caller) -> workflow_pb2.GetVersionRequest:
-    """A version that is there to be read."""
+    """The request for a saved version."""
     body = body_of(name="fair", project_id=person.project)
     draft = await person.ok("POST", "/v1/workflows", body)
     saved = await person.ok("POST", f"/v1/workflows/{draft['id']}/save", body_of())
@@ -82,24 +82,27 @@ def path_of(version: workflow_pb2.GetVersionRequest) -> str:
     return f"/v1/workflows/{version.workflow_id}/versions/{version.version}"
 
 
-def check(took: list[float]) -> None:
+def check(took: list[float], most_ms: float = MOST_MS) -> None:
     assert took[0] < FIRST_MS
-    assert p99(took[1:]) < MOST_MS, sorted(took)[-10:]
+    assert p99(took[1:]) < most_ms, sorted(took)[-10:]
 
 
-async def test_another_reads_beside_reads_over_rest(
+async def test_reads_stay_quick_beside_another_persons_many_rest_reads(
     person: Caller, version: workflow_pb2.GetVersionRequest, other_token: str
 ):
     path = path_of(version)
 
-    async with sending(*wrk(person, path)), calling(person.env["FLOWPIN_URL"] + path, other_token, BETWEEN) as took:
+    async with (
+        sending(*wrk(person, path)),
+        calling(person.env["FLOWPIN_URL"] + path, other_token, PAUSE) as took,
+    ):
         await asyncio.sleep(SECONDS)
 
-    assert len(took) > SECONDS / BETWEEN / 2
+    assert len(took) > SECONDS / PAUSE / 2
     check(took)
 
 
-async def test_another_reads_beside_saves_over_rest(
+async def test_reads_stay_quick_beside_another_persons_many_rest_saves(
     person: Caller, version: workflow_pb2.GetVersionRequest, other_token: str, tmp_path: Path
 ):
     script = tmp_path / "save.lua"
@@ -108,21 +111,30 @@ async def test_another_reads_beside_saves_over_rest(
     save = f"/v1/workflows/{version.workflow_id}/save"
     url = person.env["FLOWPIN_URL"] + path_of(version)
 
-    async with sending(*wrk(person, save, "-s", str(script))), calling(url, other_token, BETWEEN) as took:
+    async with sending(*wrk(person, save, "-s", str(script))), calling(url, other_token, PAUSE) as took:
         await asyncio.sleep(SECONDS)
 
-    assert len(took) > SECONDS / BETWEEN / 2
+    assert len(took) > SECONDS / PAUSE / 2
     check(took)
 
 
-async def test_another_reads_beside_reads_over_grpc(
-    person: Caller, version: workflow_pb2.GetVersionRequest, other_token: str, tmp_path: Path
+@pytest.mark.parametrize(
+    ("connections", "most_ms"),
+    [(16, MOST_MS), (64, MOST_MS), pytest.param(128, 2 * MOST_MS, id="128, a collection takes 140 ms then")],
+)
+async def test_reads_stay_quick_beside_another_persons_many_grpc_reads(
+    person: Caller,
+    version: workflow_pb2.GetVersionRequest,
+    other_token: str,
+    tmp_path: Path,
+    connections: int,
+    most_ms: float,
 ):
     body = tmp_path / "body"
     body.write_bytes(grpc_frame(version.SerializeToString()))
     target = person.env["FLOWPIN_WORKFLOW_GRPC"]
     headers = {"content-type": "application/grpc", "te": "trailers", "authorization": f"Bearer {person.token}"}
-    words = ["h2load", "-t1", "-c64", "-m32", f"-D{SECONDS + 2}s", f"-d{body}"]
+    words = ["h2load", "-t1", f"-c{connections}", "-m32", f"-D{SECONDS + 2}s", f"-d{body}"]
     words += [f"-H{name}: {value}" for name, value in headers.items()]
     url = f"http://{target}/flowpin.workflow.v1.WorkflowService/GetVersion"
     took: list[float] = []
@@ -134,6 +146,6 @@ async def test_another_reads_beside_reads_over_grpc(
             began = time.perf_counter()
             await stub.GetVersion(version, timeout=10, metadata=(("authorization", f"Bearer {other_token}"),))
             took.append((time.perf_counter() - began) * 1000)
-            await asyncio.sleep(BETWEEN)
+            await asyncio.sleep(PAUSE)
 
-    check(took)
+    check(took, most_ms)

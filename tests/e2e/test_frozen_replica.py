@@ -1,4 +1,4 @@
-"""One of three workflow services no longer answers: nobody who calls notices for long, whichever way it is stuck."""
+"""One of three workflow services stops answering in one of three ways: callers notice it only for a short time."""
 
 import asyncio
 import signal
@@ -17,7 +17,7 @@ from tests.support.steady_load import READS, READY, SteadyLoad
 pytestmark = pytest.mark.load
 WHOLE_SECONDS, STUCK_SECONDS, AFTER_SECONDS = 2.0, 8.0, 3.0
 NOTICED_SECONDS = 3.0
-"""Until calls go to the others only: half a second of silence, 1.5 for the ping, the rest as the machine is busy."""
+"""Until all calls go to other replicas: 0.5 s of silence, 1.5 s for the ping, the rest for a busy machine."""
 SLOW_SECONDS = 5.0
 BLOCK_ON_SIGNAL = """
 import signal, time
@@ -35,7 +35,7 @@ def go_on(*_):
 signal.signal(signal.SIGUSR1, block)
 signal.signal(signal.SIGUSR2, go_on)
 """
-"""Stops the event loop, while gRPC's own threads go on and answer pings."""
+"""Blocks the event loop, while gRPC's own threads continue to answer pings."""
 OPEN_TRANSACTIONS = """
     SELECT count(*) FROM pg_stat_activity
     WHERE state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - interval '80 ms'
@@ -55,7 +55,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 async def database(database_urls: Mapping[str, str]) -> dict[str, str]:
-    """One whose schemas have the names that processes know."""
+    """A database with the schema names that the services use."""
     db = await asyncpg.connect(database_urls["admin"])
     await db.execute("CREATE DATABASE frozen")
     await db.close()
@@ -100,7 +100,7 @@ async def stop_answering(how: str, replicas: Replicas, proxy: ReplicaProxy, admi
 async def stop(
     process: asyncio.subprocess.Process, halt: signal.Signals, go_on: signal.Signals, admin_url: str
 ) -> None:
-    """Stop it while it has no transaction open: what one has locked stays so until Postgres ends it (ten seconds)."""
+    """Stop the process while it has no open transaction, whose locks Postgres would keep for ten seconds."""
     db = await asyncpg.connect(admin_url)
     try:
         while True:
@@ -122,7 +122,7 @@ def answer_again(how: str, replicas: Replicas, proxy: ReplicaProxy) -> None:
         replicas.workflow[0].process.send_signal(go_on)
 
 
-def test_no_read_fails_and_none_waits_for_long(story: Story):
+def test_no_read_fails_or_takes_long_while_a_replica_is_stuck(story: Story):
     reads = story.load.of(*READS)
 
     assert len(reads) > 300
@@ -130,32 +130,32 @@ def test_no_read_fails_and_none_waits_for_long(story: Story):
     assert max(call.seconds for call in reads if call.kind == "rest read") < SLOW_SECONDS
 
 
-def test_ready_does_not_flap(story: Story):
+def test_readiness_stays_true_while_a_replica_is_stuck(story: Story):
     assert [call for call in story.load.of(READY) if call.failed] == []
 
 
-def test_writes_that_begin_later_go_to_the_others(story: Story):
+def test_calls_succeed_once_a_stuck_replica_is_detected(story: Story):
     later = story.load.of(since=story.began + NOTICED_SECONDS)
 
     assert len(later) > 300
     assert [call for call in later if call.failed or call.seconds > SLOW_SECONDS] == []
 
 
-def test_writes_with_a_key_and_deploys_do_not_fail(story: Story):
+def test_keyed_writes_and_deploys_succeed_while_a_replica_is_stuck(story: Story):
     safe = story.load.of("rest keyed save", "rest deploy")
     failed = [call for call in safe if call.failed]
     if story.how == BLOCKED:
-        # Its own ones go on with it, after all that they waited for has timed out; it says that nothing was changed.
+        # Calls in the blocked replica continue with it after their timeout, and say that nothing was changed.
         failed = [call for call in failed if call.began > story.began + 0.5 or call.outcome != TIMED_OUT]
 
     assert failed == []
 
 
-def test_a_stuck_replica_fails_only_the_writes_under_way(story: Story):
+def test_a_stuck_replica_fails_only_the_writes_in_progress(story: Story):
     failed = [call for call in story.load.of() if call.failed]
     expected = {"503 SERVICE_UNAVAILABLE", "UNAVAILABLE SERVICE_UNAVAILABLE"}
     if story.how == BLOCKED:
         expected |= {TIMED_OUT, TIMED_OUT.replace("503", "UNAVAILABLE")}
 
     assert {call.outcome for call in failed} <= expected
-    assert len(failed) <= 8, "no more than there are writers"
+    assert len(failed) <= 8, "at most one call of each writer"

@@ -1,4 +1,4 @@
-"""One caller sends the worst documents that were found; what others wait for stays short."""
+"""While one caller sends the most expensive documents, reads of another stay quick."""
 
 import asyncio
 import json
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.load
 
 BYTES = (16 << 20) - 1000
 MOST_MS = 100.0
-"""The design wants 100. 134 to 174 were seen on two cores while other programs worked; in quiet it was not measured."""
+"""The target. 134 to 174 ms were measured on two busy cores; on an idle machine it was not measured."""
 SECONDS = 3.0
-"""As long as each call is sent again and again."""
+"""Each call is repeated for this time."""
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,9 @@ async def costly_calls(person: Caller, kind: str, name: str) -> list[tuple[str, 
         ("import", "levels"),
     ],
 )
-async def test_others_do_not_wait_beside_it(run: Up, person: Caller, other_token: str, kind: str, name: str):
+async def test_reads_of_another_caller_stay_quick_beside_an_expensive_document(
+    run: Up, person: Caller, other_token: str, kind: str, name: str
+):
     read = f"{run.env['FLOWPIN_URL']}{await workflow(person, FLOW)}/versions/1"
     calls = await costly_calls(person, kind, name)
 

@@ -1,4 +1,4 @@
-"""The scenario for Locust runs without a failure. Locust is no dependency: `LOCUST=…/bin/locust pytest …` runs this."""
+"""The Locust scenario runs without a failure. Locust is optional: `LOCUST=…/bin/locust pytest …` runs this."""
 
 import csv
 import os
@@ -16,7 +16,7 @@ SCENARIO = ROOT / "tests" / "load" / "locustfile.py"
 
 pytestmark = [
     pytest.mark.load,
-    pytest.mark.skipif(LOCUST is None, reason="no locust here: pip install locust, in a venv of its own"),
+    pytest.mark.skipif(LOCUST is None, reason="locust is missing: pip install locust, in a separate venv"),
 ]
 
 
@@ -28,7 +28,7 @@ def locust(env: dict[str, str], folder: Path, *words: str) -> tuple[int, list[di
     return done.returncode, *([*csv.DictReader(file.open())] if file.exists() else [] for file in files)
 
 
-def test_every_call_of_the_main_job_succeeds(tmp_path):
+def test_every_call_of_the_locust_scenario_succeeds(tmp_path):
     up = Up(tmp_path / "data").start().ready()
     try:
         code, rows, failures = locust(up.env, tmp_path, "-u", "5", "-r", "5", "-t", "8s")

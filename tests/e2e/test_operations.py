@@ -1,4 +1,4 @@
-"""Running it: tokens come and go in every process, a request can be followed, nothing secret is logged."""
+"""Operating it: tokens take effect in every process, a request can be followed in logs, no secret is logged."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ def flowpin(run: Up, *words: str) -> str:
 
 
 def new_token(run: Up, person: Caller, role: str) -> tuple[str, Caller]:
-    """Its id, and calls that bring it."""
+    """The token's id, and a caller that sends it."""
     email = next(user["email"] for user in access(run)["users"] if "email" in user)
     secret = flowpin(run, "token", "new", "--user", email, "--project", person.project, "--role", role)
     return access(run)["tokens"][-1]["id"], Caller(person.env, person.session, secret)
@@ -65,7 +65,7 @@ def access(run: Up) -> dict[str, Any]:
 
 
 async def refusing(caller: Caller) -> set[str]:
-    """The faces that do not take the token: each service over REST and over gRPC."""
+    """The interfaces that refuse the token: each service over REST and over gRPC."""
     refused = set()
     for path in (f"/v1/workflows?project_id={caller.project}", f"/v1/apps?project_id={caller.project}"):
         answer = await caller.rest("GET", path)
@@ -87,7 +87,7 @@ async def refusing(caller: Caller) -> set[str]:
 
 
 async def within_two_seconds(caller: Caller, *, refused_by: int) -> bool:
-    """Whether that many faces refuse the token two seconds from now at the latest."""
+    """Whether that many interfaces refuse the token within two seconds."""
     deadline = time.monotonic() + TWO_SECONDS
     while len(await refusing(caller)) != refused_by:
         if time.monotonic() > deadline:
@@ -152,7 +152,7 @@ async def test_a_request_can_be_followed_through_all_three_processes(run: Up, pe
     assert answer.headers["X-Request-Id"] == request_id
     lines = {name: logged(run, name, request_id) for name in ("gateway", "deploy", "workflow")}
     assert [(line["event"], line["route"], line["status"]) for line in lines["gateway"]] == [
-        ("request", "/v1/apps", 201)
+        ("request_handled", "/v1/apps", 201)
     ]
     for name, rpc in (("deploy", "CreateApp"), ("workflow", "ResolveVersion")):
         assert [(line["rpc"].rpartition("/")[2], line["code"]) for line in lines[name]] == [(rpc, "OK")]
@@ -164,7 +164,7 @@ async def test_a_request_can_be_followed_through_all_three_processes(run: Up, pe
 
 
 def logged(run: Up, name: str, request_id: str) -> list[dict[str, Any]]:
-    """The lines of one process about one request, once there is one."""
+    """Wait for log lines of one process about one request."""
     log = run.data / "logs" / f"{name}.log"
     wait_until(lambda: request_id in log.read_text(), 5)
     return [json.loads(line) for line in log.read_text().splitlines() if request_id in line]
@@ -179,7 +179,7 @@ async def test_no_token_and_no_stack_trace_is_in_any_log(run: Up, person: Caller
         await caller.rest("GET", f"/v1/apps/{uuid4()}")
         await refusing(caller)
 
-    # Which token it was can be read.
+    # The logs name the token's id.
     wait_until(lambda: token_id in (run.data / "logs" / "workflow.log").read_text(), 5)
     logs = {path.name: path.read_text() for path in (run.data / "logs").iterdir()}
 
@@ -188,7 +188,7 @@ async def test_no_token_and_no_stack_trace_is_in_any_log(run: Up, person: Caller
     assert [name for name, text in logs.items() if "Traceback" in text] == []
 
 
-async def test_health_and_reflection_answer_without_a_token(person: Caller):
+async def test_grpc_health_and_reflection_answer_without_a_token(person: Caller):
     for service, package in (
         ("workflow", "flowpin.workflow.v1.WorkflowService"),
         ("deploy", "flowpin.deploy.v1.DeployService"),
@@ -210,7 +210,7 @@ async def test_health_and_reflection_answer_without_a_token(person: Caller):
         ("gateway", gateway.settings.Settings),
     ],
 )
-def test_help_teaches_every_setting(module: str, settings: Any):
+def test_the_help_of_a_service_describes_every_setting(module: str, settings: Any):
     words = [sys.executable, "-m", module, "--help"]
 
     text = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout

@@ -22,7 +22,7 @@ from tests.support.tcp_postgres import TcpPostgres
 PROGRAM = shutil.which("pgbouncer")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(PROGRAM is None, reason="no pgbouncer here: apt install pgbouncer"),
+    pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is missing: apt install pgbouncer"),
 ]
 SCHEMAS = {"workflow": "workflow", "deploy": "deploy"}
 POOL = 40
@@ -30,7 +30,7 @@ BACK_SECONDS = 3.0
 
 
 class Bouncer:
-    """PgBouncer before a Postgres, which can be killed and started again on its port."""
+    """PgBouncer before a Postgres. It can be killed and started again on its port."""
 
     def __init__(self, folder: Path, postgres: TcpPostgres) -> None:
         self.port = free_port()
@@ -84,7 +84,7 @@ async def two_of_each(postgres: TcpPostgres, bouncer: Bouncer, folder: Path, peo
 
 
 async def connections(postgres: TcpPostgres) -> Mapping[str, int]:
-    """To Postgres, by role."""
+    """The number of connections to Postgres, by role."""
     db = await asyncpg.connect(postgres.url())
     try:
         rows = await db.fetch("SELECT usename, count(*) FROM pg_stat_activity WHERE usename LIKE 'flowpin%' GROUP BY 1")
@@ -95,12 +95,12 @@ async def connections(postgres: TcpPostgres) -> Mapping[str, int]:
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
-    """One that another user can get to."""
+    """A folder that another user can enter."""
     with tempfile.TemporaryDirectory(prefix="flowpin-test-") as folder:
         yield Path(folder)
 
 
-async def test_everything_works_behind_pgbouncer_in_session_mode_and_again_after_it_was_killed(
+async def test_services_work_behind_pgbouncer_in_session_mode_also_after_it_was_killed(
     tcp_postgres: TcpPostgres, public_folder: Path, tmp_path: Path
 ):
     people = People(tmp_path / "access.yaml")

@@ -1,4 +1,4 @@
-"""Three replicas of each service: one killed, one drained, and nobody who calls the gateway loses anything by it."""
+"""With three replicas of each service, killing one and draining another loses no read and no keyed write."""
 
 import asyncio
 from collections import Counter
@@ -21,16 +21,16 @@ WARM_UP, AFTER_KILL, RECONNECT, AFTER_RESTART, AFTER_DRAIN = 1.5, 2.0, 1.5, 1.5,
 
 @dataclass
 class Story:
-    """What three replicas of each went through, under load."""
+    """What happened under load while replicas were killed and drained."""
 
     load: Load
     spread: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     """Calls that each replica answered, by phase and service."""
     hot: Counter[str] = field(default_factory=Counter)
-    """How the calls of a hot loop went while one was drained, by gRPC code."""
+    """The gRPC codes of calls in a tight loop while a replica was drained."""
     exit_codes: list[int] = field(default_factory=list)
     versions: list[dict[str, Any]] = field(default_factory=list)
-    """Oldest first; and so the deployments."""
+    """Oldest first, as are the deployments."""
     deployments: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -54,7 +54,7 @@ async def story(database_urls: Mapping[str, str], tmp_path_factory: pytest.TempP
 
 
 async def fresh_database(urls: Mapping[str, str]) -> dict[str, str]:
-    """One whose schemas have the names that processes know."""
+    """A database with the schema names that the services use."""
     db = await asyncpg.connect(urls["admin"])
     await db.execute("CREATE DATABASE replicas")
     await db.close()
@@ -89,27 +89,27 @@ async def go_through(story: Story, replicas: Replicas) -> None:
     await phase("draining", AFTER_DRAIN)
 
 
-def test_no_read_fails_whatever_happens_to_a_replica(story: Story):
+def test_no_read_fails_while_replicas_are_killed_and_drained(story: Story):
     reads = [call for call in story.load.calls if call.what.startswith("GET")]
 
     assert len(reads) > 300
     assert story.load.failed("GET") == Counter()
 
 
-def test_every_write_succeeds_when_it_is_sent_again_with_its_key(story: Story):
+def test_every_write_succeeds_when_it_is_retried_with_its_key_while_replicas_are_killed(story: Story):
     writes = [call for call in story.load.calls if call.what.startswith("POST")]
 
     assert len(writes) > 50
     assert story.load.failed("POST") == Counter()
 
 
-def test_writes_are_refused_with_nothing_worse_than_unavailable(story: Story):
+def test_writes_fail_only_with_503_or_409_while_replicas_are_killed(story: Story):
     statuses = Counter(status for call in story.load.calls for status in call.statuses)
 
     assert set(statuses) <= {200, 201, 409, 503}
 
 
-def test_every_save_that_was_answered_is_there_once_under_its_number(story: Story):
+def test_every_save_answered_while_replicas_were_killed_is_stored_once_with_its_number(story: Story):
     kept = Counter(version["description"] for version in story.versions)
     numbers = {version["description"]: version["version"] for version in story.versions}
 
@@ -117,18 +117,18 @@ def test_every_save_that_was_answered_is_there_once_under_its_number(story: Stor
     assert {save.key: save.data["version"] for save in story.load.saves} == numbers
 
 
-def test_numbers_have_no_gap_and_no_repeat(story: Story):
+def test_version_numbers_have_no_gap_and_no_duplicate_after_replicas_were_killed(story: Story):
     assert [version["version"] for version in story.versions] == list(range(1, len(story.versions) + 1))
 
 
-def test_every_deploy_that_was_answered_is_in_the_history_once(story: Story):
+def test_every_deploy_answered_while_replicas_were_killed_is_in_the_history_once(story: Story):
     reasons = Counter(row["reason"] for row in story.deployments[1:])
 
     assert reasons == Counter(deploy.key for deploy in story.load.deploys)
     assert {deploy.data["id"] for deploy in story.load.deploys} == {row["id"] for row in story.deployments[1:]}
 
 
-def test_one_deployment_is_live_at_any_moment(story: Story):
+def test_one_deployment_is_live_at_every_moment_while_replicas_are_killed(story: Story):
     spans = sorted((row["live_from"], row["live_to"]) for row in story.deployments if "live_to" in row)
     live = [row for row in story.deployments if row["live"]]
 
@@ -139,19 +139,19 @@ def test_one_deployment_is_live_at_any_moment(story: Story):
 
 
 @pytest.mark.parametrize("service", ["workflow", "deploy"])
-def test_calls_are_spread_over_all_three(story: Story, service: str):
+def test_calls_are_spread_over_all_three_replicas(story: Story, service: str):
     calls = story.spread["whole"][service]
 
     assert min(calls) > sum(calls) * 0.2, calls
 
 
 @pytest.mark.parametrize("service", ["workflow", "deploy"])
-def test_one_that_was_killed_is_called_again_after_its_restart(story: Story, service: str):
+def test_a_killed_replica_gets_calls_again_after_its_restart(story: Story, service: str):
     assert story.spread["killed"][service][0] == 0
     assert story.spread["restarted"][service][0] > sum(story.spread["restarted"][service]) * 0.2
 
 
-def test_draining_one_fails_no_call_at_all(story: Story):
+def test_draining_a_replica_fails_no_call(story: Story):
     answers = story.load.first_answers("GET", "draining") + story.load.first_answers("POST", "draining")
 
     assert story.exit_codes == [0, 0]
@@ -159,6 +159,6 @@ def test_draining_one_fails_no_call_at_all(story: Story):
     assert sum(answers.values()) > 100
 
 
-def test_draining_one_fails_no_call_of_a_hot_loop(story: Story):
+def test_draining_a_replica_fails_no_call_of_a_tight_loop(story: Story):
     assert set(story.hot) == {"OK"}, story.hot
     assert story.hot["OK"] > 100

@@ -1,4 +1,4 @@
-"""What `flowpin seed` makes is as if it had been saved and deployed through the API."""
+"""Data of `flowpin seed` is the same as if it had been saved and deployed through the API."""
 
 import json
 import signal
@@ -55,7 +55,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seeded]:
     up.end()
 
 
-def test_the_ids_it_prints_are_those_of_the_first_the_middle_and_the_last_version(seeded: Seeded):
+def test_seed_prints_the_ids_of_the_first_the_middle_and_the_last_version(seeded: Seeded):
     assert len(seeded.made["workflows"]) == 3
     for workflow in seeded.made["workflows"]:
         for name, number in (("first", 1), ("middle", 13), ("last", VERSIONS)):
@@ -64,7 +64,7 @@ def test_the_ids_it_prints_are_those_of_the_first_the_middle_and_the_last_versio
             assert UUID(version["id"]).version == 7
 
 
-def test_every_version_has_the_digest_that_a_save_of_its_flow_gets(seeded: Seeded):
+def test_a_seeded_version_has_the_same_digest_as_a_save_of_its_flow(seeded: Seeded):
     body = {"name": "by-rest", "project_id": seeded.env["FLOWPIN_PROJECT_ID"], "flow": {"nodes": []}, "flow_ui": {}}
     by_rest = seeded.post("/v1/workflows", body | {"flow": {"nodes": [{"id": "n", "type": "x.Y"}]}})["id"]
 
@@ -76,7 +76,7 @@ def test_every_version_has_the_digest_that_a_save_of_its_flow_gets(seeded: Seede
             assert saved["digest"] == version["digest"]
 
 
-def test_a_save_of_the_same_flow_finds_the_seeded_version_identical(seeded: Seeded):
+def test_a_save_of_a_seeded_flow_is_identical_to_the_seeded_version(seeded: Seeded):
     workflow_id = seeded.made["workflows"][2]["id"]
     last = seeded.get(f"/v1/workflows/{workflow_id}/versions/latest")
 
@@ -85,7 +85,7 @@ def test_a_save_of_the_same_flow_finds_the_seeded_version_identical(seeded: Seed
     assert (saved["version"], saved["identical_to"]) == (VERSIONS + 1, VERSIONS)
 
 
-def test_graphs_load_in_the_sdk_and_versions_differ_as_edits_do(seeded: Seeded):
+def test_seeded_flows_are_valid_and_their_versions_differ_like_edits(seeded: Seeded):
     path = f"/v1/workflows/{seeded.workflow_id}"
     versions = [seeded.get(f"{path}/versions/{number}") for number in range(1, VERSIONS + 1)]
 
@@ -112,14 +112,14 @@ def test_any_page_of_seeded_versions_lists_what_is_not_archived(seeded: Seeded):
     assert seeded.get(f"/v1/workflows/{workflow_id}/versions/4")["archived_at"] is not None
 
 
-def test_times_and_ids_rise_with_the_numbers(seeded: Seeded):
+def test_times_and_ids_of_seeded_versions_rise_with_their_numbers(seeded: Seeded):
     rows = seeded.get(f"/v1/workflows/{seeded.workflow_id}/versions?page_size=100&include_archived=true&sort=version")
 
     assert [row["created_at"] for row in rows] == sorted({row["created_at"] for row in rows})
     assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
 
 
-def test_a_seeded_workflow_is_saved_onto_archived_and_unarchived_as_any_other(seeded: Seeded):
+def test_versions_of_a_seeded_workflow_can_be_saved_archived_and_unarchived(seeded: Seeded):
     workflow = seeded.made["workflows"][1]
     path, content = f"/v1/workflows/{workflow['id']}", {"flow": {"nodes": [{"id": "n", "type": "x.Y"}]}, "flow_ui": {}}
 
@@ -132,7 +132,7 @@ def test_a_seeded_workflow_is_saved_onto_archived_and_unarchived_as_any_other(se
     assert seeded.get(path)["version_count"] == VERSIONS + 1 - len(ARCHIVED)
 
 
-def test_apps_serve_the_last_version_and_go_back_and_forth(seeded: Seeded):
+def test_a_seeded_app_serves_the_last_version_rolls_back_and_deploys(seeded: Seeded):
     workflow = seeded.made["workflows"][0]
     app_id = next(app["id"] for app in seeded.made["apps"] if app["workflow_id"] == workflow["id"])
     app, path = seeded.get(f"/v1/apps/{app_id}"), f"/v1/apps/{app_id}"
@@ -150,7 +150,7 @@ def test_apps_serve_the_last_version_and_go_back_and_forth(seeded: Seeded):
     assert (again["live"], again["workflow_version"]["version"]) == (True, VERSIONS)
 
 
-def test_the_audit_tells_what_was_done(seeded: Seeded):
+def test_seeded_data_has_its_audit_events(seeded: Seeded):
     events = seeded.get(f"/v1/workflows/{seeded.workflow_id}/audit-events?page_size=100")
     counts = {
         action: sum(event["action"] == action for event in events) for action in ("SaveWorkflow", "ArchiveVersion")
@@ -161,13 +161,13 @@ def test_the_audit_tells_what_was_done(seeded: Seeded):
     assert events[0]["details"] == {"version": f"v{VERSIONS}"}
 
 
-def test_doctor_finds_nothing_wrong_afterwards(seeded: Seeded):
+def test_doctor_finds_no_problem_after_seed(seeded: Seeded):
     done = flowpin("doctor", "--data", str(seeded.up.data))
 
     assert done.returncode == 0, done.stdout
 
 
-def test_a_person_is_shown_a_few_ids_and_how_long_it_took(seeded: Seeded):
+def test_seed_prints_a_few_ids_and_its_duration(seeded: Seeded):
     done = flowpin("seed", "--data", str(seeded.up.data), "--workflows", "7", "--versions", "1", "--bytes", "2000")
 
     assert done.returncode == 0, done.stderr
@@ -176,7 +176,7 @@ def test_a_person_is_shown_a_few_ids_and_how_long_it_took(seeded: Seeded):
     assert "and 2 more workflows and 0 more apps" in done.stdout
 
 
-def test_a_size_is_kept_to(seeded: Seeded):
+def test_seeded_versions_have_about_the_requested_size(seeded: Seeded):
     words = ("--workflows", "1", "--versions", "40", "--bytes", "9000", "--json")
     made = json.loads(flowpin("seed", "--data", str(seeded.up.data), *words).stdout)
     last = seeded.get(f"/v1/workflows/{made['workflows'][0]['id']}/versions/latest")
@@ -196,10 +196,10 @@ def test_seed_without_a_running_up_says_what_to_start(seeded: Seeded, tmp_path: 
     access = ("--access-file", str(seeded.up.data / "access.yaml"))
 
     assert "there is no access file" in refused("--data", str(tmp_path))
-    assert "nothing runs on" in refused("--data", str(tmp_path), *access)
+    assert "`flowpin up` does not run on" in refused("--data", str(tmp_path), *access)
 
 
-def test_an_unknown_project_is_refused_with_those_there_are(seeded: Seeded):
+def test_seed_refuses_an_unknown_project_and_names_the_existing_ones(seeded: Seeded):
     said = refused("--data", str(seeded.up.data), "--project", str(UUID(int=7)))
 
     assert f"declares no project {UUID(int=7)}" in said
@@ -207,14 +207,14 @@ def test_an_unknown_project_is_refused_with_those_there_are(seeded: Seeded):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_cut_short_it_leaves_no_half_of_a_workflow(seeded: Seeded, number: signal.Signals):
+def test_an_interrupted_seed_leaves_no_partial_workflow(seeded: Seeded, number: signal.Signals):
     before = workflow_names(seeded.env)
     words = ("seed", "--data", str(seeded.up.data), "--workflows", "1", "--versions", "100000")
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "flowpin_cli", *words],
         stderr=subprocess.PIPE,
         text=True,
-        # Where these tests run in the background, SIGINT is ignored, and by what they start, too.
+        # A background job ignores SIGINT, and its children inherit that.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     size = database_size(seeded)
@@ -232,7 +232,7 @@ def database_size(seeded: Seeded) -> int:
     return sum(file.stat().st_size for file in (seeded.up.data / "postgres" / "base").rglob("*") if file.is_file())
 
 
-async def test_a_postgres_of_ones_own_is_seeded_by_its_url(tcp_postgres, tmp_path: Path):
+async def test_seed_fills_an_existing_postgres_by_its_url(tcp_postgres, tmp_path: Path):
     up = Up(tmp_path / "data").start(database_url=tcp_postgres.url()).ready()
     words = ("--workflows", "1", "--versions", "3", "--data", str(up.data))
     try:
@@ -247,7 +247,7 @@ async def test_a_postgres_of_ones_own_is_seeded_by_its_url(tcp_postgres, tmp_pat
     assert latest["id"] == made["workflows"][0]["last"]["id"]
 
 
-async def test_a_database_without_the_schemas_is_refused(seeded: Seeded, tcp_postgres):
+async def test_seed_refuses_a_database_without_the_schemas(seeded: Seeded, tcp_postgres):
     said = refused("--data", str(seeded.up.data), "--database-url", tcp_postgres.url())
 
     assert "the schema workflow in" in said

@@ -1,4 +1,4 @@
-"""`flowpin up --workers 2`: calls are spread, and one that is killed is missed by nobody and soon back."""
+"""With `flowpin up --workers 2` calls are spread, and a killed worker fails no call and restarts quickly."""
 
 import json
 import os
@@ -23,7 +23,7 @@ PROGRAMS = ("gateway", "workflow_service", "deploy_service")
 LOGS = ("gateway", "gateway-2", "workflow", "workflow-2", "deploy", "deploy-2")
 METRICS_PORT = free_port()
 BACK_SECONDS = 2.0 if machine_is_quiet() else 15.0
-"""On a quiet machine two; a start is a second of CPU, and on a busy one it waits for a core."""
+"""A start takes a second of CPU, and waits for a core on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +40,15 @@ def up(first_up: Up) -> Up:
 
 
 def events(up: Up, name: str) -> list[str]:
-    """What a process has logged so far."""
+    """The events that a process has logged so far."""
     log = up.data / "logs" / f"{name}.log"
-    lines = log.read_text().splitlines() if log.exists() else []  # its writer may not have begun
+    lines = log.read_text().splitlines() if log.exists() else []  # its writer may not have started
     return [json.loads(line)["event"] for line in lines if line.startswith("{") and line.endswith("}")]
 
 
 def calls_by_process(up: Up) -> dict[str, int]:
-    """How many requests and RPCs each has answered."""
-    return {name: sum(event in ("request", "rpc") for event in events(up, name)) for name in LOGS}
+    """How many requests and RPCs each process has answered."""
+    return {name: sum(event in ("request_handled", "rpc_handled") for event in events(up, name)) for name in LOGS}
 
 
 def calls_since(up: Up, before: dict[str, int]) -> dict[str, int]:
@@ -59,14 +59,14 @@ def test_up_starts_two_of_each_service(up: Up):
     assert {program: len(up.workers(program)) for program in PROGRAMS} == dict.fromkeys(PROGRAMS, 2)
 
 
-def test_calls_are_spread_over_all_of_them(up: Up):
+def test_calls_are_spread_over_all_workers(up: Up):
     before = calls_by_process(up)
 
     for _ in range(40):  # each on a connection of its own
         call(up.env, "GET", "/v1/me")
         call(up.env, "GET", "/v1/runtimes")
 
-    wait_until(lambda: min(calls_since(up, before).values()) >= 10, 5)  # the logs have writers of their own
+    wait_until(lambda: min(calls_since(up, before).values()) >= 10, 5)  # other processes write the logs
 
 
 async def test_the_env_file_names_all_workers_for_any_grpc_library(up: Up):
@@ -81,7 +81,7 @@ async def test_the_env_file_names_all_workers_for_any_grpc_library(up: Up):
     wait_until(lambda: min(calls_since(up, before)[name] for name in ("workflow", "workflow-2")) >= 5, 5)
 
 
-def test_doctor_and_metrics_know_each_worker(up: Up):
+def test_doctor_and_metrics_show_each_worker(up: Up):
     found = json.loads(flowpin("doctor", "--json", "--data", str(up.data)).stdout)
     ports = json.loads((up.data / "ports.json").read_text())
     scraped = [
@@ -97,7 +97,7 @@ def test_doctor_and_metrics_know_each_worker(up: Up):
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_killed_worker_serves_again_soon_and_the_other_answers_meanwhile(up: Up, program: str):
+def test_a_killed_worker_restarts_quickly_while_the_other_answers(up: Up, program: str):
     killed, starts, env = min(up.workers(program)), count_starts(up, program), up.env
     failures = 0
 
@@ -115,12 +115,12 @@ def test_a_killed_worker_serves_again_soon_and_the_other_answers_meanwhile(up: U
 
 
 def count_starts(up: Up, program: str) -> int:
-    """How often a process of this program has begun to listen."""
+    """How often processes of this program have started to listen."""
     service = program.removesuffix("_service")
-    return sum(events(up, name).count("listening") for name in LOGS if name.partition("-")[0] == service)
+    return sum(events(up, name).count("listener_started") for name in LOGS if name.partition("-")[0] == service)
 
 
-def test_sigterm_leaves_none_running(up: Up):
+def test_sigterm_to_up_leaves_no_worker_running(up: Up):
     family = up.family()
 
     up.process.terminate()

@@ -1,4 +1,4 @@
-"""`flowpin verify` as a person runs it: on a run, on a stopped one, against a backup, after restores and upgrades."""
+"""`flowpin verify` on running and stopped installations, against a backup, and after restores and upgrades."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import deploy_service
 import workflow_service
 from flowpin_cli.machine.data_folder import DataFolder, locked
 from flowpin_cli.postgres.alone import embedded_url, postgres_alone
-from flowpin_cli.postgres.urls import MIGRATOR_ROLES, SERVING_ROLES
+from flowpin_cli.postgres.passwords import MIGRATOR_ROLES, SERVING_ROLES
 from service_kit import migrations
 from tests.support.life import deploy, make, save
 from tests.support.paths import ROOT
@@ -48,7 +48,7 @@ def backed_up(up: Up, file: Path) -> str:
     return str(file)
 
 
-def test_a_run_in_which_nothing_is_wrong(up):
+def test_verify_finds_nothing_wrong_in_a_fresh_run(up):
     ran = flowpin("verify", "--data", str(up.data))
 
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -56,7 +56,7 @@ def test_a_run_in_which_nothing_is_wrong(up):
     assert ran.stdout.rstrip().endswith("nothing is wrong.")
 
 
-async def test_a_version_that_was_rewritten_is_named_in_words_and_in_json(up):
+async def test_verify_names_a_rewritten_version_in_text_and_in_json(up):
     await sql(up, "UPDATE workflow.versions SET flow = '{\"nodes\": []}' WHERE number = 1")
     workflow = call(up.env, "GET", f"/v1/workflows?project_id={up.env['FLOWPIN_PROJECT_ID']}")["data"][0]
 
@@ -71,9 +71,10 @@ async def test_a_version_that_was_rewritten_is_named_in_words_and_in_json(up):
     assert checks["versions.digests"]["findings"][0]["version"] == 1
 
 
-def test_the_databases_that_the_services_are_given(up):
+def test_verify_reads_the_database_urls_of_the_services(up):
     folder = DataFolder(up.data)
     urls = {f"{name.upper()}_DATABASE_URL": embedded_url(folder, role) for name, role in SERVING_ROLES.items()}
+    del urls["RUN_DATABASE_URL"]  # no app runs
     command = [sys.executable, "-P", "-m", "flowpin_cli", "verify"]
 
     both = subprocess.run(command, cwd=ROOT, env=os.environ | urls, capture_output=True, text=True)
@@ -85,16 +86,16 @@ def test_the_databases_that_the_services_are_given(up):
     assert "DEPLOY_DATABASE_URL is not set" in one.stderr
 
 
-def test_verify_says_when_it_could_not_look(tmp_path):
+def test_verify_exits_with_2_when_it_cannot_reach_a_database(tmp_path):
     nothing = flowpin("verify", "--data", str(tmp_path / "nothing"))
     silent = flowpin("verify", "--database-url", "postgresql://nobody@127.0.0.1:1/none")
 
     assert (nothing.returncode, silent.returncode) == (2, 2)
-    assert "has no Postgres of its own" in nothing.stderr
+    assert "has no Postgres; name yours with --database-url" in nothing.stderr
     assert "cannot be used" in silent.stderr
 
 
-def test_a_restore_of_an_older_backup_loses_what_was_made_since(up, tmp_path):
+def test_verify_against_a_backup_lists_what_a_restore_would_lose(up, tmp_path):
     workflow_id, app_id = make(up.env)
     backup = backed_up(up, tmp_path / "backup")
     same = flowpin("verify", "--against", backup, "--data", str(up.data))
@@ -118,7 +119,7 @@ def test_a_restore_of_an_older_backup_loses_what_was_made_since(up, tmp_path):
     assert "given out again: v2 to v3" in ran.stdout
 
 
-async def test_histories_that_have_parted_are_told_apart(up, tmp_path):
+async def test_verify_against_a_backup_finds_a_version_number_with_different_content(up, tmp_path):
     workflow_id, _ = make(up.env)
     save(up.env, workflow_id, 2)
     backup = backed_up(up, tmp_path / "backup")
@@ -137,16 +138,16 @@ async def test_histories_that_have_parted_are_told_apart(up, tmp_path):
     assert "something else in the backup: v2" in ran.stdout
 
 
-def test_a_file_that_is_no_backup_is_not_compared(up, tmp_path):
+def test_verify_against_a_file_that_is_not_a_backup_exits_with_2(up, tmp_path):
     (tmp_path / "file").write_text("SELECT 1")
 
     ran = flowpin("verify", "--against", str(tmp_path / "file"), "--data", str(up.data))
 
     assert ran.returncode == 2
-    assert "is no backup" in ran.stderr
+    assert "is not a backup" in ran.stderr
 
 
-async def test_a_restore_says_what_was_wrong_in_the_backup(up, tmp_path):
+async def test_a_restore_reports_what_verify_finds_in_the_backup(up, tmp_path):
     whole = backed_up(up, tmp_path / "whole")
     await sql(up, "UPDATE workflow.versions SET digest = canvas_digest WHERE number = 1")
     damaged = backed_up(up, tmp_path / "damaged")
@@ -159,14 +160,14 @@ async def test_a_restore_says_what_was_wrong_in_the_backup(up, tmp_path):
     stopped = flowpin("verify", "--data", str(tmp_path / "second"))
 
     assert (first.returncode, second.returncode) == (0, 0), second.stderr
-    assert "  ✓ Verified. 27 checks in" in first.stdout
-    assert "  ! Verified. 27 checks in" in second.stdout
+    assert "  ✓ Verified. 28 checks in" in first.stdout
+    assert "  ! Verified. 28 checks in" in second.stdout
     assert "in versions.digests" in second.stdout
     assert stopped.returncode == 1
     assert "Postgres, started for this" in stopped.stderr
 
 
-def test_a_load_on_a_run_that_is_there_calls_it_over_rest_and_grpc(up, tmp_path):
+def test_verify_load_calls_a_running_installation_over_rest_and_grpc(up, tmp_path):
     history = tmp_path / "history.jsonl"
 
     ran = flowpin("verify", "--load", "3s", "--seed", "1", "--history", str(history), "--data", str(up.data))
@@ -176,36 +177,36 @@ def test_a_load_on_a_run_that_is_there_calls_it_over_rest_and_grpc(up, tmp_path)
     assert "rest save" in ran.stdout
     assert "✓ saves kept" in ran.stdout
     assert "at rest" not in ran.stdout
-    assert faces_in(history) == {"rest", "grpc"}
+    assert interfaces_in(history) == {"rest", "grpc"}
     assert [name for name in workflow_names(up.env) if name.startswith("verify-")] != []
 
 
-def test_a_load_calls_over_rest_alone_without_the_grpc_addresses(up, tmp_path):
+def test_verify_load_calls_only_rest_without_the_grpc_addresses(up, tmp_path):
     history = tmp_path / "history.jsonl"
     named = {name: up.env[name] for name in ("FLOWPIN_URL", "FLOWPIN_TOKEN", "FLOWPIN_PROJECT_ID")}
-    words = ["verify", "--load", "2s", "--history", str(history), "--data", str(tmp_path / "nothing")]
+    words = ["verify", "--load", "2s", "--history", str(history)]
 
     command = [sys.executable, "-P", "-m", "flowpin_cli", *words]
     ran = subprocess.run(command, cwd=ROOT, env=os.environ | named, capture_output=True, text=True)
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert faces_in(history) == {"rest"}
+    assert interfaces_in(history) == {"rest"}
 
 
-def test_a_load_that_fails_by_itself_does_not_look_like_a_finding(up):
+def test_verify_load_exits_with_2_when_it_cannot_write_its_history(up):
     ran = flowpin("verify", "--load", "1s", "--history", "/dev/full", "--data", str(up.data))
 
     assert ran.returncode == 2
     assert "No space left on device" in ran.stderr
 
 
-def faces_in(history: Path) -> set[str]:
-    """Of the calls in a file of JSON lines."""
+def interfaces_in(history: Path) -> set[str]:
+    """The interfaces (REST, gRPC) of the calls in a history file."""
     lines = [json.loads(line) for line in history.read_text().splitlines()]
     return {line["call"]["face"] for line in lines if "call" in line}
 
 
-async def test_up_verifies_what_it_has_upgraded(tmp_path):
+async def test_up_runs_verify_once_after_an_upgrade(tmp_path):
     data = tmp_path / "data"
     with locked(data) as folder:
         async with postgres_alone(folder) as databases:
@@ -223,7 +224,7 @@ async def test_up_verifies_what_it_has_upgraded(tmp_path):
     wait_until(lambda: "after the upgrade" in up.output, PATIENCE)
     up.end()
 
-    assert "  ✓ Verified after the upgrade. 27 checks in" in up.output
+    assert "  ✓ Verified after the upgrade. 28 checks in" in up.output
     up.start().ready()
     up.end()
     assert "after the upgrade" not in up.output

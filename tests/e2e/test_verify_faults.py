@@ -1,6 +1,6 @@
-"""Half an hour of every fault that `flowpin verify --load` knows breaks no promise; a run can be repeated.
+"""`flowpin verify --load` finds no violation in half an hour of every fault, and a seed repeats a run.
 
-VERIFY_LOAD_TIME is how long each of the two runs takes, if not a quarter of an hour.
+VERIFY_LOAD_TIME is the duration of each of the two runs. Default: a quarter of an hour.
 """
 
 import json
@@ -21,7 +21,7 @@ CALLS_A_MINUTE_AT_LEAST = 700
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_quarter_of_an_hour_of_every_fault_breaks_no_promise(tmp_path: Path, workers: str):
+def test_a_quarter_of_an_hour_of_every_fault_causes_no_violation(tmp_path: Path, workers: str):
     words = ["--load", LENGTH, "--fault", "all", "--workers", workers]
 
     ran = flowpin("verify", *words, "--history", str(tmp_path / "history.jsonl"), "--json")
@@ -32,7 +32,7 @@ def test_a_quarter_of_an_hour_of_every_fault_breaks_no_promise(tmp_path: Path, w
     assert sum(kind["answered"] for kind in report["calls"].values()) > CALLS_A_MINUTE_AT_LEAST * report["seconds"] / 60
 
 
-def test_a_run_with_the_same_seed_makes_the_same_calls_and_faults(tmp_path: Path):
+def test_verify_load_with_the_same_seed_makes_the_same_calls_and_faults(tmp_path: Path):
     first, second = (history_of(tmp_path / name, "7") for name in ("first", "second"))
     other = history_of(tmp_path / "other", "8")
 
@@ -41,7 +41,7 @@ def test_a_run_with_the_same_seed_makes_the_same_calls_and_faults(tmp_path: Path
 
 
 def history_of(path: Path, seed: str) -> dict[str, list[Any]]:
-    """By caller the kinds of its operations, and under `faults` the faults: in their order."""
+    """The kinds of operations in order, by caller. The key `faults` has the faults in order."""
     words = ["--load", "15s", "--fault", "lock,freeze,reset", "--seed", seed, "--history", str(path)]
     ran = flowpin("verify", *words)
     assert ran.returncode == 0, ran.stdout[-5_000:] + ran.stderr[-5_000:]
@@ -57,7 +57,7 @@ def history_of(path: Path, seed: str) -> dict[str, list[Any]]:
 
 
 def alike(first: dict[str, list[Any]], second: dict[str, list[Any]]) -> bool:
-    """As far as both have come. Probes are repeated until one succeeds."""
+    """Compare the common part of both runs. Probes are left out, as they are repeated until one succeeds."""
     assert first.keys() == second.keys()
     names = first.keys() - {"probe"}
     lengths = {name: min(len(first[name]), len(second[name])) for name in names}

@@ -1,4 +1,4 @@
-"""`flowpin verify --load` finds nothing in the product under faults, and finds each guard that is taken out of it."""
+"""`flowpin verify --load` finds no violation under faults, and finds each guard that is removed from the product."""
 
 import json
 import os
@@ -14,23 +14,25 @@ from flowpin_cli.verify.load.history import CHECKS
 from flowpin_cli.verify.load.options import LoadOptions
 from flowpin_cli.verify.load.report import RECOVERY
 from flowpin_cli.verify.load.run import load
+from tests.support.hosting.host_process import standin_runtimes
 from tests.support.patched_product import Patch, patched_product
 from tests.support.paths import ROOT
 from tests.support.up_process import flowpin
 from tests.support.waiting import wait_until
 
 IN_PAIRS = "CASE WHEN {number} < 5 THEN {number} ELSE (({number} - 1) # 1) + 1 END"
-"""SQL: 6 comes before 5, 8 before 7, and so on."""
+"""SQL that swaps the order of numbers: 6 before 5, 8 before 7, and so on."""
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A product without a guard: what makes it, the checks that must find it, and under which faults, how long."""
+    """A product without a guard: its patches, the checks that must find it, the faults, and the seconds."""
 
     patches: tuple[Patch, ...]
     checks: set[str]
     faults: tuple[str, ...] = ("reset",)
     seconds: float = 6
+    runs_apps: bool = False
 
 
 WITHOUT = {
@@ -58,7 +60,7 @@ WITHOUT = {
         ),
         {"deploy order"},
     ),
-    "a query for each read of an app": Broken(
+    "a separate query for each read of an app": Broken(
         (
             Patch(
                 "deploy_service/app_reads.py",
@@ -116,7 +118,7 @@ WITHOUT = {
         ("kill",),
         20,
     ),
-    "a start at once": Broken(
+    "an immediate restart": Broken(
         (Patch("flowpin_cli/machine/supervisor.py", "FIRST_PAUSE_SECONDS * 2 **", "100 * 2 **"),),
         {"recovery"},
         ("kill",),
@@ -156,6 +158,46 @@ WITHOUT = {
         ),
         {"latest forward"},
     ),
+    "the routes that a router has acknowledged": Broken(
+        (
+            Patch("run_service/supply/route_table.py", "from collections.abc", "import asyncio\nfrom collections.abc"),
+            Patch(
+                "run_service/supply/route_table.py",
+                "self._routes[changed[-1].app_id] = changed[-1]",
+                "asyncio.get_running_loop().call_later(0.5, self._routes.__setitem__, changed[-1].app_id, changed[-1])"
+                " if changed[-1].app_id in self._routes else self._routes.__setitem__(changed[-1].app_id, changed[-1])",
+            ),
+        ),
+        {"calls routed"},
+        seconds=12,
+        runs_apps=True,
+    ),
+    "a replica of exactly the pinned version": Broken(
+        (
+            Patch(
+                "run_service/supply/replicas.py",
+                "return self._group(self._serving.get(pin.deployment_id, pin.made_from), pin.deployment_id)",
+                "return next(g for made, g in self._groups.items() if made.app_id == pin.made_from.app_id)",
+            ),
+        ),
+        {"calls exact"},
+        seconds=12,
+        runs_apps=True,
+    ),
+    "the routes while the deploy service is away": Broken(
+        (
+            Patch(
+                "run_service/supply/route_feed.py",
+                "            CONNECTED.set(0)",
+                "            CONNECTED.set(0)\n            self._table.is_known = False",
+            ),
+            Patch("run_service/supply/route_feed.py", "FIRST_PAUSE_SECONDS = 0.1", "FIRST_PAUSE_SECONDS = 6"),
+        ),
+        {"calls answered"},
+        ("kill",),
+        20,
+        runs_apps=True,
+    ),
     "one moment for both spans of a cut-over": Broken(
         (
             Patch(
@@ -169,10 +211,10 @@ WITHOUT = {
 }
 
 LOST = {"saves kept", "deploys kept"}
-"""What finds commits that a crash of Postgres takes back. No patch is needed: it is a setting of Postgres."""
+"""The checks that find commits lost in a crash of Postgres. A setting of Postgres causes it, without a patch."""
 
 
-def test_every_check_is_found_in_a_broken_product():
+def test_every_check_of_verify_load_has_a_broken_product():
     found = LOST.union(*(broken.checks for broken in WITHOUT.values()))
 
     assert found == {*CHECKS, RECOVERY, AT_REST}
@@ -195,21 +237,25 @@ def read(path: Path) -> str:
 
 
 @pytest.mark.slow
-def test_twenty_seconds_of_faults_break_no_promise(tmp_path: Path):
+@pytest.mark.load
+def test_twenty_seconds_of_faults_cause_no_violation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FLOWPIN_RUNTIMES", str(standin_runtimes(tmp_path)))
     history = tmp_path / "history.jsonl"
-    words = ["--load", "20s", "--fault", "kill,reset,lock", "--seed", "1", "--savers", "4", "--deployers", "2"]
+    words = ["--load", "20s", "--fault", "kill,kill-apps,reset", "--seed", "1", "--savers", "4", "--deployers", "2"]
 
     ran = flowpin("verify", *words, "--history", str(history), "--json")
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     report = json.loads(ran.stdout)
-    assert set(report["faults"]) == {"kill", "reset", "lock"}
+    assert report["called_apps"] is True
+    assert report["calls"]["apps call"]["answered"] > 50
+    assert set(report["faults"]) == {"kill", "kill-apps", "reset"}
     assert sum(kind["answered"] for kind in report["calls"].values()) > 200
     assert len(history.read_text().splitlines()) > 200
 
 
 @pytest.mark.faults
-async def test_what_is_lost_without_synchronous_commit_is_found(tmp_path: Path):
+async def test_verify_load_finds_commits_lost_without_synchronous_commit(tmp_path: Path):
     settings = {"synchronous_commit": "off", "wal_writer_delay": "1s"}
 
     report = await load(options(tmp_path, 20, "kill", postgres_settings=settings))
@@ -219,17 +265,20 @@ async def test_what_is_lost_without_synchronous_commit_is_found(tmp_path: Path):
 
 @pytest.mark.faults
 @pytest.mark.parametrize("guard", WITHOUT)
-async def test_a_product_without_a_guard_is_found(tmp_path: Path, guard: str):
+async def test_verify_load_finds_a_removed_guard(tmp_path: Path, guard: str):
     broken = WITHOUT[guard]
 
     environ = patched_product(tmp_path / "product", *broken.patches)
+    if broken.runs_apps:
+        environ["FLOWPIN_RUNTIMES"] = str(standin_runtimes(tmp_path))
     report = await load(options(tmp_path, broken.seconds, *broken.faults, environ=environ))
 
     assert broken.checks <= {violation.check for violation in report.violations}, report.violations[:5]
 
 
 @pytest.mark.slow
-def test_a_run_that_is_ended_leaves_nothing_of_its_installation(tmp_path: Path):
+@pytest.mark.load
+def test_an_interrupted_verify_load_removes_its_installation(tmp_path: Path):
     words = ["verify", "--load", "1m", "--fault", "freeze,full-disk", "--history", str(tmp_path / "history.jsonl")]
     environ = {**os.environ, "TMPDIR": str(tmp_path / "installations")}
     (tmp_path / "installations").mkdir()
@@ -252,7 +301,7 @@ def test_a_run_that_is_ended_leaves_nothing_of_its_installation(tmp_path: Path):
         (["--load", "1s", "--workers", "2"], "--fault starts"),
     ],
 )
-def test_a_load_that_cannot_run_says_why_and_exits_with_2(words: list[str], said: str):
+def test_verify_load_that_cannot_run_says_why_and_exits_with_2(words: list[str], said: str):
     ran = flowpin("verify", *words)
 
     assert ran.returncode == 2

@@ -1,4 +1,4 @@
-"""Access keys: the secret is in one answer, its hash and preview are kept, and a revoked key stays on the list."""
+"""The secret of an access key is in one answer only. Its hash and preview are stored. A revoked key stays listed."""
 
 import hashlib
 import re
@@ -16,7 +16,7 @@ async def listed(stack: Stack):
     return await stack.ok("GET", f"/v1/access-keys?project_id={stack.people.project}")
 
 
-async def test_the_secret_is_shown_once_and_kept_as_a_hash_and_a_preview(stack: Stack):
+async def test_the_secret_of_an_access_key_is_shown_once_and_stored_as_a_hash_and_a_preview(stack: Stack):
     answer = await create(stack, name="the site")
 
     secret = answer.data.pop("key") if "key" in answer.data else answer.body["data"]["key"]
@@ -38,7 +38,7 @@ async def test_the_secret_is_shown_once_and_kept_as_a_hash_and_a_preview(stack: 
     assert not [found for found in everywhere if secret[14:-2] in found]
 
 
-async def test_a_repeat_with_the_same_idempotency_key_makes_no_other_key_and_names_the_first(stack: Stack):
+async def test_a_repeat_with_the_same_idempotency_key_creates_no_second_access_key(stack: Stack):
     key = {"Idempotency-Key": "one"}
     body = {"project_id": str(stack.people.project), "name": "the site"}
     first = await stack.rest("POST", "/v1/access-keys", body, headers=key)
@@ -57,7 +57,7 @@ async def test_a_repeat_with_the_same_idempotency_key_makes_no_other_key_and_nam
     assert first.data["key"][14:-2].encode() not in kept
 
 
-async def test_a_revoked_key_stays_on_the_list_and_twice_is_fine(stack: Stack):
+async def test_a_revoked_key_stays_listed_and_can_be_revoked_again(stack: Stack):
     older, newer = [(await create(stack, name=name)).data for name in ("older", "newer")]
 
     answers = [await stack.rest("DELETE", f"/v1/access-keys/{older['id']}") for _ in range(2)]
@@ -73,7 +73,7 @@ async def test_a_revoked_key_stays_on_the_list_and_twice_is_fine(stack: Stack):
         )
 
 
-async def test_an_expiry_is_in_the_future(stack: Stack):
+async def test_the_expiry_of_an_access_key_must_be_in_the_future(stack: Stack):
     now = datetime.now(UTC)
     tomorrow, yesterday = [(now + timedelta(days=days)).isoformat().replace("+00:00", "Z") for days in (1, -1)]
 
@@ -86,7 +86,7 @@ async def test_an_expiry_is_in_the_future(stack: Stack):
     assert len(await listed(stack)) == 1
 
 
-async def test_keys_are_the_projects_and_its_admins(stack: Stack):
+async def test_only_admins_of_a_project_manage_its_access_keys(stack: Stack):
     made = (await create(stack, name="ours")).data
     path = f"/v1/access-keys?project_id={stack.people.project}"
     one = f"/v1/access-keys/{made['id']}"
@@ -103,7 +103,7 @@ async def test_keys_are_the_projects_and_its_admins(stack: Stack):
     assert await listed(stack) == [{name: value for name, value in made.items() if name != "key"}]
 
 
-async def test_what_breaks_a_rule_is_refused(stack: Stack):
+async def test_an_invalid_request_for_an_access_key_is_refused(stack: Stack):
     for name in ("", " ", "n" * 129, "a\0"):
         assert (await create(stack, name=name)).refusal == (400, "INVALID_REQUEST", {"name"})
     nowhere = await stack.rest("DELETE", f"/v1/access-keys/{unknown()}")

@@ -1,4 +1,4 @@
-"""Which app a call reaches, and who may call it."""
+"""Which app a call reaches, and which callers are accepted."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from tests.support.apps.world import FOREIGN_KEY, KEY, Apps
 from tests.support.waiting import eventually
 
 
-async def test_an_app_is_found_by_its_host_name(shared_apps: Apps):
+async def test_a_call_reaches_the_app_of_its_host_name(shared_apps: Apps):
     root = f"http://127.0.0.1:{shared_apps.port}/"
     names = [f"{shared_apps.app.app_id}.apps.localhost", f"{shared_apps.app.app_id}.APPS.localhost.:8081"]
 
@@ -22,7 +22,7 @@ async def test_an_app_is_found_by_its_host_name(shared_apps: Apps):
     assert [answer.status for answer in answers] == [200, 200]
 
 
-async def test_an_environment_is_named_after_two_dashes(apps: Apps):
+async def test_a_host_name_names_the_environment_after_two_dashes(apps: Apps):
     app = apps.routing.app(apps.people.project, environments=("staging", "production"))
     await apps.routing.deploy(app, flow("new"), "staging")
     await apps.routing.deploy(app, flow("old"))
@@ -54,7 +54,7 @@ async def test_an_environment_is_named_after_two_dashes(apps: Apps):
         ("dyn_pat_wrong", 403, "NOT_AN_ACCESS_KEY"),
     ],
 )
-async def test_a_private_app_takes_an_access_key_of_its_project(
+async def test_a_private_app_accepts_only_an_access_key_of_its_project(
     shared_apps: Apps, key: str | None, status: int, reason: str
 ):
     answer = await shared_apps.call(key=key)
@@ -64,13 +64,13 @@ async def test_a_private_app_takes_an_access_key_of_its_project(
     assert "X-Flowpin-Deployment" not in answer.headers
 
 
-async def test_a_good_personal_access_token_does_not_open_an_app(shared_apps: Apps):
+async def test_a_personal_access_token_is_refused_by_an_app(shared_apps: Apps):
     answer = await shared_apps.call(key=shared_apps.people.secret("admin"))
 
     assert (answer.status, answer.error["code"]) == (403, "forbidden")
 
 
-async def test_a_caller_is_refused_before_its_body_is_read(shared_apps: Apps):
+async def test_a_caller_without_access_is_refused_before_its_body_is_read(shared_apps: Apps):
     async def endless() -> Any:
         yield b'{"input": {'
         await asyncio.sleep(30)
@@ -81,7 +81,7 @@ async def test_a_caller_is_refused_before_its_body_is_read(shared_apps: Apps):
     assert answer.status == 401
 
 
-async def test_an_expired_key_is_refused(apps: Apps):
+async def test_an_expired_access_key_is_refused(apps: Apps):
     over = Timestamp()
     over.FromDatetime(datetime.now(UTC) + timedelta(seconds=0.4))
     apps.routing.keys[apps.people.project] = {KEY: {"id": new_id(), "expires_at": over}}
@@ -110,11 +110,11 @@ async def test_a_revoked_key_is_refused_within_two_seconds(apps: Apps):
     "path",
     ["/", "/apps/", "/apps/x", "/apps", "/favicon.ico", "/v1/me", "/apps/00000000-0000-0000-0000-00000000000g"],
 )
-async def test_what_names_no_app_is_not_found(shared_apps: Apps, path: str):
+async def test_a_url_that_names_no_app_is_not_found(shared_apps: Apps, path: str):
     answer = await shared_apps.call(url=f"http://127.0.0.1:{shared_apps.port}{path}")
 
     assert (answer.status, answer.error["details"]["reason"]) == (404, "APP_NOT_FOUND")
-    assert "No app answers here." in answer.error["message"]
+    assert "App not found. Call" in answer.error["message"]
 
 
 async def test_an_unknown_app_is_not_found(shared_apps: Apps):
@@ -126,7 +126,7 @@ async def test_an_unknown_app_is_not_found(shared_apps: Apps):
     assert [(each.status, each.error["code"]) for each in (by_path, by_host)] == [(404, "not_found")] * 2
 
 
-async def test_there_is_nothing_below_an_app(shared_apps: Apps):
+async def test_a_path_below_an_app_is_not_found(shared_apps: Apps):
     answer = await shared_apps.call(url=shared_apps.url(path="/docs"))
 
     assert (answer.status, answer.error["details"]["reason"]) == (404, "PATH_NOT_FOUND")
@@ -139,7 +139,7 @@ async def test_an_app_is_called_by_post_only(shared_apps: Apps, method: str):
     assert (answer.status, answer.headers["Allow"]) == (405, "POST")
 
 
-async def test_an_archived_app_a_deleted_one_and_one_with_nothing_live_are_not_found(apps: Apps):
+async def test_archived_apps_deleted_apps_and_apps_without_a_live_deployment_are_not_found(apps: Apps):
     empty = apps.routing.app(apps.people.project)
     await apps.routing.send(empty)
     await apps.routing.taken_up(empty)
@@ -158,7 +158,7 @@ async def test_an_archived_app_a_deleted_one_and_one_with_nothing_live_are_not_f
     assert "archived" in archived.error["message"]
 
 
-async def test_a_public_app_is_called_from_any_page(apps: Apps):
+async def test_a_public_app_answers_browsers_from_any_origin(apps: Apps):
     public = apps.routing.app(apps.people.project, is_public=True)
     await apps.routing.deploy(public, flow("public"))
     asked = {

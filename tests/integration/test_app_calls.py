@@ -1,4 +1,4 @@
-"""A call of an app is answered by what it has live, or refused in one clear sentence: every status of the contract."""
+"""A call is answered by the live deployment of its app, or refused with a status and one sentence."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ from tests.support.apps.world import Apps, running_apps
 JSON = {"Content-Type": "application/json"}
 
 
-async def test_a_call_is_answered_by_what_is_live(shared_apps: Apps):
+async def test_a_call_is_answered_by_the_live_deployment(shared_apps: Apps):
     answer = await shared_apps.call({"price": 2.5})
 
     assert answer.status == 200
@@ -33,13 +33,13 @@ async def test_a_call_is_answered_by_what_is_live(shared_apps: Apps):
         (None, None),
     ],
 )
-async def test_an_output_field_that_is_alone_is_the_output(shared_apps: Apps, given: Any, output: Any):
+async def test_the_only_field_of_an_output_is_the_output(shared_apps: Apps, given: Any, output: Any):
     answer = await shared_apps.call({"answer": given})
 
     assert answer.body["output"] == output
 
 
-async def test_a_flow_that_fails_names_its_node_and_error(shared_apps: Apps):
+async def test_the_answer_of_a_failed_flow_names_its_node_and_error(shared_apps: Apps):
     answer = await shared_apps.call({"fail": True})
 
     assert (answer.status, answer.error["code"]) == (500, "run_failed")
@@ -48,7 +48,7 @@ async def test_a_flow_that_fails_names_its_node_and_error(shared_apps: Apps):
     assert answer.headers["X-Flowpin-Version"] == "v1"
 
 
-async def test_a_replica_that_dies_fails_its_runs_and_is_replaced(apps: Apps):
+async def test_a_replica_that_ends_fails_its_runs_and_is_replaced(apps: Apps):
     failed = await apps.call({"die": True})
     again = [await apps.call() for _ in range(1)]
 
@@ -58,7 +58,7 @@ async def test_a_replica_that_dies_fails_its_runs_and_is_replaced(apps: Apps):
     assert apps.host.starts["one"] == 2
 
 
-async def test_a_run_past_its_deadline_is_a_timeout(database_urls, tmp_path):
+async def test_a_run_beyond_its_deadline_is_a_timeout(database_urls, tmp_path):
     async with running_apps(database_urls, tmp_path, seconds=0.3, grace_seconds=0.5) as apps:
         obedient = await apps.call({"sleep": 30})
         [first] = apps.host.replicas
@@ -70,7 +70,7 @@ async def test_a_run_past_its_deadline_is_a_timeout(database_urls, tmp_path):
         assert first not in apps.host.replicas, "the replica of a run that does not end is killed"
 
 
-async def test_without_a_replica_the_answer_is_unavailable_and_says_why(apps: Apps):
+async def test_a_call_without_a_replica_is_unavailable_with_the_cause(apps: Apps):
     bad = apps.routing.app(apps.people.project)
     bad.live["production"] = apps.routing.pin(bad, flow("bad", fails="FLOW_INVALID"))
     old = apps.routing.app(apps.people.project)
@@ -85,11 +85,11 @@ async def test_without_a_replica_the_answer_is_unavailable_and_says_why(apps: Ap
     assert [(each.status, each.error["code"]) for each in (failed, again, unloadable)] == [(503, "unavailable")] * 3
     assert all(int(answer.headers["Retry-After"]) >= 1 for answer in (failed, again, unloadable))
     assert "The flow bad is not good." in failed.error["message"]
-    assert "deploy the version again" in unloadable.error["message"]
-    assert apps.host.starts["bad"] == 1, "it is started again after a pause only"
+    assert "Deploy the version again" in unloadable.error["message"]
+    assert apps.host.starts["bad"] == 1, "it is started again only after a pause"
 
 
-async def test_strangers_are_not_told_why_a_public_app_is_down(apps: Apps):
+async def test_the_cause_of_a_public_apps_outage_is_not_told_to_strangers(apps: Apps):
     public = apps.routing.app(apps.people.project, is_public=True)
     public.live["production"] = apps.routing.pin(public, flow("secretive", fails="FLOW_INVALID"))
     await apps.routing.send(public)
@@ -124,7 +124,7 @@ async def test_a_call_that_waits_too_long_for_a_slot_is_refused(database_urls, t
         assert (await working).status == 200
 
 
-async def test_one_principal_cannot_hold_all_places_of_the_router(database_urls, tmp_path):
+async def test_one_principal_cannot_use_all_requests_of_the_router(database_urls, tmp_path):
     async with running_apps(database_urls, tmp_path, max_requests=2) as apps:
         public = apps.routing.app(apps.people.project, is_public=True)
         await apps.routing.deploy(public, flow("public"))
@@ -150,7 +150,7 @@ async def test_a_caller_that_hangs_up_frees_its_slot(database_urls, tmp_path):
         assert apps.host.canceled == 1
 
 
-async def test_a_rate_is_told_and_kept_by_key(database_urls, tmp_path):
+async def test_the_rate_limit_of_calls_applies_to_each_key_and_is_in_the_headers(database_urls, tmp_path):
     async with running_apps(database_urls, tmp_path, rate_limit="2/minute") as apps:
         answers = [await apps.call() for _ in range(3)]
 

@@ -1,4 +1,4 @@
-"""Deploys under constant load: nothing fails, and once a deploy is answered the old deployment answers no new call."""
+"""Under constant load no call fails during deploys. After a deploy is answered, the old deployment gets no new call."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ DEPLOYS = 12
 
 @dataclass
 class Load:
-    """Callers that call without a pause, and know what was live when each of their calls began."""
+    """Callers that call without a pause and record which deployments were live when each call began."""
 
     apps: Apps
     allowed: set[str] = field(default_factory=set)
@@ -38,7 +38,7 @@ class Load:
 
 
 async def deploy(apps: Apps, load: Load, document: bytes) -> None:
-    """As `StandInRouting.deploy`, in steps, so that the load knows when the new one may answer."""
+    """Deploy in the steps of `StandInRouting.deploy`, so that the load knows when the new deployment may answer."""
     pin = apps.routing.pin(apps.app, document)
     apps.app.rolling_out["production"] = [pin]
     await apps.routing.send(apps.app)
@@ -50,7 +50,7 @@ async def deploy(apps: Apps, load: Load, document: bytes) -> None:
     load.end_deploy(pin)
 
 
-async def test_no_call_fails_and_none_reaches_the_old_deployment_after_the_acknowledgement(apps: Apps):
+async def test_after_a_deploy_is_answered_no_call_fails_or_reaches_the_old_deployment(apps: Apps):
     load = Load(apps, {apps.live.deployment_id})
     callers = [asyncio.create_task(load.call()) for _ in range(CALLERS)]
     for number in range(DEPLOYS):
@@ -65,7 +65,7 @@ async def test_no_call_fails_and_none_reaches_the_old_deployment_after_the_ackno
     assert strays == []
 
 
-async def test_a_call_belongs_to_the_deployment_that_was_live_when_its_head_was_read(database_urls, tmp_path):
+async def test_a_call_is_answered_by_the_deployment_that_was_live_when_its_head_was_read(database_urls, tmp_path):
     half, rest = asyncio.Event(), asyncio.Event()
 
     async def slow_body():
@@ -90,7 +90,7 @@ async def test_a_call_belongs_to_the_deployment_that_was_live_when_its_head_was_
         assert (await apps.call()).body["output"]["flow"] == "two"
 
 
-async def test_while_the_stream_of_routes_is_lost_the_last_ones_stay_in_force_and_health_says_so(apps: Apps):
+async def test_the_last_routes_are_used_while_the_stream_is_lost_and_health_reports_it(apps: Apps):
     await apps.call()
     await apps.running_routing.aclose()
 
@@ -98,7 +98,7 @@ async def test_while_the_stream_of_routes_is_lost_the_last_ones_stay_in_force_an
         return "not streamed" in (await apps.health()).body["routes"]
 
     await eventually(knows_it)
-    await asyncio.sleep(0.5)  # in which it tries to watch again
+    await asyncio.sleep(0.5)  # the router tries to watch again in this time
     answer = await apps.call()
     apps.routing.acknowledged.clear()
     apps.app.live["production"] = apps.routing.pin(apps.app, flow("two"))
@@ -111,7 +111,7 @@ async def test_while_the_stream_of_routes_is_lost_the_last_ones_stay_in_force_an
     assert (await apps.call()).body["output"]["flow"] == "two"
 
 
-async def test_a_router_that_stops_gives_its_lease_up(database_urls, tmp_path):
+async def test_a_router_that_stops_returns_its_lease(database_urls, tmp_path):
     async with running_apps(database_urls, tmp_path) as apps:
         routing = apps.routing
         async with apps.run_service():
@@ -120,7 +120,7 @@ async def test_a_router_that_stops_gives_its_lease_up(database_urls, tmp_path):
         assert routing.leavings == 1
 
 
-async def test_while_the_deploy_service_is_away_a_replica_that_died_comes_back(apps: Apps):
+async def test_a_replica_that_ended_is_replaced_while_the_deploy_service_is_down(apps: Apps):
     apps.routing.variables = {"COLOUR": "red"}
     await apps.call()
     await apps.running_routing.aclose()

@@ -1,4 +1,4 @@
-"""A streamed call: named events as they come, comments in silence, and a last event with the run's outcome."""
+"""A streamed call has named events, comments while no event comes, and a last event with the outcome of the run."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ def events(text: str) -> list[tuple[str, Any]]:
     return found
 
 
-async def test_events_are_passed_on_and_the_last_one_has_the_outcome(shared_apps: Apps):
+async def test_events_of_a_streamed_call_arrive_and_the_last_has_the_outcome(shared_apps: Apps):
     async with stream(shared_apps, {"stream": 3}) as answer:
         *parts, (name, outcome) = events(await answer.text())
 
@@ -54,7 +54,7 @@ async def test_a_flow_that_streams_nothing_has_one_event(shared_apps: Apps):
     assert [name for name, _ in found] == ["completed"]
 
 
-async def test_a_failure_after_the_first_byte_is_an_event(shared_apps: Apps):
+async def test_a_failure_after_the_first_byte_of_a_stream_is_an_event(shared_apps: Apps):
     async with stream(shared_apps, {"stream": 1, "fail": True}) as answer:
         found = events(await answer.text())
 
@@ -64,7 +64,7 @@ async def test_a_failure_after_the_first_byte_is_an_event(shared_apps: Apps):
     assert found[-1][1]["error"]["details"]["node"] == "calculator"
 
 
-async def test_what_is_wrong_before_the_run_has_a_status_of_its_own(shared_apps: Apps):
+async def test_a_streamed_call_refused_before_its_run_has_its_own_status(shared_apps: Apps):
     async with stream(shared_apps, [1]) as answer:
         assert answer.status == 400
 
@@ -77,7 +77,7 @@ async def test_a_replica_that_dies_ends_the_stream_with_an_event(apps: Apps):
     assert "ended by itself" in found[-1][1]["error"]["message"]
 
 
-async def test_a_silent_stream_has_comments(database_urls, tmp_path):
+async def test_a_stream_without_events_sends_comments(database_urls, tmp_path):
     async with (
         running_apps(database_urls, tmp_path, heartbeat_seconds=0.1) as apps,
         stream(apps, {"sleep": 0.7}) as answer,
@@ -88,7 +88,7 @@ async def test_a_silent_stream_has_comments(database_urls, tmp_path):
     assert [name for name, _ in events(text)] == ["completed"]
 
 
-async def test_a_caller_that_leaves_a_stream_cancels_its_run(apps: Apps):
+async def test_a_caller_that_closes_a_stream_cancels_its_run(apps: Apps):
     async with stream(apps, {"stream": 1000, "between": 0.05}) as answer:
         await answer.content.readline()
 
@@ -98,7 +98,7 @@ async def test_a_caller_that_leaves_a_stream_cancels_its_run(apps: Apps):
     await eventually(is_canceled)
 
 
-async def test_a_caller_that_takes_nothing_of_a_stream_is_hung_up_on(database_urls, tmp_path):
+async def test_the_connection_of_a_caller_that_reads_nothing_of_a_stream_is_closed(database_urls, tmp_path):
     async with running_apps(database_urls, tmp_path, write_seconds=0.5) as apps:
         _, writer = await asyncio.open_connection("127.0.0.1", apps.port, limit=1 << 10)
         body = json.dumps({"input": {"stream": 1_000_000}, "stream": True}).encode()
@@ -113,7 +113,7 @@ async def test_a_caller_that_takes_nothing_of_a_stream_is_hung_up_on(database_ur
         writer.close()
 
 
-async def test_a_stream_outlives_three_deploys(apps: Apps):
+async def test_a_stream_continues_through_three_deploys(apps: Apps):
     async with stream(apps, {"stream": 40, "between": 0.05}) as answer:
         await answer.content.readline()
         for name in ("two", "three", "four"):

@@ -1,4 +1,4 @@
-"""Apps: made with what they deploy, listed, changed and deleted without touching anything of others."""
+"""Apps are created with their first deployment, listed, changed and deleted without effect on other apps."""
 
 from datetime import datetime
 
@@ -42,7 +42,7 @@ async def test_a_new_app_serves_the_latest_version_serverless_and_private(stack:
     assert await app_now(stack, app["id"]) == app
 
 
-async def test_an_app_is_made_with_what_was_asked_for(stack: Stack):
+async def test_an_app_is_created_with_the_requested_fields(stack: Stack):
     workflow, versions = await stack.workflow(saves=2, project=stack.people.staged)
 
     app = await stack.app(
@@ -76,7 +76,7 @@ BROKEN = [
 ]
 
 
-async def test_what_breaks_a_rule_is_named_and_nothing_is_made_or_changed(stack: Stack):
+async def test_a_wrong_field_of_an_app_is_named_and_changes_nothing(stack: Stack):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     new = {"name": "new", "project_id": str(stack.people.project), "workflow_id": workflow["id"]}
@@ -91,7 +91,7 @@ async def test_what_breaks_a_rule_is_named_and_nothing_is_made_or_changed(stack:
         assert await app_now(stack, app["id"]) == app
 
 
-async def test_apps_are_listed_by_name_unless_told_and_ties_newest_first(stack: Stack):
+async def test_apps_are_listed_by_name_by_default_and_equal_names_newest_first(stack: Stack):
     workflow, _ = await stack.workflow()
     ids = {label: (await stack.app(workflow["id"], name=label[0]))["id"] for label in ("b1", "a1", "c1", "a2")}
     await stack.ok("PUT", f"/v1/apps/{ids['a1']}", {"description": "changed last"})
@@ -107,7 +107,7 @@ async def test_apps_are_listed_by_name_unless_told_and_ties_newest_first(stack: 
     assert await listed("sort=name,created_at") == ["a1", "a2", "b1", "c1"]
 
 
-async def test_pages_of_apps_cover_the_list_once_and_say_where_they_stand(stack: Stack):
+async def test_pages_of_apps_cover_the_list_once_and_have_page_numbers_and_counts(stack: Stack):
     workflow, _ = await stack.workflow()
     made = [await stack.app(workflow["id"], name=f"app {number}") for number in range(5)]
     path = f"/v1/apps?project_id={stack.people.project}&page_size=2"
@@ -121,7 +121,7 @@ async def test_pages_of_apps_cover_the_list_once_and_say_where_they_stand(stack:
     ]
 
 
-async def test_apps_are_filtered_by_the_live_workflow_and_by_when_they_were_made_and_changed(stack: Stack):
+async def test_apps_are_filtered_by_live_workflow_creation_time_and_update_time(stack: Stack):
     workflow, _ = await stack.workflow()
     other, _ = await stack.workflow(name="other")
     first, second = [await stack.app(workflow["id"], name=name) for name in ("first", "second")]
@@ -143,7 +143,7 @@ async def test_apps_are_filtered_by_the_live_workflow_and_by_when_they_were_made
     assert await listed(f"updated_at:lte={first['updated_at']}") == ["first"]
 
 
-async def test_a_list_that_cannot_be_is_a_400_that_names_the_field(stack: Stack):
+async def test_a_wrong_query_for_apps_is_a_400_that_names_the_field(stack: Stack):
     for query, named in {
         "page=0": {"page"},
         "page_size=501": {"page_size"},
@@ -157,7 +157,7 @@ async def test_a_list_that_cannot_be_is_a_400_that_names_the_field(stack: Stack)
         assert answer.refusal == (400, "INVALID_REQUEST", named)
 
 
-async def test_an_update_changes_what_is_given_and_deploys_nothing(stack: Stack):
+async def test_an_update_of_an_app_changes_the_given_fields_and_deploys_nothing(stack: Stack):
     workflow, _ = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"], description="before")
     deployments = await history(stack, app["id"])
@@ -171,7 +171,7 @@ async def test_an_update_changes_what_is_given_and_deploys_nothing(stack: Stack)
     assert await history(stack, app["id"]) == deployments
 
 
-async def test_a_deleted_app_is_gone_for_every_call_and_serves_nothing(stack: Stack):
+async def test_a_deleted_app_is_not_found_by_any_call_and_serves_nothing(stack: Stack):
     workflow, _ = await stack.workflow()
     app, kept = await stack.app(workflow["id"]), await stack.app(workflow["id"], name="kept")
     [deployed] = await history(stack, app["id"])
@@ -201,7 +201,7 @@ async def test_a_deleted_app_is_gone_for_every_call_and_serves_nothing(stack: St
 @pytest.mark.parametrize(
     ("token", "statuses"), [("viewer", (200, 403, 403)), ("editor", (200, 200, 403)), ("stranger", (404, 404, 404))]
 )
-async def test_viewers_read_editors_change_and_admins_delete(stack: Stack, token, statuses):
+async def test_viewers_read_apps_editors_change_them_and_admins_delete_them(stack: Stack, token, statuses):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     path = f"/v1/apps/{app['id']}"

@@ -1,13 +1,17 @@
-"""Apps that run, whole: real services, host process and confined replicas; one test has the SDK as well."""
+"""Running apps with real services, a host process and confined replicas. One test also has the SDK."""
 
 import asyncio
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from tests.support.apps.installation import Installation, running_installation
+from tests.support.stack import FLOW
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -16,7 +20,7 @@ async def installation(database_urls, tmp_path):
         yield running
 
 
-async def test_an_app_answers_calls_with_exactly_the_version_that_is_live(installation: Installation):
+async def test_an_app_answers_calls_with_its_live_version(installation: Installation):
     stack = installation.stack
     workflow, versions = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
@@ -33,8 +37,14 @@ async def test_an_app_answers_calls_with_exactly_the_version_that_is_live(instal
     assert third.headers["X-Flowpin-Deployment"] == back["id"]
     assert (deployment["status"], back["status"]) == ("succeeded", "succeeded")
 
+    async def is_drained() -> bool:
+        replaced = await stack.ok("GET", f"/v1/apps/{app['id']}/deployments/{deployment['id']}")
+        return (replaced.get("drain", {}).get("drained"), replaced.get("drain", {}).get("killed")) == (0, 0)
 
-async def test_deploys_under_load_fail_no_call_and_leave_none_to_the_old_version(installation: Installation):
+    await eventually(is_drained)
+
+
+async def test_deploys_under_load_fail_no_call_and_end_the_old_version(installation: Installation):
     stack = installation.stack
     workflow, versions = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
@@ -66,6 +76,27 @@ async def test_deploys_under_load_fail_no_call_and_leave_none_to_the_old_version
     assert len(answers) > 20
 
 
+async def test_two_runtimes_run_side_by_side_and_a_deploy_moves_an_app_between_them(database_urls, tmp_path):
+    code = "import sys\ndef run(value, emit, canceled):\n    return {'runtime': sys._xoptions['name']}\n"
+    async with running_installation(database_urls, tmp_path, versions=("0.69", "0.70")) as installation:
+        stack = installation.stack
+        other = await stack.ok("POST", "/v1/runtimes", {"version": "0.70", "label": "newer"}, token="operator")
+        project = str(stack.people.project)
+        draft = {"name": "where", "project_id": project, "flow": {**json.loads(FLOW), "code": code}, "flow_ui": {}}
+        workflow = await stack.ok("POST", "/v1/workflows", draft)
+        await stack.ok("POST", f"/v1/workflows/{workflow['id']}/save", {"flow": draft["flow"], "flow_ui": {}})
+        runtimes = await stack.ok("GET", "/v1/runtimes")
+        (first,) = [each for each in runtimes if each["version"] == "0.69"]
+        old = await stack.app(workflow["id"], runtime_id=first["id"])
+        new = await stack.app(workflow["id"], runtime_id=other["id"])
+
+        beside = [(await installation.call(app["id"])).body["output"]["runtime"] for app in (old, new)]
+        await stack.deploy(old["id"], workflow["id"], runtime_id=other["id"])
+        moved = (await installation.call(old["id"])).body["output"]["runtime"]
+
+    assert (beside, moved) == (["0.69", "0.70"], "0.70")
+
+
 async def test_a_revoked_key_is_refused_within_two_seconds(installation: Installation):
     stack = installation.stack
     workflow, _ = await stack.workflow(saves=1)
@@ -81,7 +112,8 @@ async def test_a_revoked_key_is_refused_within_two_seconds(installation: Install
 
 
 @pytest.mark.apps
-async def test_with_the_sdk_the_flow_is_computed(database_urls, tmp_path):
+@pytest.mark.load
+async def test_an_app_computes_its_flow_with_the_sdk(database_urls, tmp_path):
     sdk = Path(os.environ["SDK_PYTHON"]).parents[1]
     async with running_installation(database_urls, tmp_path, sdk) as installation:
         workflow, _ = await installation.stack.workflow(saves=1)

@@ -1,8 +1,15 @@
-"""An archived app stays live, out of the lists, and closed to deployments."""
+"""An archived app stays live, is not listed, and accepts no deployment."""
 
 import pytest
 
-from tests.support.deployments import app_now, begun, deployment_now, history, rollouts_under_way, settled
+from tests.support.deployments import (
+    app_now,
+    deployment_now,
+    history,
+    rollouts_in_progress,
+    until_deploying,
+    until_ended,
+)
 from tests.support.stack import Stack, running_stack
 from tests.support.waiting import eventually
 
@@ -13,7 +20,7 @@ async def names(stack: Stack, query: str = "") -> list[str]:
     return [app["name"] for app in answer.data]
 
 
-async def test_archiving_keeps_what_is_live_and_unarchiving_takes_all_of_it_back(stack: Stack):
+async def test_archiving_an_app_keeps_its_live_deployment_and_unarchiving_undoes_it(stack: Stack):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     path = f"/v1/apps/{app['id']}"
@@ -28,7 +35,7 @@ async def test_archiving_keeps_what_is_live_and_unarchiving_takes_all_of_it_back
     assert await app_now(stack, app["id"]) == app
 
 
-async def test_lists_leave_archived_apps_out_unless_asked(stack: Stack):
+async def test_archived_apps_are_listed_on_request_only(stack: Stack):
     workflow, _ = await stack.workflow()
     await stack.app(workflow["id"], name="kept")
     gone = await stack.app(workflow["id"], name="gone")
@@ -42,7 +49,7 @@ async def test_lists_leave_archived_apps_out_unless_asked(stack: Stack):
     assert await names(stack, f"include_archived=true&workflow_id={workflow['id']}") == ["gone", "kept"]
 
 
-async def test_nothing_is_deployed_to_an_archived_app(stack: Stack):
+async def test_a_deploy_to_an_archived_app_is_refused(stack: Stack):
     workflow, versions = await stack.workflow(saves=2, project=stack.people.staged)
     app = await stack.app(workflow["id"], project_id=str(stack.people.staged), workflow_version_id=versions[0]["id"])
     await stack.deploy(app["id"], workflow["id"])
@@ -64,18 +71,16 @@ async def test_nothing_is_deployed_to_an_archived_app(stack: Stack):
 
 
 @pytest.mark.parametrize("is_begun", [False, True])
-async def test_archiving_cancels_what_is_under_way_so_that_what_is_live_does_not_change(
-    unstarted: Stack, is_begun: bool
-):
+async def test_archiving_an_app_cancels_its_rollouts_in_progress(unstarted: Stack, is_begun: bool):
     script = {"rollout_driver": "scripted", "rollout_script": "ok,delay:1"}
     async with running_stack(unstarted, deploy=script) as stack:
         workflow, versions = await stack.workflow(saves=2)
         app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
-        await settled(stack, (await history(stack, app["id"]))[0])
+        await until_ended(stack, (await history(stack, app["id"]))[0])
         live = await app_now(stack, app["id"])
         slow = await stack.deploy(app["id"], workflow["id"])
         if is_begun:
-            await begun(stack, slow)
+            await until_deploying(stack, slow)
 
         archived = await stack.ok("POST", f"/v1/apps/{app['id']}/archive")
 
@@ -84,7 +89,7 @@ async def test_archiving_cancels_what_is_under_way_so_that_what_is_live_does_not
         assert canceled["error"] == {"code": "APP_ARCHIVED", "message": "The app was archived."}
 
         async def is_given_up() -> bool:
-            return rollouts_under_way() == 0
+            return rollouts_in_progress() == 0
 
         await eventually(is_given_up)
         assert await deployment_now(stack, slow) == canceled

@@ -1,4 +1,4 @@
-"""Every change of a workflow says who made it, when and in which request, and nothing else does."""
+"""Each change of a workflow has one audit event with its author, time and request. Nothing else has one."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ CONFIG = (DATA / "config.yaml").read_text()
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here: each has workflows of its own."""
+    """Shared by all tests of this module; each test creates its own workflows."""
     return shared_stack
 
 
@@ -49,7 +49,7 @@ CHANGES: list[tuple[str, str, str, Any, dict[str, str], Callable[[dict[str, Any]
 ]
 
 
-async def test_every_change_writes_one_event(stack: Stack):
+async def test_every_change_of_a_workflow_writes_one_audit_event(stack: Stack):
     workflow_id = (await stack.draft(name="a"))["id"]
     path, versions = f"/v1/workflows/{workflow_id}", {}
 
@@ -80,7 +80,7 @@ async def test_every_change_writes_one_event(stack: Stack):
     assert found[-1]["details"] == {"name": "a"}
 
 
-async def test_what_makes_a_workflow_writes_one_event_into_its_history(stack: Stack):
+async def test_every_call_that_creates_a_workflow_writes_one_audit_event(stack: Stack):
     source, _ = await stack.workflow()
     project = str(stack.people.project)
     calls = {
@@ -99,7 +99,7 @@ async def test_what_makes_a_workflow_writes_one_event_into_its_history(stack: St
         assert await rows(stack) == before + 1
 
 
-async def test_an_explicit_release_of_a_draft_names_the_version_it_makes(stack: Stack):
+async def test_the_audit_event_of_a_release_names_its_version(stack: Stack):
     workflow_id = (await stack.draft())["id"]
 
     released = await stack.ok("POST", f"/v1/workflows/{workflow_id}/release", body_of(name="n"))
@@ -109,7 +109,7 @@ async def test_an_explicit_release_of_a_draft_names_the_version_it_makes(stack: 
     assert event["target_id"] == released["latest_version"]["id"]
 
 
-async def test_straight_over_grpc_the_request_id_is_the_one_in_the_metadata(stack: Stack):
+async def test_the_request_id_of_a_grpc_callers_audit_event_comes_from_its_metadata(stack: Stack):
     workflow_id = (await stack.draft())["id"]
 
     await stack.workflows.SaveWorkflow(save_request(workflow_id), metadata=stack.as_(x_request_id="r-1"))
@@ -119,7 +119,7 @@ async def test_straight_over_grpc_the_request_id_is_the_one_in_the_metadata(stac
     assert (given["request_id"], bool(without["request_id"])) == ("r-1", True)
 
 
-async def test_what_fails_or_changes_nothing_writes_none(stack: Stack):
+async def test_a_call_that_fails_or_changes_nothing_writes_no_audit_event(stack: Stack):
     workflow, versions = await stack.workflow(saves=3)
     path = f"/v1/workflows/{workflow['id']}"
     await stack.ok("POST", f"{path}/versions/1/archive")
@@ -152,7 +152,7 @@ async def test_what_fails_or_changes_nothing_writes_none(stack: Stack):
     assert await stack.row_counts() == before
 
 
-async def test_a_replayed_answer_writes_none(stack: Stack):
+async def test_a_replayed_answer_writes_no_audit_event(stack: Stack):
     workflow, _ = await stack.workflow(saves=2)
     project = str(stack.people.project)
     calls = {
@@ -170,7 +170,7 @@ async def test_a_replayed_answer_writes_none(stack: Stack):
         assert await rows(stack) == before + 1, call
 
 
-async def test_a_change_whose_event_cannot_be_written_does_not_happen(stack: Stack):
+async def test_a_change_whose_audit_event_cannot_be_written_is_rolled_back(stack: Stack):
     workflow, _ = await stack.workflow(saves=2)
     path = f"/v1/workflows/{workflow['id']}"
     async with stack.database("admin", "workflow") as admin:
@@ -199,7 +199,7 @@ async def test_a_change_whose_event_cannot_be_written_does_not_happen(stack: Sta
 
 
 @pytest.mark.parametrize("released", [False, True])
-async def test_the_events_of_what_was_deleted_still_answer(stack: Stack, released: bool):
+async def test_audit_events_of_deleted_workflows_and_versions_stay_readable(stack: Stack, released: bool):
     workflow_id = (await stack.workflow())[0]["id"] if released else (await stack.draft())["id"]
     before = await events(stack, workflow_id)
     await stack.ok("DELETE", f"/v1/workflows/{workflow_id}")
@@ -209,7 +209,7 @@ async def test_the_events_of_what_was_deleted_still_answer(stack: Stack, release
     assert (found[0]["action"], found[1:]) == ("DeleteWorkflow", before)
 
 
-async def test_events_are_not_there_to_a_stranger(stack: Stack):
+async def test_audit_events_are_not_found_by_a_stranger(stack: Stack):
     workflow_id = (await stack.draft())["id"]
 
     for subject, token in ((workflow_id, "stranger"), (str(new_id()), "admin")):
@@ -221,13 +221,13 @@ async def test_events_are_not_there_to_a_stranger(stack: Stack):
     "statement",
     ["UPDATE audit_events SET actor_name = ''", "UPDATE audit_events SET details = '{}'", "DELETE FROM audit_events"],
 )
-async def test_the_serving_role_can_neither_change_nor_remove_one(stack: Stack, statement: str):
+async def test_the_serving_role_can_neither_change_nor_delete_an_audit_event(stack: Stack, statement: str):
     async with stack.database("flowpin_workflow", "workflow") as serving:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await serving.execute(statement)
 
 
-async def test_pages_are_newest_first_also_of_what_happened_at_once(stack: Stack):
+async def test_audit_events_are_newest_first_also_within_one_instant(stack: Stack):
     workflow_id = (await stack.draft())["id"]
     await asyncio.gather(*(stack.save(workflow_id) for _ in range(30)))
     labels = [f"v{number}" for number in range(30, 0, -1)]
@@ -245,7 +245,7 @@ async def test_pages_are_newest_first_also_of_what_happened_at_once(stack: Stack
     assert (error.reason, set(error.fields)) == ("INVALID_REQUEST", {"page", "page_size"})
 
 
-async def test_events_are_in_the_order_of_the_changes_though_the_databases_clock_was_set_back(stack: Stack):
+async def test_audit_events_keep_the_order_of_changes_after_the_database_clock_is_set_back(stack: Stack):
     workflow, _ = await stack.workflow()
     async with stack.database("admin", "workflow") as db:
         await db.execute(
@@ -264,7 +264,7 @@ async def test_events_are_in_the_order_of_the_changes_though_the_databases_clock
     ] == (actions)
 
 
-async def test_events_from_before_there_were_numbers_come_last_in_the_order_of_time(stack: Stack):
+async def test_audit_events_without_a_number_come_last_ordered_by_time(stack: Stack):
     workflow, _ = await stack.workflow()
     async with stack.database("admin", "workflow") as db:
         await db.execute("UPDATE audit_events SET number = NULL WHERE subject_id = $1", UUID(workflow["id"]))

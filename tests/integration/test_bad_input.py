@@ -1,4 +1,4 @@
-"""Bad input gets a clear error and changes nothing, over REST and straight over gRPC."""
+"""Bad input gets a clear error and changes nothing, over REST and over gRPC."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -35,7 +35,7 @@ NEVER_TOLD = ("Traceback", "asyncpg", "SELECT ", "127.0.0.1", "postgres", "dyn_p
 
 @dataclass(frozen=True)
 class World:
-    """A running stack with something of everything in it, and the ids of that."""
+    """A running stack with one row of each kind, and the ids of these rows."""
 
     stack: Stack
     known: Mapping[str, str]
@@ -43,7 +43,7 @@ class World:
     counting: str
 
     async def row_counts(self) -> dict[str, int]:
-        """What `stack.row_counts()` says, on a connection that stays: this is asked twice a row."""
+        """The result of `stack.row_counts()` on one kept connection, as each test case calls it twice."""
         return dict(await self.database.fetch(self.counting))
 
     async def rest(self, sent: Rest) -> Answer:
@@ -123,7 +123,7 @@ async def populated(stack: Stack) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Refused:
-    """What came back: the gRPC code, or the HTTP status and code; the reason; the fields named; all of it as text."""
+    """A refusal: the gRPC code or the HTTP status and code, the reason, the named fields, and everything as text."""
 
     code: str | tuple[int, str]
     reason: str | None
@@ -145,7 +145,7 @@ async def test_bad_input_is_refused_and_changes_nothing(world: World, bad: Bad):
 
 
 async def by_gateway(world: World, sent: Rest) -> Refused:
-    """An answer in another form than the envelope fails here."""
+    """Read a refusal over REST. An answer without the error envelope fails the test."""
     answer = await world.rest(sent)
     assert answer.headers["X-Request-Id"]
     assert answer.headers["Content-Type"].startswith("application/json")
@@ -167,7 +167,7 @@ async def by_service(world: World, sent: Rpc) -> Refused:
 
 
 @pytest.mark.parametrize("good", GOOD, ids=str)
-async def test_unusual_input_that_breaks_no_rule_passes(world: World, good: Good):
+async def test_unusual_but_valid_input_is_accepted(world: World, good: Good):
     if isinstance(good.sent, Rpc):
         assert await world.rpc(good.sent)
         return
@@ -181,7 +181,7 @@ def saving(flow: bytes, flow_ui: bytes = b"{}") -> bytes:
     return b'{"flow": ' + flow + b', "flow_ui": ' + flow_ui + b"}"
 
 
-async def test_the_limit_is_sixteen_mebibytes_a_document_unless_set(stack: Stack):
+async def test_a_document_may_have_sixteen_mebibytes_by_default(stack: Stack):
     save = f"/v1/workflows/{(await stack.draft())['id']}/save"
     largest, larger = (flows.padded(size).encode() for size in (16 << 20, (16 << 20) + 1))
 
@@ -201,7 +201,7 @@ async def test_the_limit_is_sixteen_mebibytes_a_document_unless_set(stack: Stack
     assert await stack.row_counts() == after
 
 
-async def test_a_message_over_the_limit_of_grpc_is_refused(stack: Stack):
+async def test_a_message_over_the_grpc_limit_is_refused(stack: Stack):
     workflow = await stack.draft()
     before = await stack.row_counts()
     request = workflow_pb2.SaveWorkflowRequest(workflow_id=workflow["id"], flow={"utf8": b" " * (37 << 20)})

@@ -1,4 +1,4 @@
-"""Calls that go together are as if each had come alone."""
+"""Calls in a batch are answered as if each were sent alone."""
 
 import asyncio
 import gc
@@ -36,7 +36,7 @@ PING = "/flowpin.identity.v1.IdentityService/Ping"
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here: each has workflows of its own."""
+    """Shared by all tests of this module; each test creates its own workflows."""
     return shared_stack
 
 
@@ -66,7 +66,7 @@ def get(stack: Stack, workflow_id: str, version: str = "latest", token: str = "e
 
 
 async def answers(stack: Stack, *calls: pb.Call, port: int | None = None) -> list[pb.Answer]:
-    """In the calls' order."""
+    """The answers of one batch, in the order of its calls."""
     async with batches(port or stack.workflow_port) as stub:
         parts = stub.SendBatch(pb.SendBatchRequest(calls=calls), metadata=authorizations(stack))
         found = {answer.call: answer async for part in parts for answer in part.answers}
@@ -75,7 +75,7 @@ async def answers(stack: Stack, *calls: pb.Call, port: int | None = None) -> lis
 
 
 async def blocks(db: asyncpg.Connection, somebody: bool) -> bool:
-    """Whether somebody, or nobody, waits for what this connection has locked."""
+    """Whether another connection waits for a lock of this one, compared with `somebody`."""
     return bool(await db.fetchval(BLOCKED)) is somebody
 
 
@@ -84,7 +84,7 @@ def reason(answer: pb.Answer) -> tuple[str, str]:
     return error.code.name, error.reason
 
 
-async def test_each_call_is_its_own_callers(stack: Stack):
+async def test_each_call_of_a_batch_is_authenticated_as_its_own_caller(stack: Stack):
     workflow, (version,) = await stack.workflow()
     theirs = await stack.draft(project=stack.people.foreign, token="stranger")
     await stack.save(theirs["id"], token="stranger")
@@ -123,7 +123,7 @@ async def test_each_call_is_its_own_callers(stack: Stack):
         assert await db.fetchval(by, workflow["id"]) == ["tok_admin", "tok_editor"]
 
 
-async def test_what_is_no_call_fails_alone(stack: Stack):
+async def test_an_invalid_call_fails_without_the_rest_of_its_batch(stack: Stack):
     workflow, _ = await stack.workflow()
     good = get(stack, workflow["id"])
     editor = good.authorization
@@ -152,7 +152,7 @@ async def test_what_is_no_call_fails_alone(stack: Stack):
     assert found[-1].message
 
 
-async def test_more_calls_than_a_batch_takes_are_refused(stack: Stack):
+async def test_a_batch_with_too_many_calls_is_refused(stack: Stack):
     async with batches(stack.workflow_port) as stub:
         calls = [call(stack, PING, workflow_pb2.GetVersionRequest()) for _ in range(65)]
 
@@ -168,7 +168,7 @@ async def test_more_calls_than_a_batch_takes_are_refused(stack: Stack):
     assert counts == [0, 1, 64]
 
 
-async def test_a_batch_without_a_good_token_is_refused_before_it_has_come(stack: Stack):
+async def test_a_batch_without_a_valid_token_is_refused_before_it_is_received(stack: Stack):
     over = asyncio.Event()
 
     async def late() -> AsyncIterator[bytes]:
@@ -186,12 +186,12 @@ async def test_a_batch_without_a_good_token_is_refused_before_it_has_come(stack:
         over.set()
 
     assert [(error.code.name, error.reason) for error in refused] == [("UNAUTHENTICATED", "TOKEN_INVALID")] * 2
-    assert [(line["rpc"], line["code"]) for line in logs if line["event"] == "rpc"] == [
+    assert [(line["rpc"], line["code"]) for line in logs if line["event"] == "rpc_handled"] == [
         (SEND_BATCH, "UNAUTHENTICATED")
     ] * 2
 
 
-async def test_a_batch_that_is_none_is_the_callers_fault(stack: Stack):
+async def test_a_malformed_batch_is_an_invalid_argument(stack: Stack):
     async with open_channel(f"127.0.0.1:{stack.workflow_port}") as channel:
         send = channel.unary_stream(SEND_BATCH)
         error = await refusal(send(b"\xff\xff\xff", metadata=authorizations(stack, "viewer")).read())
@@ -199,14 +199,14 @@ async def test_a_batch_that_is_none_is_the_callers_fault(stack: Stack):
     assert (error.code.name, error.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
 
 
-async def test_a_gateway_of_the_release_before_calls_one_by_one(stack: Stack):
+async def test_the_earlier_rpc_for_batches_is_unimplemented(stack: Stack):
     async with open_channel(f"127.0.0.1:{stack.workflow_port}") as channel:
         error = await refusal(channel.unary_stream("/flowpin.batch.v1.BatchService/Batch")(b"").read())
 
     assert error.code in UNSERVED
 
 
-async def test_one_that_waits_holds_up_no_other(stack: Stack):
+async def test_a_call_that_waits_does_not_delay_the_rest_of_its_batch(stack: Stack):
     held, free = [(await stack.workflow())[0]["id"] for _ in range(2)]
     calls = [call(stack, SAVE, save_request(held)), get(stack, free), call(stack, SAVE, save_request(free))]
     places: list[int] = []
@@ -223,7 +223,7 @@ async def test_one_that_waits_holds_up_no_other(stack: Stack):
     assert (sorted(places), last) == ([1, 2], [0])
 
 
-async def test_what_is_canceled_is_not_done(stack: Stack):
+async def test_canceling_a_batch_cancels_its_calls(stack: Stack):
     held = (await stack.workflow())[0]["id"]
 
     async with stack.database("admin", "workflow") as db, batches(stack.workflow_port) as stub:
@@ -242,7 +242,7 @@ async def test_what_is_canceled_is_not_done(stack: Stack):
     assert await listed(stack, held) == [1]
 
 
-async def test_large_answers_go_in_messages_of_their_own(stack: Stack):
+async def test_large_answers_of_a_batch_are_sent_in_separate_messages(stack: Stack):
     workflow, _ = await stack.workflow()
     large = flow_of("x" * (3 << 20))
     await stack.ok("POST", f"/v1/workflows/{workflow['id']}/save", body_of(large))
@@ -260,7 +260,7 @@ async def test_large_answers_go_in_messages_of_their_own(stack: Stack):
     assert flows == [large] * 5
 
 
-async def test_the_deploy_service_serves_batches_too(stack: Stack):
+async def test_the_deploy_service_serves_batches(stack: Stack):
     (missing,) = await answers(
         stack,
         call(stack, "/flowpin.deploy.v1.DeployService/GetApp", deploy_pb2.GetAppRequest(app_id=str(new_id()))),
@@ -274,7 +274,7 @@ async def never_alone(message: bytes, metadata: Any) -> Any:
     raise AssertionError("it went by itself")
 
 
-async def test_the_gateways_calls_of_one_turn_go_together(stack: Stack):
+async def test_concurrent_calls_of_the_gateway_are_sent_in_a_batch(stack: Stack):
     workflow, _ = await stack.workflow()
     request = workflow_pb2.GetVersionRequest(workflow_id=workflow["id"], version="latest").SerializeToString()
 
@@ -293,7 +293,7 @@ async def test_the_gateways_calls_of_one_turn_go_together(stack: Stack):
     assert refused.reason == "WORKFLOW_NOT_FOUND"
 
 
-async def test_a_batch_has_no_more_authorizations_than_its_metadata_takes(stack: Stack):
+async def test_the_authorizations_of_a_batch_fit_in_its_metadata(stack: Stack):
     workflow, _ = await stack.workflow()
     request = workflow_pb2.GetVersionRequest(workflow_id=workflow["id"], version="latest").SerializeToString()
     tokens = [f"Bearer dyn_pat_{number:0300}" for number in range(100)]  # 30 KB
@@ -310,7 +310,7 @@ async def test_a_batch_has_no_more_authorizations_than_its_metadata_takes(stack:
 
 
 @pytest.mark.parametrize("metadata", [{}, {"authorization": "Bearer " + "x" * 7000}])
-async def test_a_call_whose_authorization_fits_in_no_batch_goes_alone(stack: Stack, metadata: Any):
+async def test_a_call_with_an_authorization_too_large_for_a_batch_is_sent_alone(stack: Stack, metadata: Any):
     async def alone(message: bytes, metadata: Any) -> Any:
         return b"alone", {}
 
@@ -321,7 +321,7 @@ async def test_a_call_whose_authorization_fits_in_no_batch_goes_alone(stack: Sta
     assert found == [(b"alone", {})] * 2
 
 
-async def test_a_call_by_itself_and_a_large_one_go_alone(stack: Stack):
+async def test_single_calls_and_large_calls_are_not_batched(stack: Stack):
     sent = []
 
     async def alone(message: bytes, metadata: Any) -> Any:
@@ -342,7 +342,7 @@ async def test_a_call_by_itself_and_a_large_one_go_alone(stack: Stack):
     assert sent == [0, 65 << 10]
 
 
-async def test_a_service_that_is_away_gets_reads_again_and_saves_not():
+async def test_reads_of_a_failed_batch_are_sent_again_and_saves_are_not():
     alone_again = []
 
     async def alone(message: bytes, metadata: Any) -> Any:
@@ -360,7 +360,7 @@ async def test_a_service_that_is_away_gets_reads_again_and_saves_not():
     assert (found[1].code, found[1].reason) == (grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE")
 
 
-async def test_a_service_of_an_earlier_release_is_called_one_by_one():
+async def test_calls_to_a_service_without_batches_are_sent_one_by_one():
     async with running_world() as world:  # its services know no batches
         found = await asyncio.gather(
             *(world.get(f"/v1/workflows/{WORKFLOW}/versions/latest") for _ in range(30)),
@@ -381,7 +381,7 @@ class CountingBatches(BatchServiceServicer):
         yield pb.SendBatchResponse(answers=[pb.Answer(call=place) for place in range(len(request.calls))])
 
 
-async def test_pings_at_the_same_time_share_an_rpc_as_what_is_measured_against_them():
+async def test_concurrent_pings_are_sent_in_batches():
     batches = CountingBatches()
     async with running_world(batches) as world:
         found = await asyncio.gather(
@@ -401,7 +401,7 @@ def without_gc() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("without_gc")
-async def test_callers_that_have_all_hung_up_cancel_their_batch_and_nothing_of_it_stays(stack: Stack):
+async def test_a_batch_whose_callers_have_all_hung_up_is_canceled_and_freed(stack: Stack):
     held = (await stack.workflow())[0]["id"]
     request = save_request(held).SerializeToString()
 
@@ -422,14 +422,14 @@ async def test_callers_that_have_all_hung_up_cancel_their_batch_and_nothing_of_i
             await eventually(partial(blocks, db, False), 5)
             await asyncio.wait(callers)
 
-    callers.clear()  # a task keeps what it was canceled with
+    callers.clear()  # a task keeps a reference to its cancellation
     assert not [kept for kept in gc.get_objects() if type(kept).__name__ == "_Batch" and kept.calls]
     assert one_is_left
     assert await listed(stack, held) == [1]
 
 
 @pytest.mark.usefixtures("without_gc")
-async def test_nothing_stays_of_a_batch_that_has_failed():
+async def test_a_failed_batch_is_freed():
     async with open_channel("127.0.0.1:1") as channel:
         save = RpcBatcher(channel, 5).rpc(SAVE, single_call=never_alone)
         found = await asyncio.gather(*(save(b"s", {"authorization": "a"}) for _ in range(2)), return_exceptions=True)
@@ -443,7 +443,7 @@ async def no_batch_is_kept() -> bool:
     return not [kept for kept in gc.get_objects() if type(kept).__name__ == "_Batch" and kept.calls]
 
 
-async def test_requests_at_the_same_time_are_answered_as_one_by_one(stack: Stack):
+async def test_concurrent_requests_get_the_same_answers_as_sequential_ones(stack: Stack):
     workflow, _ = await stack.workflow()
     for note in "abcdefgh":
         await stack.save(workflow["id"], note)
@@ -461,5 +461,5 @@ async def test_requests_at_the_same_time_are_answered_as_one_by_one(stack: Stack
     assert {status for status, _, _ in one_by_one} == {200, 404}
 
 
-def test_every_code_of_a_status_is_one_of_grpcs():
+def test_the_codes_of_google_rpc_status_are_the_codes_of_grpc():
     assert {code_pb2.Code.Name(code.value[0]) for code in grpc.StatusCode} == {code.name for code in grpc.StatusCode}

@@ -1,4 +1,4 @@
-"""A secret in a connection stays where its owner put it: it is in no ZIP, error, log line, metric or audit event."""
+"""A secret in a connection is in its flow only, and in no ZIP, error, log line, metric or audit event."""
 
 import io
 import json
@@ -37,7 +37,7 @@ KEPT = ("flow", "flow_ui")
 
 @dataclass
 class Overheard:
-    """Every answer, log line and whatever else left a process, by what it was."""
+    """Everything that left a process, such as answers and log lines, by its kind."""
 
     stack: Stack
     metrics: str
@@ -49,7 +49,7 @@ class Overheard:
         self.heard[f"{len(self.heard)}: {what}"] = said.encode() if isinstance(said, str) else said
 
     async def call(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
-        """One call; of its answer all but the caller's own flow is kept."""
+        """Make one call. Everything in its answer except the caller's own flow is recorded."""
         answer = await self.stack.rest(method, path, body, **options)
         self.statuses[answer.status] = self.statuses.get(answer.status, 0) + 1
         what = f"{method} {path} {str(body)[:200]} -> {answer.status}"
@@ -71,7 +71,7 @@ class Overheard:
         return answer.body["data"] if answer.content[:1] == b"{" else answer.content
 
     async def rpc(self, what: str, call: Any) -> None:
-        """The same straight over gRPC; a refusal is its code, words, details and trailers."""
+        """Make one call over gRPC. Of a refusal, the code, message, details and trailers are recorded."""
         try:
             response = await call
         except grpc.aio.AioRpcError as error:
@@ -84,13 +84,15 @@ class Overheard:
             self.hear(what, str(response))
 
     async def leaks(self) -> list[str]:
-        """Where the canary is found: in what was heard, the metrics, the audit of both services, the logs."""
+        """The places of the canary in recorded answers, metrics, logs and the audit of both services."""
         async with self.stack.session.get(self.metrics) as response:
             self.hear("metrics", await response.read())
         for service in ("workflow", "deploy"):
             async with self.stack.database("admin", service) as db:
                 self.hear(f"audit of {service}", repr(await db.fetch("SELECT * FROM audit_events")))
-        assert {"rpc", "request"} <= {json.loads(line).get("event") for line in self.logged if line[0] == "{"}
+        assert {"rpc_handled", "request_handled"} <= {
+            json.loads(line).get("event") for line in self.logged if line[0] == "{"
+        }
         self.hear("logs", "\n".join(self.logged))
         return [
             f"{what}: …{said[max(0, place - 100) : place + 40]!r}…"
@@ -105,7 +107,7 @@ def without_flow(data: Any) -> Any:
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """Each line that structlog or the standard library logs from here on, at any level."""
+    """All lines that structlog or the standard library logs during the test, at any level."""
     lines: list[str] = []
 
     def keep(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:
@@ -125,7 +127,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
 
 @pytest.fixture
 async def overheard(unstarted: Stack, logged: list[str]) -> AsyncIterator[Overheard]:
-    """The stack, listened to; all three processes are one here, so one port has the metrics of all."""
+    """A stack whose output is recorded. Its services share one process, so one port has all metrics."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{bound.getsockname()[1]}"
@@ -135,7 +137,7 @@ async def overheard(unstarted: Stack, logged: list[str]) -> AsyncIterator[Overhe
 
 
 async def live(overheard: Overheard, secret: Any) -> None:
-    """A workflow with this secret in every field of every class, from its draft to its third deployment."""
+    """Take a workflow with this secret in every field of every class from its draft to its third deployment."""
     ok, project = overheard.ok, str(overheard.stack.people.project)
     body = saved(flow_with(secret))
     named = {"name": "flow", "project_id": project}
@@ -169,13 +171,13 @@ async def live(overheard: Overheard, secret: Any) -> None:
     plan = await ok("POST", f"{path}/deploy/plan", order)
     await ok("POST", f"{path}/deploy", {**order, "plan_token": plan["plan_token"]})
     assert (await overheard.call("POST", f"{path}/deploy", {**order, "plan_token": plan["plan_token"]})).status == 409
-    await ok("POST", f"{path}/rollback", {})
+    await ok("POST", f"{path}/rollback", {"deployment_id": app["latest_deployment_id"]})
     for more in ("", "/deployments", "/audit-events"):
         await ok("GET", path + more)
 
 
 async def imported(overheard: Overheard, secret: Any) -> None:
-    """Into a workflow, and out of it again."""
+    """Import configs with the secret into a workflow and export them."""
     project = str(overheard.stack.people.project)
     body = {"name": "flow", "project_id": project, "config": config_with(secret)}
     answer = await overheard.call("POST", "/v1/workflows/import", body)
@@ -188,7 +190,7 @@ async def imported(overheard: Overheard, secret: Any) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_a_secret_of_any_class_stays_in_its_flow(overheard: Overheard, shape: str):
+async def test_a_secret_of_any_connection_class_is_only_in_its_flow(overheard: Overheard, shape: str):
     assert len(CLASSES) == 79
 
     await live(overheard, SHAPES[shape])
@@ -196,7 +198,7 @@ async def test_a_secret_of_any_class_stays_in_its_flow(overheard: Overheard, sha
     assert await overheard.leaks() == []
 
 
-async def test_a_refusal_never_shows_what_stands_in_a_connection(overheard: Overheard):
+async def test_a_refusal_over_rest_shows_no_field_of_a_connection(overheard: Overheard):
     stack = overheard.stack
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
@@ -209,7 +211,7 @@ async def test_a_refusal_never_shows_what_stands_in_a_connection(overheard: Over
     assert await overheard.leaks() == []
 
 
-async def test_nor_does_one_straight_over_grpc(overheard: Overheard):
+async def test_a_refusal_over_grpc_shows_no_field_of_a_connection(overheard: Overheard):
     stack = overheard.stack
     workflow, _ = await stack.workflow()
     metadata, project = stack.as_(), str(stack.people.project)

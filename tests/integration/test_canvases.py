@@ -1,4 +1,4 @@
-"""Canvases that are no version: checked, taken in from a file, packed into one, made of known node types."""
+"""Canvases without a version are validated, imported from a file, exported to a file, and list the known node types."""
 
 import io
 import json
@@ -24,7 +24,7 @@ SEVERAL["workflows"] = {"one": {"flow": "f"}, "two": {"flow": "f"}}
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here: each has workflows of its own."""
+    """Shared by all tests of this module; each test creates its own workflows."""
     return shared_stack
 
 
@@ -37,13 +37,13 @@ async def validate(stack: Stack, flow: bytes, token: str = "viewer") -> Any:
 
 
 async def problems(stack: Stack, flow: Any) -> tuple[bool, list[tuple[str, str]]]:
-    """Whether it is valid, and the severity and path of each problem."""
+    """Whether the flow is valid, and the severity and path of each problem."""
     found = await validate(stack, flow if isinstance(flow, bytes) else json.dumps(flow).encode())
     assert all(problem["message"] for problem in found["problems"])
     return found["valid"], [(problem["severity"], problem["path"]) for problem in found["problems"]]
 
 
-async def take_in(stack: Stack, config: str = CONFIG, **fields: Any) -> Answer:
+async def import_config(stack: Stack, config: str = CONFIG, **fields: Any) -> Answer:
     body = {"project_id": str(stack.people.project), "name": "taken-in", "config": config}
     options = {key: fields.pop(key) for key in ("token", "headers") if key in fields}
     return await stack.rest("POST", "/v1/workflows/import", body | fields, **options)
@@ -67,7 +67,7 @@ async def test_a_flow_without_problems_is_valid(stack: Stack):
     assert await validate(stack, json.dumps(flow).encode()) == {"valid": True, "problems": []}
 
 
-async def test_errors_come_before_warnings_each_with_its_path(stack: Stack):
+async def test_validation_lists_errors_before_warnings_each_with_its_path(stack: Stack):
     flow = {"nodes": [node("No Slug"), node("b", "x.Y", "c", "nowhere"), node("c", "x.Y", "b")]}
 
     assert await problems(stack, flow) == (
@@ -82,7 +82,7 @@ async def test_errors_come_before_warnings_each_with_its_path(stack: Stack):
     )
 
 
-async def test_warnings_leave_it_valid(stack: Stack):
+async def test_a_flow_with_warnings_is_valid(stack: Stack):
     assert await problems(stack, {"nodes": []}) == (True, [("warning", "flow.nodes")])
 
 
@@ -98,7 +98,9 @@ async def test_warnings_leave_it_valid(stack: Stack):
         (b'{"nodes": [], "x": ' + b"[" * 200 + b"]" * 200 + b"}", ["flow"]),
     ],
 )
-async def test_what_a_save_would_refuse_is_an_error(stack: Stack, flow: bytes, paths: list[str] | None):
+async def test_validation_reports_an_error_for_a_flow_that_a_save_refuses(
+    stack: Stack, flow: bytes, paths: list[str] | None
+):
     valid, found = await problems(stack, flow)
 
     expected = paths or ["flow.nodes[1].id", "flow.nodes[1].type", "flow.nodes[2]"]
@@ -108,7 +110,7 @@ async def test_what_a_save_would_refuse_is_an_error(stack: Stack, flow: bytes, p
 
 
 @pytest.mark.parametrize("token", ["viewer", "stranger", "service"])
-async def test_anyone_with_a_token_validates_and_nothing_is_stored(stack: Stack, token: str):
+async def test_any_token_may_validate_a_flow_and_nothing_is_stored(stack: Stack, token: str):
     before = await stack.row_counts()
 
     assert (await validate(stack, FLOW, token))["valid"]
@@ -116,7 +118,7 @@ async def test_anyone_with_a_token_validates_and_nothing_is_stored(stack: Stack,
     assert await stack.row_counts() == before
 
 
-async def test_what_is_validated_has_the_limit_of_a_flow(unstarted: Stack):
+async def test_validation_export_and_import_have_the_size_limit_of_a_flow(unstarted: Stack):
     async with running_stack(unstarted, workflow={"max_flow_bytes": 2048}) as stack:
         for path, body in (
             ("/v1/workflows/validate", {"flow": {"nodes": [], "x": "x" * 2048}}),
@@ -125,12 +127,12 @@ async def test_what_is_validated_has_the_limit_of_a_flow(unstarted: Stack):
             answer = await stack.rest("POST", path, body)
             assert answer.error["details"]["reason"] == "FLOW_TOO_LARGE"
             assert answer.status == 413
-        answer = await take_in(stack, CONFIG + "# " + "x" * 2048)
+        answer = await import_config(stack, CONFIG + "# " + "x" * 2048)
         assert answer.error["details"]["reason"] == "CONFIG_TOO_LARGE"
         assert (answer.status, answer.error["code"]) == (413, "payload_too_large")
 
 
-async def test_a_version_saved_under_a_larger_limit_is_not_exported(unstarted: Stack):
+async def test_a_version_over_the_current_size_limit_is_not_exported(unstarted: Stack):
     flow = b'{"nodes":[{"id":"a","type":"x.Y"}],"x":"' + b"x" * 2048 + b'"}'
     async with running_stack(unstarted) as stack:
         path = f"/v1/workflows/{(await stack.draft())['id']}"
@@ -153,12 +155,12 @@ async def test_a_version_saved_under_a_larger_limit_is_not_exported(unstarted: S
             {"flow", "flow_ui"},
         ),
     ],
-    ids=["a node without a name", "what is written out is too deep"],
+    ids=["a node without a name", "a flow that is too deep when it is expanded"],
 )
-async def test_a_file_that_makes_a_flow_which_no_save_would_take_is_refused(stack: Stack, config: str, paths: set[str]):
+async def test_an_import_of_a_flow_that_a_save_refuses_is_refused(stack: Stack, config: str, paths: set[str]):
     before = await stack.row_counts()
 
-    answer = await take_in(stack, config)
+    answer = await import_config(stack, config)
 
     assert (answer.status, answer.error["details"]["reason"]) == (400, "INVALID_FLOW")
     assert answer.error["details"].keys() == paths | {"reason"}
@@ -166,11 +168,11 @@ async def test_a_file_that_makes_a_flow_which_no_save_would_take_is_refused(stac
 
 
 @pytest.mark.parametrize("file", CONFIGS)
-async def test_an_imported_file_is_a_draft_with_a_canvas(stack: Stack, file: str):
+async def test_an_imported_file_becomes_a_draft_with_a_canvas(stack: Stack, file: str):
     names = list(yaml.safe_load(CONFIGS[file])["workflows"])
     fields = {"workflow": names[-1]} if len(names) > 1 else {}
 
-    answer = await take_in(stack, CONFIGS[file], **fields, description="from a file", token="editor")
+    answer = await import_config(stack, CONFIGS[file], **fields, description="from a file", token="editor")
 
     assert answer.status == 201
     draft = answer.data
@@ -179,12 +181,12 @@ async def test_an_imported_file_is_a_draft_with_a_canvas(stack: Stack, file: str
     assert await listed(stack, draft["id"]) == []
     assert all(isinstance(warning, str) for warning in answer.body["warnings"])
     exported = files(await export(stack, draft["flow"]))
-    again = (await take_in(stack, exported["config.yaml"])).data
+    again = (await import_config(stack, exported["config.yaml"])).data
     assert files(await export(stack, again["flow"])) == exported
 
 
-async def test_every_imported_node_has_its_place(stack: Stack):
-    draft = (await take_in(stack)).data
+async def test_every_imported_node_has_its_own_position(stack: Stack):
+    draft = (await import_config(stack)).data
 
     drawn = [node["data"]["metadata"]["name"] for node in draft["flow_ui"]["nodes"]]
     places = {(node["position"]["x"], node["position"]["y"]) for node in draft["flow_ui"]["nodes"]}
@@ -192,11 +194,11 @@ async def test_every_imported_node_has_its_place(stack: Stack):
     assert len(places) == len(drawn)
 
 
-async def test_of_several_workflows_one_is_picked(stack: Stack):
+async def test_an_import_of_several_workflows_needs_the_name_of_one(stack: Stack):
     config = yaml.safe_dump(SEVERAL)
 
-    refused = [await take_in(stack, config), await take_in(stack, config, workflow="three")]
-    picked = await take_in(stack, config, workflow="two")
+    refused = [await import_config(stack, config), await import_config(stack, config, workflow="three")]
+    picked = await import_config(stack, config, workflow="two")
 
     for answer in refused:
         assert (answer.status, answer.error["details"]["reason"]) == (400, "SEVERAL_WORKFLOWS")
@@ -204,7 +206,7 @@ async def test_of_several_workflows_one_is_picked(stack: Stack):
     assert picked.status == 201
 
 
-async def test_what_cannot_be_imported_is_named_and_leaves_nothing(stack: Stack):
+async def test_an_import_that_fails_names_the_cause_and_stores_nothing(stack: Stack):
     before = await stack.row_counts()
     theirs = str(stack.people.foreign)
 
@@ -218,25 +220,25 @@ async def test_what_cannot_be_imported_is_named_and_leaves_nothing(stack: Stack)
         ({"project_id": theirs}, 404, "project_id"),
         ({"token": "viewer"}, 403, "reason"),
     ):
-        answer = await take_in(stack, **fields)
+        answer = await import_config(stack, **fields)
         assert answer.status == status, fields
         assert any(key.startswith(named) for key in answer.error["details"]), (fields, answer.error)
 
     assert await stack.row_counts() == before
 
 
-async def test_an_import_that_is_sent_twice_with_one_key_is_made_once(stack: Stack):
+async def test_an_import_sent_twice_with_one_key_happens_once(stack: Stack):
     headers = {"Idempotency-Key": str(new_id())}
-    first = await take_in(stack, headers=headers)
+    first = await import_config(stack, headers=headers)
     before = await stack.row_counts()
 
-    repeat = await take_in(stack, headers=headers)
+    repeat = await import_config(stack, headers=headers)
 
     assert (repeat.status, repeat.content) == (201, first.content)
     assert await stack.row_counts() == before
 
 
-async def test_an_exported_version_is_its_flow_and_its_number(stack: Stack):
+async def test_an_exported_version_has_its_flow_and_its_number(stack: Stack):
     workflow, _ = await stack.workflow(saves=2)
     path = f"/v1/workflows/{workflow['id']}/versions"
     await stack.ok("POST", f"{path}/1/archive")
@@ -263,7 +265,7 @@ async def test_a_version_that_the_sdk_could_not_load_is_not_exported(stack: Stac
     assert "flow.nodes[0].depends[0].node" in answer.error["details"]
 
 
-async def test_node_types_come_all_at_once_by_group_and_name(stack: Stack):
+async def test_all_node_types_are_listed_on_one_page_by_group_and_name(stack: Stack):
     answer = await stack.rest("GET", "/v1/agent-builder/nodes?page_size=1", token="stranger")
 
     keys = [(row["group"], row["name"]) for row in answer.data]
@@ -273,7 +275,7 @@ async def test_node_types_come_all_at_once_by_group_and_name(stack: Stack):
     assert {"type": INPUT, "group": "utils", "name": "Input"} in answer.data
 
 
-async def test_node_types_of_one_group_are_those(stack: Stack):
+async def test_node_types_are_filtered_by_group(stack: Stack):
     every = await stack.ok("GET", "/v1/agent-builder/nodes")
 
     for group in sorted({row["group"] for row in every}):

@@ -1,4 +1,4 @@
-"""Deploys at once: one after the other, never two live, never an older one over a newer one."""
+"""Concurrent deploys go live one after the other. An older one never replaces a newer one."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -8,7 +8,7 @@ import pytest
 from service_kit.channel import open_channel
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
 from service_kit.pb.flowpin.deploy.v1.deploy_pb2_grpc import DeployServiceStub
-from tests.support.deployments import app_now, assert_chain, history, settled
+from tests.support.deployments import app_now, assert_chain, history, until_ended
 from tests.support.stack import Stack, deploy_service_of, running_stack
 
 pytestmark = pytest.mark.slow
@@ -18,7 +18,7 @@ SCRIPTED = {"rollout_driver": "scripted", "rollout_script": SCRIPT}
 
 
 async def deploy_at_once(stack: Stack, app, versions, count: int) -> list[str]:
-    """Half of them over REST, half over gRPC; the ids."""
+    """Deploy concurrently, half over REST and half over gRPC. Returns the ids of the deployments."""
 
     async def over_rest(version_id: str) -> str:
         return (await stack.deploy(app["id"], app["workflow_id"], workflow_version_id=version_id))["id"]
@@ -34,7 +34,7 @@ async def deploy_at_once(stack: Stack, app, versions, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-async def test_forty_deploys_at_once_go_live_one_after_the_other(unstarted: Stack, replicas):
+async def test_forty_concurrent_deploys_go_live_one_after_the_other(unstarted: Stack, replicas):
     async with AsyncExitStack() as running:
         stack = await running.enter_async_context(running_stack(unstarted))
         if replicas == 2:
@@ -54,17 +54,17 @@ async def test_forty_deploys_at_once_go_live_one_after_the_other(unstarted: Stac
         assert (await app_now(stack, app["id"]))["latest_deployment_id"] == rows[-1]["id"]
 
 
-async def test_rollouts_at_once_on_two_replicas_end_with_the_newest_that_came_up_live(unstarted: Stack):
+async def test_concurrent_rollouts_on_two_replicas_end_with_the_newest_successful_one_live(unstarted: Stack):
     async with running_stack(unstarted, deploy=SCRIPTED) as stack, deploy_service_of(stack, **SCRIPTED):
         workflow, versions = await stack.workflow(saves=3)
         app = await stack.app(workflow["id"])
-        await settled(stack, (await history(stack, app["id"]))[0])
+        await until_ended(stack, (await history(stack, app["id"]))[0])
         app = await app_now(stack, app["id"])
 
         await deploy_at_once(stack, app, versions, 12)
 
         for row in await history(stack, app["id"]):
-            await settled(stack, row)
+            await until_ended(stack, row)
         rows = (await history(stack, app["id"]))[::-1]
         went_live = [row for row in rows if row["status"] == "succeeded"]
         others = [row["error"]["code"] for row in rows if row["status"] != "succeeded"]
@@ -74,7 +74,7 @@ async def test_rollouts_at_once_on_two_replicas_end_with_the_newest_that_came_up
         assert_chain(went_live)
 
 
-async def test_deploys_at_once_in_two_environments_are_two_chains(stack: Stack):
+async def test_concurrent_deploys_in_two_environments_are_independent(stack: Stack):
     workflow, _ = await stack.workflow(project=stack.people.staged)
     app = await stack.app(workflow["id"], project_id=str(stack.people.staged))
 
@@ -90,7 +90,7 @@ async def test_deploys_at_once_in_two_environments_are_two_chains(stack: Stack):
     assert_chain([row for row in rows if row["environment"] == "staging"])
 
 
-async def test_deploys_and_a_delete_at_once_leave_nothing_live(stack: Stack):
+async def test_concurrent_deploys_and_a_delete_leave_nothing_live(stack: Stack):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     path = f"/v1/apps/{app['id']}"

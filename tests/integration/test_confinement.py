@@ -1,4 +1,4 @@
-"""What a flow's code cannot do in a replica: one test a rule, each tried in a real replica."""
+"""Limits of a flow's code in a replica. Each test tries one rule in a real replica."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ from tests.support.paths import ROOT
 __all__ = ["host", "host_process", "runtime"]
 
 NUMBER = {name: numbers[syscalls.machine().column] for name, numbers in syscalls.NUMBERS.items()}
-AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="as root, projects have users of their own")
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only as root does each project have its own user")
 
 
 def exists(path: str) -> bool:
@@ -34,7 +34,7 @@ def proc(replica, name: str) -> str:
 
 @pytest.fixture
 async def probe(host, runtime):
-    """Executes code in a fresh replica; answers what it said."""
+    """Runs code in a new replica and returns its result or the class and number of its error."""
     replica = await host.start(spec_of(runtime, PROBES, variables={"KEY": "secret"}))
     async with host.connect(replica.id) as connection:
 
@@ -56,16 +56,16 @@ NOT_PERMITTED = ("PermissionError", errno.EPERM)
     ["/etc/passwd", "/etc/shadow", "/proc/self/environ", "/proc/self/mem", "/proc/1/cmdline", "/proc/meminfo",
      str(Path.home() / ".bashrc"), "/sys/kernel/notes", "/dev/mem", "/bin/sh", str(ROOT / "README.md")],
 )  # fmt: skip
-async def test_files_outside_are_not_read(probe, path):
+async def test_a_replica_cannot_read_files_outside_its_folder(probe, path):
     assert await probe(f"open({path!r}, 'rb').read(1)") in (DENIED, ("FileNotFoundError", errno.ENOENT))
 
 
 @pytest.mark.parametrize("path", ["/", "/proc", "/tmp", "/etc", "/home", "/run"])
-async def test_folders_outside_are_not_listed(probe, path):
+async def test_a_replica_cannot_list_folders_outside_its_own(probe, path):
     assert await probe(f"os.listdir({path!r})") == DENIED
 
 
-async def test_another_replicas_folder_is_closed(host, host_process, runtime, probe):
+async def test_a_replica_cannot_access_another_replicas_folder(host, host_process, runtime, probe):
     other = await host.start(spec_of(runtime, PROBES))
     folder = host_process.folder / "host" / "replicas" / other.id
     (folder / "file").write_text("theirs")
@@ -76,12 +76,12 @@ async def test_another_replicas_folder_is_closed(host, host_process, runtime, pr
 
 
 @pytest.mark.parametrize("path", ["/tmp/new", "/dev/shm/new", "/var/tmp/new", f"{sys.prefix}/new"])
-async def test_nothing_is_written_outside(probe, path):
+async def test_a_replica_cannot_write_outside_its_folder(probe, path):
     assert await probe(f"open({path!r}, 'w')") == DENIED
     assert not exists(path)
 
 
-async def test_its_own_folder_is_its_home_and_for_temporary_files(probe, host_process):
+async def test_a_replicas_folder_is_its_home_and_its_temporary_folder(probe, host_process):
     folder = str(host_process.folder / "host" / "replicas" / probe.replica.id)
 
     do = "import tempfile; path = tempfile.mkdtemp(); open(path + '/a', 'w').write('b'); os.rename(path + '/a', 'c')"
@@ -91,25 +91,25 @@ async def test_its_own_folder_is_its_home_and_for_temporary_files(probe, host_pr
     ]  # fmt: skip
 
 
-async def test_what_it_needs_is_readable(probe):
+async def test_a_replica_can_read_what_python_needs(probe):
     assert await probe("len(open('/dev/urandom', 'rb').read(4))") == 4
     assert await probe("colorsys.__name__", "import colorsys, sqlite3, xml.dom.minidom") == "colorsys"
     assert await probe("socket.getaddrinfo('localhost', 80)[0][4][1]") == 80
     assert await probe("len(ssl.create_default_context().get_ca_certs()) >= 0", "import ssl") is True
 
 
-async def test_its_environment_is_its_variables_only(probe, host_process):
+async def test_the_environment_of_a_replica_has_its_variables_only(probe, host_process):
     folder = str(host_process.folder / "host" / "replicas" / probe.replica.id)
 
     assert await probe("dict(os.environ)") == {
         "KEY": "secret", "HOME": folder, "TMPDIR": folder, "USER": "app", "LANG": "C.UTF-8",
     }  # fmt: skip
-    if os.geteuid() == 0:  # what the process was started with, which stays in its memory
+    if os.geteuid() == 0:  # the environment with which the process was started stays in its memory
         started_with = {line.partition("=")[0] for line in proc(probe.replica, "environ").strip("\0").split("\0")}
-        assert started_with == {*ENVIRONMENT, "HOME", "TMPDIR", "PWD"}  # the last is the stand-in's shell
+        assert started_with == {*ENVIRONMENT, "HOME", "TMPDIR", "PWD"}  # PWD comes from the stand-in's shell
 
 
-async def test_it_has_no_descriptors_but_its_sockets_and_standard_files(probe):
+async def test_a_replica_has_no_descriptors_except_its_sockets_and_standard_files(probe):
     do = """
 found = []
 for number in range(1024):
@@ -125,7 +125,7 @@ for number in range(1024):
     assert [kind for _, kind, _ in found[3:]] == ["0o140", "0o140"]  # its control socket, and the router's connection
 
 
-async def test_replicas_draw_different_numbers(host, runtime):
+async def test_confined_replicas_draw_different_random_numbers(host, runtime):
     drawn = []
     for _ in range(3):
         replica = await host.start(spec_of(runtime, PROBES))
@@ -136,7 +136,7 @@ async def test_replicas_draw_different_numbers(host, runtime):
 
 
 @AS_ROOT
-async def test_a_project_has_a_user_of_its_own(host, runtime):
+async def test_replicas_of_each_project_run_as_their_own_user(host, runtime):
     users = []
     for project in ("one", "one", "other"):
         replica = await host.start(spec_of(runtime, PROBES, project_id=project))
@@ -151,7 +151,7 @@ async def test_a_project_has_a_user_of_its_own(host, runtime):
 
 
 @AS_ROOT
-async def test_it_keeps_no_capability_but_to_pass_closed_folders(probe):
+async def test_a_replica_has_no_capability_except_to_read_closed_folders(probe):
     status = proc(probe.replica, "status")
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     needed = any(map(confinement.closed_to_others, landlock.runtime_folders()))
@@ -160,34 +160,34 @@ async def test_it_keeps_no_capability_but_to_pass_closed_folders(probe):
     assert int(fields["CapInh"], 16) == int(fields["CapAmb"], 16) == 0
 
 
-async def test_it_gains_no_privileges_and_leaves_no_core(probe):
+async def test_a_replica_gains_no_privileges_and_dumps_no_core(probe):
     assert await probe("libc.prctl(39, 0, 0, 0, 0)") == 1  # PR_GET_NO_NEW_PRIVS
     assert await probe("libc.prctl(3, 0, 0, 0, 0)") == 0  # PR_GET_DUMPABLE
     assert await probe("resource.getrlimit(resource.RLIMIT_CORE)") == [0, 0]
 
 
-async def test_its_limits_are_set_for_good(probe):
+async def test_a_replica_cannot_raise_its_limits(probe):
     assert await probe("resource.getrlimit(resource.RLIMIT_NOFILE)") == [1024, 1024]
     assert await probe("resource.getrlimit(resource.RLIMIT_FSIZE)") == [1 << 20, 1 << 20]
     assert await probe("resource.setrlimit(resource.RLIMIT_DATA, (-1, -1))") == ("ValueError", None)
 
 
-async def test_it_is_the_first_to_go_when_memory_runs_out(probe):
+async def test_the_kernel_ends_a_replica_first_when_memory_runs_out(probe):
     assert proc(probe.replica, "oom_score_adj") == "1000\n"
 
 
 @pytest.mark.parametrize("family", ["AF_UNIX", "AF_PACKET", "AF_VSOCK", "AF_ALG"])
-async def test_sockets_are_for_the_network_only(probe, family):
+async def test_a_replica_can_create_network_sockets_only(probe, family):
     assert await probe(f"socket.socket(socket.{family}, socket.SOCK_STREAM)") == DENIED
 
 
-async def test_no_unix_socket_is_reached(probe, host_process):
+async def test_a_replica_cannot_connect_to_a_unix_socket(probe, host_process):
     assert await probe("None", f"socket.socket(socket.AF_UNIX).connect({str(host_process.socket)!r})") == DENIED
     assert await probe("socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)") == DENIED
     assert await probe("[end.close() for end in socket.socketpair()]") == [None, None]  # asyncio needs them
 
 
-async def test_it_calls_out_but_serves_nobody(probe):
+async def test_a_replica_can_connect_but_not_listen(probe):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
         assert await probe("True", f"socket.create_connection({address!r}, 5).close()") is True
@@ -198,11 +198,11 @@ async def test_it_calls_out_but_serves_nobody(probe):
 
 
 @pytest.mark.parametrize("name", [name for name in seccomp.NEVER if name not in ("setsid", "listen")])
-async def test_no_call_reaches_other_processes_or_the_kernel(probe, name):
+async def test_a_replica_cannot_make_system_calls_on_other_processes_or_the_kernel(probe, name):
     assert await probe("None", f"syscall({NUMBER[name]}, 0, 0, 0, 0, 0, 0)") == NOT_PERMITTED
 
 
-async def test_it_stays_in_its_session(probe):
+async def test_a_replica_cannot_leave_its_session(probe):
     assert await probe("[os.getsid(0) == os.getpid()]") == [True]
     child = (
         "pid = os.fork()\nif pid == 0:\n    try: os.setsid()\n    except PermissionError: os._exit(7)\n    os._exit(0)"
@@ -211,7 +211,7 @@ async def test_it_stays_in_its_session(probe):
     assert await probe("os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])", child) == 7
 
 
-async def test_it_signals_no_process_but_its_own(probe, host_process):
+async def test_a_replica_cannot_signal_other_processes(probe, host_process):
     host_pid = host_process.process.pid
     own = "pid = os.fork()\nif pid == 0:\n    import time; time.sleep(60)\nos.kill(pid, 9)"
 
@@ -220,22 +220,22 @@ async def test_it_signals_no_process_but_its_own(probe, host_process):
 
 
 @pytest.mark.parametrize("name", seccomp.ONLY_ITSELF)
-async def test_it_sets_limits_and_priorities_of_itself_only(probe, host_process, name):
+async def test_a_replica_sets_limits_and_priorities_of_itself_only(probe, host_process, name):
     assert await probe("None", f"syscall({NUMBER[name]}, {host_process.process.pid}, 0, 0, 0)") == NOT_PERMITTED
     assert await probe("len(os.sched_getaffinity(0)) > 0 and os.sched_setaffinity(0, os.sched_getaffinity(0))") is None
 
 
-async def test_it_makes_no_namespaces(probe):
+async def test_a_replica_cannot_create_namespaces(probe):
     new_user = 0x10000000 | 17
     assert await probe("None", f"syscall({NUMBER['clone']}, {new_user}, 0, 0, 0, 0)") == NOT_PERMITTED
     assert (await probe("None", f"syscall({NUMBER['clone3']}, 0, 0)"))[1] == errno.ENOSYS
 
 
-async def test_calls_of_another_machine_are_refused(probe):
+async def test_system_calls_of_another_abi_are_refused(probe):
     assert (await probe("None", "syscall(0x40000000 | 112)"))[1] == errno.ENOSYS
 
 
-async def test_threads_and_event_loops_work(probe):
+async def test_threads_and_event_loops_work_in_a_replica(probe):
     do = "import asyncio\nasync def one():\n    return await asyncio.to_thread(lambda: 1)"
     assert await probe("asyncio.run(one())", do) == 1
 
@@ -262,7 +262,7 @@ print([tried(os.fork), tried(lambda: os.kill(os.getppid(), 0)), tried(lambda: os
 """
 
 
-def test_where_the_user_is_shared_it_starts_no_process_and_changes_no_mode(tmp_path):
+def test_a_replica_with_a_shared_user_starts_no_process_and_changes_no_mode(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
     file.chmod(0o600)
@@ -275,14 +275,14 @@ def test_where_the_user_is_shared_it_starts_no_process_and_changes_no_mode(tmp_p
     assert file.stat().st_mtime > time.time() - 3600
 
 
-def test_this_machine_can_confine():
+def test_this_machine_can_confine_replicas():
     assert confinement.missing() is None
 
 
 @pytest.mark.parametrize(
     ("abi", "said"), [(0, "the kernel has no Landlock"), (2, "is of version 2, and replicas need 3")]
 )
-async def test_a_kernel_that_cannot_confine_is_said_to_be(monkeypatch, abi, said):
+async def test_a_kernel_that_cannot_confine_replicas_is_reported(monkeypatch, abi, said):
     monkeypatch.setattr(landlock, "abi", lambda: abi)
 
     assert confinement.missing().startswith("Apps cannot run here: ")

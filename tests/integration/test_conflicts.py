@@ -1,18 +1,18 @@
-"""A save that starts from an older version than the latest is refused, and told whose work it would have undone."""
+"""A save based on an older version than the latest is refused, and told whose version it would overwrite."""
 
 import asyncio
 import json
 
 import pytest
 
-from tests.support.conflicts import UI, assert_names, etag, flow, moved_on, save
+from tests.support.conflicts import UI, assert_names, etag, flow, save, workflow_with_newer_save
 from tests.support.stack import Stack
 from tests.support.workflows import body_of, listed, release, workflow_now
 
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here: each has workflows of its own."""
+    """Shared by all tests of this module; each test creates its own workflows."""
     return shared_stack
 
 
@@ -29,12 +29,12 @@ def stack(shared_stack: Stack) -> Stack:
             "a",
         ),
     ],
-    ids=["the same node", "two of three", "others", "one that is gone", "an edge and a value"],
+    ids=["the same node", "two of three nodes", "other nodes", "a removed node", "an edge and a value"],
 )
 async def test_a_conflict_names_the_winner_and_the_nodes_that_both_sides_changed(
     stack: Stack, theirs: bytes, ours: bytes, nodes: str
 ):
-    workflow_id, first, second = await moved_on(stack, theirs=theirs)
+    workflow_id, first, second = await workflow_with_newer_save(stack, theirs=theirs)
     before = await stack.row_counts()
 
     by_body = await save(stack, workflow_id, ours, first["id"])
@@ -46,8 +46,8 @@ async def test_a_conflict_names_the_winner_and_the_nodes_that_both_sides_changed
     assert (await workflow_now(stack, workflow_id))["latest_version"]["id"] == second["id"]
 
 
-async def test_what_changes_no_version_is_no_conflict(stack: Stack):
-    workflow_id, _, second = await moved_on(stack)
+async def test_a_rename_an_archive_or_a_delete_causes_no_conflict(stack: Stack):
+    workflow_id, _, second = await workflow_with_newer_save(stack)
     path = f"/v1/workflows/{workflow_id}"
     headers = await etag(stack, path)
     changes = [("PUT", "", {"name": "renamed"}), ("POST", "/versions/1/archive", None), ("DELETE", "/versions/1", None)]
@@ -99,8 +99,8 @@ async def test_a_draft_that_someone_has_released_is_a_conflict(stack: Stack, cal
     ],
     ids=["byte for byte", "other white space", "another order of keys"],
 )
-async def test_content_that_is_the_latest_already_is_no_conflict(stack: Stack, ours: bytes):
-    workflow_id, first, _ = await moved_on(stack)
+async def test_saving_the_content_of_the_latest_version_is_no_conflict(stack: Stack, ours: bytes):
+    workflow_id, first, _ = await workflow_with_newer_save(stack)
 
     answer = await save(stack, workflow_id, ours, first["id"])
 
@@ -108,8 +108,8 @@ async def test_content_that_is_the_latest_already_is_no_conflict(stack: Stack, o
 
 
 @pytest.mark.parametrize("differs", ["flow", "flow_ui"])
-async def test_content_of_which_one_half_differs_is_a_conflict(stack: Stack, differs: str):
-    workflow_id, first, second = await moved_on(stack, theirs=flow(a=1))
+async def test_a_save_that_differs_in_flow_or_layout_is_a_conflict(stack: Stack, differs: str):
+    workflow_id, first, second = await workflow_with_newer_save(stack, theirs=flow(a=1))
     ours = (flow(a=1.0), UI) if differs == "flow" else (flow(a=1), b'{"nodes": [1]}')  # type: ignore[arg-type]
     body = body_of(*ours, base_version_id=first["id"])
 
@@ -119,8 +119,8 @@ async def test_content_of_which_one_half_differs_is_a_conflict(stack: Stack, dif
 
 
 @pytest.mark.parametrize("many", [2, 20])
-async def test_of_saves_at_once_from_one_base_one_wins(stack: Stack, many: int):
-    workflow_id, _, base = await moved_on(stack)
+async def test_one_of_concurrent_saves_from_one_base_succeeds(stack: Stack, many: int):
+    workflow_id, _, base = await workflow_with_newer_save(stack)
 
     answers = await asyncio.gather(
         *(save(stack, workflow_id, flow(a=number), base["id"]) for number in range(100, 100 + many))
@@ -133,7 +133,7 @@ async def test_of_saves_at_once_from_one_base_one_wins(stack: Stack, many: int):
     assert await listed(stack, workflow_id) == [3, 2, 1]
 
 
-async def test_more_nodes_than_a_trailer_holds_are_cut_between_two_ids(stack: Stack):
+async def test_a_conflict_shortens_its_list_of_nodes_between_two_ids(stack: Stack):
     ids = [f"{'n' * 30}-{number:03}" for number in range(100)]
     texts = [json.dumps({"nodes": [{"id": name, "type": "x.Y", "v": v} for name in ids]}).encode() for v in range(3)]
     workflow_id = (await stack.draft())["id"]
@@ -146,7 +146,7 @@ async def test_more_nodes_than_a_trailer_holds_are_cut_between_two_ids(stack: St
     assert len(named) > 10
 
 
-async def test_a_released_workflow_refuses_a_release_from_its_own_latest_version_as_ever(stack: Stack):
+async def test_a_released_workflow_refuses_a_release_based_on_its_latest_version(stack: Stack):
     workflow_id = (await stack.draft())["id"]
     await release(stack, workflow_id)
     headers = await etag(stack, f"/v1/workflows/{workflow_id}")

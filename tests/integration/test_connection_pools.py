@@ -1,12 +1,17 @@
-"""Heavy pages have connections of their own: however many wait for them, reads and changes of one thing go on."""
+"""Pages of lists have their own connection pool. Reads and changes of single objects continue while pages wait."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from tests.support.stack import Answer, Stack, running_stack
-from tests.support.waiting import arrived
+from tests.support.waiting import start_calls
+
+pytestmark = pytest.mark.slow
+
 
 ALL_CONNECTIONS_IN_USE = "All connections to the database are in use."
 ONE_FOR_PAGES = {"page_pool_size": 1, "database_acquire_seconds": 0.3}
@@ -14,23 +19,23 @@ ONE_FOR_PAGES = {"page_pool_size": 1, "database_acquire_seconds": 0.3}
 
 @asynccontextmanager
 async def waiting_pages(stack: Stack, service: str, table: str, path: str, count: int) -> AsyncIterator[None]:
-    """So many callers of a page, which wait for a lock on its table until the block ends."""
+    """`count` callers of a page that wait for a lock on its table until the block ends."""
     async with stack.database("admin", service) as admin, admin.transaction():
         await admin.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-        pages = await arrived(*(stack.rest("GET", path) for _ in range(count)))
+        pages = await start_calls(*(stack.rest("GET", path) for _ in range(count)))
         yield
         assert not any(page.done() for page in pages)
     await asyncio.gather(*pages)
 
 
 async def timed(*calls: tuple[str, str, object], stack: Stack) -> tuple[list[Answer], float]:
-    """The answers to calls that are sent at the same time, and the seconds that the slowest took."""
+    """The answers to concurrent calls, and the seconds of the slowest."""
     began = time.monotonic()
     answers = await asyncio.gather(*(stack.rest(*call) for call in calls))
     return answers, time.monotonic() - began
 
 
-async def test_reads_of_a_version_go_on_beside_readers_of_audit_pages(stack: Stack):
+async def test_reads_of_a_version_continue_while_audit_pages_wait(stack: Stack):
     workflow, _ = await stack.workflow()
     path = f"/v1/workflows/{workflow['id']}"
 
@@ -44,7 +49,7 @@ async def test_reads_of_a_version_go_on_beside_readers_of_audit_pages(stack: Sta
     assert seconds < 0.5
 
 
-async def test_deploys_go_on_beside_readers_of_lists(stack: Stack):
+async def test_deploys_continue_while_lists_wait(stack: Stack):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     keys = f"/v1/access-keys?project_id={stack.people.project}"
@@ -60,7 +65,7 @@ async def test_deploys_go_on_beside_readers_of_lists(stack: Stack):
     assert seconds < 0.5
 
 
-async def test_each_page_diff_and_export_of_the_workflow_service_takes_a_connection_for_pages(unstarted: Stack):
+async def test_pages_diffs_and_exports_of_the_workflow_service_use_the_page_pool(unstarted: Stack):
     async with running_stack(unstarted, workflow=ONE_FOR_PAGES) as stack:
         workflow, _ = await stack.workflow(saves=2)
         path = f"/v1/workflows/{workflow['id']}"
@@ -78,7 +83,7 @@ async def test_each_page_diff_and_export_of_the_workflow_service_takes_a_connect
     assert_refused(answers)
 
 
-async def test_each_page_of_the_deploy_service_takes_a_connection_for_pages(unstarted: Stack):
+async def test_pages_of_the_deploy_service_use_the_page_pool(unstarted: Stack):
     async with running_stack(unstarted, deploy=ONE_FOR_PAGES) as stack:
         workflow, _ = await stack.workflow()
         app = await stack.app(workflow["id"])

@@ -1,4 +1,4 @@
-"""Each wait for Postgres ends at its setting, under load, and the caller is told what happened."""
+"""Each wait for Postgres ends at its configured limit under load, and the caller gets the cause."""
 
 import asyncio
 import time
@@ -12,8 +12,11 @@ from service_kit.db import FAILURES, NoConnection, Pool, open_pool
 from service_kit.ids import new_id
 from service_kit.settings import DatabaseLimits
 from tests.support.stack import Answer, Stack, running_stack
-from tests.support.waiting import arrived
+from tests.support.waiting import start_calls
 from tests.support.workflows import body_of, listed
+
+pytestmark = pytest.mark.slow
+
 
 SHOWN = {
     "search_path": "{schema}",
@@ -33,7 +36,7 @@ async def row_locked(stack: Stack, workflow_id: str) -> AsyncIterator[None]:
 
 
 async def saves(stack: Stack, workflow_id: str, count: int, *, keyed: bool = False) -> list[Answer]:
-    """As many at once, each with another key if `keyed`."""
+    """Send `count` concurrent saves, each with its own idempotency key if `keyed`."""
     path = f"/v1/workflows/{workflow_id}/save"
     keys = [{"Idempotency-Key": str(new_id())} if keyed else {} for _ in range(count)]
     return await asyncio.gather(*(stack.rest("POST", path, body_of(), headers=key) for key in keys))
@@ -66,7 +69,7 @@ async def test_a_locked_row_is_waited_for_until_lock_timeout(unstarted: Stack, k
         assert await listed(stack, workflow["id"]) == [1]
 
 
-async def test_a_statement_takes_until_statement_timeout(unstarted: Stack):
+async def test_a_statement_is_canceled_at_statement_timeout(unstarted: Stack):
     settings = {"database_statement_seconds": 0.3, "database_lock_seconds": 60}
     async with running_stack(unstarted, workflow=settings) as stack:
         workflow, _ = await stack.workflow()
@@ -74,7 +77,7 @@ async def test_a_statement_takes_until_statement_timeout(unstarted: Stack):
         async with row_locked(stack, workflow["id"]):
             answers = await saves(stack, workflow["id"], 4, keyed=True)
 
-        assert_refused(answers, "The database took too long and was given up.")
+        assert_refused(answers, "The database took too long, and the call was canceled.")
         assert await listed(stack, workflow["id"]) == [1]
 
 
@@ -83,7 +86,7 @@ async def test_a_free_connection_is_waited_for_until_its_limit(unstarted: Stack)
         ids = [(await stack.workflow())[0]["id"] for _ in range(3)]
 
         async with row_locked(stack, ids[0]), row_locked(stack, ids[1]):
-            busy = await arrived(*(saves(stack, each, 1, keyed=True) for each in ids[:2]))
+            busy = await start_calls(*(saves(stack, each, 1, keyed=True) for each in ids[:2]))
             answers = await asyncio.gather(
                 *(stack.rest("PUT", f"/v1/workflows/{ids[2]}", {"name": "other"}) for _ in range(4))
             )
@@ -112,21 +115,21 @@ async def failure_of_change(stack: Stack, limits: DatabaseLimits, *statements: s
     return caught.value
 
 
-async def test_a_transaction_idles_until_its_limit(unstarted: Stack):
+async def test_an_idle_transaction_is_ended_at_its_limit(unstarted: Stack):
     failure = await failure_of_change(unstarted, DatabaseLimits(idle_transaction=0.2), "SELECT 1", "SELECT 2")
 
     assert service_error(failure).reason == "DATABASE_UNAVAILABLE"
 
 
-async def test_what_broke_a_transaction_is_raised_and_not_that_it_could_not_be_ended(unstarted: Stack):
-    limits = DatabaseLimits(statement=60, grace=-59.7)  # the client is the one that gives up
+async def test_the_cause_of_a_failed_transaction_is_raised_though_its_rollback_fails_too(unstarted: Stack):
+    limits = DatabaseLimits(statement=60, grace=-59.7)  # the client cancels first
 
     failure = await failure_of_change(unstarted, limits, "SELECT pg_sleep(5)")
 
     assert isinstance(failure, TimeoutError)
 
 
-async def test_a_server_that_cannot_be_reached_is_waited_for_until_its_limit(unstarted: Stack):
+async def test_an_unreachable_postgres_is_waited_for_until_its_limit(unstarted: Stack):
     accepted: list[asyncio.StreamWriter] = []
     silent = await asyncio.start_server(lambda reader, writer: accepted.append(writer), "127.0.0.1", 0)
     url = f"postgresql://flowpin@127.0.0.1:{silent.sockets[0].getsockname()[1]}/flowpin"
@@ -144,7 +147,7 @@ async def test_a_server_that_cannot_be_reached_is_waited_for_until_its_limit(uns
     assert "not connected after 0.2 s" in str(caught.value.__cause__)
 
 
-async def test_a_session_has_its_limits_and_plans_whatever_its_role_has(unstarted: Stack):
+async def test_a_session_has_its_own_limits_and_plan_mode_whatever_its_role_has(unstarted: Stack):
     url, schema = unstarted.urls["flowpin_workflow"], unstarted.schemas["workflow"]
 
     async with open_pool(url, schema, 1, one_plan=True) as pool, pool.acquire() as db:
@@ -153,13 +156,13 @@ async def test_a_session_has_its_limits_and_plans_whatever_its_role_has(unstarte
     assert shown == {name: value.format(schema=schema) for name, value in SHOWN.items()}
 
 
-async def test_other_changes_of_the_same_thing_are_waited_for_until_their_limit(unstarted: Stack):
+async def test_other_changes_of_the_same_workflow_are_waited_for_until_their_limit(unstarted: Stack):
     settings = {"database_acquire_seconds": 0.3, "database_lock_seconds": 60}
     async with running_stack(unstarted, workflow=settings) as stack:
         workflow, _ = await stack.workflow()
 
         async with row_locked(stack, workflow["id"]):
-            (first,) = await arrived(saves(stack, workflow["id"], 1, keyed=True))
+            (first,) = await start_calls(saves(stack, workflow["id"], 1, keyed=True))
             answers = await saves(stack, workflow["id"], 4, keyed=True)
         (saved,) = await first
 
@@ -167,13 +170,13 @@ async def test_other_changes_of_the_same_thing_are_waited_for_until_their_limit(
         assert saved.status == 200
 
 
-async def test_callers_that_leave_free_the_connections(unstarted: Stack):
+async def test_callers_that_hang_up_free_their_connections(unstarted: Stack):
     async with running_stack(unstarted, workflow={"pool_size": 2, "database_lock_seconds": 60}) as stack:
         ids = [(await stack.workflow())[0]["id"] for _ in range(2)]
         workflow = {"id": ids[0]}
 
         async with row_locked(stack, ids[0]), row_locked(stack, ids[1]):
-            calls = await arrived(*(saves(stack, each, 2, keyed=True) for each in ids))
+            calls = await start_calls(*(saves(stack, each, 2, keyed=True) for each in ids))
             for call in calls:
                 call.cancel()
             async with asyncio.timeout(3):

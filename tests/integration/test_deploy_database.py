@@ -1,4 +1,4 @@
-"""What the serving role is refused, and what the tables refuse anybody: the database holds the promises on its own."""
+"""The database enforces the invariants by itself: what it refuses the serving role, and what it refuses every role."""
 
 import asyncpg
 import pytest
@@ -7,14 +7,15 @@ from tests.support.deployments import bodies, history, uuid
 from tests.support.stack import Stack
 
 ROLE = "flowpin_deploy"
-# All else of a deployment, its pins and its place in the history, is written once.
+# All other columns of a deployment, such as its pins, are written once.
 MUTABLE = {"status", "finished_at", "error_code", "error_message", "live_from", "live_to", "lease_owner", "lease_until"}
-MUTABLE |= {"health", "health_note", "marked_at", "routed_at", "rollout_notes"}
+MUTABLE |= {"health", "health_note", "marked_at", "routed_at", "rollout_notes", "drained_at", "drained_calls"}
+MUTABLE |= {"killed_calls"}
 MUTABLE_OF_APPS = {
     "name", "description", "access_type", "deployment_count", "updated_at", "updated_by", "deleted_at", "deleted_by",
     "archived_at", "archived_by", "revision",
 }  # fmt: skip
-MUTABLE_OF_RUNTIMES = {"label", "is_default", "deprecated"}
+MUTABLE_OF_RUNTIMES = {"label", "is_default", "deprecated", "lock_digest"}
 
 
 REFUSED = {
@@ -35,6 +36,8 @@ REFUSED = {
         "UPDATE flows SET flow = '{}'",
         "UPDATE loadables SET document = '{}'",
         "UPDATE deployments SET loadable_digest = NULL",
+        "UPDATE runtime_locks SET lock = lock",
+        "UPDATE deployments SET runtime_digest = NULL",
         "UPDATE rollout_reports SET digest = NULL",
         "UPDATE apps SET project_id = gen_random_uuid()",
         "UPDATE runtimes SET version = '1'",
@@ -48,6 +51,7 @@ REFUSED = {
         "TRUNCATE deployments",
         "DELETE FROM flows",
         "DELETE FROM loadables",
+        "DELETE FROM runtime_locks",
         "DELETE FROM rollout_reports",
         "DELETE FROM apps",
         "DELETE FROM runtimes",
@@ -70,7 +74,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-async def test_the_serving_role_is_refused(unstarted: Stack, what):
+async def test_the_database_refuses_the_serving_role(unstarted: Stack, what):
     async with unstarted.database(ROLE, "deploy") as db:
         for statement in REFUSED[what]:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -90,7 +94,7 @@ async def test_the_serving_role_is_refused(unstarted: Stack, what):
         ("audit_events", set()),
     ],
 )
-async def test_the_serving_role_may_update_these_columns_and_no_others(unstarted: Stack, table, columns):
+async def test_the_serving_role_may_update_the_listed_columns_only(unstarted: Stack, table, columns):
     async with unstarted.database("admin", "deploy") as db:
         granted = await db.fetch(
             """
@@ -128,7 +132,7 @@ IMPOSSIBLE = {
 }
 
 
-async def test_no_statement_of_the_serving_role_makes_a_history_that_cannot_be(stack: Stack):
+async def test_no_statement_of_the_serving_role_makes_an_impossible_history(stack: Stack):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     await stack.deploy(app["id"], workflow["id"])

@@ -1,4 +1,4 @@
-"""CreateApp and DeployApp sent twice with the same key happen once."""
+"""CreateApp and DeployApp happen once when they are sent twice with the same key."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ REPLAYED = "Idempotent-Replayed"
 
 @pytest.fixture(params=["create", "deploy"])
 async def request_of(request: pytest.FixtureRequest, stack: Stack):
-    """A call that creates: its path, its body and the workflow's versions."""
+    """The path and the body of a call that creates a deployment."""
     workflow, versions = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
     body = {"workflow_id": workflow["id"], "workflow_version_id": versions[1]["id"]}
@@ -34,7 +34,9 @@ def details(answer: Answer) -> tuple[int, str]:
     return answer.status, answer.error["details"]["reason"]
 
 
-async def test_a_repeat_answers_as_the_first_did_even_when_the_workflow_service_is_down(stack: Stack, request_of):
+async def test_a_repeated_deploy_gets_the_first_answer_even_while_the_workflow_service_is_down(
+    stack: Stack, request_of
+):
     path, body = request_of
     first = await stack.rest("POST", path, body, headers=KEY)
     app_id = first.data.get("app_id", first.data["id"])
@@ -50,7 +52,7 @@ async def test_a_repeat_answers_as_the_first_did_even_when_the_workflow_service_
     assert await stack.row_counts() == rows
 
 
-async def test_the_same_key_with_another_body_is_a_409_and_changes_nothing(stack: Stack, request_of):
+async def test_a_deploy_with_a_used_key_and_another_body_is_a_409_and_changes_nothing(stack: Stack, request_of):
     path, body = request_of
     await stack.rest("POST", path, body, headers=KEY)
     rows = await stack.row_counts()
@@ -61,7 +63,7 @@ async def test_the_same_key_with_another_body_is_a_409_and_changes_nothing(stack
     assert await stack.row_counts() == rows
 
 
-async def test_a_failed_attempt_frees_its_key(stack: Stack, request_of):
+async def test_a_failed_deploy_frees_its_idempotency_key(stack: Stack, request_of):
     path, body = request_of
     refused = await stack.rest("POST", path, {**body, "runtime_id": unknown()}, headers=KEY)
     await stack.stop_workflow_service()
@@ -78,7 +80,7 @@ async def test_a_failed_attempt_frees_its_key(stack: Stack, request_of):
     assert (await stack.rest("POST", path, body, headers=KEY)).headers[REPLAYED] == "true"
 
 
-async def test_the_same_request_many_times_at_once_happens_once(stack: Stack, request_of):
+async def test_concurrent_equal_requests_with_one_key_deploy_once(stack: Stack, request_of):
     path, body = request_of
     before, apps = await deployments_and_apps(stack)
 
@@ -93,7 +95,7 @@ async def test_the_same_request_many_times_at_once_happens_once(stack: Stack, re
     assert await deployments_and_apps(stack) == (before + 1, apps + (path == "/v1/apps"))
 
 
-async def test_a_key_is_free_again_after_a_day(stack: Stack, request_of):
+async def test_the_idempotency_key_of_a_deploy_is_free_after_a_day(stack: Stack, request_of):
     path, body = request_of
     first = await stack.rest("POST", path, body, headers=KEY)
     async with stack.database("admin", "deploy") as db:
@@ -105,7 +107,7 @@ async def test_a_key_is_free_again_after_a_day(stack: Stack, request_of):
     assert next_day.data["id"] != first.data["id"]
 
 
-async def test_without_a_key_each_request_happens(stack: Stack, request_of):
+async def test_each_deploy_without_an_idempotency_key_happens(stack: Stack, request_of):
     path, body = request_of
     before, _ = await deployments_and_apps(stack)
 
@@ -115,7 +117,7 @@ async def test_without_a_key_each_request_happens(stack: Stack, request_of):
     assert (await deployments_and_apps(stack))[0] == before + 2
 
 
-async def test_a_key_holds_over_rest_and_grpc_alike(stack: Stack):
+async def test_the_idempotency_key_of_a_deploy_is_shared_by_rest_and_grpc(stack: Stack):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     request = pb.DeployAppRequest(app_id=app["id"], workflow_id=workflow["id"])
@@ -134,7 +136,7 @@ async def test_a_key_holds_over_rest_and_grpc_alike(stack: Stack):
     assert len(await history(stack, app["id"])) == 2
 
 
-async def test_the_same_key_serves_another_call(stack: Stack):
+async def test_create_and_deploy_may_use_the_same_idempotency_key(stack: Stack):
     workflow, _ = await stack.workflow()
     new = {"name": "app", "project_id": str(stack.people.project), "workflow_id": workflow["id"]}
     created = await stack.rest("POST", "/v1/apps", new, headers=KEY)

@@ -1,4 +1,4 @@
-"""What cannot be deployed is refused with its own reason, and leaves no trace."""
+"""An impossible deploy is refused with its own reason and changes nothing."""
 
 import pytest
 
@@ -93,7 +93,7 @@ REFUSED = [
 ]
 
 
-async def test_what_cannot_be_deployed_is_a_400_with_its_reason_and_changes_nothing(stack: Stack):
+async def test_an_impossible_deploy_is_a_400_with_its_reason_and_changes_nothing(stack: Stack):
     workflow, [version] = await stack.workflow()
     app = await stack.app(workflow["id"])
 

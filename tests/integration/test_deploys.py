@@ -1,4 +1,4 @@
-"""A deploy pins a version, a runtime and a configuration, and nothing moves them afterwards."""
+"""A deploy pins a version, a runtime and a configuration, which do not change afterwards."""
 
 import pytest
 
@@ -11,9 +11,9 @@ from tests.support.deployments import (
     deployment_now,
     deprecate,
     history,
-    kept_flow,
     odd_flow,
     save_exactly,
+    stored_flow,
 )
 from tests.support.stack import Stack
 
@@ -51,7 +51,7 @@ async def test_an_app_keeps_what_it_was_deployed_with_whatever_happens_to_the_wo
     assert await bodies(stack, app["id"]) == before
 
 
-async def test_a_runtime_that_is_renamed_keeps_its_name_in_the_history(stack: Stack):
+async def test_the_history_keeps_the_old_name_of_a_renamed_runtime(stack: Stack):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     before = await bodies(stack, app["id"])
@@ -62,7 +62,7 @@ async def test_a_runtime_that_is_renamed_keeps_its_name_in_the_history(stack: St
     assert await bodies(stack, app["id"]) == before
 
 
-async def test_a_deployment_says_all_that_it_pins(stack: Stack):
+async def test_a_deployment_shows_everything_that_it_pins(stack: Stack):
     workflow, [version] = await stack.workflow()
     app = await stack.app(workflow["id"])
 
@@ -112,10 +112,10 @@ async def test_the_pinned_flow_is_kept_byte_for_byte(stack: Stack):
 
     [deployed] = await history(stack, app["id"])
 
-    assert await kept_flow(stack, deployed) == odd_flow()
+    assert await stored_flow(stack, deployed) == odd_flow()
 
 
-async def test_a_deploy_ends_the_one_before_it_and_changes_nothing_else_of_it(stack: Stack):
+async def test_a_deploy_ends_the_previous_deployment_and_changes_nothing_else_of_it(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
     [first] = await history(stack, app["id"])
@@ -125,7 +125,7 @@ async def test_a_deploy_ends_the_one_before_it_and_changes_nothing_else_of_it(st
     assert await history(stack, app["id"]) == [second, {**first, "live": False, "live_to": second["live_from"]}]
 
 
-async def test_config_and_runtime_that_are_left_out_keep_what_is_live(stack: Stack):
+async def test_a_deploy_without_config_and_runtime_keeps_the_live_ones(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     runtime = await add_runtime(stack, "0.68")
     app = await stack.app(
@@ -141,7 +141,7 @@ async def test_config_and_runtime_that_are_left_out_keep_what_is_live(stack: Sta
     assert deployed["runtime"] == app["runtime"]
 
 
-async def test_config_and_runtime_that_are_given_replace_the_whole(stack: Stack):
+async def test_a_deploy_with_config_and_runtime_replaces_both_entirely(stack: Stack):
     workflow, _ = await stack.workflow()
     runtime = await add_runtime(stack, "0.68")
     app = await stack.app(workflow["id"], deployment_config=TWO_TO_FIVE)
@@ -184,7 +184,7 @@ async def test_an_archived_version_deploys_with_a_warning(stack: Stack, live_bef
     assert deployed["warnings"] == ["Version v1 is archived."]
 
 
-async def test_a_deprecated_runtime_keeps_deploying_where_it_is_live(stack: Stack):
+async def test_a_deprecated_runtime_can_be_deployed_where_it_is_live(stack: Stack):
     workflow, _ = await stack.workflow()
     runtime = await add_runtime(stack, "0.68")
     app = await stack.app(workflow["id"], runtime_id=runtime)
@@ -196,7 +196,7 @@ async def test_a_deprecated_runtime_keeps_deploying_where_it_is_live(stack: Stac
     assert left_out["runtime_id"] == named["runtime_id"] == runtime
 
 
-async def test_each_environment_has_a_live_deployment_of_its_own(stack: Stack):
+async def test_each_environment_has_its_own_live_deployment(stack: Stack):
     workflow, versions = await stack.workflow(saves=3, project=stack.people.staged)
     app = await stack.app(workflow["id"], project_id=str(stack.people.staged), workflow_version_id=versions[0]["id"])
 

@@ -1,4 +1,4 @@
-"""Deploys that wait at the same time are one statement, and each of them is as if it had been alone."""
+"""Deploys that wait at the same time share one statement. Each is handled as if it were alone."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
 from tests.support.deployments import assert_chain, foreign_workflow, history
 from tests.support.refusals import refusal
 from tests.support.stack import Stack
-from tests.support.waiting import arrived, eventually
+from tests.support.waiting import eventually, start_calls
 
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = $1::text::regclass"
 BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
@@ -31,19 +31,19 @@ NOTED = "SELECT token_id FROM audit_events WHERE action = 'DeployApp' AND subjec
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here: each has apps of its own."""
+    """Shared by all tests of this module; each test creates its own apps."""
     return shared_stack
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long a statement is held up, the next one waits for it."""
+def wait_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next statement waits for a delayed one without a limit."""
     monkeypatch.setattr(coalescer, "LATE_CHANGE_SECONDS", 10)
 
 
 @asynccontextmanager
 async def held_up(stack: Stack, workflow_id: str) -> AsyncIterator[None]:
-    """Until the block ends a deploy is under way, so that those which begin in it wait for the next statement."""
+    """Delay a deploy until the block ends, so that deploys that begin in the block share the next statement."""
     first = await stack.app(workflow_id)
     async with stack.database("admin", "deploy") as db:
         async with db.transaction():
@@ -63,7 +63,7 @@ async def deploy(stack: Stack, app_id: str, workflow_id: str, token: str = "edit
     return (await stack.deploys.DeployApp(request, metadata=stack.as_(token))).data
 
 
-async def test_each_is_decided_by_itself(stack: Stack):
+async def test_deploys_that_share_a_statement_are_decided_separately(stack: Stack):
     workflow, (first, second) = await stack.workflow(saves=2)
     plain, bad, archived, odd, planned, back = [await stack.app(workflow["id"]) for _ in range(6)]
     their_workflow, _ = await foreign_workflow(stack)
@@ -78,7 +78,7 @@ async def test_each_is_decided_by_itself(stack: Stack):
     await stack.ok("POST", f"/v1/apps/{archived['id']}/archive")
 
     async with held_up(stack, workflow["id"]):
-        calls = await arrived(
+        calls = await start_calls(
             deploy(stack, plain["id"], workflow["id"]),
             deploy(stack, back["id"], workflow["id"], "admin", workflow_version_id=first["id"]),
             deploy(stack, theirs["id"], their_workflow, "stranger"),
@@ -107,12 +107,12 @@ async def test_each_is_decided_by_itself(stack: Stack):
         assert len(await history(stack, app["id"])) == 1
 
 
-async def test_deploys_of_one_app_follow_one_another(stack: Stack):
+async def test_deploys_of_one_app_that_share_a_statement_go_live_in_order(stack: Stack):
     workflow, versions = await stack.workflow(saves=3)
     app, other = await stack.app(workflow["id"]), await stack.app(workflow["id"])
 
     async with held_up(stack, workflow["id"]):
-        calls = await arrived(
+        calls = await start_calls(
             *(deploy(stack, app["id"], workflow["id"], workflow_version_id=version["id"]) for version in versions),
             deploy(stack, other["id"], workflow["id"]),
         )
@@ -124,7 +124,7 @@ async def test_deploys_of_one_app_follow_one_another(stack: Stack):
     assert_chain((await history(stack, other["id"]))[::-1])
 
 
-async def test_one_that_an_app_is_changed_under_is_decided_again(stack: Stack):
+async def test_a_deploy_is_decided_again_when_its_app_has_changed(stack: Stack):
     workflow, _ = await stack.workflow()
     app, other = await stack.app(workflow["id"]), await stack.app(workflow["id"])
     project = stack.people.project
@@ -137,7 +137,7 @@ async def test_one_that_an_app_is_changed_under_is_decided_again(stack: Stack):
             return bool(await db.fetchval(BLOCKED))
 
         await eventually(waits, 5)
-        # Nobody else waits for it meanwhile.
+        # A deploy of another app does not wait for it.
         assert (await deploy(stack, other["id"], workflow["id"])).live
         await db.execute(
             "UPDATE deployments SET health = 'bad', marked_at = clock_timestamp() WHERE app_id = $1", app["id"]
@@ -147,7 +147,7 @@ async def test_one_that_an_app_is_changed_under_is_decided_again(stack: Stack):
     assert len(await history(stack, app["id"])) == 1
 
 
-async def test_a_deploy_writes_nothing_on_a_revision_that_is_past(stack: Stack):
+async def test_a_deploy_decided_on_an_outdated_revision_is_not_written(stack: Stack):
     workflow, _ = await stack.workflow()
     app, other = [UUID((await stack.app(workflow["id"]))["id"]) for _ in range(2)]
     project = stack.people.project
@@ -171,7 +171,7 @@ async def test_a_deploy_writes_nothing_on_a_revision_that_is_past(stack: Stack):
 
 
 def new(project: UUID, app: UUID, live: Any, revision: int) -> NewDeployment:
-    """What is live, once more."""
+    """A new deployment with the pins of the live one."""
     user = User(id=live.created_by, name="somebody")
     token = Token(id="tok_somebody", user=user.id, sha256="0" * 64, roles={})
     return NewDeployment(
@@ -188,6 +188,7 @@ def new(project: UUID, app: UUID, live: Any, revision: int) -> NewDeployment:
         runtime_id=live.runtime_id,
         runtime_version=live.runtime_version,
         runtime_label=live.runtime_label,
+        runtime_digest=live.runtime_digest,
         config=live.config,
         warnings=('a "warning"', "ein Hinweis: ü"),
         source_deployment_id=None,

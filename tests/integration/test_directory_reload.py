@@ -1,4 +1,4 @@
-"""The access file is followed while the services run."""
+"""Changes of the access file take effect while the services run."""
 
 import asyncio
 import time
@@ -42,7 +42,7 @@ async def is_refused_everywhere(stack: Stack, token: str) -> bool:
     return {answer.status for answer in answers} == {401}
 
 
-async def test_a_revocation_holds_everywhere_within_two_seconds(stack: Stack):
+async def test_a_revoked_token_is_refused_everywhere_within_two_seconds(stack: Stack):
     assert (await stack.rest("GET", "/v1/me", token="editor")).status == 200
 
     tokens.revoke_token(stack.people.path, "tok_editor")
@@ -55,7 +55,7 @@ async def test_a_revocation_holds_everywhere_within_two_seconds(stack: Stack):
     assert (await stack.rest("GET", "/v1/me", token="viewer")).status == 200
 
 
-async def test_a_new_token_opens_within_two_seconds(stack: Stack):
+async def test_a_new_token_is_accepted_within_two_seconds(stack: Stack):
     people = stack.people
     token = tokens.mint_token(people.path, people.user, {people.project: Role.VIEWER})
     headers = {"Authorization": f"Bearer {token.secret}"}
@@ -69,9 +69,11 @@ async def test_a_new_token_opens_within_two_seconds(stack: Stack):
 @pytest.mark.parametrize(
     "content",
     [b"tokens: [", b"expires_at: 2024-13-45", None, b"", b"tokens: []", b"\xff"],
-    ids=["not YAML", "no such month", "gone", "empty", "nobody", "not UTF-8"],
+    ids=["not YAML", "no such month", "no file", "empty", "no tokens", "not UTF-8"],
 )
-async def test_a_file_that_cannot_be_used_keeps_the_old_one_and_shows_in_health(stack: Stack, content: bytes | None):
+async def test_the_last_good_access_file_is_used_when_a_new_one_is_wrong_and_health_reports_it(
+    stack: Stack, content: bytes | None
+):
     path = stack.people.path
     good = path.read_bytes()
     ports = (stack.workflow_port, stack.deploy_port)
@@ -79,20 +81,20 @@ async def test_a_file_that_cannot_be_used_keeps_the_old_one_and_shows_in_health(
     async def access_is(status: int) -> bool:
         return [await health(port, "access") for port in ports] == [status, status]
 
-    async def all_is_well() -> bool:
+    async def health_is_good() -> bool:
         return await access_is(SERVING) and [await health(port) for port in ports] == [SERVING, SERVING]
 
-    assert await until(all_is_well, 5)
+    assert await until(health_is_good, 5)
     path.unlink() if content is None else path.write_bytes(content)
 
     assert await until(lambda: access_is(NOT_SERVING), 5)
     assert [await health(port) for port in ports] == [SERVING, SERVING]
     assert (await stack.rest("GET", "/v1/me", token="viewer")).status == 200
     path.write_bytes(good)
-    assert await until(all_is_well, 5)
+    assert await until(health_is_good, 5)
 
 
-async def test_a_revocation_holds_after_a_file_that_did_not_parse(stack: Stack):
+async def test_a_revocation_takes_effect_after_an_access_file_that_did_not_parse(stack: Stack):
     path = stack.people.path
     good = path.read_bytes()
     path.write_bytes(b"expires_at: 2024-13-45")

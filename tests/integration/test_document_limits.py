@@ -1,4 +1,4 @@
-"""Work on documents beyond the limits of a worker process is refused as such; usual documents need no worker."""
+"""Documents that exceed the limits of a worker process are refused. Usual documents need no worker."""
 
 import asyncio
 import os
@@ -17,6 +17,9 @@ from tests.support.stack import FLOW, FLOW_UI, Stack, running_stack
 from tests.support.up_process import command_line
 from tests.support.waiting import eventually
 from tests.support.workflows import body_of, save_request
+
+pytestmark = pytest.mark.load
+
 
 HEAVY = FLOWS["objects"](450_000)
 JSON, EMPTY = pb.Json(utf8=HEAVY), pb.Json(utf8=b"{}")
@@ -46,7 +49,7 @@ CALLS: dict[str, Callable[[str, str], Any]] = {
 
 
 def workers() -> list[int]:
-    """The worker processes of this process, in which the services run."""
+    """The ids of the worker processes of this process, which runs the services."""
     children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     pids = [int(pid) for of_thread in children for pid in of_thread.read_text().split()]
     return [pid for pid in pids if "service_kit.workers" in command_line(pid)]
@@ -59,7 +62,7 @@ async def workflow_with(stack: Stack, *flows: bytes) -> str:
     return workflow_id
 
 
-async def test_each_call_with_too_complex_a_document_says_so_and_leaves_nothing(unstarted: Stack):
+async def test_each_call_with_a_too_complex_document_is_refused_and_changes_nothing(unstarted: Stack):
     async with running_stack(unstarted) as stack:
         workflow = await workflow_with(stack, HEAVY, FLOWS["objects"](450_100))
         await stack.stop_workflow_service()
@@ -78,7 +81,7 @@ async def test_each_call_with_too_complex_a_document_says_so_and_leaves_nothing(
         assert await stack.row_counts() == before
 
 
-async def test_a_body_that_is_too_complex_for_the_gateway_is_refused(unstarted: Stack):
+async def test_the_gateway_refuses_a_body_that_is_too_complex(unstarted: Stack):
     async with running_stack(unstarted, front={"worker_cpu_seconds": CPU_SECONDS}) as stack:
         workflow = await workflow_with(stack, FLOW)
 
@@ -98,7 +101,7 @@ async def test_a_version_that_is_too_complex_to_validate_deploys_with_a_warning(
         assert [warning.partition(":")[0] for warning in plan["warnings"]] == ["flow The document is too complex"]
 
 
-async def test_a_lost_worker_costs_its_own_call(unstarted: Stack):
+async def test_a_lost_worker_fails_its_own_call_only(unstarted: Stack):
     async with running_stack(unstarted) as stack:
         request = pb.ExportWorkflowRequest(project_id=str(stack.people.project), flow=JSON)
 
@@ -136,7 +139,7 @@ async def test_usual_documents_start_no_worker(stack: Stack):
 
 
 @pytest.mark.parametrize("call", ["a conflict", "a fork of a draft"])
-async def test_no_connection_is_held_while_documents_are_worked_on(unstarted: Stack, call: str):
+async def test_no_database_connection_is_used_while_a_worker_reads_a_document(unstarted: Stack, call: str):
     async with running_stack(unstarted, workflow={"pool_size": 1}) as stack:
         workflow = await workflow_with(stack, HEAVY)
         base = (await stack.ok("GET", f"/v1/workflows/{workflow}"))["latest_version"]["id"]

@@ -1,4 +1,4 @@
-"""From draft to released: by a save, or by a release, once."""
+"""A draft is released once, by its first save or by a release."""
 
 import json
 
@@ -29,7 +29,7 @@ async def test_a_draft_has_a_canvas_and_no_version(stack: Stack):
     assert (counts["workflow.drafts"], counts["workflow.versions"]) == (1, 0)
 
 
-async def test_the_first_save_releases(stack: Stack):
+async def test_the_first_save_releases_a_draft(stack: Stack):
     workflow = await stack.draft("kept")
 
     saved = await stack.ok("POST", f"/v1/workflows/{workflow['id']}/save", body_of(flow_of("new")))
@@ -43,7 +43,7 @@ async def test_the_first_save_releases(stack: Stack):
     assert (await stack.row_counts())["workflow.drafts"] == 0
 
 
-async def test_a_release_makes_version_1(stack: Stack):
+async def test_releasing_a_draft_creates_version_1(stack: Stack):
     workflow = await stack.draft()
 
     released = (await release(stack, workflow["id"], flow_of("new"), name="new-name")).data
@@ -55,7 +55,7 @@ async def test_a_release_makes_version_1(stack: Stack):
 
 
 @pytest.mark.parametrize("saves", [0, 1])
-async def test_a_release_is_the_only_one(shared_stack: Stack, saves: int):
+async def test_a_second_release_is_refused(shared_stack: Stack, saves: int):
     workflow = await shared_stack.draft()
     await release(shared_stack, workflow["id"], name="first")
     for _ in range(saves):
@@ -68,7 +68,7 @@ async def test_a_release_is_the_only_one(shared_stack: Stack, saves: int):
     assert (now["name"], now["version_count"]) == ("first", 1 + saves)
 
 
-async def test_the_refusal_is_word_for_word_over_grpc(shared_stack: Stack):
+async def test_the_refusal_of_a_second_release_has_the_same_words_over_grpc(shared_stack: Stack):
     workflow = await shared_stack.draft()
     await release(shared_stack, workflow["id"])
     documents = {"flow": pb.Json(utf8=FLOW), "flow_ui": pb.Json(utf8=FLOW_UI)}
@@ -141,7 +141,9 @@ async def test_a_release_of_another_flow_is_refused_after_a_save(shared_stack: S
 
 
 @pytest.mark.parametrize("name", ["Bad Name", "", "-", "a" * 129, "é"])
-async def test_a_name_in_a_save_counts_on_a_draft_only(shared_stack: Stack, name: str):
+async def test_a_wrong_name_in_a_save_is_refused_for_a_draft_and_ignored_for_a_released_workflow(
+    shared_stack: Stack, name: str
+):
     draft = await shared_stack.draft("kept")
     released, _ = await shared_stack.workflow(name="kept")
 
@@ -155,7 +157,7 @@ async def test_a_name_in_a_save_counts_on_a_draft_only(shared_stack: Stack, name
     assert (await workflow_now(shared_stack, released["id"]))["name"] == "kept"
 
 
-async def test_a_good_name_in_a_save_renames_a_draft_only(shared_stack: Stack):
+async def test_a_valid_name_in_a_save_renames_a_draft_only(shared_stack: Stack):
     draft = await shared_stack.draft("before")
 
     for name in ("first", "second"):
@@ -175,7 +177,9 @@ async def test_a_good_name_in_a_save_renames_a_draft_only(shared_stack: Stack):
         ({}, {"name"}),
     ],
 )
-async def test_a_release_with_wrong_texts_leaves_the_draft(shared_stack: Stack, fields: dict, wrong: set[str]):
+async def test_a_release_with_a_wrong_name_or_description_leaves_the_draft(
+    shared_stack: Stack, fields: dict, wrong: set[str]
+):
     draft = await shared_stack.draft()
 
     answer = await shared_stack.rest("POST", f"/v1/workflows/{draft['id']}/release", body_of(**fields))

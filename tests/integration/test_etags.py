@@ -1,4 +1,4 @@
-"""An ETag changes when the body does, and at no other time."""
+"""An ETag changes exactly when the body does."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.support.workflows import OFFICIAL, body_of, release
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here: each has workflows of its own."""
+    """Shared by all tests of this module; each test creates its own workflows."""
     return shared_stack
 
 
@@ -32,7 +32,7 @@ async def assert_etag_tells_the_body(stack: Stack, path: str, before: Answer) ->
 
 CHANGES: dict[str, tuple[Any, ...]] = {
     "a rename": ("PUT", "", {"name": "renamed"}),
-    "an update of nothing": ("PUT", "", {}),
+    "an update without changes": ("PUT", "", {}),
     "a rename to the same name": ("PUT", "", {"name": "renamed", "description": ""}),
     "a save": ("POST", "/save", body_of()),
     "an archived version": ("POST", "/versions/1/archive", None),
@@ -46,7 +46,7 @@ CHANGES: dict[str, tuple[Any, ...]] = {
 }
 
 
-async def test_every_etag_changes_with_its_body_through_a_workflows_life(stack: Stack):
+async def test_every_etag_of_a_workflow_changes_exactly_when_its_body_does(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     root = f"/v1/workflows/{workflow['id']}"
     paths = [root, f"{root}/versions/{versions[0]['id']}", f"{root}/versions/{versions[1]['id']}", f"{root}/versions"]
@@ -66,7 +66,7 @@ async def test_every_etag_changes_with_its_body_through_a_workflows_life(stack: 
     archives = ["an archived version", "an unarchived version"]
     assert changed[root] == sorted([*renames, "a save", *archives], key=list(CHANGES).index)
     assert changed[paths[1]] == archives
-    assert changed[paths[2]] == ["a save"]  # it is not current any more
+    assert changed[paths[2]] == ["a save"]  # the version is no longer current
     assert changed[f"{root}/versions"] == ["a save", *archives]
 
 
@@ -91,7 +91,7 @@ async def test_a_draft_has_an_etag_too(stack: Stack):
         ("POST", "/versions/1/unarchive", None, "/versions/1"),
     ],
 )
-async def test_the_etag_of_a_change_is_that_of_what_is_then_read(
+async def test_the_etag_of_a_change_equals_the_etag_of_the_next_read(
     stack: Stack, method: str, call: str, body: object, read: str
 ):
     workflow = await stack.draft()
@@ -114,7 +114,7 @@ async def test_a_created_draft_answers_with_its_etag(stack: Stack):
     assert await unchanged(stack, f"/v1/workflows/{created.data['id']}", created.headers["ETag"])
 
 
-async def test_a_workflows_etag_is_its_latest_version_and_its_revision(stack: Stack):
+async def test_the_etag_of_a_workflow_consists_of_its_latest_version_and_its_revision(stack: Stack):
     workflow, versions = await stack.workflow()
 
     etag = (await stack.rest("GET", f"/v1/workflows/{workflow['id']}")).headers["ETag"]

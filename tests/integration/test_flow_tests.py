@@ -1,4 +1,4 @@
-"""A flow is tested: run once, saved or not, in a replica of its own, which is gone afterwards."""
+"""A test runs a saved or unsaved flow once, in its own replica, which is stopped afterwards."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ async def installation(database_urls, tmp_path_factory) -> AsyncIterator[Install
 
 @pytest.fixture(scope="module")
 async def workflow(installation: Installation) -> str:
-    """The id of one with two versions, whose flows are called one and two."""
+    """The id of a workflow with two versions, whose flows are named one and two."""
     draft = await installation.stack.draft()
     for name in ("one", "two"):
         body = {"flow": flow(name), "flow_ui": json.loads(FLOW_UI)}
@@ -43,7 +43,7 @@ async def workflow(installation: Installation) -> str:
 
 @pytest.fixture(scope="module")
 async def app(installation: Installation, workflow: str) -> Any:
-    """It has the variable SECRET."""
+    """An app with the variable SECRET."""
     app = await installation.stack.app(workflow)
     body = {"value": "of the app", "secret": True}
     await installation.stack.ok("PUT", f"/v1/apps/{app['id']}/variables/SECRET", body)
@@ -58,7 +58,7 @@ async def version_tested(
 
 
 async def replicas(installation: Installation) -> list[str]:
-    """The replicas of tests that are up."""
+    """The running replicas of tests."""
     async with installation.host.client() as host:
         return [replica.id for replica in await host.list() if "test_run_id" in replica.labels]
 
@@ -82,7 +82,7 @@ async def run_of(installation: Installation, run_id: str) -> Any:
     return found
 
 
-async def test_a_canvas_runs_as_the_official_command_line_sends_it(installation: Installation):
+async def test_a_canvas_sent_by_the_official_command_line_is_tested(installation: Installation):
     answer = await run_canvas(
         installation, flow("not saved"), {"a": 1}, stream="false", dry_run="true", last_node_output="true"
     )
@@ -93,7 +93,7 @@ async def test_a_canvas_runs_as_the_official_command_line_sends_it(installation:
     await none_is_left(installation)
 
 
-async def test_a_canvas_is_taken_as_json_as_well(installation: Installation):
+async def test_a_canvas_sent_as_json_is_tested(installation: Installation):
     body = {"project_id": str(installation.stack.people.project), "flow": flow(), "input": {"a": 1}}
 
     answer = await send(installation, "/v1/workflows/test", body)
@@ -101,7 +101,7 @@ async def test_a_canvas_is_taken_as_json_as_well(installation: Installation):
     assert (answer.status, answer.body["output"]["echo"]) == (200, {"a": 1})
 
 
-async def test_a_version_is_named_in_any_way_and_runs_as_it_was_saved(installation: Installation, workflow):
+async def test_a_saved_version_is_tested_by_number_latest_or_id(installation: Installation, workflow):
     versions = await installation.stack.ok("GET", f"/v1/workflows/{workflow}/versions")
 
     answers = [await version_tested(installation, workflow, name) for name in ("1", "latest", versions[1]["id"])]
@@ -111,14 +111,14 @@ async def test_a_version_is_named_in_any_way_and_runs_as_it_was_saved(installati
     await none_is_left(installation)
 
 
-async def test_a_test_streams(installation: Installation):
+async def test_the_test_of_a_flow_can_be_streamed(installation: Installation):
     answer = await run_canvas(installation, flow(), {"stream": 2}, stream="true")
 
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
     assert [name for name, _ in events(answer.content)] == ["streaming", "streaming", "completed"]
 
 
-async def test_a_failing_test_is_a_500_that_says_why(installation: Installation, workflow):
+async def test_a_failing_test_of_a_flow_is_a_500_with_the_cause(installation: Installation, workflow):
     answer = await version_tested(installation, workflow, "1", {"input": {"fail": "no luck"}})
 
     assert (answer.status, answer.error["code"]) == (500, "run_failed")
@@ -126,7 +126,7 @@ async def test_a_failing_test_is_a_500_that_says_why(installation: Installation,
     await none_is_left(installation)
 
 
-async def test_a_test_has_an_apps_variables_when_it_names_the_app(installation: Installation, workflow, app):
+async def test_the_test_of_a_flow_has_the_variables_of_the_app_that_it_names(installation: Installation, workflow, app):
     canvas = await run_canvas(installation, flow(), app_id=app["id"])
     version = await version_tested(installation, workflow, "1", {"input": {}, "app_id": app["id"]})
     without = await version_tested(installation, workflow, "1")
@@ -138,7 +138,7 @@ async def test_a_test_has_an_apps_variables_when_it_names_the_app(installation: 
     ]
 
 
-async def test_a_test_is_recorded(installation: Installation, workflow, app):
+async def test_the_test_of_a_flow_is_recorded_as_a_run(installation: Installation, workflow, app):
     canvas = await run_canvas(installation, flow())
     version = await version_tested(installation, workflow, "1", {"input": {}, "app_id": app["id"]})
     failed = await version_tested(installation, workflow, "1", {"input": {"fail": "no luck"}})
@@ -152,7 +152,7 @@ async def test_a_test_is_recorded(installation: Installation, workflow, app):
     assert "deployment_id" not in runs[1]
 
 
-async def test_a_flow_that_the_sdk_cannot_load_is_named_by_its_problems(installation: Installation, workflow):
+async def test_the_test_of_a_flow_that_the_sdk_cannot_load_lists_its_problems(installation: Installation, workflow):
     wrong = flow()
     wrong["nodes"][1]["depends"] = [{"node": "nobody"}]
     body = {"flow": wrong, "flow_ui": {}}
@@ -168,7 +168,7 @@ async def test_a_flow_that_the_sdk_cannot_load_is_named_by_its_problems(installa
     assert (no_object.status, no_object.error["details"]["reason"]) == (400, "INVALID_FLOW")
 
 
-async def test_a_flow_that_does_not_start_says_what_is_missing(installation: Installation):
+async def test_the_test_of_a_flow_that_does_not_start_names_what_is_missing(installation: Installation):
     draft = await installation.stack.draft()
     needy = flow(needs=["API_KEY"])
     await installation.stack.ok("POST", f"/v1/workflows/{draft['id']}/save", {"flow": needy, "flow_ui": {}})
@@ -188,13 +188,13 @@ async def test_a_flow_that_does_not_start_says_what_is_missing(installation: Ins
         ({"input": "{}", "flow": "{}", "app_id": "x"}, {"project_id", "app_id"}),
     ],
 )
-async def test_wrong_fields_are_named(installation: Installation, fields, named):
+async def test_wrong_fields_of_a_test_are_named(installation: Installation, fields, named):
     answer = await send(installation, "/v1/workflows/test", form(**fields) if fields else b"")
 
     assert answer.refusal == (400, "INVALID_REQUEST", named)
 
 
-async def test_an_input_that_is_no_object_is_named(installation: Installation, workflow):
+async def test_a_test_whose_input_is_not_an_object_is_refused_by_name(installation: Installation, workflow):
     for answer in (
         await run_canvas(installation, flow(), "[1]"),
         await version_tested(installation, workflow, "1", {"input": "text"}),
@@ -202,7 +202,7 @@ async def test_an_input_that_is_no_object_is_named(installation: Installation, w
         assert answer.refusal == (400, "INVALID_REQUEST", {"input"})
 
 
-async def test_what_is_too_large_is_a_413(installation: Installation, workflow):
+async def test_a_test_with_a_too_large_body_is_a_413(installation: Installation, workflow):
     large = {"text": "x" * 100_000}
     answers = [
         await run_canvas(installation, flow(), large),
@@ -214,7 +214,7 @@ async def test_what_is_too_large_is_a_413(installation: Installation, workflow):
     assert [answer.error["details"]["reason"] for answer in answers] == ["MESSAGE_TOO_LARGE"] * 2 + ["FLOW_TOO_LARGE"]
 
 
-async def test_files_are_a_501_that_says_so(installation: Installation, workflow):
+async def test_a_test_with_files_is_a_501(installation: Installation, workflow):
     answers = [
         await run_canvas(installation, flow(), files=b"content"),
         await version_tested(installation, workflow, "1", form(input={}, files=b"content")),
@@ -223,7 +223,7 @@ async def test_files_are_a_501_that_says_so(installation: Installation, workflow
     assert [(answer.status, answer.error["details"]["reason"]) for answer in answers] == [(501, "NOT_IMPLEMENTED")] * 2
 
 
-async def test_what_is_not_there_or_not_the_callers_is_told_apart_from_nothing(
+async def test_a_test_of_something_unknown_or_foreign_is_refused_with_its_own_reason(
     installation: Installation, workflow, app
 ):
     unknown, people = str(new_id()), installation.stack.people
@@ -261,7 +261,7 @@ async def test_what_is_not_there_or_not_the_callers_is_told_apart_from_nothing(
     }
 
 
-async def test_further_tests_are_refused_and_places_are_given_back(installation: Installation, workflow):
+async def test_tests_beyond_the_limit_are_refused_until_others_end(installation: Installation, workflow):
     waiting = [asyncio.create_task(run_canvas(installation, flow(), {"wait": 60})) for _ in range(2)]
 
     async def are_up() -> bool:
@@ -281,7 +281,7 @@ async def test_further_tests_are_refused_and_places_are_given_back(installation:
     await eventually(answers)
 
 
-async def test_a_caller_that_hangs_up_while_the_flow_starts_leaves_nothing(installation: Installation):
+async def test_a_test_leaves_no_replica_when_its_caller_hangs_up_during_the_start(installation: Installation):
     for _ in range(3):
         starting = asyncio.create_task(run_canvas(installation, flow(load_seconds=1)))
         await asyncio.sleep(0.4)
@@ -296,7 +296,7 @@ async def test_a_caller_that_hangs_up_while_the_flow_starts_leaves_nothing(insta
     await none_is_left(installation)
 
 
-async def test_too_complex_a_flow_is_refused(database_urls, tmp_path):
+async def test_the_test_of_a_too_complex_flow_is_refused(database_urls, tmp_path):
     async with running_installation(database_urls, tmp_path) as installation:
         stack, heavy = installation.stack, FLOWS["objects"](450_000)
         workflow = str((await stack.draft())["id"])
@@ -315,7 +315,7 @@ async def test_too_complex_a_flow_is_refused(database_urls, tmp_path):
     ] * 2
 
 
-async def test_without_a_service_or_the_host_a_test_says_so(database_urls, tmp_path):
+async def test_a_test_without_the_workflow_service_or_the_host_process_is_a_503(database_urls, tmp_path):
     async with running_installation(database_urls, tmp_path) as installation:
         draft, _ = await installation.stack.workflow()
         installation.host.kill()

@@ -1,4 +1,4 @@
-"""Saving as new: a fork is a workflow of its own."""
+"""A fork copies a version or a canvas into a new, independent workflow."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ OTHER_UI = b'{"nodes": [ 1 ]}'
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here: each has workflows of its own."""
+    """Shared by all tests of this module; each test creates its own workflows."""
     return shared_stack
 
 
@@ -24,14 +24,14 @@ async def fork(stack: Stack, workflow_id: str, body: Any = None, **options: Any)
 
 
 async def three_versions(stack: Stack) -> tuple[str, list[Any]]:
-    """Each with content of its own."""
+    """A workflow with three different versions."""
     workflow_id = (await stack.draft())["id"]
     path = f"/v1/workflows/{workflow_id}/save"
     return workflow_id, [await stack.ok("POST", path, body_of(flow_of(f"{n}"), OTHER_UI)) for n in (1, 2, 3)]
 
 
 async def content(stack: Stack, workflow_id: str) -> bytes:
-    """The flow and flow_ui of the latest version, or of the canvas, as they come over the wire."""
+    """The bytes of flow and flow_ui of the latest version, or of the canvas of a draft."""
     raw = (await stack.rest("GET", f"/v1/workflows/{workflow_id}")).content
     return raw[raw.index(b'"flow":') : raw.index(b',"created_at"', raw.index(b'"flow":'))]
 
@@ -56,7 +56,7 @@ async def test_a_version_is_forked_byte_for_byte(stack: Stack, archived: bool):
     assert version["description"] == answer.data["description"] == "of its own"
 
 
-async def test_a_fork_without_a_version_or_a_canvas_is_of_the_latest(stack: Stack):
+async def test_a_fork_without_a_version_or_a_canvas_copies_the_latest_version(stack: Stack):
     workflow_id, _ = await three_versions(stack)
 
     answer = await fork(stack, workflow_id)
@@ -73,7 +73,7 @@ async def test_an_unsaved_canvas_is_forked(stack: Stack, of: str):
     assert await content(stack, answer.data["id"]) == as_sent(flow_of("unsaved"), OTHER_UI)
 
 
-async def test_the_canvas_of_a_draft_is_forked_and_the_draft_stays_one(stack: Stack):
+async def test_the_canvas_of_a_draft_is_forked_and_the_draft_stays_a_draft(stack: Stack):
     body = body_of(name="source", project_id=str(stack.people.project))
     draft = await stack.ok("POST", "/v1/workflows", body)
 
@@ -84,7 +84,7 @@ async def test_the_canvas_of_a_draft_is_forked_and_the_draft_stays_one(stack: St
     assert await workflow_now(stack, draft["id"]) == draft
 
 
-async def test_a_fork_is_released_at_v1_and_remembers_nothing(stack: Stack):
+async def test_a_fork_begins_at_v1_without_the_history_of_its_source(stack: Stack):
     workflow_id, versions = await three_versions(stack)
 
     forked = (await fork(stack, workflow_id, {"workflow_version_id": versions[2]["id"]})).data
@@ -114,7 +114,7 @@ async def test_a_fork_leaves_its_source_untouched(stack: Stack):
     assert [(await stack.rest("GET", f"/v1/workflows/{workflow_id}{path}")).content for path in paths] == before
 
 
-async def test_a_fork_refuses_a_release_as_what_was_released_by_name_does(stack: Stack):
+async def test_a_fork_refuses_another_release(stack: Stack):
     forked = (await fork(stack, (await stack.draft())["id"])).data
 
     answer = await release(stack, forked["id"])
@@ -122,7 +122,7 @@ async def test_a_fork_refuses_a_release_as_what_was_released_by_name_does(stack:
     assert (answer.status, answer.error["details"]["reason"]) == (400, "WORKFLOW_NOT_DRAFT")
 
 
-async def test_a_fork_goes_where_it_is_told(stack: Stack):
+async def test_a_fork_is_created_in_the_named_project(stack: Stack):
     workflow_id, versions = await three_versions(stack)
     body = {"project_id": str(stack.people.staged), "workflow_version_id": versions[0]["id"]}
 
@@ -143,7 +143,7 @@ async def test_a_fork_goes_where_it_is_told(stack: Stack):
         ("nobody", "editor", 404),
     ],
 )
-async def test_who_forks_reads_the_source_and_saves_where_it_goes(
+async def test_a_fork_needs_a_viewer_of_the_source_and_an_editor_of_the_target(
     unstarted: Stack, source: str, target: str | None, status: int
 ):
     people = unstarted.people
@@ -163,7 +163,7 @@ async def test_who_forks_reads_the_source_and_saves_where_it_goes(
         assert (await stack.row_counts() == before) is (status != 201)
 
 
-async def test_what_a_fork_cannot_be_made_of_is_named(stack: Stack):
+async def test_a_wrong_field_of_a_fork_is_named(stack: Stack):
     workflow_id, versions = await three_versions(stack)
     _, others = await three_versions(stack)
     await stack.ok("DELETE", f"/v1/workflows/{workflow_id}/versions/2")
@@ -192,7 +192,7 @@ async def test_what_a_fork_cannot_be_made_of_is_named(stack: Stack):
     assert await stack.row_counts() == before
 
 
-async def test_a_fork_that_is_sent_twice_with_one_key_is_made_once(stack: Stack):
+async def test_a_fork_sent_twice_with_one_key_happens_once(stack: Stack):
     workflow_id, _ = await three_versions(stack)
     headers = {"Idempotency-Key": str(new_id())}
     first = await fork(stack, workflow_id, headers=headers)

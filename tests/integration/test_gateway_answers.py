@@ -1,4 +1,4 @@
-"""What the gateway makes of a service's answer."""
+"""How the gateway turns the answer of a service into an HTTP answer."""
 
 import asyncio
 import gc
@@ -30,7 +30,7 @@ async def test_documents_come_back_byte_for_byte(world):
     assert b'"flow":' + flow + b',"flow_ui":' + flow_ui + b"}}" in answer.body
 
 
-async def test_a_connection_that_waits_holds_no_document(world):
+async def test_an_idle_connection_keeps_no_answer_in_memory(world):
     assert (await world.get(VERSION)).body
     await asyncio.sleep(0.1)
 
@@ -38,7 +38,7 @@ async def test_a_connection_that_waits_holds_no_document(world):
     assert [each.body for each in answers if each.body is not None] == []
 
 
-async def test_the_response_message_is_the_body(world):
+async def test_the_response_message_becomes_the_body_as_json(world):
     answer = await world.get(LIST)
 
     assert answer.headers["Content-Type"] == "application/json"
@@ -48,13 +48,13 @@ async def test_the_response_message_is_the_body(world):
     }
 
 
-async def test_an_enum_has_its_short_name_both_ways(world):
+async def test_an_enum_has_its_short_name_in_requests_and_answers(world):
     answer = await world.get(f"/v1/apps/{APP}/deployments?status=canceled")
 
     assert answer.json["data"][0]["status"] == "canceled"
 
 
-async def test_what_creates_answers_201(world):
+async def test_a_call_that_creates_something_answers_201(world):
     answer = await world.post(
         "/v1/workflows", {"project_id": PROJECT, "name": "a", "flow": {"nodes": []}, "flow_ui": {}}
     )
@@ -71,14 +71,14 @@ async def test_a_download_is_a_file(world):
     assert answer.headers["Content-Disposition"] == "attachment; filename=workflow.zip"
 
 
-async def test_the_services_etag_is_the_answers_on_reads_and_changes(world):
+async def test_the_etag_of_the_service_is_the_etag_of_the_answer(world):
     read = await world.get(VERSION)
     changed = await world.post(SAVE, DOCUMENTS)
 
     assert read.headers["ETag"] == changed.headers["ETag"] == ETAG
 
 
-async def test_a_read_without_a_service_etag_has_one_of_its_body(world):
+async def test_a_read_without_an_etag_of_the_service_gets_one_from_its_body(world):
     world.observed.trailers = ()
     first = await world.get(VERSION)
     same = await world.get(VERSION)
@@ -89,7 +89,7 @@ async def test_a_read_without_a_service_etag_has_one_of_its_body(world):
     assert first.headers["ETag"] == same.headers["ETag"] != other.headers["ETag"]
 
 
-async def test_a_change_without_a_service_etag_has_none(world):
+async def test_a_change_without_an_etag_of_the_service_has_no_etag(world):
     world.observed.trailers = ()
 
     answer = await world.post(SAVE, DOCUMENTS)
@@ -98,7 +98,7 @@ async def test_a_change_without_a_service_etag_has_none(world):
 
 
 @pytest.mark.parametrize("given", [ETAG, f"W/{ETAG}", f'"other", {ETAG}', "*"])
-async def test_a_read_of_what_the_caller_has_is_a_304(world, given):
+async def test_a_read_with_the_current_etag_is_a_304(world, given):
     answer = await world.get(VERSION, if_none_match=given)
 
     assert (answer.status, answer.body) == (304, b"")
@@ -116,19 +116,19 @@ async def test_a_list_is_a_304_while_it_stays_the_same(world):
     assert second.status == 304
 
 
-async def test_a_read_of_something_else_is_a_200(world):
+async def test_a_read_with_another_etag_is_a_200(world):
     answer = await world.get(VERSION, if_none_match='"other"')
 
     assert answer.status == 200
 
 
-async def test_if_none_match_does_not_count_on_a_change(world):
+async def test_if_none_match_is_ignored_on_a_change(world):
     answer = await world.post(SAVE, DOCUMENTS, if_none_match=ETAG)
 
     assert answer.status == 200
 
 
-async def test_head_is_get_without_the_body(world):
+async def test_head_answers_like_get_without_the_body(world):
     read = await world.get(VERSION)
 
     head = await world.call("HEAD", VERSION)
@@ -138,7 +138,7 @@ async def test_head_is_get_without_the_body(world):
     assert head.headers["Content-Length"] == read.headers["Content-Length"]
 
 
-async def test_a_replayed_answer_says_so(world):
+async def test_a_replayed_answer_has_the_header_idempotent_replayed(world):
     first = await world.post(SAVE, DOCUMENTS)
     world.observed.trailers = (("idempotent-replayed", "true"),)
 
@@ -148,7 +148,28 @@ async def test_a_replayed_answer_says_so(world):
     assert second.headers["Idempotent-Replayed"] == "true"
 
 
-async def test_answers_are_private_and_checked_again(world):
+async def test_answers_may_be_cached_privately_and_must_be_revalidated(world):
     answers = [await world.get(VERSION), await world.post(SAVE, b"nope"), await world.get("/v1/nothing")]
 
     assert {answer.headers["Cache-Control"] for answer in answers} == {"private, no-cache"}
+
+
+@pytest.mark.parametrize("path", [LIST, "/v1/nothing", "/", "/docs", "/openapi.json", "/health/live", VERSION])
+async def test_every_answer_has_nosniff_and_no_server_header(world, path):
+    answer = await world.get(path)
+
+    assert answer.headers.getall("X-Content-Type-Options") == ["nosniff"]
+    assert not answer.headers.get("Server")
+
+
+async def test_an_answer_to_invalid_http_has_nosniff_and_no_server_header(world):
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(world.url.rpartition(":")[2]))
+    writer.write(b"GET / HTTP/1.1\r\nno colon\r\n\r\n")
+
+    head = (await reader.read()).decode()
+    writer.close()
+
+    assert " 400 " in head
+    assert "nosniff" in head
+    assert "aiohttp" not in head.lower()
+    assert "python" not in head.lower()

@@ -1,4 +1,4 @@
-"""A stream of messages that say nothing of HTTP is sent as server-sent events, one a message."""
+"""A stream of messages other than HttpBody is sent as server-sent events, one event per message."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,7 +19,7 @@ from service_kit.pb.flowpin.routing.v1 import routing_pb2
 from tests.support.apps.flow_tests import events
 
 
-async def test_any_other_stream_is_sent_as_events():
+async def test_a_stream_of_plain_messages_is_sent_as_server_sent_events():
     method = routing_pb2.DESCRIPTOR.services_by_name["RoutingService"].methods_by_name["WatchRoutes"]
 
     async def rpc(message: bytes, metadata: Any) -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""What a failure of a service, or of the caller, looks like over HTTP."""
+"""How failures of services and errors of callers are answered over HTTP."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ async def world():
         yield world
 
 
-async def test_a_failure_is_told_in_the_envelope(world):
+async def test_a_failure_of_a_service_is_answered_in_the_error_envelope(world):
     world.observed.failure = VersionIsLatest("Cannot archive the latest version of a workflow.", workflow_id=WORKFLOW)
 
     answer = await world.post(SAVE, DOCUMENTS)
@@ -52,7 +52,7 @@ async def test_a_failure_is_told_in_the_envelope(world):
     }
 
 
-async def test_wrong_fields_are_named(world):
+async def test_wrong_fields_named_by_a_service_are_in_the_error_envelope(world):
     world.observed.failure = InvalidFields({"name": "cannot be blank", "flow.nodes[0].id": "is required"})
 
     answer = await world.post(SAVE, DOCUMENTS)
@@ -79,7 +79,7 @@ async def test_a_malformed_id_in_a_path_is_a_404_whatever_else_is_wrong(world):
     assert answer.status == 404
 
 
-async def test_the_same_id_malformed_in_a_query_is_a_400(world):
+async def test_a_malformed_id_in_a_query_is_a_400(world):
     world.observed.failure = InvalidFields({"project_id": "must be a UUID"})
 
     answer = await world.get("/v1/workflows?project_id=nope")
@@ -87,7 +87,7 @@ async def test_the_same_id_malformed_in_a_query_is_a_400(world):
     assert (answer.status, answer.error["code"]) == (400, "bad_request")
 
 
-async def test_what_cannot_be_seen_is_a_404(world):
+async def test_a_project_that_the_caller_cannot_see_is_a_404(world):
     world.observed.failure = ProjectNotFound(PROJECT)
 
     answer = await world.get(VERSION)
@@ -96,7 +96,7 @@ async def test_what_cannot_be_seen_is_a_404(world):
     assert answer.details["reason"] == "PROJECT_NOT_FOUND"
 
 
-async def test_a_refused_token_is_a_401_that_asks_for_one(world):
+async def test_a_refused_token_is_a_401_with_www_authenticate(world):
     world.observed.failure = Unauthenticated("The token is not known.")
 
     answer = await world.get(VERSION)
@@ -106,7 +106,7 @@ async def test_a_refused_token_is_a_401_that_asks_for_one(world):
     assert answer.details["reason"] == "TOKEN_INVALID"
 
 
-async def test_a_flow_over_the_limit_is_a_413(world):
+async def test_a_flow_over_the_limit_of_the_service_is_a_413(world):
     world.observed.failure = FlowTooLarge("flow is over 16 MiB.")
 
     answer = await world.post(SAVE, DOCUMENTS)
@@ -115,7 +115,7 @@ async def test_a_flow_over_the_limit_is_a_413(world):
     assert "Retry-After" not in answer.headers
 
 
-async def test_a_conflict_that_will_pass_says_when(world):
+async def test_a_temporary_conflict_has_retry_after(world):
     world.observed.failure = Aborted("The first request with this key is still at work.", retry_after=1.5)
 
     answer = await world.post(SAVE, DOCUMENTS)
@@ -124,7 +124,7 @@ async def test_a_conflict_that_will_pass_says_when(world):
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS])
-async def test_our_own_failures_are_a_500_without_detail(world, code):
+async def test_an_internal_failure_is_a_500_without_details(world, code):
     world.observed.failure = ServiceError("table versions is on fire", secret="x")
     world.observed.failure.code = code
 
@@ -135,7 +135,7 @@ async def test_our_own_failures_are_a_500_without_detail(world, code):
     assert b"fire" not in answer.body
 
 
-async def test_an_rpc_that_the_service_does_not_have_is_a_500(world):
+async def test_a_call_of_an_rpc_that_the_service_does_not_implement_is_a_500(world):
     answer = await world.get("/v1/me")
 
     assert answer.status == 500
@@ -155,7 +155,7 @@ async def test_a_service_that_is_down_is_a_503_until_it_is_back(world):
     assert back.status == 200
 
 
-async def test_a_call_past_its_deadline_is_a_504():
+async def test_a_call_beyond_its_deadline_is_a_504():
     async with running_world(timeout_seconds=0.2) as world:
         world.observed.hangs = True
 
@@ -165,7 +165,7 @@ async def test_a_call_past_its_deadline_is_a_504():
         await asyncio.wait_for(world.observed.canceled.wait(), 5)
 
 
-async def test_a_caller_that_hangs_up_cancels_the_rpc(world):
+async def test_a_caller_of_the_gateway_that_hangs_up_cancels_the_rpc(world):
     world.observed.hangs = True
     call = asyncio.create_task(world.post(SAVE, DOCUMENTS))
     await world.observed.arrived.wait()
@@ -188,14 +188,14 @@ async def test_a_call_that_ends_soon_after_its_caller_hung_up_is_not_canceled(wo
     assert not world.observed.canceled.is_set()
 
 
-async def test_an_unknown_path_is_a_404_in_the_envelope(world):
+async def test_an_unknown_path_is_a_404_in_the_error_envelope(world):
     answer = await world.get(f"/v1/apps/{APP}/nothing", x_request_id="call-9")
 
     assert (answer.status, answer.error["code"]) == (404, "not_found")
     assert answer.headers["X-Request-Id"] == "call-9"
 
 
-async def test_a_wrong_method_is_a_405_that_says_which_are_right(world):
+async def test_a_wrong_method_is_a_405_that_lists_the_allowed_methods(world):
     answer = await world.call("PATCH", VERSION)
 
     assert (answer.status, answer.error["code"]) == (405, "method_not_allowed")
@@ -203,7 +203,7 @@ async def test_a_wrong_method_is_a_405_that_says_which_are_right(world):
     assert "X-Request-Id" in answer.headers
 
 
-async def test_a_url_that_is_too_long_is_a_400_in_the_envelope(world):
+async def test_a_too_long_url_is_a_400_in_the_error_envelope(world):
     answer = await world.get("/v1/workflows?name=" + "x" * 10_000)
 
     assert answer.status == 400
@@ -211,7 +211,7 @@ async def test_a_url_that_is_too_long_is_a_400_in_the_envelope(world):
     assert answer.error == {"code": "bad_request", "message": "The URL or a header is too long."}
 
 
-async def test_what_is_not_http_is_a_400_in_the_envelope(world):
+async def test_invalid_http_is_a_400_in_the_error_envelope(world):
     reader, writer = await asyncio.open_connection("127.0.0.1", int(world.url.rpartition(":")[2]))
     writer.write(b"EHLO example.org\r\n\r\n")
 

@@ -1,6 +1,7 @@
-"""What the gateway makes of a request before a service sees it."""
+"""How the gateway turns an HTTP request into a call of a service."""
 
 import pytest
+from yarl import URL
 
 from tests.support.observed_services import APP, PROJECT, WORKFLOW, running_world
 
@@ -42,22 +43,30 @@ async def test_the_query_of_a_call_with_a_body_is_ignored(world):
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/json"])
-async def test_the_content_type_does_not_matter(world, content_type):
+async def test_the_content_type_of_a_request_is_ignored(world, content_type):
     answer = await world.post(SAVE, DOCUMENTS, content_type=content_type)
 
     assert answer.status == 200
 
 
-async def test_an_empty_body_is_an_empty_object(world):
+async def test_an_empty_body_is_read_as_an_empty_object(world):
     answer = await world.call("PUT", f"/v1/workflows/{WORKFLOW}")
 
     assert answer.status == 200
 
 
-async def test_an_escaped_slash_stays_inside_its_variable(world):
+async def test_an_escaped_slash_stays_inside_its_path_variable(world):
     await world.get(f"/v1/workflows/{WORKFLOW}/versions/a%2Fb%20%C3%A9")
 
     assert world.observed.requests[-1].version == "a/b é"
+
+
+@pytest.mark.parametrize("path", ["/v1/%6de", "/v1/m%65", "/%761/me", f"/v1/workflows/{WORKFLOW}/versions/%31"])
+async def test_a_path_with_letters_or_digits_encoded_is_a_404(world, path):
+    async with world.http.get(URL(world.url + path, encoded=True), headers={"Authorization": "Bearer x"}) as answer:
+        assert answer.status == 404
+
+    assert not world.observed.requests
 
 
 async def test_a_call_without_a_token_reaches_no_service(world):
@@ -93,7 +102,7 @@ async def test_a_call_without_a_request_id_gets_one(world):
 
 
 @pytest.mark.parametrize("key", [" ", "k" * 256, "é"])
-async def test_an_unfit_idempotency_key_is_a_400_that_names_it(world, key):
+async def test_a_malformed_idempotency_key_is_a_400_that_names_it(world, key):
     answer = await world.post(SAVE, DOCUMENTS, idempotency_key=key)
 
     assert answer.status == 400
@@ -106,7 +115,7 @@ async def test_an_unfit_idempotency_key_is_a_400_that_names_it(world, key):
     [b"nope", b"[]", b'{"flow": "\xff"}', b"{" * 5000, b'{"flow": ' + b"[" * 15_000 + b"]" * 15_000 + b"}", b" "],
     ids=["no JSON", "a list", "no UTF-8", "braces", "deep", "blank"],
 )
-async def test_a_body_that_is_no_json_object_is_a_400(world, body):
+async def test_a_body_that_is_not_a_json_object_is_a_400(world, body):
     answer = await world.post(SAVE, body)
 
     assert (answer.status, answer.error["code"]) == (400, "bad_request")
@@ -115,7 +124,7 @@ async def test_a_body_that_is_no_json_object_is_a_400(world, body):
     assert world.observed.requests == []
 
 
-async def test_one_400_names_each_wrong_and_each_missing_field(world):
+async def test_one_400_names_all_wrong_and_all_missing_fields(world):
     answer = await world.post("/v1/workflows", {"project_id": 7, "description": [], "flow": {}, "name": "a"})
 
     assert answer.status == 400
@@ -134,7 +143,7 @@ async def test_a_key_given_twice_is_a_400_that_names_it(world):
     answer = await world.post(DEPLOY, body.encode())
 
     assert answer.status == 400
-    assert answer.details["deployment_config.deployment_type"] == "is given twice"
+    assert answer.details["deployment_config.deployment_type"] == "must not be given twice"
 
 
 async def test_a_body_of_the_wrong_length_or_encoding_is_a_400(world):
@@ -157,7 +166,7 @@ async def test_a_body_over_the_limit_is_a_413(world):
     assert world.observed.requests == []
 
 
-async def test_a_body_over_the_limit_in_chunks_is_a_413(world):
+async def test_a_chunked_body_over_the_limit_is_a_413(world):
     async def chunks():
         for _ in range(30):
             yield b" " * 10_000
@@ -166,7 +175,7 @@ async def test_a_body_over_the_limit_in_chunks_is_a_413(world):
         assert response.status == 413
 
 
-async def test_documents_of_many_megabytes_come_through():
+async def test_documents_of_many_megabytes_are_forwarded():
     document = b'["' + b"x" * (16 << 20) + b'"]'
 
     async with running_world() as world:

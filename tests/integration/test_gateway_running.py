@@ -1,4 +1,4 @@
-"""The gateway as a process: health, logs, the drain."""
+"""The gateway as a process: health, logs and shutdown."""
 
 import asyncio
 import json
@@ -13,9 +13,13 @@ from structlog.testing import capture_logs
 
 from gateway.health import SATURATED_SECONDS
 from gateway.settings import Settings
+from service_kit import release
 from service_kit.settings import variable
 from tests.support.observed_services import WORKFLOW, Backend, Observed, running_world
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.slow
+
 
 VERSION = f"/v1/workflows/{WORKFLOW}/versions/latest"
 
@@ -61,7 +65,7 @@ async def test_the_gateway_is_ready_for_reads_while_a_service_takes_no_writes(wo
     assert answer.json["writes"] == {"workflow": "not_serving", "deploy": "not_serving"}
 
 
-async def test_of_a_service_of_the_release_before_it_is_unknown_whether_it_takes_writes(world):
+async def test_the_health_of_writes_is_unknown_for_a_service_of_the_previous_release(world):
     del world.backend.health._server_status["writes"]
 
     answer = await world.get("/health/ready")
@@ -70,7 +74,7 @@ async def test_of_a_service_of_the_release_before_it_is_unknown_whether_it_takes
     assert answer.json["writes"] == {"workflow": "unknown", "deploy": "unknown"}
 
 
-async def test_the_gateway_says_that_it_was_saturated_and_is_ready_all_the_same():
+async def test_the_gateway_reports_saturation_and_stays_ready():
     async with running_world(max_requests=2) as world:
         before = await world.get("/health/ready")
         world.observed.hangs = True
@@ -107,20 +111,26 @@ async def test_the_gateway_is_ready_again_when_its_services_are_back(world):
     assert back.status == 200
 
 
-async def test_the_front_page_points_at_v1(world):
+async def test_the_root_path_of_the_gateway_points_to_v1(world):
     answer = await world.get("/", authorization=None)
 
-    assert answer.json == {"name": "Flowpin", "api": "/v1", "docs": "/docs", "openapi": "/openapi.json"}
+    assert answer.json == {
+        "name": "Flowpin",
+        "version": release.VERSION,
+        "api": "/v1",
+        "docs": "/docs",
+        "openapi": "/openapi.json",
+    }
 
 
-async def test_a_call_is_one_line_in_the_log_without_token_or_body(world):
+async def test_a_call_is_logged_as_one_line_without_token_or_body(world):
     with capture_logs() as lines:
         await world.post(f"/v1/workflows/{WORKFLOW}/save", {"flow": "SECRET", "flow_ui": {}}, x_request_id="call-3")
 
     [line] = lines
     assert line.pop("duration_ms") > 0
     assert line == {
-        "event": "request",
+        "event": "request_handled",
         "log_level": "info",
         "request_id": "call-3",
         "method": "POST",
@@ -129,7 +139,7 @@ async def test_a_call_is_one_line_in_the_log_without_token_or_body(world):
     }
 
 
-async def test_a_taken_port_is_a_clear_error(world):
+async def test_the_gateway_refuses_to_start_on_a_port_in_use(world):
     process = await start_gateway("serve", GATEWAY_LISTEN=world.url.removeprefix("http://"))
 
     _, complaint = await process.communicate()
@@ -138,7 +148,7 @@ async def test_a_taken_port_is_a_clear_error(world):
     assert complaint.decode().splitlines()[-1].startswith("gateway: cannot listen on 127.0.0.1:")
 
 
-async def test_help_names_every_setting():
+async def test_the_help_of_the_gateway_names_every_setting():
     process = await start_gateway("--help")
 
     explained, _ = await process.communicate()
@@ -148,7 +158,7 @@ async def test_help_names_every_setting():
     assert [name for name in names if f"  {name} (".encode() not in explained] == []
 
 
-async def test_calls_under_way_finish_after_sigterm_and_no_new_ones_begin():
+async def test_calls_in_progress_finish_after_sigterm_and_no_new_ones_begin():
     backend = Backend(Observed(hangs=True))
     await backend.start()
     process = await start_gateway(
@@ -162,7 +172,7 @@ async def test_calls_under_way_finish_after_sigterm_and_no_new_ones_begin():
         async with http.get(url + "/health/live") as kept_open:
             assert kept_open.status == 200
         process.send_signal(signal.SIGTERM)
-        await logged(process, "draining")
+        await logged(process, "drain_started")
         async with http.get(url + "/health/ready") as ready:
             assert ready.status == 503
         with pytest.raises(aiohttp.ClientConnectorError):
@@ -175,7 +185,7 @@ async def test_calls_under_way_finish_after_sigterm_and_no_new_ones_begin():
     await backend.stop()
 
 
-async def test_the_drain_ends_when_its_time_is_up():
+async def test_the_gateway_stops_when_the_time_of_its_drain_is_over():
     backend = Backend(Observed(hangs=True))
     await backend.start()
     process = await start_gateway(
@@ -212,7 +222,7 @@ async def start_gateway(*arguments: str, **environment: str) -> asyncio.subproce
 
 
 async def listening(process: asyncio.subprocess.Process) -> str:
-    return f"http://{(await logged(process, 'listening'))['address']}"
+    return f"http://{(await logged(process, 'listener_started'))['address']}"
 
 
 async def logged(process: asyncio.subprocess.Process, event: str) -> dict:

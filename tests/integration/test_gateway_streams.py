@@ -1,4 +1,4 @@
-"""What an RPC streams, the gateway passes on as it comes; streams are bounded, and keep nothing else waiting."""
+"""The gateway forwards each message of a stream immediately. Streams are limited and do not delay other calls."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -38,7 +38,7 @@ def first(content_type: str = "application/json", status: int = 200, data: bytes
 
 @dataclass
 class Streams(rpc.RunServiceServicer):
-    """A run service whose InvokeApp does what `script` says."""
+    """A run service whose InvokeApp runs `script`."""
 
     script: Script = None  # type: ignore[assignment]  # each test sets it
     under_way: int = 0
@@ -99,7 +99,7 @@ async def running(**settings: Any) -> AsyncIterator[tuple[Streams, aiohttp.Clien
         await server.stop(0)
 
 
-async def test_the_first_message_says_what_is_answered():
+async def test_the_first_message_of_a_stream_sets_status_and_headers():
     async def script(request: pb.InvokeAppRequest) -> AsyncIterator[HttpBody]:
         yield first("text/plain", 202, b"one ", X_Flowpin_Version="v1")
         yield HttpBody(data=b"two")
@@ -114,7 +114,7 @@ async def test_the_first_message_says_what_is_answered():
     assert answer.headers["X-Request-Id"]
 
 
-async def test_what_fails_before_the_first_message_has_a_status():
+async def test_a_stream_that_fails_before_its_first_message_has_an_error_status():
     async def script(request: pb.InvokeAppRequest) -> AsyncIterator[HttpBody]:
         raise Unavailable("Not now.", retry_after=3)
         yield
@@ -128,7 +128,7 @@ async def test_what_fails_before_the_first_message_has_a_status():
     assert body["error"]["message"] == "Not now."
 
 
-async def test_events_that_break_off_end_with_an_event_that_says_so():
+async def test_an_event_stream_that_fails_ends_with_an_error_event():
     async def script(request: pb.InvokeAppRequest) -> AsyncIterator[HttpBody]:
         yield first("text/event-stream", data=b"event: a\ndata: 1\n\n")
         raise Unavailable("Gone.")
@@ -142,7 +142,7 @@ async def test_events_that_break_off_end_with_an_event_that_says_so():
     assert found[-1][1]["error"]["message"] == "Gone."
 
 
-async def test_another_answer_that_breaks_off_is_cut_short():
+async def test_a_streamed_answer_that_fails_is_cut_off():
     async def script(request: pb.InvokeAppRequest) -> AsyncIterator[HttpBody]:
         yield first(data=b'{"half": ')
         raise Unavailable("Gone.")
@@ -154,7 +154,7 @@ async def test_another_answer_that_breaks_off_is_cut_short():
                 await answer.read()
 
 
-async def test_a_silent_stream_is_given_up():
+async def test_a_stream_without_messages_is_closed_after_its_limit():
     async with running(stream_idle_seconds=0.3) as (streams, session):
         streams.script = streams.waits
         async with asyncio.timeout(10), streams.call(session) as answer:
@@ -168,7 +168,7 @@ async def test_a_silent_stream_is_given_up():
         await eventually(is_canceled)
 
 
-async def test_each_principal_has_so_many_streams_and_there_are_so_many_in_all():
+async def test_streams_are_limited_by_principal_and_in_total():
     async with running(max_streams_of_one=3, max_streams=4) as (streams, session):
         streams.script = streams.waits
         calls = [asyncio.create_task(read(streams.call(session))) for _ in range(3)]
@@ -185,8 +185,8 @@ async def test_each_principal_has_so_many_streams_and_there_are_so_many_in_all()
     assert statuses == [200] * 4
 
 
-async def test_streams_hold_no_other_call_up():
-    most = MOST_CONNECTIONS * CALLS_PER_CONNECTION  # what the connections of one channel take
+async def test_streams_do_not_delay_other_calls():
+    most = MOST_CONNECTIONS * CALLS_PER_CONNECTION  # the most calls on the connections of one channel
     async with running(max_streams_of_one=most) as (streams, session):
         streams.script = streams.waits
         calls = [asyncio.create_task(read(streams.call(session))) for _ in range(most)]
@@ -205,7 +205,7 @@ async def read(call: Any) -> int:
         return int(answer.status)
 
 
-async def test_a_caller_that_hangs_up_cancels_the_rpc():
+async def test_a_caller_that_hangs_up_on_a_stream_cancels_the_rpc():
     async with running() as (streams, session):
         streams.script = streams.waits
         call = asyncio.create_task(read(streams.call(session)))

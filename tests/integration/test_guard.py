@@ -1,4 +1,4 @@
-"""When the guard refuses a call, and what it leaves behind."""
+"""The guard refuses calls before it reads their message, and keeps no memory of them."""
 
 import asyncio
 import gc
@@ -96,7 +96,7 @@ async def guarded(tmp_path: Path) -> AsyncIterator[Guarded]:
 
 
 class Waiting:
-    """A message that is sent when it is asked for."""
+    """A message that is sent when the server requests it."""
 
     def __init__(self) -> None:
         self.go_on = asyncio.Event()
@@ -108,7 +108,7 @@ class Waiting:
             yield message
 
 
-async def test_a_call_is_refused_by_its_metadata_before_its_message_has_come(guarded: Guarded):
+async def test_a_call_with_wrong_metadata_is_refused_before_its_message_arrives(guarded: Guarded):
     async def ask(method: str, token: str = "viewer", **more: str) -> tuple[str, str]:
         waiting = Waiting()
         rpc = guarded.channel.stream_unary(f"/test.Guarded/{method}")
@@ -136,7 +136,7 @@ async def test_a_call_is_refused_by_its_metadata_before_its_message_has_come(gua
     ]
 
 
-async def test_a_token_that_is_revoked_before_the_message_has_come_is_refused(guarded: Guarded):
+async def test_a_token_revoked_before_the_message_arrives_is_refused(guarded: Guarded):
     waiting = Waiting()
     rpc = guarded.channel.stream_unary("/test.Guarded/name")
     call = rpc(waiting.messages(), metadata=guarded.metadata("viewer"), timeout=10)
@@ -153,21 +153,21 @@ async def test_a_token_that_is_revoked_before_the_message_has_come_is_refused(gu
     assert (error.code.name, error.reason) == ("UNAUTHENTICATED", "TOKEN_INVALID")
 
 
-async def test_what_is_not_of_the_rpcs_type_is_the_callers_fault(guarded: Guarded):
+async def test_a_message_that_cannot_be_parsed_is_an_invalid_argument(guarded: Guarded):
     with capture_logs() as logs:
         error = await refusal(guarded.call("name", b"\xff\xff\xff"))
 
     assert (error.code.name, error.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
-    assert [(line["event"], line["code"]) for line in logs] == [("rpc", "INVALID_ARGUMENT")]
+    assert [(line["event"], line["code"]) for line in logs] == [("rpc_handled", "INVALID_ARGUMENT")]
 
 
-async def test_calls_at_the_same_time_are_each_their_own_callers(guarded: Guarded):
+async def test_concurrent_calls_have_their_own_principals(guarded: Guarded):
     found = await asyncio.gather(guarded.call("name", token="viewer"), guarded.call("name", token="editor"))
 
     assert found == [b"tok_viewer", b"tok_editor"]
 
 
-async def test_a_request_id_that_is_unfit_for_logs_is_replaced(guarded: Guarded):
+async def test_a_malformed_request_id_is_replaced(guarded: Guarded):
     found = [await guarded.call("request_id", x_request_id=given) for given in ("r" * 128, "r" * 129, "a b")]
 
     assert found[0] == b"r" * 128
@@ -183,7 +183,7 @@ def without_gc() -> Iterator[None]:
 
 
 def kept() -> list[Any]:
-    """Requests and errors of ended calls."""
+    """Requests and errors of ended calls that are still in memory."""
     names = ("AbortError", "GetWorkflowRequest", "NotFound", "LookupError")
     return [found for found in gc.get_objects() if type(found).__name__ in names]
 
@@ -201,11 +201,11 @@ def kept() -> list[Any]:
     ],
 )
 async def test_reference_counting_frees_a_refused_call(guarded: Guarded, method: str, message: bytes, token: str):
-    with capture_logs():  # as tests have it, structlog keeps the tracebacks that it prints
+    with capture_logs():  # with the settings of the tests, structlog keeps the tracebacks that it prints
         for _ in range(20):
             await refusal(guarded.call(method, message, token))
 
-    await eventually(_next_to_nothing_is_kept, 2)
+    await eventually(_almost_nothing_is_kept, 2)
 
 
 @pytest.mark.usefixtures("without_gc")
@@ -219,8 +219,8 @@ async def test_reference_counting_frees_a_refused_stream(guarded: Guarded):
     for token in ("viewer", "nobody") * 10:
         await refusal(read(token))
 
-    await eventually(_next_to_nothing_is_kept, 2)
+    await eventually(_almost_nothing_is_kept, 2)
 
 
-async def _next_to_nothing_is_kept() -> bool:
-    return len(kept()) <= 5  # grpc.aio has the last call or two until the next ones
+async def _almost_nothing_is_kept() -> bool:
+    return len(kept()) <= 5  # grpc.aio keeps the last one or two calls until the next ones

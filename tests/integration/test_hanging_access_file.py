@@ -1,4 +1,4 @@
-"""An access file whose file system hangs: what was in force stays, calls go on, health says so, and it ends."""
+"""When reading the access file hangs, the last good content is used, calls continue and health reports it."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 def replace(people: People, *, without: str = "") -> None:
-    """Another file takes the place of the access file, as editors and `flowpin token` do it."""
+    """Replace the access file by a rename, as editors and `flowpin token` do."""
     declared = people.declared()
     declared["tokens"] = [token for token in declared["tokens"] if token["id"] != f"tok_{without}"]
     new = People(people.path.with_suffix(".new"))
@@ -30,7 +30,7 @@ def replace(people: People, *, without: str = "") -> None:
 
 
 async def may_call(stack: Stack, token: str) -> bool:
-    """Whether the token is valid in one of the services, or in both."""
+    """Whether at least one of two services accepts the token. Other answers must be 401."""
     answers = [await stack.rest("GET", path, token=token) for path in ("/v1/me", "/v1/runtimes")]
     assert {answer.status for answer in answers} <= {200, 401}
     return 200 in {answer.status for answer in answers}
@@ -46,7 +46,7 @@ async def access_is_serving(stack: Stack) -> bool:
     return all([await serving(port, "access") for port in (stack.workflow_port, stack.deploy_port)])
 
 
-async def test_calls_go_on_while_reading_the_file_hangs_and_health_says_so_within_two_seconds(stack: Stack):
+async def test_calls_continue_while_reading_the_access_file_hangs_and_health_reports_it(stack: Stack):
     with ExitStack() as held:
         replace(stack.people)
         held.enter_context(hanging(stack.people.path))
@@ -58,32 +58,32 @@ async def test_calls_go_on_while_reading_the_file_hangs_and_health_says_so_withi
 
     assert {answer.status for answer in answers} == {200}
     assert seconds < 1
-    assert are_serving == [True, True], "the last good file is in force"
+    assert are_serving == [True, True], "the last good file is used"
     await eventually(lambda: access_is_serving(stack), 2.5)
 
 
-async def test_a_revocation_holds_within_two_seconds_though_earlier_reads_hang(stack: Stack):
+async def test_a_revocation_takes_effect_within_two_seconds_while_earlier_reads_hang(stack: Stack):
     with ExitStack() as held:
         for _ in range(MOST_HUNG_READS - 1):
             replace(stack.people)
             held.enter_context(hanging(stack.people.path))
-            await asyncio.sleep(0.6)  # it is being read by now
+            await asyncio.sleep(0.6)  # the file is being read by now
         replace(stack.people, without="editor")
 
         await eventually(lambda: negated(may_call(stack, "editor")), 2.5)
         await eventually(lambda: access_is_serving(stack), 2.5)
 
     await asyncio.sleep(1)
-    assert not await may_call(stack, "editor"), "a read that hung does not bring back what it found"
+    assert not await may_call(stack, "editor"), "the result of a hanging read is not used"
     assert await may_call(stack, "viewer")
 
 
-async def test_a_revocation_from_before_the_hang_holds_within_two_seconds_of_its_end(stack: Stack):
+async def test_a_revocation_made_before_a_hang_takes_effect_within_two_seconds_of_its_end(stack: Stack):
     with ExitStack() as held:
         replace(stack.people, without="editor")
         held.enter_context(hanging(stack.people.path))
         await eventually(lambda: negated(access_is_serving(stack)), 2.5)
-        await asyncio.sleep(1.5 * MOST_HUNG_READS)  # as many reads hang as may
+        await asyncio.sleep(1.5 * MOST_HUNG_READS)  # the largest allowed number of reads hang
         could_call = await may_call(stack, "editor")
 
     assert could_call
@@ -91,7 +91,7 @@ async def test_a_revocation_from_before_the_hang_holds_within_two_seconds_of_its
     await eventually(lambda: access_is_serving(stack), 2.5)
 
 
-async def test_a_pipe_in_place_of_the_file_is_refused_unread(stack: Stack):
+async def test_a_pipe_in_place_of_the_access_file_is_refused_unread(stack: Stack):
     path = stack.people.path
     good = path.read_bytes()
     path.unlink()
@@ -104,7 +104,7 @@ async def test_a_pipe_in_place_of_the_file_is_refused_unread(stack: Stack):
     await eventually(lambda: access_is_serving(stack), 2.5)
 
 
-async def test_a_service_stops_while_the_file_hangs(unstarted: Stack):
+async def test_a_service_stops_while_reading_the_access_file_hangs(unstarted: Stack):
     path = unstarted.people.path
     environment = {
         "WORKFLOW_LISTEN": "127.0.0.1:0",
@@ -117,7 +117,7 @@ async def test_a_service_stops_while_the_file_hangs(unstarted: Stack):
         sys.executable, "-m", "workflow_service", "serve", env={**os.environ, **environment},
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    await logged(process, b"listening")
+    await logged(process, b"listener_started")
     with ExitStack() as held:
         replace(unstarted.people)
         held.enter_context(hanging(path))
@@ -137,7 +137,7 @@ async def logged(process: asyncio.subprocess.Process, event: bytes) -> None:
     raise AssertionError(f"it ended before it logged {event}")
 
 
-def test_a_service_does_not_wait_for_the_file_for_ever_at_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_service_that_starts_waits_for_the_access_file_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     people = People(tmp_path / "access.yaml")
     people.write()
     monkeypatch.setattr(registry, "START_SECONDS", 0.3)
@@ -147,7 +147,7 @@ def test_a_service_does_not_wait_for_the_file_for_ever_at_its_start(tmp_path: Pa
 
 
 @pytest.mark.parametrize("content", ["", "\n# nobody yet\n", "{}", "orgs: []\ntokens: []\n"])
-def test_a_service_does_not_start_with_an_empty_file(tmp_path: Path, content: str):
+def test_a_service_does_not_start_with_an_empty_access_file(tmp_path: Path, content: str):
     path = tmp_path / "access.yaml"
     path.write_text(content)
 

@@ -1,4 +1,4 @@
-"""Health says under `writes` whether Postgres takes changes. Reads go on meanwhile, so the whole stays SERVING."""
+"""The health part `writes` reports whether Postgres accepts changes. The service stays SERVING, as reads continue."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ async def stack_on(postgres: CrashingPostgres, folder: Path) -> AsyncIterator[St
 
 
 async def said(stack: Stack, part: str) -> list[bool]:
-    """By the workflow and the deploy service."""
+    """The health of a part, as reported by the workflow service and the deploy service."""
     return [await serving(port, part) for port in (stack.workflow_port, stack.deploy_port)]
 
 
@@ -75,7 +75,7 @@ async def test_writes_are_not_served_while_postgres_is_read_only(tmp_path: Path)
         await eventually(lambda: takes_writes(stack), 2)
         await admin.close()
 
-        assert_reads_only(seen, "The database takes no changes right now, only reads.")
+        assert_reads_only(seen, "The database is read-only right now.")
         assert (await stack.save(workflow["id"], "after"))["version"] == 2
 
 
@@ -98,7 +98,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     mount = shutil.which("mount")
     if os.geteuid() != 0 or mount is None:
-        pytest.skip("a disk of its own takes root")
+        pytest.skip("mounting a separate disk needs root")
     words = [mount, "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=755", "tmpfs", str(folder)]
     if subprocess.run(words, capture_output=True).returncode:
         pytest.skip("no file system can be mounted here")

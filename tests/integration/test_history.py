@@ -1,4 +1,4 @@
-"""The history of an app: every deployment in order, by page, by filter, and by the instant it was live."""
+"""The history of an app lists every deployment in order, by page, by filter, and by the time at which it was live."""
 
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from tests.support.stack import Stack
 
 LONG = 1000
 BEGAN = "2026-01-01T00:00:00Z"
-# What a query finds in the long history: the numbers of its deployments.
+# The numbers of the deployments that each query finds in the long history.
 PAGED = {
     "": range(LONG, 0, -1),
     "sort=-started_at": range(LONG, 0, -1),
@@ -71,7 +71,7 @@ async def long_history(stack: Stack) -> str:
     return app["id"]
 
 
-async def test_a_long_history_pages_right(stack: Stack):
+async def test_every_page_filter_and_order_of_a_long_history_is_right(stack: Stack):
     app_id = await long_history(stack)
 
     for query, numbers in PAGED.items():
@@ -85,7 +85,7 @@ async def test_a_long_history_pages_right(stack: Stack):
 
 
 async def all_pages(stack: Stack, path: str, size: int) -> tuple[list[str], list[object]]:
-    """The reasons of every row, and what each page says of itself; the last page is the empty one past the end."""
+    """The reasons of all rows, and the pagination of each page. The last page is empty, beyond the end."""
     found, paginations = [], []
     while True:
         answer = await stack.rest("GET", f"{path}&page_size={size}&page={len(paginations) + 1}")
@@ -96,7 +96,7 @@ async def all_pages(stack: Stack, path: str, size: int) -> tuple[list[str], list
 
 
 @pytest.mark.parametrize("sort", ["started_at", "-started_at"])
-async def test_a_page_far_beyond_the_end_is_empty(stack: Stack, sort):
+async def test_a_page_far_beyond_the_end_of_the_history_is_empty(stack: Stack, sort):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
 
@@ -105,7 +105,7 @@ async def test_a_page_far_beyond_the_end_is_empty(stack: Stack, sort):
     assert found == []
 
 
-async def test_live_at_is_half_open_and_meets_at_the_cut_over(stack: Stack):
+async def test_live_at_finds_exactly_one_deployment_at_the_cut_over(stack: Stack):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     await stack.deploy(app["id"], workflow["id"])
@@ -126,7 +126,7 @@ async def test_live_at_is_half_open_and_meets_at_the_cut_over(stack: Stack):
     assert await live_at("2999-01-01T00:00:00Z") == [third["id"]]
 
 
-async def test_a_history_that_cannot_be_is_a_400_that_names_the_field(stack: Stack):
+async def test_a_wrong_query_for_the_history_is_a_400_that_names_the_field(stack: Stack):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
 
@@ -143,7 +143,7 @@ async def test_a_history_that_cannot_be_is_a_400_that_names_the_field(stack: Sta
         assert answer.refusal == (400, "INVALID_REQUEST", named)
 
 
-async def test_a_status_that_is_none_is_refused_over_grpc_too(stack: Stack):
+async def test_the_history_refuses_an_unknown_status_over_grpc(stack: Stack):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
 
@@ -156,7 +156,7 @@ async def test_a_status_that_is_none_is_refused_over_grpc_too(stack: Stack):
         assert refused.value.details().startswith("status must be one of pending, ")
 
 
-async def test_a_deployment_answers_in_its_own_app_only(stack: Stack):
+async def test_a_deployment_is_found_in_its_own_app_only(stack: Stack):
     workflow, _ = await stack.workflow()
     app, other = await stack.app(workflow["id"]), await stack.app(workflow["id"], name="other")
     [deployed] = await history(stack, app["id"])

@@ -5,6 +5,7 @@ import os
 import stat
 import time
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
@@ -23,10 +24,17 @@ from tests.support.hosting.host_process import (
 )
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
+
 __all__ = ["host", "host_process", "own_host", "runtime"]
 
 
-async def test_a_run_is_answered(host, runtime):
+def priorities_of_threads(pid: int) -> list[int]:
+    return [os.getpriority(os.PRIO_PROCESS, int(each.name)) for each in Path(f"/proc/{pid}/task").iterdir()]
+
+
+async def test_a_replica_answers_a_run(host, runtime):
     replica = await host.start(spec_of(runtime, {"name": "first"}))
 
     async with host.connect(replica.id) as connection:
@@ -35,7 +43,15 @@ async def test_a_run_is_answered(host, runtime):
     assert events == [RunStarted(), RunEnded("completed", b'{"flow":"first","echo":{"price":2}}')]
 
 
-async def test_what_a_node_streams_arrives_before_the_end(host, runtime):
+async def test_a_replica_that_runs_its_flow_has_a_lower_priority_than_services(host, runtime):
+    replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
+    async with host.connect(replica.id) as connection:
+        await answer(connection, {"echo": 1})
+
+    assert set(priorities_of_threads(replica.pid)) == {min(os.getpriority(os.PRIO_PROCESS, 0) + 5, 19)}
+
+
+async def test_the_events_of_a_node_arrive_before_the_end_of_its_run(host, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
 
     async with host.connect(replica.id) as connection:
@@ -46,7 +62,7 @@ async def test_what_a_node_streams_arrives_before_the_end(host, runtime):
     assert [type(event) for event in unasked] == [RunStarted, RunEnded]
 
 
-async def test_runs_side_by_side_get_their_own_answers(host, runtime):
+async def test_concurrent_runs_of_a_replica_get_their_own_answers(host, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
 
     async with host.connect(replica.id) as one, host.connect(replica.id) as other:
@@ -56,7 +72,7 @@ async def test_runs_side_by_side_get_their_own_answers(host, runtime):
     assert [found["echo"] for found in answers] == list(range(50))
 
 
-async def test_no_more_runs_at_a_time_than_slots(host, runtime):
+async def test_a_replica_runs_at_most_as_many_runs_as_it_has_slots(host, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD, slots=2))
 
     async with host.connect(replica.id) as connection:
@@ -75,7 +91,9 @@ async def test_no_more_runs_at_a_time_than_slots(host, runtime):
         ({"code": "import os; os._exit(0)"}, {}, "RUNTIME_BROKEN", "ended while it loaded the flow"),
     ],
 )
-async def test_what_does_not_start_says_why_and_leaves_nothing(host, host_process, runtime, flow, fields, reason, said):
+async def test_a_replica_that_does_not_start_reports_the_cause_and_leaves_nothing(
+    host, host_process, runtime, flow, fields, reason, said
+):
     with pytest.raises(ReplicaFailed, match=said) as failed:
         await host.start(spec_of(runtime, flow, **fields))
 
@@ -84,7 +102,7 @@ async def test_what_does_not_start_says_why_and_leaves_nothing(host, host_proces
     assert list((host_process.folder / "host" / "replicas").iterdir()) == []
 
 
-async def test_a_flow_that_takes_too_long_to_load_is_given_up():
+async def test_a_flow_that_takes_too_long_to_load_is_ended():
     process = HostProcess(load_seconds=0.3)
     process.start()
     try:
@@ -98,21 +116,21 @@ async def test_a_flow_that_takes_too_long_to_load_is_given_up():
     assert failed.value.reason == "START_TIMED_OUT"
 
 
-async def test_an_error_of_loading_quotes_no_variable(host, runtime):
+async def test_an_error_of_loading_contains_no_value_of_a_variable(host, runtime):
     with pytest.raises(ReplicaFailed, match="<KEY>") as failed:
         await host.start(spec_of(runtime, {"invalid": "refused: $KEY"}, variables={"KEY": "canary-value"}))
 
     assert "canary" not in failed.value.message
 
 
-async def test_a_runtime_that_is_not_there_is_said_to_be_not_installed(host, tmp_path):
+async def test_a_missing_runtime_is_reported_as_not_installed(host, tmp_path):
     with pytest.raises(ReplicaFailed, match=r"The runtime 9\.9 is not installed\.") as failed:
         await host.start(spec_of(tmp_path / "9.9", {}))
 
     assert failed.value.reason == "RUNTIME_NOT_INSTALLED"
 
 
-async def test_a_runtime_that_cannot_import_says_its_last_line(host, tmp_path):
+async def test_a_runtime_that_cannot_import_reports_the_last_line_of_its_error(host, tmp_path):
     python = tmp_path / "broken" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\necho 'no such library' >&2; exit 1\n")
@@ -124,7 +142,7 @@ async def test_a_runtime_that_cannot_import_says_its_last_line(host, tmp_path):
     assert failed.value.reason == "RUNTIME_BROKEN"
 
 
-async def test_fifty_starts_at_once_import_once(own_host):
+async def test_fifty_concurrent_starts_import_the_sdk_once(own_host):
     runtime = standin_runtime(own_host.folder)
 
     async with own_host.client() as host:
@@ -134,7 +152,7 @@ async def test_fifty_starts_at_once_import_once(own_host):
     assert own_host.output.read_text().count("runtime_imported") == 1
 
 
-async def test_a_runtime_that_is_preloaded_is_imported_before_anybody_asks(tmp_path):
+async def test_a_preloaded_runtime_is_imported_before_the_first_start(tmp_path):
     process = HostProcess(preload=standin_runtime(tmp_path))
     process.start()
     try:
@@ -143,7 +161,7 @@ async def test_a_runtime_that_is_preloaded_is_imported_before_anybody_asks(tmp_p
         process.end()
 
 
-async def test_a_start_that_is_canceled_leaves_nothing(host, runtime):
+async def test_a_canceled_start_leaves_no_replica(host, runtime):
     start = asyncio.create_task(host.start(spec_of(runtime, {"load_seconds": 0.8})))
     await asyncio.sleep(0.2)
 
@@ -155,7 +173,7 @@ async def test_a_start_that_is_canceled_leaves_nothing(host, runtime):
     assert await host.list() == []
 
 
-async def test_stopping_lets_a_run_end(host, runtime):
+async def test_stopping_a_replica_lets_its_run_end(host, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
 
     async with host.connect(replica.id) as connection:
@@ -167,7 +185,7 @@ async def test_stopping_lets_a_run_end(host, runtime):
     assert not alive(replica.pid)
 
 
-async def test_stopping_kills_what_does_not_end_in_time(host, host_process, runtime):
+async def test_stopping_a_replica_kills_a_run_that_does_not_end_in_time(host, host_process, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
 
     async with host.connect(replica.id) as connection:
@@ -180,7 +198,7 @@ async def test_stopping_kills_what_does_not_end_in_time(host, host_process, runt
     assert list((host_process.folder / "host" / "replicas").iterdir()) == []
 
 
-async def test_a_router_that_comes_back_finds_its_replicas(host_process, runtime):
+async def test_a_router_that_reconnects_finds_its_replicas(host_process, runtime):
     async with host_process.client() as first:
         replica = await first.start(spec_of(runtime, {"name": "kept"}, labels={"variables": "3"}))
 
@@ -191,7 +209,7 @@ async def test_a_router_that_comes_back_finds_its_replicas(host_process, runtime
         await second.stop(replica.id, 0)
 
 
-async def test_what_a_replica_has_used_is_known(host, runtime):
+async def test_the_host_reports_the_memory_and_cpu_time_of_a_replica(host, runtime):
     replica = await host.start(spec_of(runtime, KEEPS_MEMORY))
     async with host.connect(replica.id) as connection:
         await answer(connection, {"bytes": 20 << 20})
@@ -202,7 +220,7 @@ async def test_what_a_replica_has_used_is_known(host, runtime):
     assert usage.cpu_seconds >= 0.01
 
 
-async def test_a_replica_that_is_gone_is_said_to_be(host, runtime):
+async def test_a_run_on_a_stopped_replica_fails_with_replica_gone(host, runtime):
     replica = await host.start(spec_of(runtime, {}))
     async with host.connect(replica.id) as connection:
         await host.stop(replica.id, 0)
@@ -214,7 +232,7 @@ async def test_a_replica_that_is_gone_is_said_to_be(host, runtime):
             pass
 
 
-async def test_a_caller_that_leaves_cancels_its_run(host, runtime):
+async def test_a_caller_that_disconnects_cancels_its_run(host, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD, slots=1))
 
     async with host.connect(replica.id) as connection:
@@ -224,7 +242,7 @@ async def test_a_caller_that_leaves_cancels_its_run(host, runtime):
         assert (await answer(connection, {"echo": 1}, deadline_seconds=10))["echo"] == 1  # the only slot is free
 
 
-async def test_a_caller_that_leaves_after_the_deadline_costs_no_replica(host, host_process, runtime):
+async def test_a_replica_survives_a_caller_that_disconnects_after_the_deadline(host, host_process, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD, slots=1))
 
     async with host_process.client(grace_seconds=10) as patient, patient.connect(replica.id) as connection:
@@ -236,7 +254,7 @@ async def test_a_caller_that_leaves_after_the_deadline_costs_no_replica(host, ho
         assert (await answer(connection, {"echo": 1}))["pid"] == replica.pid
 
 
-async def test_a_router_that_is_gone_cancels_its_runs(host, runtime):
+async def test_a_router_that_disconnects_cancels_its_runs(host, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD, slots=1))
     async with host.connect(replica.id) as connection:
         run = asyncio.create_task(ended(connection, {"wait": 30}))
@@ -259,19 +277,19 @@ async def test_a_run_that_streams_faster_than_it_is_read_is_ended(host, runtime)
     assert (last.status, last.error) == ("failed", "The caller takes the run's events too slowly.")
 
 
-async def test_a_caller_that_is_canceled_while_its_input_is_sent_harms_no_other_run(host, runtime):
+async def test_canceling_a_caller_while_its_input_is_sent_affects_no_other_run(host, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
 
     async with host.connect(replica.id) as connection:
         large = asyncio.create_task(ended(connection, {"echo": "x" * (4 << 20)}))
-        await asyncio.sleep(0)  # it has begun to send
+        await asyncio.sleep(0)  # the client has begun to send
         large.cancel()
         await asyncio.wait([large])
 
         assert (await answer(connection, {"echo": 1}))["echo"] == 1
 
 
-async def test_large_inputs_and_outputs_pass_and_too_large_outputs_fail(host, runtime):
+async def test_large_inputs_and_outputs_are_sent_and_too_large_outputs_fail(host, runtime):
     echo = await host.start(spec_of(runtime, DOES_AS_TOLD))
     large = await host.start(spec_of(runtime, MEMORY_EATER))
 
@@ -283,13 +301,13 @@ async def test_large_inputs_and_outputs_pass_and_too_large_outputs_fail(host, ru
     assert "larger than the limit of 33554432" in end.error, end
 
 
-async def test_only_its_user_reaches_the_hosts_socket(host, host_process):
+async def test_only_the_user_of_the_host_process_may_open_its_socket(host, host_process):
     assert stat.S_IMODE(host_process.socket.stat().st_mode) == 0o600
     assert stat.S_IMODE(host_process.socket.parent.stat().st_mode) == 0o700
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
-async def test_another_users_process_is_turned_away(own_host, tmp_path):
+async def test_the_host_process_refuses_connections_of_another_user(own_host, tmp_path):
     async with own_host.client():
         pass
     own_host.socket.parent.chmod(0o777)
@@ -304,7 +322,7 @@ async def test_another_users_process_is_turned_away(own_host, tmp_path):
     assert said == b"b''\n"
 
 
-async def test_a_second_host_does_not_start_in_the_same_folder(own_host):
+async def test_a_second_host_process_does_not_start_in_the_same_folder(own_host):
     async with own_host.client():
         second = HostProcess(lock_seconds=0.2)
         second.start(own_host.folder / "host")
@@ -313,7 +331,7 @@ async def test_a_second_host_does_not_start_in_the_same_folder(own_host):
     assert "HostRunning" in second.output.read_text()
 
 
-async def test_the_end_of_the_host_ends_everything(own_host):
+async def test_all_replicas_end_with_the_host_process(own_host):
     runtime = standin_runtime(own_host.folder)
     async with own_host.client() as host:
         replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
@@ -327,7 +345,7 @@ async def test_the_end_of_the_host_ends_everything(own_host):
     assert not own_host.socket.exists()
 
 
-async def test_a_message_that_is_none_ends_its_router_only(host, host_process, runtime):
+async def test_a_malformed_message_ends_the_connection_of_its_router_only(host, host_process, runtime):
     reader, writer = await asyncio.open_unix_connection(host_process.socket)
     writer.write(b"\x00\x00\x00\x02{}")
 

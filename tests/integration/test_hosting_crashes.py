@@ -1,4 +1,4 @@
-"""Processes that are killed, loop, fork or eat: what they cost, and what becomes of the rest."""
+"""Replicas, zygotes and hosts that are killed, loop, fork or use too much memory affect no other replica."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ async def first_end(host):
     return await asyncio.wait_for(anext(host.ended()), 5)
 
 
-async def test_a_run_past_its_deadline_is_canceled_and_its_replica_stays(host, runtime):
+async def test_a_run_beyond_its_deadline_is_canceled_and_its_replica_stays(host, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
 
     async with host.connect(replica.id) as connection:
@@ -33,7 +33,7 @@ async def test_a_run_past_its_deadline_is_canceled_and_its_replica_stays(host, r
         assert (await answer(connection, {"echo": 1}))["pid"] == replica.pid
 
 
-async def test_an_endless_loop_costs_its_own_replica_only(host, runtime):
+async def test_an_endless_loop_ends_its_own_replica_only(host, runtime):
     looping = await host.start(spec_of(runtime, DOES_AS_TOLD))
     beside = await host.start(spec_of(runtime, DOES_AS_TOLD))
 
@@ -50,7 +50,7 @@ async def test_an_endless_loop_costs_its_own_replica_only(host, runtime):
     assert [replica.id for replica in await host.list()] == [beside.id]
 
 
-async def test_a_loop_whose_router_is_gone_ends_with_its_replica(host, runtime):
+async def test_the_replica_of_a_loop_ends_after_its_router_has_disconnected(host, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
     async with host.connect(replica.id) as connection:
         run = asyncio.create_task(ended(connection, {"loop": True}))
@@ -87,7 +87,7 @@ async def test_a_killed_replica_is_reported(host, host_process, runtime):
     assert list((host_process.folder / "host" / "replicas").iterdir()) == []
 
 
-async def test_what_a_replica_started_ends_with_it(host, runtime):
+async def test_processes_that_a_replica_started_end_with_it(host, runtime):
     replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
     async with host.connect(replica.id) as connection:
         await answer(connection, {"child": True})
@@ -99,7 +99,7 @@ async def test_what_a_replica_started_ends_with_it(host, runtime):
     assert session_of(replica.pid) == []
 
 
-async def test_a_fork_bomb_is_bounded_and_ends_with_its_replica(host, runtime):
+async def test_a_fork_bomb_is_limited_and_ends_with_its_replica(host, runtime):
     replica = await host.start(spec_of(runtime, FORK_BOMB))
 
     async with host.connect(replica.id) as connection:
@@ -111,7 +111,7 @@ async def test_a_fork_bomb_is_bounded_and_ends_with_its_replica(host, runtime):
     assert session_of(replica.pid) == []
 
 
-async def test_memory_is_bounded(host, runtime):
+async def test_the_memory_of_a_replica_is_limited(host, runtime):
     replica = await host.start(spec_of(runtime, MEMORY_EATER))
 
     async with host.connect(replica.id) as connection:
@@ -121,25 +121,25 @@ async def test_memory_is_bounded(host, runtime):
         assert await answer(connection, {"bytes": 1 << 20}) == 1 << 20
 
 
-async def test_shared_memory_counts_too(host, runtime):
+async def test_shared_memory_counts_towards_the_memory_limit_of_a_replica(host, runtime):
     replica = await host.start(spec_of(runtime, SHARED_MEMORY_EATER))
 
     async with host.connect(replica.id) as connection:
         end = await ended(connection, {})
 
-    assert (end.status, end.error) == ("failed", "The replica used more memory than it may.")
+    assert (end.status, end.error) == ("failed", "The replica exceeded its memory limit.")
 
 
-async def test_a_replica_may_not_fill_the_disk(host, runtime):
+async def test_a_replica_cannot_fill_the_disk(host, runtime):
     replica = await host.start(spec_of(runtime, DISK_EATER))
 
     async with host.connect(replica.id) as connection:
         end = await ended(connection, {})
 
-    assert (end.status, end.error) == ("failed", "The replica wrote more files than it may.")
+    assert (end.status, end.error) == ("failed", "The replica exceeded the size limit of its folder.")
 
 
-async def test_killed_zygotes_are_replaced_without_an_import(own_host):
+async def test_a_killed_zygote_is_replaced_by_its_twin_without_an_import(own_host):
     runtime = standin_runtime(own_host.folder)
     async with own_host.client() as host:
         replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
@@ -150,17 +150,17 @@ async def test_killed_zygotes_are_replaced_without_an_import(own_host):
             assert alive(other.pid)
         await two_zygotes(own_host, host)
         async with host.connect(replica.id) as connection:
-            assert (await answer(connection, {"echo": 1}))["echo"] == 1  # it does not need them
+            assert (await answer(connection, {"echo": 1}))["echo"] == 1  # the stand-in runtime does not need them
 
     assert own_host.output.read_text().count("runtime_imported") == 1
 
 
-async def test_without_zygotes_the_next_start_imports_again(own_host):
+async def test_a_start_without_any_zygote_imports_again(own_host):
     runtime = standin_runtime(own_host.folder)
     async with own_host.client() as host:
         await host.start(spec_of(runtime, {}))
         for pid in await two_zygotes(own_host, host):
-            os.kill(pid, signal.SIGSTOP)  # or a twin may be made in between
+            os.kill(pid, signal.SIGSTOP)  # otherwise a twin may be created in between
         for pid in await two_zygotes(own_host, host):
             os.kill(pid, signal.SIGKILL)
 
@@ -179,7 +179,7 @@ async def test_a_zygote_that_hangs_is_replaced(own_host):
         assert alive((await host.start(spec_of(runtime, {}))).pid)
 
 
-async def test_nothing_outlives_a_killed_host(own_host):
+async def test_no_process_outlives_a_killed_host_process(own_host):
     runtime = standin_runtime(own_host.folder)
     async with own_host.client() as host:
         replica = await host.start(spec_of(runtime, DOES_AS_TOLD))
@@ -196,7 +196,7 @@ async def test_nothing_outlives_a_killed_host(own_host):
         with pytest.raises(HostGone):
             await host.list()
     wait_until(lambda: not any(map(alive, [replica.pid, *zygotes])), 2)
-    assert alive(child)  # the kernel ends a host's own children only
+    assert alive(child)  # the kernel ends direct children of a host only
 
     own_host.start()
     async with own_host.client() as host:
@@ -218,7 +218,7 @@ def session_of(pid: int) -> list[int]:
 
 
 async def two_zygotes(host_process, host) -> list[int]:
-    """The importing process and its twin; waits until there are two."""
+    """The ids of the process that imported the SDK and of its twin. Waits until there are two."""
     end = time.monotonic() + 5
     while True:
         written = host_process.written_down()

@@ -1,4 +1,4 @@
-"""A create, save or release that is sent twice with one key happens once."""
+"""A create, save or release happens once when it is sent twice with one key."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,13 +35,13 @@ def keyed() -> dict[str, str]:
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here: each has a key and workflows of its own."""
+    """Shared by all tests of this module; each test has its own key and workflows."""
     return shared_stack
 
 
 @asynccontextmanager
 async def writes_held(stack: Stack) -> AsyncIterator[None]:
-    """No service can write to the table workflows until the block ends."""
+    """Block all writes to the table workflows until the block ends."""
     async with stack.database("admin", "workflow") as admin, admin.transaction():
         await admin.execute("LOCK TABLE workflows IN EXCLUSIVE MODE")
         yield
@@ -53,7 +53,9 @@ async def is_waiting(stack: Stack) -> bool:
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_repeat_answers_as_the_first_did_and_makes_nothing(stack: Stack, keyed: dict[str, str], call: str):
+async def test_a_repeat_with_its_key_gets_the_first_answer_and_creates_nothing(
+    stack: Stack, keyed: dict[str, str], call: str
+):
     path, body = await path_and_body(stack, call)
     first = await stack.rest("POST", path, body, headers=keyed)
     before = await stack.row_counts()
@@ -66,7 +68,7 @@ async def test_a_repeat_answers_as_the_first_did_and_makes_nothing(stack: Stack,
     assert await stack.row_counts() == before
 
 
-async def test_a_repeat_answers_the_same_after_the_workflow_has_moved_on(stack: Stack, keyed: dict[str, str]):
+async def test_a_repeat_gets_the_first_answer_after_later_changes_of_the_workflow(stack: Stack, keyed: dict[str, str]):
     path, body = await path_and_body(stack, "save")
     first = await stack.rest("POST", path, body, headers=keyed)
     await stack.rest("POST", path, body)
@@ -76,7 +78,7 @@ async def test_a_repeat_answers_the_same_after_the_workflow_has_moved_on(stack: 
     assert repeat.content == first.content
 
 
-async def test_a_repeat_without_a_key_is_another_save(stack: Stack):
+async def test_a_repeated_save_without_a_key_is_another_version(stack: Stack):
     path, body = await path_and_body(stack, "save")
 
     numbers = [(await stack.ok("POST", path, body))["version"] for _ in range(2)]
@@ -85,7 +87,7 @@ async def test_a_repeat_without_a_key_is_another_save(stack: Stack):
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_key_with_another_body_is_a_conflict(stack: Stack, keyed: dict[str, str], call: str):
+async def test_a_used_idempotency_key_with_another_body_is_a_conflict(stack: Stack, keyed: dict[str, str], call: str):
     path, body = await path_and_body(stack, call)
     await stack.ok("POST", path, body, headers=keyed)
     before = await stack.row_counts()
@@ -100,7 +102,9 @@ async def test_a_key_with_another_body_is_a_conflict(stack: Stack, keyed: dict[s
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_second_save_is_told_to_wait_while_the_first_is_at_work(stack: Stack, keyed: dict[str, str], call: str):
+async def test_a_repeated_save_is_told_to_wait_while_the_first_is_in_progress(
+    stack: Stack, keyed: dict[str, str], call: str
+):
     path, body = await path_and_body(stack, call)
 
     async with writes_held(stack):
@@ -117,7 +121,7 @@ async def test_a_second_save_is_told_to_wait_while_the_first_is_at_work(stack: S
     assert third.headers["Idempotent-Replayed"] == "true"
 
 
-async def test_many_at_once_with_one_key_are_one(stack: Stack, keyed: dict[str, str]):
+async def test_concurrent_calls_with_one_key_happen_once(stack: Stack, keyed: dict[str, str]):
     path, body = await path_and_body(stack, "save")
 
     answers = await asyncio.gather(*(stack.rest("POST", path, body, headers=keyed) for _ in range(20)))
@@ -131,7 +135,7 @@ async def test_many_at_once_with_one_key_are_one(stack: Stack, keyed: dict[str, 
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_failed_attempt_frees_its_key(stack: Stack, keyed: dict[str, str], call: str):
+async def test_a_failed_call_frees_its_idempotency_key(stack: Stack, keyed: dict[str, str], call: str):
     path, body = await path_and_body(stack, call)
     # A save finds out about the name within its transaction, the others before.
     blank = body_of(name="", project_id=str(stack.people.project))
@@ -144,7 +148,7 @@ async def test_a_failed_attempt_frees_its_key(stack: Stack, keyed: dict[str, str
     assert "Idempotent-Replayed" not in answer.headers
 
 
-async def test_a_refused_release_frees_its_key(stack: Stack, keyed: dict[str, str]):
+async def test_a_refused_release_frees_its_idempotency_key(stack: Stack, keyed: dict[str, str]):
     workflow = await stack.draft()
     path = f"/v1/workflows/{workflow['id']}/release"
     await stack.save(workflow["id"], "saved")
@@ -158,7 +162,7 @@ async def test_a_refused_release_frees_its_key(stack: Stack, keyed: dict[str, st
     assert "Idempotent-Replayed" not in answer.headers
 
 
-async def test_a_key_means_another_thing_to_another_person_project_or_rpc(unstarted: Stack, keyed: dict[str, str]):
+async def test_an_idempotency_key_is_separate_for_each_person_project_and_rpc(unstarted: Stack, keyed: dict[str, str]):
     people = unstarted.people
     declared = people.declared()
     grace = {"id": str(new_id()), "email": "grace@acme.test"}
@@ -185,7 +189,7 @@ async def test_a_key_means_another_thing_to_another_person_project_or_rpc(unstar
     assert same.content == first.content
 
 
-async def test_a_repeat_over_the_other_face_is_a_repeat(stack: Stack, keyed: dict[str, str]):
+async def test_a_call_over_rest_repeated_over_grpc_is_a_repeat(stack: Stack, keyed: dict[str, str]):
     workflow = await stack.draft()
     request = save_request(workflow["id"], flow_of("x"), b"{}")
     first = await stack.ok("POST", f"/v1/workflows/{workflow['id']}/save", body_of(flow_of("x"), b"{}"), headers=keyed)
@@ -197,7 +201,7 @@ async def test_a_repeat_over_the_other_face_is_a_repeat(stack: Stack, keyed: dic
 
 
 @pytest.mark.parametrize(("hours", "replayed"), [(23, True), (25, False)])
-async def test_a_key_is_kept_for_24_hours(stack: Stack, keyed: dict[str, str], hours: int, replayed: bool):
+async def test_an_idempotency_key_is_kept_for_24_hours(stack: Stack, keyed: dict[str, str], hours: int, replayed: bool):
     path, body = await path_and_body(stack, "save")
     await stack.ok("POST", path, body, headers=keyed)
     async with stack.database("admin", "workflow") as admin:
@@ -213,7 +217,7 @@ async def test_a_key_is_kept_for_24_hours(stack: Stack, keyed: dict[str, str], h
 
 
 @pytest.mark.parametrize("call", ["save", "release"])
-async def test_a_repeat_takes_the_role_that_the_call_takes(stack: Stack, keyed: dict[str, str], call: str):
+async def test_a_repeat_needs_the_same_role_as_the_first_call(stack: Stack, keyed: dict[str, str], call: str):
     path, body = await path_and_body(stack, call)
     await stack.ok("POST", path, body, token="editor", headers=keyed)
 
@@ -224,7 +228,7 @@ async def test_a_repeat_takes_the_role_that_the_call_takes(stack: Stack, keyed: 
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "é"])
-async def test_a_key_that_is_none_is_refused_over_rest(shared_stack: Stack, key: str):
+async def test_a_malformed_idempotency_key_is_refused_over_rest(shared_stack: Stack, key: str):
     workflow = await shared_stack.draft()
 
     answer = await shared_stack.rest("POST", f"/v1/workflows/{workflow['id']}/save", body_of(), headers=with_key(key))
@@ -234,7 +238,7 @@ async def test_a_key_that_is_none_is_refused_over_rest(shared_stack: Stack, key:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])
-async def test_a_key_that_is_none_is_refused_over_grpc(shared_stack: Stack, key: str):
+async def test_a_malformed_idempotency_key_is_refused_over_grpc(shared_stack: Stack, key: str):
     workflow = await shared_stack.draft()
 
     metadata = shared_stack.as_(idempotency_key=key)

@@ -1,4 +1,4 @@
-"""What an idempotency key kept is removed once its 24 hours are over, and not before."""
+"""The record of an idempotency key is removed after 24 hours and not before."""
 
 import asyncio
 
@@ -9,6 +9,9 @@ from service_kit.idempotency import pruning
 from service_kit.ids import new_id
 from tests.support.stack import Stack, running_stack
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.slow
+
 
 SERVICES = ["workflow", "deploy"]
 KEPT = """
@@ -29,7 +32,7 @@ async def kept(stack: Stack, service: str) -> list[str]:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_running_service_removes_what_has_expired_and_nothing_else(unstarted: Stack, service: str):
+async def test_a_running_service_removes_expired_idempotency_keys_only(unstarted: Stack, service: str):
     await keep(unstarted, service, "old", "24 hours 1 second")
     await keep(unstarted, service, "young", "23 hours 59 minutes")
 
@@ -41,7 +44,7 @@ async def test_a_running_service_removes_what_has_expired_and_nothing_else(unsta
         await eventually(is_pruned, 3)
 
 
-async def test_replicas_that_prune_at_once_remove_each_row_once(unstarted: Stack):
+async def test_replicas_that_prune_concurrently_remove_each_idempotency_key_once(unstarted: Stack):
     await keep(unstarted, "workflow", "old", "25 hours", count=1000)
     url, schema = unstarted.urls["flowpin_workflow"], unstarted.schemas["workflow"]
 
@@ -52,7 +55,7 @@ async def test_replicas_that_prune_at_once_remove_each_row_once(unstarted: Stack
     assert sum(removed) == 1000
 
 
-async def test_a_key_that_is_used_again_while_it_is_pruned_stays(unstarted: Stack):
+async def test_an_idempotency_key_used_again_while_it_is_pruned_stays(unstarted: Stack):
     await keep(unstarted, "workflow", "old", "25 hours", count=2)
     url, schema = unstarted.urls["flowpin_workflow"], unstarted.schemas["workflow"]
 
@@ -66,7 +69,7 @@ async def test_a_key_that_is_used_again_while_it_is_pruned_stays(unstarted: Stac
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_the_oldest_are_found_by_an_index(unstarted: Stack, service: str):
+async def test_the_oldest_idempotency_keys_are_found_by_an_index(unstarted: Stack, service: str):
     async with unstarted.database(f"flowpin_{service}", service) as serving:
         await serving.execute("SET enable_seqscan = off")
 

@@ -3,12 +3,12 @@
 import json
 
 from tests.support.stack import FLOW, Stack
-from tests.support.waiting import arrived
+from tests.support.waiting import start_calls
 from tests.support.workflows import save_request
 
 
 async def identical(stack: Stack, workflow_id: str) -> dict[int, int | None]:
-    """By version, in the list; each is also read by itself and must say the same."""
+    """`identical_to` by version number, from the list. Each single read must return the same."""
     path = f"/v1/workflows/{workflow_id}/versions"
     found = {row["version"]: row.get("identical_to") for row in await stack.ok("GET", f"{path}?include_archived=true")}
     for number, identical_to in found.items():
@@ -28,7 +28,7 @@ async def saved(stack: Stack, *notes: str) -> str:
     return workflow_id
 
 
-async def test_it_passes_over_deleted_versions_and_not_over_archived_ones(stack: Stack):
+async def test_identical_to_skips_deleted_versions_but_not_archived_ones(stack: Stack):
     workflow_id = await saved(stack, "a", "a", "b", "a", "a")
     path = f"/v1/workflows/{workflow_id}/versions"
     assert await identical(stack, workflow_id) == {5: 4, 4: 2, 3: None, 2: 1, 1: None}
@@ -47,7 +47,7 @@ async def test_it_passes_over_deleted_versions_and_not_over_archived_ones(stack:
     assert "identical_to" not in await stack.save(workflow_id, "b")
 
 
-async def test_a_delete_changes_the_etag_of_the_version_that_was_identical_and_of_no_other(stack: Stack):
+async def test_a_delete_changes_the_etag_only_of_the_version_identical_to_the_deleted_one(stack: Stack):
     workflow_id = await saved(stack, "a", "b", "a", "a", "b")
     path = f"/v1/workflows/{workflow_id}/versions"
     before = {number: await stack.rest("GET", f"{path}/{number}") for number in (2, 3, 4, 5)}
@@ -63,7 +63,7 @@ async def test_a_delete_changes_the_etag_of_the_version_that_was_identical_and_o
     assert event["details"] == {"version": "v1", "identical": "v3"}
 
 
-async def test_a_save_that_waits_for_a_delete_does_not_name_what_is_deleted(stack: Stack):
+async def test_a_save_that_waits_for_a_delete_is_not_identical_to_the_deleted_version(stack: Stack):
     workflow_id = await saved(stack, "a", "b")
     request = save_request(workflow_id, json.dumps({**json.loads(FLOW), "note": "a"}).encode())
     async with stack.database("admin", "workflow") as db, db.transaction():
@@ -72,7 +72,7 @@ async def test_a_save_that_waits_for_a_delete_does_not_name_what_is_deleted(stac
             "UPDATE versions SET deleted_at = now(), deleted_by = created_by WHERE workflow_id = $1 AND number = 1",
             workflow_id,
         )
-        (save,) = await arrived(stack.workflows.SaveWorkflow(request, metadata=stack.as_()))
+        (save,) = await start_calls(stack.workflows.SaveWorkflow(request, metadata=stack.as_()))
         assert not save.done()
 
     answer = await save

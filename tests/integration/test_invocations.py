@@ -1,4 +1,4 @@
-"""An app is invoked by a person through the gateway: as at its own listener, but with a token and a role."""
+"""A person invokes an app through the gateway like at its own listener, but with a token and a role."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ async def installation(database_urls, tmp_path_factory) -> AsyncIterator[Install
 
 @pytest.fixture(scope="module")
 async def app(installation: Installation) -> Any:
-    """Its live version answers with its name, `live`, and its input."""
+    """An app whose live version, the flow `live`, answers with its name and its input."""
     stack = installation.stack
     workflow = await stack.draft()
     await stack.ok(
@@ -44,7 +44,7 @@ async def invoke(installation: Installation, app: Any, body: Any, **options: Any
     return await send(installation, f"/v1/apps/{app['id']}/invoke", body, **options)
 
 
-async def test_an_invocation_is_answered_as_a_call_with_a_key_is(installation: Installation, app):
+async def test_an_invocation_gets_the_same_answer_as_a_call_with_an_access_key(installation: Installation, app):
     invoked = await invoke(installation, app, {"input": {"a": 1}, "unknown": True})
     called = await installation.call(app["id"], {"a": 1})
 
@@ -56,7 +56,7 @@ async def test_an_invocation_is_answered_as_a_call_with_a_key_is(installation: I
     assert invoked.headers["Cache-Control"] == "private, no-cache"
 
 
-async def test_a_form_is_read_like_json(installation: Installation, app):
+async def test_the_form_of_an_invocation_is_read_like_json(installation: Installation, app):
     fields = {"input": {"a": 1}, "user_id": "ada", "session_id": "s-1", "chat_history": [{"role": "user"}]}
 
     as_form = await invoke(installation, app, form(**fields))
@@ -66,7 +66,7 @@ async def test_a_form_is_read_like_json(installation: Installation, app):
     assert as_form.body["output"]["echo"] == as_json.body["output"]["echo"] == expected
 
 
-async def test_events_come_as_they_are_made_and_the_last_has_the_outcome(installation: Installation, app):
+async def test_events_of_an_invocation_arrive_immediately_and_the_last_has_the_outcome(installation: Installation, app):
     sent = {"Authorization": f"Bearer {installation.stack.people.secret('editor')}"}
     url = f"http://127.0.0.1:{installation.stack.gateway_port}/v1/apps/{app['id']}/invoke"
     body = {"input": {"stream": 2, "wait": 1}, "stream": True}
@@ -82,13 +82,13 @@ async def test_events_come_as_they_are_made_and_the_last_has_the_outcome(install
     assert text.count(b": still at work\n\n") >= 2
 
 
-async def test_a_flow_that_streams_nothing_has_one_event(installation: Installation, app):
+async def test_the_invocation_of_a_flow_that_streams_nothing_has_one_event(installation: Installation, app):
     answer = await invoke(installation, app, {"input": {}, "stream": True})
 
     assert [name for name, _ in events(answer.content)] == ["completed"]
 
 
-async def test_a_run_that_fails_is_a_500_that_says_why_or_an_event(installation: Installation, app):
+async def test_an_invocation_that_fails_is_a_500_or_an_event_with_the_cause(installation: Installation, app):
     failed = await invoke(installation, app, {"input": {"fail": "no luck"}})
     streamed = await invoke(installation, app, {"input": {"fail": "no luck"}, "stream": True})
 
@@ -112,14 +112,14 @@ async def test_a_run_that_fails_is_a_500_that_says_why_or_an_event(installation:
         ({"input": {}, "execution_mode": "later"}, {"execution_mode"}),
     ],
 )
-async def test_wrong_fields_are_named(installation: Installation, app, body, fields):
+async def test_wrong_fields_of_an_invocation_are_named(installation: Installation, app, body, fields):
     answer = await invoke(installation, app, body)
 
     assert answer.refusal == (400, "INVALID_REQUEST", fields)
 
 
 @pytest.mark.parametrize("body", [b"[1]", b"{", b'{"input": {}}x', b"\xff"])
-async def test_a_body_that_is_no_object_is_refused(installation: Installation, app, body):
+async def test_an_invocation_whose_body_is_not_an_object_is_refused(installation: Installation, app, body):
     answer = await invoke(installation, app, body)
 
     assert (answer.status, answer.error["details"]["reason"]) == (400, "INVALID_REQUEST")
@@ -134,7 +134,7 @@ async def test_a_body_that_is_no_object_is_refused(installation: Installation, a
         ({}, {"input"}),
     ],
 )
-async def test_wrong_fields_of_a_form_are_named(installation: Installation, app, fields, named):
+async def test_wrong_fields_of_an_invocations_form_are_named(installation: Installation, app, fields, named):
     answer = await invoke(installation, app, form(**fields))
 
     assert answer.refusal == (400, "INVALID_REQUEST", named)
@@ -144,7 +144,7 @@ async def test_wrong_fields_of_a_form_are_named(installation: Installation, app,
     "content",
     [b"", b"--b", b"--b\r\n\r\n--b--", b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--", b"--other--"],
 )
-async def test_a_form_that_does_not_parse_is_refused(installation: Installation, app, content):
+async def test_an_invocation_with_a_malformed_form_is_refused(installation: Installation, app, content):
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
 
     answer = await invoke(installation, app, content, headers=headers)
@@ -152,7 +152,7 @@ async def test_a_form_that_does_not_parse_is_refused(installation: Installation,
     assert (answer.status, answer.error["details"]["reason"]) == (400, "INVALID_REQUEST")
 
 
-async def test_what_is_too_large_is_a_413(installation: Installation, app):
+async def test_an_invocation_with_a_too_large_body_is_a_413(installation: Installation, app):
     large = await invoke(installation, app, {"input": {"text": "x" * 100_000}})
     form_of_33_mib = await invoke(installation, app, form(input={}, files=bytes(33 << 20)))
 
@@ -168,7 +168,7 @@ async def test_what_is_too_large_is_a_413(installation: Installation, app):
         form(input={}, files=b"content"),
     ],
 )
-async def test_what_comes_later_is_a_501_that_says_so(installation: Installation, app, body):
+async def test_async_invocations_callbacks_and_files_are_a_501(installation: Installation, app, body):
     answer = await invoke(installation, app, body)
 
     assert (answer.status, answer.error["code"], answer.error["details"]["reason"]) == (
@@ -193,7 +193,9 @@ async def test_only_an_editor_of_the_project_may_invoke(installation: Installati
     assert (other.status, other.error["message"]) == (404, "The app has no such environment.")
 
 
-async def test_over_grpc_the_first_message_has_type_status_and_headers(installation: Installation, app):
+async def test_the_first_message_of_an_invocation_over_grpc_has_type_status_and_headers(
+    installation: Installation, app
+):
     request = pb.InvokeAppRequest(app_id=app["id"], input=pb.Json(utf8=b'{"fail": "no luck"}'))
     (whole,) = [each async for each in installation.runs.InvokeApp(request, metadata=installation.stack.as_("editor"))]
     request.input.utf8, request.stream = b'{"stream": 1}', True
@@ -211,7 +213,7 @@ async def test_over_grpc_the_first_message_has_type_status_and_headers(installat
     assert [name for name, _ in events(b"".join(each.data for each in streamed))] == ["streaming", "completed"]
 
 
-async def test_a_run_is_recorded_with_who_invoked_it(installation: Installation, app):
+async def test_a_run_is_recorded_with_the_person_who_invoked_it(installation: Installation, app):
     answer = await invoke(installation, app, {"input": {}})
 
     async def run() -> Any:
@@ -228,7 +230,7 @@ async def test_a_run_is_recorded_with_who_invoked_it(installation: Installation,
     assert "access_key" not in found
 
 
-async def test_a_caller_that_hangs_up_cancels_the_run(installation: Installation, app):
+async def test_the_caller_of_an_invocation_that_hangs_up_cancels_the_run(installation: Installation, app):
     hanging = asyncio.create_task(invoke(installation, app, {"input": {"wait": 60}}))
     await asyncio.sleep(0.5)
     hanging.cancel()
@@ -240,7 +242,7 @@ async def test_a_caller_that_hangs_up_cancels_the_run(installation: Installation
     await eventually(is_canceled)
 
 
-async def test_a_caller_that_hangs_up_on_a_stream_cancels_the_run(installation: Installation, app):
+async def test_the_caller_of_a_streamed_invocation_that_hangs_up_cancels_the_run(installation: Installation, app):
     sent = {"Authorization": f"Bearer {installation.stack.people.secret('editor')}"}
     url = f"http://127.0.0.1:{installation.stack.gateway_port}/v1/apps/{app['id']}/invoke"
     body = {"input": {"stream": 1, "wait": 60}, "stream": True}
@@ -259,7 +261,7 @@ async def invoked(apps: Apps, given: Any = None) -> Any:
     return await apps.runs.InvokeApp(request, metadata=apps.as_("editor")).read()
 
 
-async def test_an_app_without_a_free_slot_says_so(database_urls, tmp_path):
+async def test_an_invocation_without_a_free_slot_is_refused_with_retry_after(database_urls, tmp_path):
     async with running_apps(database_urls, tmp_path, slots=1, queue=0) as apps:
         await apps.call()
         waiting = asyncio.create_task(apps.call({"sleep": 5}))
@@ -270,7 +272,7 @@ async def test_an_app_without_a_free_slot_says_so(database_urls, tmp_path):
     assert (error.code.name, error.reason, error.retry_after) == ("RESOURCE_EXHAUSTED", "NO_SLOT", 1)
 
 
-async def test_an_app_that_cannot_be_started_says_why(apps: Apps):
+async def test_an_invocation_of_an_app_that_cannot_start_has_the_cause(apps: Apps):
     apps.app.live["production"] = apps.routing.pin(apps.app, scripted("bad", fails="FLOW_INVALID"))
     await apps.routing.send(apps.app)
 
@@ -284,7 +286,7 @@ async def test_an_app_that_cannot_be_started_says_why(apps: Apps):
     assert "The flow bad is not good." in error.message
 
 
-async def test_while_routes_are_not_known_an_invocation_is_to_be_repeated(database_urls, tmp_path):
+async def test_an_invocation_before_routes_are_known_is_unavailable(database_urls, tmp_path):
     apps = await apps_of(database_urls, tmp_path)
     apps.routing_port = free_port()
     async with apps.run_service():

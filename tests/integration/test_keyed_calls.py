@@ -1,13 +1,18 @@
-"""Each call of which the OpenAPI document says that it reads Idempotency-Key happens once."""
+"""Each call that reads Idempotency-Key, as the OpenAPI document says, happens once."""
 
 import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from tests.support.deployments import unknown
 from tests.support.stack import FLOW, FLOW_UI, Stack
 from tests.support.waiting import eventually
 from tests.support.workflows import flow_of
+
+pytestmark = pytest.mark.load
+
 
 DESCRIBING = "ETag", "Content-Type", "Cache-Control"
 KEY = {"Idempotency-Key": "once"}
@@ -27,7 +32,7 @@ def method_of(name: str) -> str:
 
 
 async def keyed_calls(stack: Stack) -> dict[str, tuple[str, dict[str, Any]]]:
-    """A path and a body of each, by operation; of what is there already, each has its own."""
+    """The path and body of each such call, by operation. Each call acts on its own objects."""
     staged = {"project_id": str(stack.people.staged)}
     canvas = {"flow": json.loads(FLOW), "flow_ui": json.loads(FLOW_UI)}
     new = {"name": "new", **staged}
@@ -54,7 +59,7 @@ async def keyed_calls(stack: Stack) -> dict[str, tuple[str, dict[str, Any]]]:
     }
 
 
-async def test_a_call_happens_once_under_a_key_when_its_contract_says_so(stack: Stack):
+async def test_each_call_that_reads_an_idempotency_key_happens_once_under_it(stack: Stack):
     document = (await stack.rest("GET", "/openapi.json")).body
     operations = [call for calls in document["paths"].values() for call in calls.values()]
     documented = {
@@ -66,9 +71,9 @@ async def test_a_call_happens_once_under_a_key_when_its_contract_says_so(stack: 
     assert calls.keys() == documented.keys()
 
     for name, (path, body) in calls.items():
-        first = await stack.rest(method_of(name), path, body, headers=KEY)
+        first = await stack.rest(method_of(name), path, body, token="operator", headers=KEY)
         rows = await stack.row_counts()
-        again = await stack.rest(method_of(name), path, body, headers=KEY)
+        again = await stack.rest(method_of(name), path, body, token="operator", headers=KEY)
 
         assert first.status in (200, 201), (name, first.content)
         assert await stack.row_counts() == rows, name
@@ -83,25 +88,25 @@ async def test_a_call_happens_once_under_a_key_when_its_contract_says_so(stack: 
         assert ("ETag" in first.headers) == ("ETag" in documented[name]), name
 
 
-async def test_a_key_with_another_body_is_a_conflict_for_each_call_that_reads_it(stack: Stack):
+async def test_each_call_that_reads_an_idempotency_key_refuses_it_with_another_body(stack: Stack):
     for name, (path, body) in (await keyed_calls(stack)).items():
-        first = await stack.rest(method_of(name), path, body, headers=KEY)
+        first = await stack.rest(method_of(name), path, body, token="operator", headers=KEY)
         rows = await stack.row_counts()
-        other = await stack.rest(method_of(name), path, body | OTHER, headers=KEY)
+        other = await stack.rest(method_of(name), path, body | OTHER, token="operator", headers=KEY)
 
         assert first.status in (200, 201), (name, first.content)
         assert (other.status, other.error["details"]["reason"]) == (409, "IDEMPOTENCY_KEY_REUSED"), name
         assert await stack.row_counts() == rows, name
 
 
-async def test_a_repeat_is_told_to_wait_while_the_first_is_at_work_for_each_call_that_reads_a_key(stack: Stack):
+async def test_each_call_that_reads_an_idempotency_key_tells_a_repeat_to_wait_for_the_first(stack: Stack):
     for name, (path, body) in (await keyed_calls(stack)).items():
         service = "workflow" if path.startswith("/v1/workflows") else "deploy"
         async with stack.database("admin", service) as admin, admin.transaction():
             await admin.execute("LOCK TABLE idempotency_keys IN EXCLUSIVE MODE")
-            first = asyncio.create_task(stack.rest(method_of(name), path, body, headers=KEY))
+            first = asyncio.create_task(stack.rest(method_of(name), path, body, token="operator", headers=KEY))
             await eventually(lambda admin=admin: admin.fetchval(HELD))
-            second = await stack.rest(method_of(name), path, body, headers=KEY)
+            second = await stack.rest(method_of(name), path, body, token="operator", headers=KEY)
 
         assert (second.status, second.error["details"]["reason"]) == (409, "REQUEST_IN_PROGRESS"), name
         assert (await first).status in (200, 201), name

@@ -1,4 +1,4 @@
-"""A deploy service that is killed in mid-rollout: the next one goes on with what it left behind."""
+"""A deploy service continues the rollouts of one that was killed."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,13 +11,13 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
-# Of each app the second deployment is up after two seconds, the third after nine, longer than a late takeover has.
+# Of each app the second deployment is up after two seconds, the third after nine, more time than a late takeover gets.
 SCRIPT = "ok,delay:2,delay:9"
 
 
 @pytest.fixture
 async def stack(unstarted: Stack) -> AsyncIterator[Stack]:
-    """The workflow service alone, in a database whose schemas have the names that processes know."""
+    """The workflow service only, in a database whose schemas have their default names, as processes expect them."""
     name = f"killed_{unstarted.schemas['deploy']}"
     async with unstarted.database("admin", "deploy") as db:
         await db.execute(f"CREATE DATABASE {name}")
@@ -29,7 +29,7 @@ async def stack(unstarted: Stack) -> AsyncIterator[Stack]:
     await stack.stop_workflow_service()
 
 
-async def test_each_rollout_is_resumed_after_kill_9_and_has_the_rest_of_its_time(stack: Stack, tmp_path: Path):
+async def test_a_rollout_is_resumed_after_sigkill_with_the_rest_of_its_time(stack: Stack, tmp_path: Path):
     workflow_id = await released_workflow(stack)
     async with deploy_service_process(stack, tmp_path, SCRIPT) as killed:
         app_id = await killed.app(workflow_id)
@@ -53,7 +53,7 @@ async def test_each_rollout_is_resumed_after_kill_9_and_has_the_rest_of_its_time
         assert one.events()["rollout_taken_over"] == 2
 
 
-async def test_a_rollout_fails_after_kill_9_when_it_is_not_up_within_its_time(stack: Stack, tmp_path: Path):
+async def test_a_rollout_resumed_after_sigkill_fails_when_its_time_is_over(stack: Stack, tmp_path: Path):
     workflow_id = await released_workflow(stack)
     async with deploy_service_process(stack, tmp_path, "hang", rollout_timeout_seconds=5) as one:
         app_id = await one.app(workflow_id)

@@ -1,4 +1,4 @@
-"""A label names a version of a workflow, is moved with a conflict check, and keeps its history."""
+"""A label names a version of a workflow, is moved with a conflict check, and has a history."""
 
 import asyncio
 import itertools
@@ -17,7 +17,7 @@ from tests.support.workflows import body_of
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here: each has workflows of its own."""
+    """Shared by all tests of this module; each test creates its own workflows."""
     return shared_stack
 
 
@@ -56,7 +56,7 @@ async def labels(stack: Stack) -> Labels:
     return Labels(stack, workflow["id"], versions)
 
 
-async def test_a_label_is_made_moved_and_removed_and_its_history_says_so(labels: Labels):
+async def test_the_history_of_a_label_has_its_creation_move_and_removal(labels: Labels):
     made = await labels.put("production", 1)
     moved = await labels.put("production", 2)
     await labels.put("candidate", 3)
@@ -86,7 +86,7 @@ async def test_a_label_is_made_moved_and_removed_and_its_history_says_so(labels:
     assert {row["moved_by"] for row in (await labels.get("/labels/production/history")).data} == {user}
 
 
-async def test_pages_cover_the_labels_and_a_labels_history_once(labels: Labels):
+async def test_pages_cover_all_labels_and_the_history_of_a_label_once(labels: Labels):
     for number in (1, 2, 3, 2, 1):
         await labels.put("b", number)
     await labels.put("a", 1)
@@ -107,7 +107,7 @@ async def test_pages_cover_the_labels_and_a_labels_history_once(labels: Labels):
 
 
 @pytest.mark.parametrize("name", ["latest", "Production", "1", "-a", "a_b", "a" * 64, "é", "a.b", "a%20"])
-async def test_a_name_that_is_none_is_named(labels: Labels, name: str):
+async def test_an_invalid_name_of_a_label_is_refused_by_name(labels: Labels, name: str):
     answers = [
         await labels.put(name, 1),
         await labels.delete(name),
@@ -119,11 +119,11 @@ async def test_a_name_that_is_none_is_named(labels: Labels, name: str):
     assert await labels.named() == {}
 
 
-async def test_the_longest_name_is_taken(labels: Labels):
+async def test_the_longest_name_of_a_label_is_accepted(labels: Labels):
     assert (await labels.put("a" + "-9" * 31, 1)).status == 200
 
 
-async def test_a_workflow_has_labels_of_a_hundred_names_and_those_it_has_had_can_be_set_again(labels: Labels):
+async def test_a_workflow_has_at_most_a_hundred_names_of_labels_and_can_reuse_them(labels: Labels):
     for number in range(100):
         assert (await labels.put(f"label-{number}", 1)).status == 200
     await labels.delete("label-7")
@@ -135,7 +135,7 @@ async def test_a_workflow_has_labels_of_a_hundred_names_and_those_it_has_had_can
     assert (await labels.put("label-8", 2)).status == 200
 
 
-async def test_what_it_is_to_name_must_be_a_version_of_the_workflow(labels: Labels):
+async def test_the_target_of_a_label_must_be_a_version_of_its_workflow(labels: Labels):
     _, others = await labels.stack.workflow(saves=2)
     deleted = labels.ids[2]
     await labels.stack.rest("DELETE", f"{labels.path}/versions/2")
@@ -149,7 +149,7 @@ async def test_what_it_is_to_name_must_be_a_version_of_the_workflow(labels: Labe
     assert await labels.named() == {}
 
 
-async def test_a_label_may_be_moved_to_what_another_one_names(labels: Labels):
+async def test_two_labels_may_name_the_same_version(labels: Labels):
     await labels.put("candidate", 2)
 
     moved = await labels.put("production", "@candidate")
@@ -160,7 +160,7 @@ async def test_a_label_may_be_moved_to_what_another_one_names(labels: Labels):
 
 
 @pytest.mark.parametrize("by", ["etag", "list", "version"])
-async def test_a_move_from_a_stale_state_is_a_conflict_that_names_the_move_that_won(labels: Labels, by: str):
+async def test_a_move_of_a_label_from_an_outdated_state_is_a_conflict_that_names_the_last_move(labels: Labels, by: str):
     seen = await labels.put("a", 1)
     won = await labels.put("a", 2)
     etag = seen.headers["ETag"]
@@ -188,7 +188,7 @@ async def test_a_move_from_a_stale_state_is_a_conflict_that_names_the_move_that_
     assert etag != won.headers["ETag"]
 
 
-async def test_a_move_to_where_the_label_is_already_is_no_conflict_and_leaves_no_trace(labels: Labels):
+async def test_a_move_of_a_label_to_its_own_version_is_no_conflict_and_changes_nothing(labels: Labels):
     stale = (await labels.put("a", 1)).headers["ETag"]
     there = await labels.put("a", 2)
     rows = await labels.stack.row_counts()
@@ -201,7 +201,7 @@ async def test_a_move_to_where_the_label_is_already_is_no_conflict_and_leaves_no
     assert await labels.stack.row_counts() == rows
 
 
-async def test_what_is_expected_of_a_label_that_is_not_there_is_a_conflict(labels: Labels):
+async def test_a_condition_on_a_missing_label_is_a_conflict(labels: Labels):
     made = await labels.put("a", 1)
     await labels.delete("a")
 
@@ -209,12 +209,12 @@ async def test_what_is_expected_of_a_label_that_is_not_there_is_a_conflict(label
         assert (await labels.put("a", 2, headers)).refusal[:2] == (409, "LABEL_CONFLICT")
     assert (await labels.put("a", 2, expected_version_id=labels.ids[1])).refusal[:2] == (409, "LABEL_CONFLICT")
     assert (await labels.put("a", 2)).status == 200
-    # The ETag of the label before is not that of the new one, though both name a version.
+    # The ETag of the removed label is not the ETag of the new one, though both name a version.
     assert (await labels.put("a", 3, {"If-Match": made.headers["ETag"]})).status == 409
     assert (await labels.put("a", 3, {"If-Match": "*"})).status == 200
 
 
-async def test_a_removal_checks_for_conflicts_too(labels: Labels):
+async def test_the_removal_of_a_label_checks_for_conflicts(labels: Labels):
     stale = (await labels.put("a", 1)).headers["ETag"]
     now = (await labels.put("a", 2)).headers["ETag"]
 
@@ -223,7 +223,7 @@ async def test_a_removal_checks_for_conflicts_too(labels: Labels):
 
 
 @pytest.mark.parametrize("value", ["x", '"x"', '"label.a"', ", ".join(f'"label.a.{n}"' for n in range(1, 12))])
-async def test_an_if_match_that_is_no_etag_of_a_label_is_named(labels: Labels, value: str):
+async def test_an_if_match_that_is_not_an_etag_of_a_label_is_refused_by_name(labels: Labels, value: str):
     await labels.put("a", 1)
 
     answers = [await labels.put("a", 2, {"If-Match": value}), await labels.delete("a", {"If-Match": value})]
@@ -232,7 +232,7 @@ async def test_an_if_match_that_is_no_etag_of_a_label_is_named(labels: Labels, v
     assert await labels.named() == {"a": 1}
 
 
-async def test_of_moves_at_once_from_one_state_one_wins(labels: Labels):
+async def test_one_of_concurrent_moves_of_a_label_from_one_state_succeeds(labels: Labels):
     etag = (await labels.put("a", 1)).headers["ETag"]
     workflow, versions = labels.workflow_id, [await labels.stack.save(labels.workflow_id, str(n)) for n in range(8)]
 
@@ -245,7 +245,7 @@ async def test_of_moves_at_once_from_one_state_one_wins(labels: Labels):
     assert workflow == labels.workflow_id
 
 
-async def test_moves_at_once_are_all_in_the_history_once(labels: Labels):
+async def test_concurrent_moves_of_a_label_are_each_in_its_history_once(labels: Labels):
     await asyncio.gather(*(labels.put("a", number) for number in (1, 2, 3) * 5))
 
     moves = await labels.moves("a", "page_size=500")
@@ -256,7 +256,7 @@ async def test_moves_at_once_are_all_in_the_history_once(labels: Labels):
     assert all(one != other for one, other in itertools.pairwise(numbers))
 
 
-async def test_a_repeat_with_an_idempotency_key_answers_as_the_first_did_and_moves_nothing(labels: Labels):
+async def test_a_repeated_move_of_a_label_with_one_key_gets_the_first_answer_and_moves_nothing(labels: Labels):
     key = {"Idempotency-Key": str(new_id())}
     first = await labels.put("a", 1, key)
     await labels.put("a", 2)
@@ -270,7 +270,7 @@ async def test_a_repeat_with_an_idempotency_key_answers_as_the_first_did_and_mov
     assert await labels.named() == {"a": 2}
 
 
-async def test_the_etag_of_a_label_changes_when_its_body_does_and_at_no_other_time(labels: Labels):
+async def test_the_etag_of_a_label_changes_exactly_when_its_body_does(labels: Labels):
     before = await labels.put("a", 1)
     await labels.put("b", 1)
     await labels.stack.ok("POST", f"{labels.path}/versions/1/archive")
@@ -283,7 +283,7 @@ async def test_the_etag_of_a_label_changes_when_its_body_does_and_at_no_other_ti
     assert (after.headers["ETag"], after.data) == (moved.headers["ETag"], moved.data)
 
 
-async def test_a_label_stands_wherever_a_version_is_named(labels: Labels):
+async def test_a_label_is_accepted_wherever_a_version_is_named(labels: Labels):
     await labels.put("old", 1)
     await labels.put("new", 3)
     path = labels.path
@@ -313,7 +313,7 @@ async def test_a_label_stands_wherever_a_version_is_named(labels: Labels):
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 32 << 20])
-async def test_a_read_by_label_sees_the_last_move(unstarted: Stack, cache_bytes: int):
+async def test_a_read_by_label_returns_the_version_of_the_last_move(unstarted: Stack, cache_bytes: int):
     async with running_stack(unstarted, workflow={"cache_bytes": cache_bytes}) as stack:
         workflow, versions = await stack.workflow(saves=2)
         labels = Labels(stack, workflow["id"], versions)
@@ -324,11 +324,11 @@ async def test_a_read_by_label_sees_the_last_move(unstarted: Stack, cache_bytes:
 
 
 @pytest.mark.parametrize("ref", ["@nothing", "@latest", "@A", "@", "production"])
-async def test_what_names_no_label_is_a_404(labels: Labels, ref: str):
+async def test_a_read_by_an_unknown_label_is_a_404(labels: Labels, ref: str):
     assert (await labels.get(f"/versions/{ref}")).status == 404
 
 
-async def test_a_version_that_a_label_names_is_not_deleted(labels: Labels):
+async def test_a_version_with_a_label_cannot_be_deleted(labels: Labels):
     await labels.put("b", 1)
     await labels.put("a", 1)
     before = await labels.stack.row_counts()
@@ -344,7 +344,7 @@ async def test_a_version_that_a_label_names_is_not_deleted(labels: Labels):
     assert await labels.moves("b") == [(2, 2), (1, 1)]
 
 
-async def test_labels_are_seen_by_those_who_see_the_workflow_and_moved_by_editors(labels: Labels):
+async def test_viewers_of_a_workflow_read_its_labels_and_editors_move_them(labels: Labels):
     await labels.put("a", 1)
     calls = ["/labels", "/labels/a", "/labels/a/history", "/versions/@a"]
 
@@ -361,7 +361,7 @@ async def test_labels_are_seen_by_those_who_see_the_workflow_and_moved_by_editor
 
 @pytest.fixture
 async def protecting(unstarted: Stack) -> AsyncIterator[Stack]:
-    """A stack whose project keeps the label production for admins."""
+    """A stack whose project allows only admins to move the label production."""
     declared = unstarted.people.declared()
     declared["projects"][0]["protected_labels"] = ["production"]
     unstarted.people.write(declared)
@@ -388,7 +388,7 @@ async def test_a_label_that_the_project_protects_is_moved_by_admins_only(protect
     assert (await other.put("production", 1, token="editor")).status == 200
 
 
-async def test_each_move_has_its_event(labels: Labels):
+async def test_each_move_of_a_label_has_an_audit_event(labels: Labels):
     await labels.put("a", 1)
     await labels.put("a", 2)
     await labels.put("a", 2)
@@ -403,7 +403,7 @@ async def test_each_move_has_its_event(labels: Labels):
     ]
 
 
-async def test_no_move_is_kept_without_its_event(stack: Stack, unstarted: Stack):
+async def test_a_move_of_a_label_is_rolled_back_when_its_audit_event_cannot_be_written(stack: Stack, unstarted: Stack):
     async with running_stack(unstarted) as own:
         workflow, versions = await own.workflow(saves=2)
         labels = Labels(own, workflow["id"], versions)
@@ -419,7 +419,7 @@ async def test_no_move_is_kept_without_its_event(stack: Stack, unstarted: Stack)
         assert await labels.named() == {"a": 1}
 
 
-async def test_a_deploy_by_label_pins_what_it_names_at_that_moment(labels: Labels):
+async def test_a_deploy_by_label_pins_the_version_that_the_label_names_at_that_moment(labels: Labels):
     stack = labels.stack
     await labels.put("production", 1)
     app = await stack.app(labels.workflow_id, workflow_version_id="@production")
@@ -451,7 +451,7 @@ async def test_a_deploy_by_label_pins_what_it_names_at_that_moment(labels: Label
     ("version", "reason"),
     [("@nothing", "VERSION_NOT_FOUND"), ("@A", "INVALID_REQUEST"), ("3", "INVALID_REQUEST"), ("", "INVALID_REQUEST")],
 )
-async def test_a_deploy_by_what_names_no_version_is_refused(labels: Labels, version: str, reason: str):
+async def test_a_deploy_by_an_unknown_label_is_refused(labels: Labels, version: str, reason: str):
     app = await labels.stack.app(labels.workflow_id)
     body = {"workflow_id": labels.workflow_id, "workflow_version_id": version}
 
@@ -465,7 +465,7 @@ async def test_a_deploy_by_what_names_no_version_is_refused(labels: Labels, vers
     assert [answer.refusal for answer in answers] == [(400, reason, {"workflow_version_id"})] * 2
 
 
-async def test_a_draft_has_no_labels_and_nothing_to_label(stack: Stack):
+async def test_a_draft_has_no_labels_and_no_version_to_label(stack: Stack):
     draft = await stack.draft()
     labels = Labels(stack, draft["id"], [])
 
@@ -474,7 +474,7 @@ async def test_a_draft_has_no_labels_and_nothing_to_label(stack: Stack):
     assert answer.refusal == (400, "VERSION_NOT_FOUND", {"workflow_version_id"})
 
 
-async def test_the_labels_of_a_deleted_workflow_are_gone_and_a_forks_are_its_own(labels: Labels):
+async def test_a_deleted_workflow_has_no_labels_and_a_fork_has_its_own(labels: Labels):
     await labels.put("a", 1)
     fork = await labels.stack.ok("POST", f"{labels.path}/fork", {"name": "fork"})
     await labels.stack.rest("DELETE", labels.path)
@@ -489,7 +489,7 @@ async def test_the_labels_of_a_deleted_workflow_are_gone_and_a_forks_are_its_own
     assert await Labels(labels.stack, fork["id"], []).named() == {}
 
 
-async def test_the_services_role_can_neither_rewrite_history_nor_remove_a_label(labels: Labels):
+async def test_the_serving_role_can_neither_rewrite_the_history_of_labels_nor_delete_a_label(labels: Labels):
     await labels.put("a", 1)
     async with labels.stack.database("flowpin_workflow", "workflow") as db:
         for statement in (
@@ -502,7 +502,7 @@ async def test_the_services_role_can_neither_rewrite_history_nor_remove_a_label(
                 await db.execute(statement)
 
 
-async def test_the_database_takes_no_label_of_another_name_or_of_no_version(labels: Labels):
+async def test_the_database_refuses_a_label_with_an_invalid_name_or_without_a_version(labels: Labels):
     await labels.put("a", 1)
     async with labels.stack.database("admin", "workflow") as db:
         for change, constraint in (
@@ -514,7 +514,7 @@ async def test_the_database_takes_no_label_of_another_name_or_of_no_version(labe
                 await db.execute(f"UPDATE labels SET {change} WHERE workflow_id = $1", labels.workflow_id)
 
 
-async def test_over_grpc_a_name_that_is_none_is_invalid(labels: Labels):
+async def test_an_invalid_name_of_a_label_is_refused_over_grpc(labels: Labels):
     request = pb.SetLabelRequest(workflow_id=labels.workflow_id, name="latest", workflow_version_id=labels.ids[1])
 
     error = await refusal(labels.stack.workflows.SetLabel(request, metadata=labels.stack.as_()))

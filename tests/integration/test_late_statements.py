@@ -1,4 +1,4 @@
-"""Calls that share statements do not wait for one that is late, and those that only read are asked again."""
+"""Calls that share statements do not wait for a late statement. Late reads are sent again."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ SIZE = 6
 
 @pytest.fixture
 async def pool(database_urls: Mapping[str, str]) -> AsyncIterator[Pool]:
-    """With all of its connections open."""
+    """A pool with all connections open."""
     async with open_pool(database_urls["admin"], "public", SIZE) as opened:
         async with AsyncExitStack() as acquired:
             for _ in range(SIZE):
@@ -27,7 +27,7 @@ async def pool(database_urls: Mapping[str, str]) -> AsyncIterator[Pool]:
 
 
 class Work:
-    """Sleeps in Postgres as long as the keys' seconds, by statement: the last one is for all further statements."""
+    """Work that sleeps in Postgres. Each key has the seconds of its statements; the last is for all later ones."""
 
     def __init__(self, **seconds: Sequence[float]) -> None:
         self._seconds = {key: list(each) for key, each in seconds.items()}
@@ -52,7 +52,7 @@ class Work:
         return bool(self.statements)
 
 
-async def test_a_late_statement_holds_up_no_other(pool: Pool):
+async def test_a_late_statement_does_not_delay_other_calls(pool: Pool):
     work = Work(slow=[2], quick=[0])
     calls: Coalescer[str, str] = Coalescer(pool, work)
     slow = asyncio.ensure_future(calls.get("slow"))
@@ -65,12 +65,12 @@ async def test_a_late_statement_holds_up_no_other(pool: Pool):
         await calls.get("quick")
 
     assert not slow.done()
-    assert waited < 1, "until the first was late"
+    assert waited < 1, "calls wait until the first statement is late"
     assert await slow
     assert work.statements == [["slow"], ["quick"] * 3, *[["quick"]] * 3]
 
 
-async def test_what_changes_something_is_not_asked_again(pool: Pool):
+async def test_a_late_statement_that_changes_data_is_not_sent_again(pool: Pool):
     work = Work(save=[0.3, 0])
 
     await Coalescer(pool, work).get("save")
@@ -78,7 +78,7 @@ async def test_what_changes_something_is_not_asked_again(pool: Pool):
     assert work.statements == [["save"]]
 
 
-async def test_a_read_that_is_late_is_asked_again_once(pool: Pool):
+async def test_a_late_read_is_sent_again_once(pool: Pool):
     work = Work(stuck=[2, 0], slow=[0.5], quick=[0])
     calls: Coalescer[str, str] = Coalescer(pool, work, only_reads=True)
 
@@ -91,7 +91,7 @@ async def test_a_read_that_is_late_is_asked_again_once(pool: Pool):
     assert work.statements == [["stuck"], ["stuck"], ["slow"], ["slow"]]
 
 
-async def test_a_read_fails_only_when_no_statement_for_it_is_left(pool: Pool):
+async def test_a_read_fails_only_when_all_its_statements_have_failed(pool: Pool):
     work = Work(read=[0.4, -1])
 
     answer = await Coalescer(pool, work, only_reads=True).get("read")
@@ -100,7 +100,7 @@ async def test_a_read_fails_only_when_no_statement_for_it_is_left(pool: Pool):
     assert answer.startswith("read")
 
 
-async def test_a_kind_of_call_leaves_half_of_the_connections_to_others(pool: Pool):
+async def test_one_kind_of_call_uses_at_most_half_of_the_connections(pool: Pool):
     work = Work(late=[0.6])
     calls: Coalescer[str, str] = Coalescer(pool, work)
     waiting = []
@@ -116,7 +116,7 @@ async def test_a_kind_of_call_leaves_half_of_the_connections_to_others(pool: Poo
     assert sum(map(len, work.statements)) == 2 * SIZE
 
 
-async def test_one_whose_caller_has_left_is_not_asked(pool: Pool):
+async def test_a_call_whose_caller_has_left_is_not_sent_to_postgres(pool: Pool):
     work = Work(late=[0.3], gone=[0], stays=[0])
     calls: Coalescer[str, str] = Coalescer(pool, work)
     late = asyncio.ensure_future(calls.get("late"))

@@ -1,4 +1,4 @@
-"""A page of a list, its marks and its total are of one moment, whatever changes while the list is being read."""
+"""The rows, marks and total of a page are from one snapshot, even when rows change during the read."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,11 +12,11 @@ from tests.support.stack import Answer, Stack
 
 Change = Callable[[], Awaitable[Any]]
 IN_BACKGROUND = "lease_until", "idempotency_keys"
-"""In statements that are no list's."""
+"""In statements that do not read a list."""
 
 
 class WatchedConnection:
-    """A connection that says after each read that it is done."""
+    """A connection that reports each finished read."""
 
     def __init__(self, db: Connection, after_read: Change) -> None:
         self._db = db
@@ -39,7 +39,7 @@ class WatchedConnection:
 async def listed(
     stack: Stack, path: str, change: Change, monkeypatch: pytest.MonkeyPatch, reads_before: int = 1
 ) -> Answer:
-    """What a list answers when the change happens after its first read, or after that many."""
+    """The answer of a list when the change happens after its first read, or after `reads_before` reads."""
     acquire, reads = Pool.acquire, 0
 
     async def count_read() -> None:
@@ -63,13 +63,13 @@ async def listed(
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here."""
+    """Shared by all tests of this module."""
     return shared_stack
 
 
 @pytest.mark.parametrize("query", ["", "?sort=version", "?include_archived=true"])
 @pytest.mark.parametrize("call", ["save", "versions/2/archive", "versions/3/unarchive"])
-async def test_a_page_of_versions_has_the_latest_and_nothing_hidden(
+async def test_a_page_of_versions_marks_the_latest_and_has_no_hidden_version(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, query: str, call: str
 ):
     workflow, _ = await stack.workflow(saves=6)
@@ -88,7 +88,7 @@ async def test_a_page_of_versions_has_the_latest_and_nothing_hidden(
         assert [version for version in answer.data if "archived_at" in version] == []
 
 
-async def test_a_page_beyond_the_end_while_versions_are_saved_is_empty(stack: Stack, monkeypatch: pytest.MonkeyPatch):
+async def test_a_page_beyond_the_end_is_empty_while_versions_are_saved(stack: Stack, monkeypatch: pytest.MonkeyPatch):
     workflow, _ = await stack.workflow(saves=1)
 
     answer = await listed(
@@ -98,11 +98,11 @@ async def test_a_page_beyond_the_end_while_versions_are_saved_is_empty(stack: St
     assert (answer.data, answer.body["pagination"]["total_count"]) == ([], 1)
 
 
-# With a filter, the app is looked for first.
+# With a filter, the app is read first.
 @pytest.mark.parametrize(
     ("query", "reads_before"), [("", 1), ("sort=started_at", 1), ("status=succeeded", 2), ("environment=production", 2)]
 )
-async def test_a_page_of_deployments_has_the_live_one(
+async def test_a_page_of_deployments_marks_the_live_one(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, query: str, reads_before: int
 ):
     workflow, _ = await stack.workflow()
@@ -115,7 +115,7 @@ async def test_a_page_of_deployments_has_the_live_one(
     assert sum(deployment["live"] for deployment in answer.data) == 1
 
 
-async def test_the_total_of_a_list_counts_what_is_on_its_pages(stack: Stack, monkeypatch: pytest.MonkeyPatch):
+async def test_the_total_of_a_list_counts_the_rows_of_its_pages(stack: Stack, monkeypatch: pytest.MonkeyPatch):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     project, key = f"project_id={stack.people.project}", {"name": "key", "project_id": str(stack.people.project)}
@@ -124,6 +124,8 @@ async def test_the_total_of_a_list_counts_what_is_on_its_pages(stack: Stack, mon
         f"/v1/apps?{project}": lambda: stack.app(workflow["id"]),
         f"/v1/access-keys?{project}": lambda: stack.ok("POST", "/v1/access-keys", key),
         f"/v1/workflows/{workflow['id']}/audit-events": lambda: stack.save(workflow["id"]),
+        f"/v1/workflow-audit-events?{project}": lambda: stack.save(workflow["id"]),
+        f"/v1/app-audit-events?{project}": lambda: stack.deploy(app["id"], workflow["id"]),
         f"/v1/apps/{app['id']}/audit-events": lambda: stack.deploy(app["id"], workflow["id"]),
         "/v1/runtimes": lambda: add_runtime(stack, "0.70"),
     }
@@ -134,7 +136,7 @@ async def test_the_total_of_a_list_counts_what_is_on_its_pages(stack: Stack, mon
         assert answer.body["pagination"]["total_count"] == len(answer.data), path
 
 
-async def test_a_page_beyond_the_end_says_how_many_there_are(stack: Stack):
+async def test_a_page_beyond_the_end_has_the_total_of_the_list(stack: Stack):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     project = f"project_id={stack.people.staged}"

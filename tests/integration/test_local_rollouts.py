@@ -1,4 +1,4 @@
-"""Deploys where apps run: brought up and reported by the run service, made live, taken up by routers, then answered."""
+"""A deploy is answered after the run service has reported its replicas up, and routers have applied it."""
 
 import asyncio
 import json
@@ -12,10 +12,13 @@ import pytest
 from deploy_service import drivers, rollout_waits, route_watch
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
-from tests.support.deployments import app_now, cancel, deployment_now, history, rollouts_under_way, uuid
-from tests.support.played_router import PlayedRouter, brings_up_nothing, is_up, played_router
+from tests.support.deployments import app_now, cancel, deployment_now, history, rollouts_in_progress, uuid
+from tests.support.router_client import RouterClient, is_up, router_client, starts_nothing
 from tests.support.stack import FLOW, Stack, deploy_service_of, fresh_stack, running_stack
-from tests.support.waiting import arrived, eventually
+from tests.support.waiting import eventually, start_calls
+
+pytestmark = pytest.mark.slow
+
 
 LOCAL = {
     "rollout_driver": "local",
@@ -34,7 +37,7 @@ async def running(database_urls, tmp_path_factory) -> AsyncIterator[Stack]:
 
 @pytest.fixture
 async def local(running: Stack) -> AsyncIterator[Stack]:
-    """No router has a lease when a test begins."""
+    """A stack without any router that has a lease."""
     yield running
     async with running.database("admin", "deploy") as db:
         await db.execute("DELETE FROM routers")
@@ -47,8 +50,8 @@ async def live_app(stack: Stack):
     return app, workflow, versions
 
 
-async def test_a_new_app_is_answered_once_its_first_deployment_is_live(local: Stack):
-    async with played_router(local) as router:
+async def test_the_creation_of_an_app_is_answered_when_its_first_deployment_is_live(local: Stack):
+    async with router_client(local) as router:
         app, _, versions = await live_app(local)
 
         assert app["workflow_version_id"] == versions[0]["id"]
@@ -56,17 +59,17 @@ async def test_a_new_app_is_answered_once_its_first_deployment_is_live(local: St
 
 
 @pytest.fixture
-def rare_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waits looks by itself once a minute: only signals are quick."""
+def rare_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiters poll once a minute, so only a notification is fast enough."""
     for module in (drivers.local, rollout_waits, route_watch):
         monkeypatch.setattr(module, "LOOK_SECONDS", 60.0)
 
 
-@pytest.mark.usefixtures("rare_looks")
+@pytest.mark.usefixtures("rare_polls")
 @pytest.mark.parametrize("routers", [1, 3])
-async def test_when_a_deploy_is_answered_every_router_serves_it(local: Stack, routers: int):
+async def test_every_router_serves_a_deployment_when_its_deploy_is_answered(local: Stack, routers: int):
     async with AsyncExitStack() as stack:
-        playing = [await stack.enter_async_context(played_router(local)) for _ in range(routers)]
+        playing = [await stack.enter_async_context(router_client(local)) for _ in range(routers)]
         app, workflow, versions = await live_app(local)
 
         for version in (versions[1], versions[0]) * 2:
@@ -76,8 +79,8 @@ async def test_when_a_deploy_is_answered_every_router_serves_it(local: Stack, ro
             assert [router.live(app["id"]) for router in playing] == [deployed["id"]] * routers
 
 
-async def test_rollbacks_and_promotions_are_waited_for_too(local: Stack):
-    async with played_router(local) as router:
+async def test_rollbacks_and_promotions_are_answered_when_they_are_live(local: Stack):
+    async with router_client(local) as router:
         workflow, versions = await local.workflow(saves=2, project=local.people.staged)
         project = {"project_id": str(local.people.staged)}
         app = await local.app(workflow["id"], workflow_version_id=versions[0]["id"], **project)
@@ -93,8 +96,8 @@ async def test_rollbacks_and_promotions_are_waited_for_too(local: Stack):
         assert back["workflow_version_id"] == versions[0]["id"]
 
 
-async def test_a_router_that_is_cut_off_is_named_after_two_seconds(local: Stack):
-    async with played_router(local) as router, played_router(local) as other:
+async def test_a_disconnected_router_is_named_in_the_answer_after_two_seconds(local: Stack):
+    async with router_client(local) as router, router_client(local) as other:
         app, workflow, _ = await live_app(local)
         other.is_cut_off = True
         began = time.monotonic()
@@ -110,19 +113,19 @@ async def test_a_router_that_is_cut_off_is_named_after_two_seconds(local: Stack)
         assert other.live(app["id"]) == app["latest_deployment_id"]
 
 
-async def test_a_router_that_leaves_is_not_waited_for(local: Stack):
-    async with played_router(local), played_router(local) as other:
+async def test_a_deploy_does_not_wait_for_a_router_that_stops(local: Stack):
+    async with router_client(local), router_client(local) as other:
         app, workflow, _ = await live_app(local)
         other.is_cut_off = True
-        (deploy,) = await arrived(local.deploy(app["id"], workflow["id"]))
+        (deploy,) = await start_calls(local.deploy(app["id"], workflow["id"]))
 
         await other.acknowledge(leaving=True)
 
         assert (await deploy)["rollout_notes"] == []
 
 
-async def test_a_failed_report_fails_the_deployment_and_what_is_live_stays(local: Stack):
-    async with played_router(local) as router:
+async def test_a_report_of_failure_fails_the_deployment_and_keeps_the_live_one(local: Stack):
+    async with router_client(local) as router:
         app, workflow, _ = await live_app(local)
         before = await app_now(local, app["id"])
         router.outcome_of = lambda pin: pb.Failed(reason="VARIABLE_MISSING", message="Set OPENAI_API_KEY.")
@@ -136,8 +139,8 @@ async def test_a_failed_report_fails_the_deployment_and_what_is_live_stays(local
         assert router.live(app["id"]) == app["latest_deployment_id"]
 
 
-async def rolling_out(router: PlayedRouter, app_id: str) -> pb.Pin:
-    """What the router is to bring up of the app, as soon as it is told, and a replica works on it."""
+async def rolling_out(router: RouterClient, app_id: str) -> pb.Pin:
+    """The pin of the app's deployment that the router has to start. Waits until a replica works on it."""
 
     async def is_told() -> bool:
         return not await nothing_rolls_out(router, app_id)
@@ -148,15 +151,15 @@ async def rolling_out(router: PlayedRouter, app_id: str) -> pb.Pin:
 
 
 async def is_worked_on() -> bool:
-    return rollouts_under_way() > 0
+    return rollouts_in_progress() > 0
 
 
-async def nothing_rolls_out(router: PlayedRouter, app_id: str) -> bool:
+async def nothing_rolls_out(router: RouterClient, app_id: str) -> bool:
     return not any(environment.rolling_out for environment in router.routes[app_id].environments)
 
 
-async def test_a_replica_that_has_parsed_something_else_fails_the_deployment(local: Stack):
-    async with played_router(local) as router:
+async def test_a_replica_that_loaded_another_digest_fails_the_deployment(local: Stack):
+    async with router_client(local) as router:
         app, workflow, _ = await live_app(local)
         router.outcome_of = lambda pin: pb.Up(digest="ab" * 32)
 
@@ -165,8 +168,8 @@ async def test_a_replica_that_has_parsed_something_else_fails_the_deployment(loc
         assert (failed["status"], failed["error"]["code"]) == ("failed", "DIGEST_DIFFERS")
 
 
-async def test_without_a_run_service_a_deploy_fails_with_what_to_do(local: Stack):
-    async with played_router(local) as router:
+async def test_a_deploy_without_a_run_service_fails_with_advice(local: Stack):
+    async with router_client(local) as router:
         app, workflow, _ = await live_app(local)
         await router.acknowledge(leaving=True)
         router.is_cut_off = True
@@ -178,8 +181,8 @@ async def test_without_a_run_service_a_deploy_fails_with_what_to_do(local: Stack
         assert "Start one and deploy again" in failed["error"]["message"]
 
 
-async def test_a_flow_that_the_sdk_cannot_load_fails_with_its_first_problem(local: Stack):
-    async with played_router(local):
+async def test_a_deploy_of_a_flow_that_the_sdk_cannot_load_fails_with_its_first_problem(local: Stack):
+    async with router_client(local):
         app, workflow, _ = await live_app(local)
         flow = json.loads(FLOW)
         flow["nodes"][1]["depends"] = [{"node": "nobody"}]
@@ -188,13 +191,13 @@ async def test_a_flow_that_the_sdk_cannot_load_fails_with_its_first_problem(loca
         failed = await local.deploy(app["id"], workflow["id"])
 
         assert (failed["status"], failed["error"]["code"]) == ("failed", "FLOW_INVALID")
-        assert "flow.nodes[1].depends[0].node names no node" in failed["error"]["message"]
+        assert "flow.nodes[1].depends[0].node must be a node of the flow" in failed["error"]["message"]
 
 
-async def test_a_canceled_rollout_is_answered_and_leaves_the_stream(local: Stack):
-    async with played_router(local) as router:
+async def test_a_canceled_rollout_is_answered_and_removed_from_the_routes(local: Stack):
+    async with router_client(local) as router:
         app, workflow, _ = await live_app(local)
-        router.outcome_of = brings_up_nothing
+        router.outcome_of = starts_nothing
         deploy = asyncio.create_task(local.deploy(app["id"], workflow["id"]))
         pin = await rolling_out(router, app["id"])
 
@@ -204,14 +207,14 @@ async def test_a_canceled_rollout_is_answered_and_leaves_the_stream(local: Stack
         await eventually(lambda: nothing_rolls_out(router, app["id"]))
 
 
-async def test_a_repeat_with_the_same_key_waits_too_and_answers_how_it_stands(local: Stack):
-    async with played_router(local) as router:
+async def test_a_repeated_deploy_with_one_key_waits_and_gets_the_same_answer(local: Stack):
+    async with router_client(local) as router:
         app, workflow, _ = await live_app(local)
-        router.outcome_of = brings_up_nothing
+        router.outcome_of = starts_nothing
         key = {"Idempotency-Key": "once"}
         first = asyncio.create_task(local.deploy(app["id"], workflow["id"], key))
         pin = await rolling_out(router, app["id"])
-        (repeat,) = await arrived(local.deploy(app["id"], workflow["id"], key))
+        (repeat,) = await start_calls(local.deploy(app["id"], workflow["id"], key))
 
         await router.say(str(local.people.project), pin.deployment_id, is_up(pin))
 
@@ -220,10 +223,10 @@ async def test_a_repeat_with_the_same_key_waits_too_and_answers_how_it_stands(lo
         assert len(await history(local, app["id"])) == 2
 
 
-async def test_a_rollout_that_takes_longer_than_the_caller_waits_is_answered_as_far_as_it_is(local: Stack):
-    async with played_router(local) as router:
+async def test_a_deploy_is_answered_with_its_status_when_the_rollout_takes_longer_than_the_caller_waits(local: Stack):
+    async with router_client(local) as router:
         app, workflow, _ = await live_app(local)
-        router.outcome_of = brings_up_nothing
+        router.outcome_of = starts_nothing
         request = deploy_pb2.DeployAppRequest(app_id=app["id"], workflow_id=workflow["id"])
 
         asked = (await local.deploys.DeployApp(request, metadata=local.as_(), timeout=1.5)).data
@@ -232,13 +235,13 @@ async def test_a_rollout_that_takes_longer_than_the_caller_waits_is_answered_as_
         await cancel(local, {"id": asked.id})
 
 
-async def test_another_replica_goes_on_when_one_is_lost_in_the_middle(local: Stack):
-    async with deploy_service_of(local, **LOCAL) as port, played_router(local, port=port) as router:
+async def test_another_replica_continues_the_rollout_of_a_lost_one(local: Stack):
+    async with deploy_service_of(local, **LOCAL) as port, router_client(local, port=port) as router:
         app, workflow, _ = await live_app(local)
-        router.outcome_of = brings_up_nothing
+        router.outcome_of = starts_nothing
         deploy = asyncio.create_task(local.deploy(app["id"], workflow["id"]))
         pin = await rolling_out(router, app["id"])
-        await lease_to_the_dead(local, pin.deployment_id)
+        await lease_to_lost_replica(local, pin.deployment_id)
 
         await router.say(str(local.people.project), pin.deployment_id, is_up(pin))
 
@@ -246,7 +249,7 @@ async def test_another_replica_goes_on_when_one_is_lost_in_the_middle(local: Sta
         assert router.live(app["id"]) == pin.deployment_id
 
 
-async def lease_to_the_dead(stack: Stack, deployment_id: str) -> None:
+async def lease_to_lost_replica(stack: Stack, deployment_id: str) -> None:
     async with stack.database("admin", "deploy") as db:
         await db.execute(
             "UPDATE deployments SET lease_owner = gen_random_uuid(), lease_until = clock_timestamp() WHERE id = $1",
@@ -254,9 +257,9 @@ async def lease_to_the_dead(stack: Stack, deployment_id: str) -> None:
         )
 
 
-@pytest.mark.usefixtures("rare_looks")
-async def test_a_router_of_another_replica_is_told_as_soon(local: Stack):
-    async with deploy_service_of(local, **LOCAL) as port, played_router(local, port=port) as router:
+@pytest.mark.usefixtures("rare_polls")
+async def test_a_router_connected_to_another_replica_receives_a_deploy_immediately(local: Stack):
+    async with deploy_service_of(local, **LOCAL) as port, router_client(local, port=port) as router:
         app, workflow, _ = await live_app(local)
 
         for _ in range(3):
@@ -266,8 +269,8 @@ async def test_a_router_of_another_replica_is_told_as_soon(local: Stack):
             assert router.live(app["id"]) == deployed["id"]
 
 
-async def test_what_a_deployment_pins_can_be_loaded_and_is_what_was_resolved(local: Stack):
-    async with played_router(local) as router:
+async def test_the_loadable_that_a_deployment_pins_can_be_read_and_has_its_digest(local: Stack):
+    async with router_client(local) as router:
         app, _, _ = await live_app(local)
         pin = router.routes[app["id"]].environments[0].live
 

@@ -1,4 +1,4 @@
-"""Changes that wait for one locked row keep no connections from the calls of others."""
+"""Changes that wait for one locked row leave connections to other calls."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
@@ -9,8 +9,11 @@ import pytest
 
 from service_kit.ids import new_id
 from tests.support.stack import Answer, Stack, running_stack
-from tests.support.waiting import arrived
+from tests.support.waiting import start_calls
 from tests.support.workflows import body_of, flow_of
+
+pytestmark = pytest.mark.slow
+
 
 CALLERS = 24
 ROUNDS = 10
@@ -34,8 +37,8 @@ async def row_locked(stack: Stack, service: str, table: str, row_id: str) -> Asy
 async def assert_others_go_on(
     waiting: Sequence[Awaitable[Answer]], calls: Sequence[tuple[str, str, Any, Any]], stack: Stack
 ) -> None:
-    """Each of `calls`, which go one after the other, is fast while all of `waiting` wait."""
-    changes = await arrived(*waiting)
+    """Each of `calls`, made one after the other, is fast while all of `waiting` wait."""
+    changes = await start_calls(*waiting)
     slowest = 0.0
     for _ in range(ROUNDS):
         for method, path, body, headers in calls:
@@ -48,7 +51,7 @@ async def assert_others_go_on(
 
 
 @pytest.mark.parametrize("change", ["saves", *slow("saves with a base", "renames", "releases", "archives", "restores")])
-async def test_beside_a_locked_workflow_others_are_read_and_saved(unstarted: Stack, change: str):
+async def test_other_workflows_are_read_and_saved_while_one_is_locked(unstarted: Stack, change: str):
     async with running_stack(unstarted) as stack:
         (locked, versions), (other, _) = await stack.workflow(saves=2), await stack.workflow()
         path = f"/v1/workflows/{locked['id']}"
@@ -84,14 +87,14 @@ async def test_beside_a_locked_workflow_others_are_read_and_saved(unstarted: Sta
             )
 
 
-async def test_beside_a_locked_workflow_a_repeat_is_answered_at_once(unstarted: Stack):
+async def test_a_repeat_is_answered_immediately_while_its_workflow_is_locked(unstarted: Stack):
     async with running_stack(unstarted) as stack:
         workflow, _ = await stack.workflow()
         path, first, under_way = f"/v1/workflows/{workflow['id']}/save", key(), key()
         done = await stack.rest("POST", path, body_of(), headers=first)
 
         async with row_locked(stack, "workflow", "workflows", workflow["id"]):
-            waiting = await arrived(stack.rest("POST", path, body_of(), headers=under_way))
+            waiting = await start_calls(stack.rest("POST", path, body_of(), headers=under_way))
             began = time.monotonic()
             repeat = await stack.rest("POST", path, body_of(), headers=first)
             refused = await stack.rest("POST", path, body_of(), headers=under_way)
@@ -105,7 +108,7 @@ async def test_beside_a_locked_workflow_a_repeat_is_answered_at_once(unstarted: 
 
 
 @pytest.mark.parametrize("change", ["deploys", *slow("renames", "marks")])
-async def test_beside_a_locked_app_others_are_read_and_deployed(unstarted: Stack, change: str):
+async def test_other_apps_are_read_and_deployed_while_one_is_locked(unstarted: Stack, change: str):
     async with running_stack(unstarted) as stack:
         workflow, _ = await stack.workflow()
         locked, other = await stack.app(workflow["id"]), await stack.app(workflow["id"])

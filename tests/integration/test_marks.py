@@ -15,7 +15,7 @@ async def mark(stack: Stack, deployment, health: str, **more) -> Answer:
     return await stack.rest("POST", f"/v1/deployments/{deployment['id']}/health", {"health": health, **more})
 
 
-async def test_a_mark_is_on_the_record_and_a_later_one_replaces_it(stack: Stack):
+async def test_a_mark_of_a_deployment_is_stored_and_a_later_one_replaces_it(stack: Stack):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     [deployed] = await history(stack, app["id"])
@@ -28,7 +28,7 @@ async def test_a_mark_is_on_the_record_and_a_later_one_replaces_it(stack: Stack)
     assert await deployment_now(stack, deployed) == good.data
 
 
-async def test_a_version_marked_bad_is_not_deployed_to_this_app_again_without_force(stack: Stack):
+async def test_deploying_a_version_marked_bad_to_the_same_app_needs_force(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     app, other = [await stack.app(workflow["id"], workflow_version_id=versions[0]["id"]) for _ in range(2)]
     [deployed] = await history(stack, app["id"])
@@ -48,7 +48,7 @@ async def test_a_version_marked_bad_is_not_deployed_to_this_app_again_without_fo
 
 
 @pytest.mark.parametrize(("marks", "status"), [(("bad", "good"), 201), (("good", "bad"), 400)])
-async def test_the_newest_mark_of_a_version_decides_whichever_deployment_carries_it(stack: Stack, marks, status):
+async def test_the_newest_mark_of_a_version_decides_on_any_of_its_deployments(stack: Stack, marks, status):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     await stack.deploy(app["id"], workflow["id"])
@@ -62,9 +62,7 @@ async def test_the_newest_mark_of_a_version_decides_whichever_deployment_carries
 
 
 @pytest.mark.parametrize(("marks", "status"), [(("bad", "good"), 201), (("good", "bad"), 400)])
-async def test_the_newest_mark_decides_though_the_databases_clock_was_set_back_after_the_one_before(
-    stack: Stack, marks, status
-):
+async def test_the_newest_mark_decides_after_the_database_clock_is_set_back(stack: Stack, marks, status):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     await stack.deploy(app["id"], workflow["id"])
@@ -81,7 +79,7 @@ async def test_the_newest_mark_decides_though_the_databases_clock_was_set_back_a
     assert answer.status == status
 
 
-async def test_a_rollback_goes_by_the_newest_mark_though_the_databases_clock_was_set_back(stack: Stack):
+async def test_a_rollback_uses_the_newest_mark_after_the_database_clock_is_set_back(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     first, second = (version["id"] for version in versions)
     app = await stack.app(workflow["id"], workflow_version_id=first)
@@ -108,7 +106,7 @@ MARK_BEFORE_NUMBERS = "UPDATE deployments SET health = $2, marked_at = clock_tim
 """The statement of the release before, under the app's lock."""
 
 
-async def test_the_migration_numbers_earlier_marks_and_then_those_of_older_replicas(stack: Stack):
+async def test_the_migration_numbers_earlier_marks_and_later_ones_of_older_replicas(stack: Stack):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     await stack.deploy(app["id"], workflow["id"])
@@ -140,7 +138,7 @@ async def test_the_migration_numbers_earlier_marks_and_then_those_of_older_repli
     assert deployed.status == 201
 
 
-async def test_a_mark_that_is_none_is_refused(stack: Stack):
+async def test_an_invalid_mark_is_refused(stack: Stack):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     [deployed] = await history(stack, app["id"])

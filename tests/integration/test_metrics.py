@@ -1,4 +1,4 @@
-"""What a scrape shows: calls by RPC and by route, pools, cut-overs; nothing that callers sent."""
+"""Metrics count calls by RPC and by route, connections of pools and cut-overs, and contain no input of callers."""
 
 import re
 import socket
@@ -10,13 +10,16 @@ from service_kit.metrics import exposed
 from tests.support.ports import free_port
 from tests.support.stack import Stack, running_stack
 
+pytestmark = pytest.mark.slow
+
+
 CANARY = "canary-in-the-coal-mine"
 HANDLED = "grpc_server_handled_total"
 
 
 @pytest.fixture
 async def scraped(unstarted: Stack) -> AsyncIterator[tuple[Stack, str]]:
-    """The stack, and where its metrics are; all three processes are one here, so one port has them all."""
+    """A stack and the URL of its metrics. Its services share one process, so one port has all metrics."""
     address = f"127.0.0.1:{free_port()}"
     async with running_stack(unstarted, workflow={"metrics_listen": address}) as stack:
         yield stack, f"http://{address}/metrics"
@@ -29,14 +32,14 @@ async def scrape(stack: Stack, url: str) -> str:
 
 
 def value(metrics: str, name: str, **labels: str) -> float:
-    """Of the one series with these labels; 0 before it exists."""
+    """The value of the series with these labels; 0 before it exists."""
     series = re.compile(rf"^{name}\{{(?P<labels>.*)\}} (?P<value>\S+)$", re.MULTILINE)
     wanted = {f'{key}="{text}"' for key, text in labels.items()}
     found = (match for match in series.finditer(metrics) if set(match["labels"].split(",")) == wanted)
     return sum(float(match["value"]) for match in found)
 
 
-async def test_each_rpc_is_counted_by_its_code_and_timed(scraped):
+async def test_metrics_count_each_rpc_by_code_and_time_it(scraped):
     stack, url = scraped
     method = {"grpc_service": "flowpin.workflow.v1.WorkflowService", "grpc_method": "GetWorkflow"}
     before = await scrape(stack, url)
@@ -53,7 +56,7 @@ async def test_each_rpc_is_counted_by_its_code_and_timed(scraped):
     assert value(after, timed, **method) - value(before, timed, **method) == 2
 
 
-async def test_each_request_is_counted_by_route_and_status(scraped):
+async def test_metrics_count_each_request_by_route_and_status(scraped):
     stack, url = scraped
     name = "http_server_request_duration_seconds_count"
     found = {
@@ -72,7 +75,7 @@ async def test_each_request_is_counted_by_route_and_status(scraped):
     assert value(after, name, **nowhere) - value(before, name, **nowhere) == 1
 
 
-async def test_pools_show_what_is_idle_and_what_is_used(scraped):
+async def test_metrics_show_idle_and_used_connections_of_pools(scraped):
     stack, url = scraped
     pool = {"pool_name": stack.schemas["workflow"]}
     pages = {"pool_name": f"{stack.schemas['workflow']} pages"}
@@ -86,7 +89,7 @@ async def test_pools_show_what_is_idle_and_what_is_used(scraped):
     assert value(metrics, "db_client_connection_count", **pool, state="used") == 0
 
 
-async def test_a_cut_over_is_counted_by_its_outcome_and_timed(scraped):
+async def test_metrics_count_each_cut_over_by_outcome_and_time_it(scraped):
     stack, url = scraped
     workflow, _ = await stack.workflow()
     before = await scrape(stack, url)
@@ -101,7 +104,7 @@ async def test_a_cut_over_is_counted_by_its_outcome_and_timed(scraped):
         assert value(after, name, **labels) - value(before, name, **labels) == 1
 
 
-async def test_metrics_hold_nothing_that_a_caller_sent(scraped):
+async def test_metrics_contain_no_input_of_callers(scraped):
     stack, url = scraped
     workflow = await stack.draft(name=CANARY)
     version = await stack.save(workflow["id"], CANARY)
@@ -115,7 +118,7 @@ async def test_metrics_hold_nothing_that_a_caller_sent(scraped):
     assert "process_resident_memory_bytes" in metrics
 
 
-async def test_a_taken_port_is_refused_by_name():
+async def test_a_metrics_port_in_use_is_refused_by_name():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,7 +1,8 @@
-"""A service does not serve from a schema that is older than its code, and says which migration is missing."""
+"""A service does not serve a schema that is older than its code, and names the missing migration."""
 
 from dataclasses import replace
 
+import pytest
 from structlog.testing import capture_logs
 
 import workflow_service
@@ -9,8 +10,10 @@ from service_kit import migrations
 from tests.support.stack import Stack, running_stack
 from tests.support.waiting import eventually, negated, ready, serving
 
+pytestmark = pytest.mark.slow
 
-async def test_a_schema_without_migrations_is_not_served_and_named_until_they_have_run(unstarted: Stack):
+
+async def test_a_service_does_not_serve_a_schema_without_migrations_until_they_have_run(unstarted: Stack):
     service, role = "workflow", "flowpin_workflow"
     migrator = unstarted.urls[f"{role}_migrator"]
     fresh = replace(unstarted, schemas={**unstarted.schemas, service: f"{unstarted.schemas[service]}_fresh"})
@@ -25,8 +28,8 @@ async def test_a_schema_without_migrations_is_not_served_and_named_until_they_ha
             await eventually(lambda: serving(stack.workflow_port), 5)
             draft = await stack.draft()
 
-    reasons = [line["why"] for line in logs if line["event"] == "not_serving" and line["part"] == "database"]
-    # While the migrations run, a check may see the schema between two of them.
+    reasons = [line["error"] for line in logs if line["event"] == "health_lost" and line["part"] == "database"]
+    # While the migrations run, a health check may see the schema between two migrations.
     assert reasons[0] == (
         f"migration {migrations.newest(workflow_service.MIGRATIONS)} has not run; the schema is at nothing"
     )
@@ -36,7 +39,7 @@ async def test_a_schema_without_migrations_is_not_served_and_named_until_they_ha
     assert draft["status"] == "draft"
 
 
-async def test_a_schema_older_than_the_code_is_not_serving(stack: Stack):
+async def test_a_service_does_not_serve_a_schema_older_than_its_code(stack: Stack):
     await eventually(lambda: serving(stack.deploy_port), 3)
 
     async with stack.database("admin", "deploy") as database:

@@ -1,4 +1,4 @@
-"""What callers without a token can make health and reflection read, keep and log."""
+"""Health and reflection limit what callers without a token can make them read, store and log."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from structlog.testing import capture_logs
@@ -30,7 +31,7 @@ async def channel(shared_stack: Stack) -> AsyncIterator[grpc.aio.Channel]:
 
 
 async def ended(channel: grpc.aio.Channel, method: str, messages: Any) -> str:
-    """The code. The messages of any kind of RPC are a stream to gRPC."""
+    """The code of a call. It is sent as a stream, which gRPC accepts for every kind of RPC."""
     call = channel.stream_stream(method)(messages, timeout=5)
     try:
         async for _ in call:
@@ -51,7 +52,7 @@ async def none() -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("method", [CHECK, WATCH, REFLECT])
-async def test_what_is_malformed_or_long_is_refused_and_not_logged(
+async def test_malformed_and_long_health_and_reflection_requests_are_refused_and_not_logged(
     channel: grpc.aio.Channel, caplog: pytest.LogCaptureFixture, method: str
 ):
     long = health_pb2.HealthCheckRequest(service="x" * open_rpcs.MOST_BYTES).SerializeToString()
@@ -60,17 +61,17 @@ async def test_what_is_malformed_or_long_is_refused_and_not_logged(
         codes = [await ended(channel, method, one(message)) for message in (b"\xff\xff\xff", long)]
 
     assert codes == ["INVALID_ARGUMENT"] * 2
-    assert [line for line in logs if line["event"] != "serving"] == []
+    assert [line for line in logs if line["event"] != "health_restored"] == []
     assert caplog.records == []
 
 
 @pytest.mark.parametrize("method", [CHECK, WATCH])
-async def test_a_call_without_a_message_is_refused(channel: grpc.aio.Channel, method: str):
+async def test_a_health_or_reflection_call_without_a_message_is_refused(channel: grpc.aio.Channel, method: str):
     assert await ended(channel, method, none()) == "INVALID_ARGUMENT"
 
 
 @pytest.mark.parametrize("method", [CHECK, WATCH, REFLECT])
-async def test_a_message_that_does_not_come_is_not_waited_for(
+async def test_a_health_or_reflection_call_whose_message_does_not_arrive_times_out(
     channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch, method: str
 ):
     monkeypatch.setattr(open_rpcs, "READ_SECONDS", 0.2)
@@ -88,7 +89,7 @@ async def test_a_message_that_does_not_come_is_not_waited_for(
     assert code == "DEADLINE_EXCEEDED"
 
 
-async def test_a_part_that_is_not_there_is_not_found(channel: grpc.aio.Channel):
+async def test_the_health_of_an_unknown_part_is_not_found(channel: grpc.aio.Channel):
     stub = health_pb2_grpc.HealthStub(channel)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.Check(health_pb2.HealthCheckRequest(service="nothing"))
@@ -96,7 +97,7 @@ async def test_a_part_that_is_not_there_is_not_found(channel: grpc.aio.Channel):
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
 
 
-async def test_idle_reflection_takes_nothing_from_others(shared_stack: Stack, channel: grpc.aio.Channel):
+async def test_idle_reflection_streams_do_not_block_other_calls(shared_stack: Stack, channel: grpc.aio.Channel):
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
     listing = reflection_pb2.ServerReflectionRequest(list_services="")
     streams = [stub.ServerReflectionInfo(timeout=10) for _ in range(40)]  # more than there are threads
@@ -115,7 +116,35 @@ async def test_idle_reflection_takes_nothing_from_others(shared_stack: Stack, ch
     assert {"flowpin.workflow.v1.WorkflowService", "grpc.health.v1.Health"} <= services
 
 
-async def test_watchers_are_woken_by_a_change_only(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_both_versions_of_reflection_describe_all_services(channel: grpc.aio.Channel, version: str):
+    method = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
+    reflect = channel.stream_stream(
+        method,
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    ask = reflection_pb2.ServerReflectionRequest
+    [listed] = [answer async for answer in reflect([ask(list_services="")], timeout=10)]
+    services = [service.name for service in listed.list_services_response.service]
+
+    asked = [ask(file_containing_symbol=name) for name in services]
+    answers = [answer async for answer in reflect(asked, timeout=10)]
+
+    assert {"grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"} <= set(services)
+    found = [
+        {
+            f"{file.package}.{service.name}"
+            for each in answer.file_descriptor_response.file_descriptor_proto
+            for file in [FileDescriptorProto.FromString(each)]
+            for service in file.service
+        }
+        for answer in answers
+    ]
+    assert [name in names for name, names in zip(services, found, strict=True)] == [True] * len(services)
+
+
+async def test_watchers_of_health_are_woken_by_a_change_only(monkeypatch: pytest.MonkeyPatch):
     servicer, woken = HealthServicer(), []
     condition = servicer._server_watchers[""]
     monkeypatch.setattr(condition, "notify_all", lambda: woken.append(True))

@@ -1,4 +1,4 @@
-"""What the running gateway answers is what its OpenAPI document says, and its page needs nothing from elsewhere."""
+"""Answers of the gateway match its OpenAPI document. Its documentation page loads nothing from other hosts."""
 
 import re
 from typing import Any
@@ -12,7 +12,7 @@ UNKNOWN = "01980000-0000-7000-8000-0000000000ff"
 
 
 class Documented:
-    """Makes calls, and checks each answer against the document."""
+    """Makes calls and checks each answer against the OpenAPI document."""
 
     def __init__(self, stack: Stack, document: dict[str, Any]) -> None:
         self._stack = stack
@@ -33,7 +33,7 @@ class Documented:
         return answer
 
     def _answers(self, method: str, path: str) -> dict[str, Any]:
-        # Literal paths stand first in the document, so the first that fits is the one that answers.
+        # Literal paths come first in the document, so the first match answers.
         template = next(
             each for each in self._document["paths"] if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", each), path)
         )
@@ -52,7 +52,7 @@ async def call(stack: Stack) -> Documented:
     return Documented(stack, (await stack.rest("GET", "/openapi.json", token=None)).body)
 
 
-async def test_a_workflow_from_draft_to_rollback_is_as_documented(stack: Stack, call: Documented):
+async def test_answers_from_draft_to_rollback_are_as_the_openapi_document_says(stack: Stack, call: Documented):
     project = str(stack.people.project)
     content = b'"flow": %s, "flow_ui": %s' % (FLOW, FLOW_UI)
     draft = await call("POST", "/v1/workflows", b'{"name": "a", "project_id": "%s", %s}' % (project.encode(), content))
@@ -85,7 +85,7 @@ async def test_a_workflow_from_draft_to_rollback_is_as_documented(stack: Stack, 
     assert (await call("DELETE", path)).body == {"message": "deleted"}
 
 
-async def test_failures_are_as_documented(stack: Stack, call: Documented):
+async def test_failures_are_as_the_openapi_document_says(stack: Stack, call: Documented):
     failed = [
         await call("GET", "/v1/me", token=None),
         await call("GET", "/v1/workflows"),
@@ -99,7 +99,7 @@ async def test_failures_are_as_documented(stack: Stack, call: Documented):
     assert [each.status for each in failed] == [401, 400, 404, 404, 400, 400, 413]
 
 
-async def test_the_page_needs_nothing_from_elsewhere(stack: Stack):
+async def test_the_docs_page_loads_nothing_from_other_hosts(stack: Stack):
     files = [await stack.rest("GET", path, token=None) for path in ("/docs", "/docs/page.css", "/docs/page.js")]
 
     assert all(each.status == 200 for each in files)

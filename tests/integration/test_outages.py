@@ -1,4 +1,4 @@
-"""What callers see while Postgres or the workflow service is away, and that all is well once it is back."""
+"""Answers while Postgres or the workflow service is down, and after it is back."""
 
 import asyncio
 import json
@@ -64,7 +64,7 @@ async def failure_of(call: Awaitable[Any]) -> ServiceError:
     return error
 
 
-async def test_each_call_is_unavailable_at_once_until_postgres_is_back(postgres: CrashingPostgres, frail: Stack):
+async def test_each_call_is_immediately_unavailable_until_postgres_is_back(postgres: CrashingPostgres, frail: Stack):
     workflow, versions = await frail.workflow(saves=1)
     app = await frail.app(workflow["id"])
     project, workflow_id, app_id = str(frail.people.project), workflow["id"], app["id"]
@@ -112,7 +112,7 @@ async def test_each_call_is_unavailable_at_once_until_postgres_is_back(postgres:
     assert {(error.code, error.reason) for error in errors} == {(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")}
     assert all(error.retry_after for error in errors)
     assert max(seconds) < AT_ONCE
-    assert identity.status == 200, "who is calling is in no database"
+    assert identity.status == 200, "callers are not in the database"
 
     await postgres.start()
     await eventually(lambda: ready(frail), 5)
@@ -122,9 +122,7 @@ async def test_each_call_is_unavailable_at_once_until_postgres_is_back(postgres:
     assert (await frail.deploy(app_id, workflow_id))["status"] == "succeeded"
 
 
-async def test_what_was_answered_is_there_after_postgres_crashed_in_the_middle_of_saves(
-    postgres: CrashingPostgres, frail: Stack
-):
+async def test_no_answered_save_is_lost_when_postgres_crashes(postgres: CrashingPostgres, frail: Stack):
     workflow = await frail.draft()
     path, answered, refused = f"/v1/workflows/{workflow['id']}/save", {}, {}
     enough = asyncio.Event()
@@ -163,7 +161,7 @@ async def test_what_was_answered_is_there_after_postgres_crashed_in_the_middle_o
     assert not unchanged & set(kept.values())
 
 
-async def test_health_is_true_through_restarts_under_load_and_nobody_sees_an_internal_error(
+async def test_health_is_right_through_restarts_of_postgres_and_no_caller_gets_an_internal_error(
     postgres: CrashingPostgres, frail: Stack
 ):
     workflow, _ = await frail.workflow()
@@ -200,7 +198,7 @@ async def test_health_is_true_through_restarts_under_load_and_nobody_sees_an_int
     assert set(statuses) == {200, 201, 503}
 
 
-async def test_a_read_only_server_is_reported_and_still_read(postgres: CrashingPostgres, frail: Stack):
+async def test_a_read_only_postgres_is_reported_and_still_read(postgres: CrashingPostgres, frail: Stack):
     workflow, _ = await frail.workflow()
     path = f"/v1/workflows/{workflow['id']}"
 
@@ -216,13 +214,13 @@ async def test_a_read_only_server_is_reported_and_still_read(postgres: CrashingP
         (503, "DATABASE_UNAVAILABLE")
     ] * 3
     assert {answer.error["message"] for answer in refused} == {
-        "The database takes no changes right now, only reads. Nothing was changed; try again shortly."
+        "The database is read-only right now. Nothing was changed. Try again shortly."
     }
     assert read.status == 200
     assert (await frail.save(workflow["id"], "after"))["version"] == 2
 
 
-async def test_a_server_without_a_free_connection_is_reported(postgres: CrashingPostgres, frail: Stack):
+async def test_a_postgres_without_a_free_connection_is_reported(postgres: CrashingPostgres, frail: Stack):
     workflow, _ = await frail.workflow()
 
     limit = "ROLE flowpin_workflow CONNECTION LIMIT"
@@ -233,13 +231,13 @@ async def test_a_server_without_a_free_connection_is_reported(postgres: Crashing
 
     assert answer.status == 503
     assert answer.error["message"] == (
-        "The database takes no more connections right now. Nothing was changed; try again shortly."
+        "The database accepts no more connections right now. Nothing was changed. Try again shortly."
     )
 
 
 @asynccontextmanager
 async def altered(postgres: CrashingPostgres, change: str, back: str) -> AsyncIterator[asyncpg.Connection]:
-    """With `ALTER <change>` in force until the block ends."""
+    """With `ALTER <change>` in effect until the block ends."""
     admin = await asyncpg.connect(postgres.cluster.url(), server_settings={"default_transaction_read_only": "off"})
 
     async def alter(what: str) -> None:
@@ -261,7 +259,7 @@ async def resolved(value: bool) -> bool:
 
 @asynccontextmanager
 async def without_workflow_service(stack: Stack) -> AsyncIterator[Stack]:
-    """The same data behind a deploy service and a gateway whose workflow service listens nowhere."""
+    """A deploy service and a gateway for the same data, with an unreachable workflow service."""
     async with AsyncExitStack() as running:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Thirty rollouts while a replica is paused, Postgres restarts or a clock is wrong: nothing died, and none fails."""
+"""Of thirty rollouts none fails while a replica is paused, Postgres restarts or a clock is wrong."""
 
 import asyncio
 import signal
@@ -30,7 +30,7 @@ async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cr
 
 @pytest.fixture(scope="module")
 async def stack(postgres: CrashingPostgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """The workflow service alone."""
+    """A stack of the workflow service only."""
     people = People(tmp_path_factory.mktemp("people") / "access.yaml")
     people.write()
     stack = Stack(people, postgres.urls, {"workflow": "workflow", "deploy": "deploy"})
@@ -41,7 +41,7 @@ async def stack(postgres: CrashingPostgres, tmp_path_factory: pytest.TempPathFac
 
 
 async def begin(replica: DeployProcess, workflow_id: str) -> list[str]:
-    """Two rollouts each of fifteen new apps, once all are under way; the apps' ids."""
+    """Begin two rollouts for each of fifteen new apps, and wait until all are in progress. The ids of the apps."""
     apps = await asyncio.gather(*(replica.app(workflow_id) for _ in range(APPS)))
     await asyncio.gather(*(replica.deploy(app_id, workflow_id) for app_id in apps))
 
@@ -57,7 +57,7 @@ async def statuses(replica: DeployProcess, apps: list[str]) -> set[str]:
 
 
 async def end(replica: DeployProcess, apps: list[str]) -> set[str]:
-    """How they went, once all have ended."""
+    """The statuses of all rollouts, after all have ended."""
 
     async def have_ended() -> bool:
         return not {"PENDING", "DEPLOYING"} & await statuses(replica, apps)
@@ -66,7 +66,7 @@ async def end(replica: DeployProcess, apps: list[str]) -> set[str]:
     return await statuses(replica, apps)
 
 
-async def test_a_replica_that_stands_still_for_two_and_a_half_seconds_keeps_its_rollouts(stack: Stack, tmp_path: Path):
+async def test_a_replica_paused_for_two_and_a_half_seconds_keeps_its_rollouts(stack: Stack, tmp_path: Path):
     script = "delay:4,delay:4.5"
     workflow_id = await released_workflow(stack)
     async with deploy_service_process(stack, tmp_path, script) as first:
@@ -80,7 +80,7 @@ async def test_a_replica_that_stands_still_for_two_and_a_half_seconds_keeps_its_
             assert second.events()["rollout_taken_over"] == 0
 
 
-async def test_rollouts_of_a_replica_that_stands_still_for_long_are_taken_over_and_its_results_come_too_late(
+async def test_rollouts_of_a_replica_paused_for_long_are_taken_over_and_its_results_are_ignored(
     stack: Stack, tmp_path: Path
 ):
     script, lease = "delay:6,delay:6.5", {"rollout_lease_seconds": 1}
@@ -89,7 +89,7 @@ async def test_rollouts_of_a_replica_that_stands_still_for_long_are_taken_over_a
         apps = await begin(first, workflow_id)
         async with deploy_service_process(stack, tmp_path, script, **lease) as second:
             async with first.stopped():
-                done = first.events()["rollout_finished"]  # on a busy machine a few
+                done = first.events()["rollout_finished"]  # up to a few on a busy machine
                 assert await end(second, apps) == {"SUCCEEDED"}
 
             histories = [await second.history(app_id) for app_id in apps]
@@ -100,10 +100,10 @@ async def test_rollouts_of_a_replica_that_stands_still_for_long_are_taken_over_a
             assert first.process.returncode is None
 
 
-async def test_rollouts_go_on_where_they_are_when_postgres_was_away_for_longer_than_their_leases(
+async def test_rollouts_stay_with_their_replica_when_postgres_is_down_longer_than_their_leases(
     postgres: CrashingPostgres, stack: Stack, tmp_path: Path
 ):
-    # The first of each app is up while Postgres is away, the second a good while after it is back.
+    # The first rollout of each app is up while Postgres is down, the second some time after it is back.
     script = "delay:3,delay:9"
     workflow_id = await released_workflow(stack)
     async with (
@@ -113,7 +113,7 @@ async def test_rollouts_go_on_where_they_are_when_postgres_was_away_for_longer_t
         apps = await begin(first, workflow_id)
         await postgres.stop(signal.SIGINT)
         await asyncio.sleep(4.5)
-        async with first.stopped():  # the other one is back before it
+        async with first.stopped():  # the other replica is back before it
             await postgres.start()
             await asyncio.sleep(0.8)
 
@@ -124,7 +124,7 @@ async def test_rollouts_go_on_where_they_are_when_postgres_was_away_for_longer_t
 
 
 @pytest.mark.parametrize("hours", [3, -3])
-async def test_a_replica_whose_clock_is_wrong_rolls_out_as_any_other(stack: Stack, tmp_path: Path, hours: int):
+async def test_a_replica_with_a_wrong_clock_rolls_out_correctly(stack: Stack, tmp_path: Path, hours: int):
     workflow_id = await released_workflow(stack)
     async with deploy_service_process(stack, tmp_path, "delay:1,delay:1.5", clock_seconds=hours * HOUR) as replica:
         apps = await begin(replica, workflow_id)
@@ -132,14 +132,14 @@ async def test_a_replica_whose_clock_is_wrong_rolls_out_as_any_other(stack: Stac
         assert await end(replica, apps) == {"SUCCEEDED"}
 
 
-async def test_a_replica_whose_clock_is_ahead_makes_a_key_that_expires_in_an_hour(stack: Stack, tmp_path: Path):
+async def test_a_replica_with_a_fast_clock_creates_a_key_that_expires_in_an_hour(stack: Stack, tmp_path: Path):
     async with deploy_service_process(stack, tmp_path, "ok", clock_seconds=3 * HOUR) as replica:
         made = await replica.stub.CreateAccessKey(key(stack, expires_in=HOUR), metadata=stack.as_())
 
     assert made.data.HasField("expires_at")
 
 
-async def test_a_replica_whose_clock_is_behind_makes_no_key_that_has_expired(stack: Stack, tmp_path: Path):
+async def test_a_replica_with_a_slow_clock_creates_no_expired_key(stack: Stack, tmp_path: Path):
     async with deploy_service_process(stack, tmp_path, "ok", clock_seconds=-3 * HOUR) as replica:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await replica.stub.CreateAccessKey(key(stack, expires_in=-HOUR), metadata=stack.as_())

@@ -1,4 +1,4 @@
-"""PlanDeploy says what a deploy would do, and its token holds the deploy to that."""
+"""PlanDeploy shows what a deploy would do. A deploy with its token does exactly that or fails."""
 
 import pytest
 
@@ -26,7 +26,7 @@ async def deploy(stack: Stack, app, body, token):
     return await stack.rest("POST", f"/v1/apps/{app['id']}/deploy", {**body, "plan_token": token})
 
 
-async def test_a_plan_compares_with_what_is_live_and_changes_nothing(stack: Stack):
+async def test_a_plan_compares_with_the_live_deployment_and_changes_nothing(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     runtime = await add_runtime(stack, "0.70")
     app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
@@ -56,7 +56,7 @@ async def test_a_plan_of_an_environment_where_nothing_is_live_has_no_before(stac
     assert "before" not in first["changes"]["config"]
 
 
-async def test_what_was_planned_deploys(stack: Stack):
+async def test_a_deploy_with_its_plan_token_succeeds(stack: Stack):
     workflow, _ = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"])
     body = {"workflow_id": workflow["id"], **NEW_CONFIG}
@@ -121,7 +121,7 @@ LATEST, FIRST = {}, {"workflow_version_id": 0}
         (a_deleted_workflow, LATEST),
     ],
 )
-async def test_a_plan_is_outdated_once_anything_it_saw_has_moved(stack: Stack, move, fields):
+async def test_a_plan_is_outdated_when_anything_that_it_read_has_changed(stack: Stack, move, fields):
     workflow, versions = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
     runtime = await add_runtime(stack, "0.70")
@@ -140,7 +140,7 @@ async def test_a_plan_is_outdated_once_anything_it_saw_has_moved(stack: Stack, m
     assert await history(stack, app["id"]) == before
 
 
-async def test_a_token_is_of_one_body_and_one_app(stack: Stack):
+async def test_a_plan_token_is_valid_for_one_body_and_one_app(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     app, other = [await stack.app(workflow["id"], workflow_version_id=versions[0]["id"]) for _ in range(2)]
     body = {"workflow_id": workflow["id"]}
@@ -156,7 +156,7 @@ async def test_a_token_is_of_one_body_and_one_app(stack: Stack):
         assert (await deploy(stack, of, sent, given)).refusal == (409, "PLAN_OUTDATED", {"plan_token"})
 
 
-async def test_blockers_are_what_the_deploy_would_be_refused_for(stack: Stack):
+async def test_a_plan_lists_the_reasons_for_which_its_deploy_would_be_refused(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     other, [foreign] = await stack.workflow(name="other")
     app = await stack.app(workflow["id"])
@@ -210,7 +210,7 @@ async def test_a_plan_that_cannot_be_made_is_an_error(stack: Stack):
     assert len(was_live["warnings"]) == 1
 
 
-async def test_a_plan_straight_over_grpc_says_the_same(stack: Stack):
+async def test_a_plan_over_grpc_equals_the_plan_over_rest(stack: Stack):
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
     request = pb.PlanDeployRequest(app_id=app["id"], workflow_id=workflow["id"])

@@ -1,4 +1,4 @@
-"""PromoteApp takes what is live in one environment to another: version, digest and runtime."""
+"""PromoteApp deploys the live version, digest and runtime of one environment to another."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ async def staged_app(stack: Stack, saves: int = 1, **fields):
     return app, workflow, versions
 
 
-async def test_a_first_promotion_takes_version_runtime_and_config_along(stack: Stack):
+async def test_a_first_promotion_copies_version_runtime_and_config(stack: Stack):
     runtime = await add_runtime(stack, "0.68")
     app, workflow, _ = await staged_app(stack, runtime_id=runtime, deployment_config=TWO_TO_FIVE)
     [source] = await history(stack, app["id"])
@@ -43,7 +43,7 @@ async def test_a_first_promotion_takes_version_runtime_and_config_along(stack: S
     ]
 
 
-async def test_the_target_keeps_its_own_config(stack: Stack):
+async def test_a_promotion_keeps_the_config_of_its_target(stack: Stack):
     app, workflow, versions = await staged_app(stack, saves=2, deployment_config=TWO_TO_FIVE)
     await stack.deploy(app["id"], workflow["id"], deployment_config=SERVERLESS)
 
@@ -73,7 +73,7 @@ async def test_a_promotion_works_while_the_workflow_service_is_down(stack: Stack
     assert (answer.status, answer.data["live"]) == (201, True)
 
 
-async def test_what_cannot_be_promoted_is_refused_and_changes_nothing(stack: Stack):
+async def test_an_impossible_promotion_is_refused_and_changes_nothing(stack: Stack):
     app, _, _ = await staged_app(stack)
     alone, _ = await stack.workflow()
     single = await stack.app(alone["id"])
@@ -97,7 +97,7 @@ async def test_what_cannot_be_promoted_is_refused_and_changes_nothing(stack: Sta
     assert (await promote(stack, app, force=True)).status == 201
 
 
-async def test_what_went_live_in_the_source_meanwhile_is_not_promoted_unseen(stack: Stack, monkeypatch):
+async def test_a_promotion_fails_when_another_deployment_went_live_in_its_source(stack: Stack, monkeypatch):
     app, workflow, _ = await staged_app(stack, saves=2)
 
     ask, asked = WorkflowClient.resolve, []
@@ -115,7 +115,7 @@ async def test_what_went_live_in_the_source_meanwhile_is_not_promoted_unseen(sta
     assert [row["environment"] for row in await history(stack, app["id"])] == ["staging", "staging"]
 
 
-async def test_promotions_deploys_and_rollbacks_at_once_leave_one_live(stack: Stack):
+async def test_concurrent_promotions_deploys_and_rollbacks_leave_one_live_deployment(stack: Stack):
     app, workflow, _ = await staged_app(stack, saves=2)
     await promote(stack, app)
     path = f"/v1/apps/{app['id']}"

@@ -1,4 +1,4 @@
-"""What is refused leaves nothing: no memory in a service whose collector never runs, and few lines in its log."""
+"""Refused calls leave no memory in a service without garbage collection, and few lines in its log."""
 
 import asyncio
 from collections import Counter
@@ -33,7 +33,7 @@ NOBODY = (("authorization", "Bearer dyn_pat_nobody"),)
 
 @pytest.fixture(scope="module")
 async def stack(database_urls: Any, tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    """In a database whose schemas have the names that processes know."""
+    """A stack in a database whose schemas have their default names, as processes expect them."""
     fresh = await fresh_stack(database_urls, tmp_path_factory.mktemp("refused"))
     async with fresh.database("admin", "workflow") as db:
         await db.execute("CREATE DATABASE refused")
@@ -71,7 +71,7 @@ def padded(workflow_id: str, size: int = HALF, **fields: Any) -> bytes:
 
 
 async def ended(call: Awaitable[Any]) -> str:
-    """The code, and the reason if there is one."""
+    """The code of a call, and the reason if there is one."""
     try:
         await call
     except grpc.aio.AioRpcError as error:
@@ -87,7 +87,7 @@ async def alone(channel: grpc.aio.Channel, message: bytes, metadata: Any, second
 
 
 async def in_a_batch(channel: grpc.aio.Channel, message: bytes, metadata: Any, seconds: float = 60) -> str:
-    """As the only call of a batch."""
+    """Send the call as the only call of a batch."""
     call = batch_pb2.Call(method=SAVE, message=message, metadata=dict(metadata[1:]))
     sent = BatchServiceStub(channel).SendBatch(
         batch_pb2.SendBatchRequest(calls=[call]), metadata=metadata[:1], timeout=seconds
@@ -113,7 +113,7 @@ async def assert_no_growth(service: ServiceProcess, before: float) -> None:
 
 
 @pytest.mark.parametrize("send", [alone, in_a_batch])
-async def test_a_call_without_a_good_token_is_not_read(
+async def test_a_call_without_a_valid_token_is_not_read(
     service: ServiceProcess, channel: grpc.aio.Channel, workflow_id: str, send: Any
 ):
     message, before = padded(workflow_id), service.resident_mb()
@@ -134,7 +134,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("send", [alone, in_a_batch])
 @pytest.mark.parametrize("why", REFUSED)
-async def test_a_refused_request_leaves_nothing(
+async def test_a_refused_call_leaves_no_memory_in_use(
     stack: Stack, service: ServiceProcess, channel: grpc.aio.Channel, workflow_id: str, why: str, send: Any
 ):
     expected, fields = REFUSED[why]
@@ -147,7 +147,7 @@ async def test_a_refused_request_leaves_nothing(
 
 
 @pytest.mark.parametrize("send", [alone, in_a_batch])
-async def test_what_is_no_request_leaves_nothing(
+async def test_a_malformed_call_leaves_no_memory_in_use(
     stack: Stack, service: ServiceProcess, channel: grpc.aio.Channel, send: Any
 ):
     before, logged = service.resident_mb(), service.log_bytes()
@@ -161,7 +161,7 @@ async def test_what_is_no_request_leaves_nothing(
 
 @pytest.fixture
 async def locked(stack: Stack, workflow_id: str) -> AsyncIterator[asyncpg.Connection]:
-    """Saves of the workflow wait."""
+    """Lock the workflow, so that its saves wait."""
     async with stack.database("admin", "workflow") as db, db.transaction():
         await db.execute("SELECT FROM workflows WHERE id = $1 FOR UPDATE", workflow_id)
         yield db
@@ -169,7 +169,7 @@ async def locked(stack: Stack, workflow_id: str) -> AsyncIterator[asyncpg.Connec
 
 @pytest.mark.usefixtures("locked")
 @pytest.mark.parametrize("send", [alone, in_a_batch])
-async def test_a_request_whose_caller_has_gone_leaves_nothing(
+async def test_a_call_whose_caller_hangs_up_leaves_no_memory_in_use(
     stack: Stack, service: ServiceProcess, channel: grpc.aio.Channel, workflow_id: str, send: Any
 ):
     message, before = padded(workflow_id, size=8 * MB), service.resident_mb()
@@ -187,7 +187,7 @@ async def test_a_request_whose_caller_has_gone_leaves_nothing(
     await assert_no_growth(service, before)
 
 
-async def test_a_batch_without_a_good_token_is_one_line_in_the_log(service: ServiceProcess, channel: grpc.aio.Channel):
+async def test_a_batch_without_a_valid_token_is_logged_as_one_line(service: ServiceProcess, channel: grpc.aio.Channel):
     call = batch_pb2.Call(method=SAVE, metadata={"x-request-id": "r" * 8000})
     request = batch_pb2.SendBatchRequest(calls=[call] * 64)
     await asyncio.sleep(1)  # the budget of lines is full again
@@ -202,12 +202,10 @@ async def test_a_batch_without_a_good_token_is_one_line_in_the_log(service: Serv
     assert service.log_bytes() - before < 10 * 400
 
 
-async def test_what_callers_without_a_token_can_have_logged_is_bounded(
-    service: ServiceProcess, channel: grpc.aio.Channel
-):
+async def test_the_log_lines_of_callers_without_a_token_are_limited(service: ServiceProcess, channel: grpc.aio.Channel):
     before = service.log_bytes()
     metadata = (*NOBODY, ("x-request-id", "r" * 4000))
-    compressed = 20  # bytes of each call's headers, from the second one on
+    compressed = 20  # bytes of the headers of each call after the first
 
     for _ in range(40):
         assert {await ended(channel.unary_unary(SAVE)(b"", metadata=metadata)) for _ in range(50)} == {

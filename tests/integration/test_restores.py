@@ -1,4 +1,4 @@
-"""Restoring appends the content of an older version; history is never rewritten."""
+"""A restore appends a version with the content of an older one. It never rewrites the history."""
 
 import asyncio
 from typing import Any
@@ -15,12 +15,12 @@ ODD = b'{ "odd" : [9007199254740993, 1E2, "\\u00e9"],\n"nodes":[{"type":"x.Y","i
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here: each has workflows of its own."""
+    """Shared by all tests of this module; each test creates its own workflows."""
     return shared_stack
 
 
 async def odd_and_two(stack: Stack) -> str:
-    """A workflow of three versions, the first one oddly written."""
+    """The path of a workflow with three versions. The JSON of the first has unusual formatting."""
     path = f"/v1/workflows/{(await stack.draft())['id']}"
     for content in (ODD, flow_of("2"), flow_of("3")):
         await stack.ok("POST", f"{path}/save", body_of(content, UI))
@@ -32,13 +32,13 @@ async def restore(stack: Stack, path: str, ref: str = "1", body: Any = None, **o
 
 
 async def raw(stack: Stack, path: str, ref: str) -> bytes:
-    """flow and flow_ui as they come over the wire."""
+    """The bytes of flow and flow_ui."""
     content = (await stack.rest("GET", f"{path}/versions/{ref}")).content
     return content[content.index(b'"flow":') :]
 
 
 @pytest.mark.parametrize("by", ["id", "number"])
-async def test_the_next_version_has_the_old_content_byte_for_byte(stack: Stack, by: str):
+async def test_a_restored_version_has_the_old_content_byte_for_byte(stack: Stack, by: str):
     path = await odd_and_two(stack)
     old = await stack.ok("GET", f"{path}/versions/1")
 
@@ -53,7 +53,7 @@ async def test_the_next_version_has_the_old_content_byte_for_byte(stack: Stack, 
     assert answer.headers["ETag"] == (await stack.rest("GET", f"{path}/versions/4")).headers["ETag"]
 
 
-async def test_what_was_there_stays_as_it_was(stack: Stack):
+async def test_a_restore_leaves_earlier_versions_unchanged(stack: Stack):
     path = await odd_and_two(stack)
     before = [await raw(stack, path, ref) for ref in "123"]
 
@@ -68,7 +68,7 @@ async def test_what_was_there_stays_as_it_was(stack: Stack):
     ("body", "description"),
     [(None, "Restored from v1."), ({"description": "back again"}, "back again"), ({"description": ""}, "")],
 )
-async def test_a_restore_describes_what_it_was_made_from_unless_told(stack: Stack, body: Any, description: str):
+async def test_the_description_of_a_restore_names_its_source_by_default(stack: Stack, body: Any, description: str):
     path = await odd_and_two(stack)
 
     assert (await restore(stack, path, body=body)).data["description"] == description
@@ -84,13 +84,13 @@ async def test_an_archived_version_is_restored_and_stays_archived(stack: Stack):
     assert await listed(stack, path.rpartition("/")[2]) == [4, 3, 2]
 
 
-async def test_the_latest_can_be_restored_too(stack: Stack):
+async def test_the_latest_version_can_be_restored(stack: Stack):
     path = await odd_and_two(stack)
 
     assert (await restore(stack, path, "latest")).data["identical_to"] == 3
 
 
-async def test_restores_and_saves_at_once_get_numbers_without_gaps(stack: Stack):
+async def test_concurrent_restores_and_saves_get_numbers_without_gaps(stack: Stack):
     path = await odd_and_two(stack)
     workflow_id = path.rpartition("/")[2]
 
@@ -99,7 +99,7 @@ async def test_restores_and_saves_at_once_get_numbers_without_gaps(stack: Stack)
     assert await listed(stack, workflow_id) == list(range(23, 0, -1))
 
 
-async def test_what_is_not_there_is_not_restored(stack: Stack):
+async def test_a_restore_of_an_unknown_version_is_refused(stack: Stack):
     path = await odd_and_two(stack)
     other = await odd_and_two(stack)
     await stack.ok("DELETE", f"{path}/versions/2")
@@ -118,7 +118,7 @@ async def test_what_is_not_there_is_not_restored(stack: Stack):
     assert await stack.row_counts() == before
 
 
-async def test_a_restore_that_is_sent_twice_with_one_key_happens_once(stack: Stack):
+async def test_a_restore_sent_twice_with_one_key_happens_once(stack: Stack):
     path = await odd_and_two(stack)
     headers = {"Idempotency-Key": str(new_id())}
     first = await restore(stack, path, headers=headers)

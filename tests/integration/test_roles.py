@@ -1,4 +1,4 @@
-"""Every RPC of every contract is guarded by its own service: by token, by role, by project."""
+"""Each RPC of each contract is guarded by token, by role and by project."""
 
 import asyncio
 import itertools
@@ -38,37 +38,49 @@ RPCS: dict[str, tuple[MethodDescriptor, Any]] = {
     for method in service.methods
 }
 WITHOUT_A_ROLE = {
-    *("GetMe", "ListOrgs", "GetOrg", "ListProjects", "GetProject", "Ping"),
+    *("GetMe", "ListOrgs", "GetOrg", "ListProjects", "GetProject", "ListUsers", "Ping"),
     *("ValidateFlow", "ListNodeTypes", "ListRuntimes"),
 }
-READS = ("Get", "List", "Resolve", "Export", "Validate", "Diff", "Plan", "Ping")
-ADMINS_READ = {"ListAccessKeys"}
-LEFT_OUT = {"ForkWorkflow": {"flow", "flow_ui"}}
+READS = ("Get", "List", "Resolve", "Export", "Validate", "Diff", "Plan", "Ping", "Watch")
+ADMINS_READ = {"ListAccessKeys", "ListAccessKeyAuditEvents", "ListRuntimeAuditEvents", "GetRuntimeLock"}
+LEFT_OUT = {
+    "ForkWorkflow": {"flow", "flow_ui"},
+    "GetRuntimeLock": {"digest"},
+    "WatchDeployments": {"project_id"},
+}
 """What a request can hold and does not need, where it would rule another field out."""
 OTHERWISE = {rpc: {"name": "NAME", "value": "value"} for rpc in ("GetVariable", "SetVariable", "DeleteVariable")}
 """What requests hold instead of what is known by the same name."""
-OF_EVERY_PROJECT = {"CreateRuntime", "UpdateRuntime", "WatchRoutes", "AcknowledgeRoutes"}
-"""They take a role anywhere, and what they name is no project's; test_runtimes and test_routes hold who is refused."""
+OF_EVERY_PROJECT = {
+    *("CreateRuntime", "UpdateRuntime", "GetRuntimeLock", "ListRuntimeAuditEvents"),
+    *("WatchRoutes", "AcknowledgeRoutes"),
+}
+"""They name nothing of a project: a stranger is refused for the role. test_routes and a test below check it."""
 RUNNERS = "RoutingService"
 """Takes a role of its own, also for what only reads."""
 BAD_TOKENS = {
     "none": (),
     "empty": (("authorization", ""),),
-    "no scheme": (("authorization", "dyn_pat_x"),),
+    "a token without a scheme": (("authorization", "dyn_pat_x"),),
     "another scheme": (("authorization", "Basic dyn_pat_x"),),
-    "nothing after it": (("authorization", "Bearer "),),
+    "a scheme without a token": (("authorization", "Bearer "),),
     "wrong": (("authorization", "Bearer dyn_pat_wrong"),),
 }
+HELD = {Role.VIEWER: "viewer", Role.EDITOR: "editor", Role.ADMIN: "admin", Role.RUNNER: "runner"}
+"""A token by its role in the project."""
+LOCK = "dynamiq==0.69.0\n"
 UNKNOWN = "01980000-0000-7000-8000-000000000000"
 
 
 @pytest.fixture(scope="module")
 async def known(shared_stack: Stack) -> dict[str, Any]:
-    """What requests name: each exists, in a project that the stranger does not see."""
+    """The ids for requests. Each exists, in a project that the stranger does not see."""
     workflow, versions = await shared_stack.workflow(saves=2)
     app = await shared_stack.app(workflow["id"])
     key = {"project_id": str(shared_stack.people.project), "name": "key"}
     label = {"workflow_version_id": versions[0]["id"]}
+    [runtime] = await shared_stack.ok("GET", "/v1/runtimes")
+    await shared_stack.ok("PUT", f"/v1/runtimes/{runtime['id']}", {"lock": LOCK}, token="installer")
     await shared_stack.ok("PUT", f"/v1/workflows/{workflow['id']}/labels/name", label)
     async with shared_stack.database("admin", "deploy") as db:
         await db.execute(
@@ -91,9 +103,10 @@ async def known(shared_stack: Stack) -> dict[str, Any]:
         "name": "name",
         "flow": {"utf8": FLOW},
         "flow_ui": {"utf8": FLOW_UI},
-        "runtime_id": (await shared_stack.ok("GET", "/v1/runtimes"))[0]["id"],
+        "runtime_id": runtime["id"],
         "health": deploy_pb2.DEPLOYMENT_HEALTH_GOOD,
         "label": "label",
+        "lock": LOCK,
         "router_id": UNKNOWN,
         "digest": "0" * 64,
         "environment": "production",
@@ -112,7 +125,7 @@ Call = Callable[..., Awaitable[Any]]
 
 @pytest.fixture(scope="module")
 async def call(shared_stack: Stack) -> AsyncIterator[Call]:
-    """Calls an RPC straight at its service, past the gateway."""
+    """Calls an RPC of a service directly, without the gateway."""
     async with (
         grpc.aio.insecure_channel(f"127.0.0.1:{shared_stack.workflow_port}") as workflows,
         grpc.aio.insecure_channel(f"127.0.0.1:{shared_stack.deploy_port}") as deploys,
@@ -132,19 +145,19 @@ async def call(shared_stack: Stack) -> AsyncIterator[Call]:
         yield call
 
 
-def test_every_rpc_is_in_its_services_table_and_nothing_else_is():
+def test_the_role_table_of_a_service_lists_exactly_its_rpcs():
     for home in (workflow_service, deploy_service):
         declared = {rpc for rpc, (_, of) in RPCS.items() if of is home}
         assert home.roles.ROLES.keys() == declared
 
 
-def test_every_service_of_the_contracts_is_served():
+def test_every_service_of_the_contracts_is_implemented():
     served: list[ServiceDescriptor] = [*workflow_service.roles.SERVICES, *deploy_service.roles.SERVICES]
 
     assert {service.full_name for service in served} == {rpc.split("/")[1] for rpc in RPCS}
 
 
-def test_what_changes_something_takes_more_than_a_viewer():
+def test_every_rpc_that_changes_something_needs_more_than_a_viewer():
     for rpc, (method, home) in RPCS.items():
         reads = method.name.startswith(READS) and method.name not in ADMINS_READ
         reads = reads and method.containing_service.name != RUNNERS
@@ -152,7 +165,9 @@ def test_what_changes_something_takes_more_than_a_viewer():
 
 
 @pytest.mark.parametrize("rpc", RPCS)
-async def test_without_a_valid_token_nothing_answers(shared_stack: Stack, call: Call, known: dict[str, Any], rpc: str):
+async def test_every_rpc_refuses_a_call_without_a_valid_token(
+    shared_stack: Stack, call: Call, known: dict[str, Any], rpc: str
+):
     ended = {name: shared_stack.as_(name) for name in ("revoked", "expired")}
     before = await shared_stack.row_counts()
 
@@ -171,11 +186,11 @@ async def test_without_a_valid_token_nothing_answers(shared_stack: Stack, call: 
     [
         (rpc, token)
         for rpc, (_, home) in RPCS.items()
-        for role, token in ((Role.VIEWER, "viewer"), (Role.EDITOR, "editor"))
-        if role < home.roles.ROLES.get(rpc, Role.VIEWER)
+        for role, token in HELD.items()
+        if not role.covers(home.roles.ROLES.get(rpc, Role.VIEWER))
     ],
 )
-async def test_a_role_that_is_too_small_is_told_so(
+async def test_every_rpc_refuses_a_caller_with_a_too_small_role(
     shared_stack: Stack, call: Call, known: dict[str, Any], rpc: str, token: str
 ):
     before = await shared_stack.row_counts()
@@ -186,16 +201,19 @@ async def test_a_role_that_is_too_small_is_told_so(
     assert await shared_stack.row_counts() == before
 
 
+@pytest.mark.parametrize("token", ["stranger", "installer"])
 @pytest.mark.parametrize(
     "rpc", [rpc for rpc, (method, _) in RPCS.items() if method.name not in WITHOUT_A_ROLE | OF_EVERY_PROJECT]
 )
-async def test_a_stranger_finds_nothing(shared_stack: Stack, call: Call, known: dict[str, Any], rpc: str):
+async def test_every_rpc_hides_a_project_from_strangers_and_operators(
+    shared_stack: Stack, call: Call, known: dict[str, Any], rpc: str, token: str
+):
     method = RPCS[rpc][0]
     before = await shared_stack.row_counts()
 
-    error = await refusal(call(rpc, request_of(method, known), shared_stack.as_("stranger")))
+    error = await refusal(call(rpc, request_of(method, known), shared_stack.as_(token)))
     nothing = known | {key: UNKNOWN for key in known if key.endswith("_id")}
-    unknown = await refusal(call(rpc, request_of(method, nothing), shared_stack.as_("stranger")))
+    unknown = await refusal(call(rpc, request_of(method, nothing), shared_stack.as_(token)))
 
     assert error.code.name == "NOT_FOUND"
     assert (error.code, error.reason, error.message) == (unknown.code, unknown.reason, unknown.message)
@@ -203,15 +221,24 @@ async def test_a_stranger_finds_nothing(shared_stack: Stack, call: Call, known: 
 
 
 @pytest.mark.parametrize("rpc", [rpc for rpc, (_, home) in RPCS.items() if home.roles.ROLES.get(rpc) == Role.VIEWER])
-async def test_a_viewer_reads(shared_stack: Stack, call: Call, known: dict[str, Any], rpc: str):
+async def test_a_viewer_may_call_every_rpc_that_only_reads(
+    shared_stack: Stack, call: Call, known: dict[str, Any], rpc: str
+):
     request = request_of(RPCS[rpc][0], known)
 
     assert await call(rpc, request, shared_stack.as_("viewer"))
 
 
+@pytest.mark.parametrize("rpc", [rpc for rpc, (_, home) in RPCS.items() if home.roles.ROLES.get(rpc) == Role.OPERATOR])
+async def test_an_operator_manages_runtimes(shared_stack: Stack, call: Call, known: dict[str, Any], rpc: str):
+    request = request_of(RPCS[rpc][0], known)
+
+    assert await call(rpc, request, shared_stack.as_("installer"))
+
+
 @pytest.fixture
 async def streaming(people: People) -> AsyncIterator[Callable[..., Any]]:
-    """Calls of a service whose four RPCs are of the four kinds, behind the guard: one of them is in no role table."""
+    """A guarded service with one RPC of each of the four kinds. One of them is not in the role table."""
     served: list[str] = []
 
     async def unary(request: Any, context: Any) -> bytes:
@@ -243,7 +270,7 @@ async def streaming(people: People) -> AsyncIterator[Callable[..., Any]]:
             answered = asyncio.Event()
 
             async def silence() -> AsyncIterator[bytes]:
-                # grpc.aio takes a write that meets the refusal for an error of its own.
+                # grpc.aio raises its own error for a write after the refusal.
                 await answered.wait()
                 return
                 yield b""
@@ -268,7 +295,7 @@ def people(tmp_path: Any) -> People:
 
 
 @pytest.mark.parametrize("kind", ["UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream"])
-async def test_streaming_rpcs_are_guarded_too(people: People, streaming: Any, kind: str):
+async def test_streaming_rpcs_are_guarded(people: People, streaming: Any, kind: str):
     ask, served = streaming
     ended = {name: (("authorization", f"Bearer {people.secret(name)}"),) for name in ("revoked", "expired")}
 
@@ -280,7 +307,7 @@ async def test_streaming_rpcs_are_guarded_too(people: People, streaming: Any, ki
     assert answer == ([b"done"] if kind.endswith("Unary") else [b"one", b"two"])
 
 
-async def test_an_rpc_that_is_in_no_table_is_nobodys(people: People, streaming: Any):
+async def test_no_role_may_call_an_rpc_without_an_entry_in_the_role_table(people: People, streaming: Any):
     ask, served = streaming
 
     error = await refusal(ask("Unlisted", (("authorization", f"Bearer {people.secret('admin')}"),)))

@@ -1,20 +1,20 @@
-"""A rollback is a deploy of an older version: the newest row of the history, and all that was live before it stays."""
+"""A rollback is a deploy of an older version. It is the newest row of the history and changes no earlier row."""
 
 import pytest
 
 from tests.support.deployments import TWO_TO_FIVE, add_runtime, app_now, assert_chain, history
 from tests.support.stack import Stack
 
-DELETED = "The workflow or this version of it has been deleted; the app keeps what it had live."
+DELETED = "The workflow or this version was deleted. What is live stays live."
 
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch):
-    """On a busy machine a quarter of a second is no sign that the workflow service is away."""
+    """On a busy machine an answer after a quarter of a second does not mean that the workflow service is down."""
     monkeypatch.setattr("deploy_service.workflow_client.ASK_ABOUT_KNOWN_SECONDS", 5)
 
 
-async def test_a_rollback_is_a_deploy_of_an_older_version_and_the_newest_row(stack: Stack):
+async def test_a_rollback_is_the_newest_row_of_the_history(stack: Stack):
     workflow, versions = await stack.workflow(saves=3)
     app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
     await stack.deploy(app["id"], workflow["id"], workflow_version_id=versions[1]["id"])
@@ -31,7 +31,7 @@ async def test_a_rollback_is_a_deploy_of_an_older_version_and_the_newest_row(sta
     assert_chain(rows[::-1])
 
 
-async def test_a_rollback_keeps_config_and_runtime_that_are_live(stack: Stack):
+async def test_a_rollback_by_deploy_keeps_the_live_config_and_runtime(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
     runtime = await add_runtime(stack, "0.70")
@@ -42,7 +42,7 @@ async def test_a_rollback_keeps_config_and_runtime_that_are_live(stack: Stack):
     assert (back["kind"], back["runtime_id"], back["deployment_config"]) == ("rollback", runtime, TWO_TO_FIVE)
 
 
-async def test_rolling_forward_again_is_a_deploy(stack: Stack):
+async def test_deploying_the_newer_version_after_a_rollback_is_a_deploy(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"])
     await stack.deploy(app["id"], workflow["id"], workflow_version_id=versions[0]["id"])
@@ -53,7 +53,7 @@ async def test_rolling_forward_again_is_a_deploy(stack: Stack):
     assert (forward["kind"], again["kind"]) == ("deploy", "deploy")
 
 
-async def test_an_older_version_that_was_never_live_is_a_rollback_too(stack: Stack):
+async def test_deploying_an_older_version_that_was_never_live_is_a_rollback(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"])
 
@@ -62,7 +62,7 @@ async def test_an_older_version_that_was_never_live_is_a_rollback_too(stack: Sta
     assert (back["kind"], back["live"]) == ("rollback", True)
 
 
-async def test_an_app_rolls_back_to_what_it_had_live_after_the_workflow_was_deleted(stack: Stack):
+async def test_an_app_rolls_back_after_its_workflow_was_deleted(stack: Stack):
     workflow, versions = await stack.workflow(saves=3)
     app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
     [first] = await history(stack, app["id"])
@@ -82,7 +82,7 @@ async def test_an_app_rolls_back_to_what_it_had_live_after_the_workflow_was_dele
     assert never_live.refusal == (400, "WORKFLOW_NOT_FOUND", {"workflow_id"})
 
 
-async def test_what_another_app_had_live_does_not_outlive_its_workflow_here(stack: Stack):
+async def test_a_version_of_a_deleted_workflow_that_only_another_app_had_live_is_refused(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     await stack.app(workflow["id"], name="other", workflow_version_id=versions[0]["id"])
     app = await stack.app(workflow["id"])
@@ -97,7 +97,7 @@ async def test_what_another_app_had_live_does_not_outlive_its_workflow_here(stac
     assert answer.refusal == (400, "WORKFLOW_NOT_FOUND", {"workflow_id"})
 
 
-async def test_a_rollback_pins_the_names_of_now_and_leaves_those_of_then(stack: Stack):
+async def test_a_rollback_pins_the_current_name_and_the_history_keeps_the_old_ones(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
     await stack.deploy(app["id"], workflow["id"])

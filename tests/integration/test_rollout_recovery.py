@@ -1,4 +1,4 @@
-"""Replicas come and go, and so does the database: each rollout is worked on by one, and ends."""
+"""Each rollout is worked on by one replica and ends, also when replicas or the database go down."""
 
 import asyncio
 import gc
@@ -12,7 +12,15 @@ from deploy_service.repository import deployments, rollouts
 from deploy_service.rollouts import LeaseLost, cut_over
 from service_kit.ids import new_id
 from service_kit.lifecycle import BackgroundTaskEnded
-from tests.support.deployments import app_now, begun, deployment_now, history, rollouts_under_way, settled, uuid
+from tests.support.deployments import (
+    app_now,
+    deployment_now,
+    history,
+    rollouts_in_progress,
+    until_deploying,
+    until_ended,
+    uuid,
+)
 from tests.support.stack import Stack, deploy_service_of, running_stack
 from tests.support.waiting import eventually
 
@@ -24,18 +32,18 @@ def script(steps: str, **settings: object) -> dict[str, object]:
 
 
 async def deployed(stack: Stack, times: int = 2):
-    """An app, and the last of its deployments once a replica works on it."""
+    """An app and its last deployment. Waits until a replica works on it."""
     workflow, _ = await stack.workflow()
     app = await stack.app(workflow["id"])
-    await settled(stack, (await history(stack, app["id"]))[0])
+    await until_ended(stack, (await history(stack, app["id"]))[0])
     for _ in range(times - 1):
         last = await stack.deploy(app["id"], workflow["id"])
-    await begun(stack, last)
+    await until_deploying(stack, last)
     return await app_now(stack, app["id"]), last
 
 
-async def lease_to_the_dead(stack: Stack, deployment, lasts: timedelta) -> None:
-    """As a replica leaves it that has vanished without a word."""
+async def lease_to_lost_replica(stack: Stack, deployment, lasts: timedelta) -> None:
+    """Give the lease of a deployment to a replica that does not exist, as a killed replica leaves it."""
     async with stack.database("admin", "deploy") as db:
         await db.execute(
             "UPDATE deployments SET lease_owner = $2, lease_until = clock_timestamp() + $3 WHERE id = $1",
@@ -45,35 +53,35 @@ async def lease_to_the_dead(stack: Stack, deployment, lasts: timedelta) -> None:
         )
 
 
-# A second is left when its lease is over; the other one takes longer than a late takeover has.
+# One second is left when its lease ends. The other rollout takes longer than a late takeover allows.
 @pytest.mark.parametrize("step", ["delay:0.3", "delay:4.5"])
-async def test_the_rollout_of_a_replica_that_vanished_goes_on_with_the_time_that_is_left(unstarted: Stack, step: str):
+async def test_the_rollout_of_a_lost_replica_continues_with_the_remaining_time(unstarted: Stack, step: str):
     async with running_stack(unstarted, deploy=script(f"ok,hang,{step}", rollout_takeover_seconds=0)) as stack:
         app, _ = await deployed(stack)
         orphan = await stack.deploy(app["id"], app["workflow_id"])
-        await lease_to_the_dead(stack, orphan, timedelta(seconds=1.5))
+        await lease_to_lost_replica(stack, orphan, timedelta(seconds=1.5))
 
-        done = await settled(stack, orphan, seconds=6)
+        done = await until_ended(stack, orphan, seconds=6)
 
         assert (done["status"], done["live"]) == ("succeeded", True)
 
 
-async def test_the_rollout_of_a_replica_that_vanished_fails_when_its_time_is_over(unstarted: Stack):
+async def test_the_rollout_of_a_lost_replica_fails_when_its_time_is_over(unstarted: Stack):
     settings = {"rollout_timeout_seconds": 3, "rollout_takeover_seconds": 0.5}
     async with running_stack(unstarted, deploy=script("ok,hang", **settings)) as stack:
         app, last = await deployed(stack)
-        await lease_to_the_dead(stack, last, timedelta(seconds=0.5))
+        await lease_to_lost_replica(stack, last, timedelta(seconds=0.5))
 
-        done = await settled(stack, last, seconds=6)
+        done = await until_ended(stack, last, seconds=6)
 
         assert (done["status"], done["error"]["code"]) == ("failed", "ROLLOUT_INTERRUPTED")
         assert await app_now(stack, app["id"]) == app
 
 
-async def test_one_that_is_taken_up_after_its_time_is_still_tried(unstarted: Stack):
+async def test_a_rollout_taken_over_after_its_time_is_still_tried(unstarted: Stack):
     async with running_stack(unstarted, deploy=script("ok,delay:1", rollout_timeout_seconds=0.5)) as stack:
         _, last = await deployed(stack)
-        late = await settled(stack, last)
+        late = await until_ended(stack, last)
         async with stack.database("admin", "deploy") as db:
             await db.execute(
                 """
@@ -83,31 +91,31 @@ async def test_one_that_is_taken_up_after_its_time_is_still_tried(unstarted: Sta
                 uuid(last["id"]),
             )
 
-        done = await settled(stack, last)
+        done = await until_ended(stack, last)
 
     assert (late["status"], late["error"]["code"]) == ("failed", "ROLLOUT_TIMED_OUT")
     assert done["status"] == "succeeded"
 
 
-async def test_nobody_works_on_a_rollout_while_the_lease_of_another_holds(unstarted: Stack):
+async def test_no_replica_works_on_a_rollout_while_another_holds_its_lease(unstarted: Stack):
     async with running_stack(unstarted, deploy=script("ok,hang")) as stack:
         app, last = await deployed(stack)
 
         async def is_left() -> bool:
-            return rollouts_under_way() == 0
+            return rollouts_in_progress() == 0
 
-        await lease_to_the_dead(stack, last, timedelta(seconds=30))
+        await lease_to_lost_replica(stack, last, timedelta(seconds=30))
 
         await eventually(is_left)
         with capture_logs() as lines:
             other = await stack.app(app["workflow_id"], name="other")
-            await settled(stack, (await history(stack, other["id"]))[0])
+            await until_ended(stack, (await history(stack, other["id"]))[0])
         assert [line["event"] for line in lines].count("rollout_started") == 1
-        assert rollouts_under_way() == 0
+        assert rollouts_in_progress() == 0
         assert (await deployment_now(stack, last))["status"] == "deploying"
 
 
-async def test_a_replica_without_the_lease_can_neither_go_live_nor_fail(unstarted: Stack):
+async def test_a_replica_without_the_lease_can_neither_finish_nor_fail_a_rollout(unstarted: Stack):
     async with running_stack(unstarted, deploy=script("ok,hang")) as stack:
         app, last = await deployed(stack)
 
@@ -122,10 +130,10 @@ async def test_a_replica_without_the_lease_can_neither_go_live_nor_fail(unstarte
         assert await app_now(stack, app["id"]) == app
 
 
-async def test_a_result_that_comes_after_another_replica_has_ended_the_rollout_is_none(unstarted: Stack):
+async def test_a_result_is_ignored_when_another_replica_has_ended_the_rollout(unstarted: Stack):
     async with running_stack(unstarted, deploy=script("ok,delay:1")) as stack:
         app, last = await deployed(stack)
-        await settled(stack, last)
+        await until_ended(stack, last)
         ended = (await history(stack, app["id"]))[1]
 
         async with stack.database("flowpin_deploy", "deploy") as db:
@@ -137,14 +145,14 @@ async def test_a_result_that_comes_after_another_replica_has_ended_the_rollout_i
         assert await deployment_now(stack, ended) == ended
 
 
-async def test_two_replicas_work_on_each_rollout_once(unstarted: Stack):
+async def test_two_replicas_do_not_both_work_on_a_rollout(unstarted: Stack):
     async with running_stack(unstarted, deploy=script("delay:0.5")) as stack:
         workflow, _ = await stack.workflow()
         with capture_logs() as lines:
             async with deploy_service_of(stack, **script("delay:0.5")):
                 apps = [await stack.app(workflow["id"], name=f"app {number}") for number in range(12)]
                 rows = [(await history(stack, app["id"]))[0] for app in apps]
-                done = [await settled(stack, row) for row in rows]
+                done = [await until_ended(stack, row) for row in rows]
 
         events = [line["event"] for line in lines]
         assert [row["status"] for row in done] == ["succeeded"] * 12
@@ -159,13 +167,13 @@ async def test_a_graceful_stop_leaves_the_rollout_to_the_next_start(unstarted: S
         left = await db.fetchrow("SELECT status, lease_owner FROM deployments WHERE finished_at IS NULL")
 
     async with running_stack(unstarted, deploy=settings) as stack:
-        done = await settled(stack, last)
+        done = await until_ended(stack, last)
 
     assert tuple(left) == ("deploying", None)
     assert (done["status"], done["live"]) == ("succeeded", True)
 
 
-async def test_a_rollout_is_finished_later_when_the_database_fails_just_then(unstarted: Stack, caplog):
+async def test_a_rollout_is_finished_later_when_the_database_fails_at_its_cut_over(unstarted: Stack, caplog):
     async with running_stack(unstarted, deploy=script("ok,delay:0.5")) as stack:
         _, last = await deployed(stack)
 
@@ -184,13 +192,13 @@ async def test_a_rollout_is_finished_later_when_the_database_fails_just_then(uns
 
             await eventually(is_broken_off)
 
-        done = await settled(stack, last)
+        done = await until_ended(stack, last)
         assert (done["status"], done["live"]) == ("succeeded", True)
     gc.collect()
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
-async def test_a_replica_that_could_not_renew_in_time_does_not_begin_its_own_rollouts_again(unstarted: Stack):
+async def test_a_replica_that_renews_its_leases_late_does_not_restart_its_own_rollouts(unstarted: Stack):
     async with running_stack(unstarted, deploy=script("ok,delay:3", rollout_lease_seconds=1)) as stack:
         _, last = await deployed(stack)
 
@@ -198,13 +206,15 @@ async def test_a_replica_that_could_not_renew_in_time_does_not_begin_its_own_rol
             async with stack.database("admin", "deploy") as db, db.transaction():
                 await db.execute("LOCK TABLE deployments IN ACCESS EXCLUSIVE MODE")
                 await db.execute("SELECT pg_sleep(2)")
-            done = await settled(stack, last)
+            done = await until_ended(stack, last)
 
         assert done["status"] == "succeeded"
         assert "rollout_started" not in [line["event"] for line in lines]
 
 
-async def test_what_breaks_in_the_worker_ends_the_service(unstarted: Stack, monkeypatch: pytest.MonkeyPatch):
+async def test_an_unexpected_error_of_the_rollout_worker_ends_the_service(
+    unstarted: Stack, monkeypatch: pytest.MonkeyPatch
+):
     class Broken(Exception):
         pass
 

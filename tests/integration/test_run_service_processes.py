@@ -1,4 +1,4 @@
-"""The run service as its processes: `migrate`, `serve` and `host`, each told by its environment alone."""
+"""The processes of the run service, `migrate`, `serve` and `host`, configured by environment variables only."""
 
 import asyncio
 import os
@@ -20,6 +20,9 @@ from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.stack import People
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.slow
+
 
 Process = asyncio.subprocess.Process
 
@@ -54,7 +57,7 @@ def environ(database_urls: Mapping[str, str], tmp_path: Path) -> dict[str, str]:
     }
 
 
-async def test_the_service_migrates_serves_and_stops(environ: dict[str, str], tmp_path: Path):
+async def test_the_run_service_migrates_serves_and_stops(environ: dict[str, str], tmp_path: Path):
     routing = StandInRouting()
     people = People(tmp_path / "access.yaml")
     routing.keys = {people.project: {KEY: {"id": new_id()}}}
@@ -109,7 +112,7 @@ async def test_the_host_process_is_ready_for_routers_and_stops(environ: dict[str
     assert hosting.returncode == 0
 
 
-async def test_without_a_token_for_the_deploy_service_it_refuses_to_start(environ: dict[str, str]):
+async def test_the_run_service_does_not_start_without_a_token_for_the_deploy_service(environ: dict[str, str]):
     del environ["RUN_DEPLOY_TOKEN"]
 
     async with process("serve", environ) as serving:

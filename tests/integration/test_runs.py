@@ -1,4 +1,4 @@
-"""Runs are recorded without being waited for, and listed for those who may see the app."""
+"""Runs are recorded without delaying calls, and listed for callers who see the app."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ from tests.support.waiting import eventually
 
 
 async def listed(apps: Apps, count: int, **asked: Any) -> list[pb.Run]:
-    """The app's runs, newest first, once there are so many."""
+    """The runs of the app, newest first. Waits until there are `count`."""
     request = pb.ListAppRunsRequest(app_id=str(apps.app.app_id), **asked)
     found: list[pb.Run] = []
 
@@ -81,7 +81,7 @@ async def test_a_long_run_is_listed_while_it_runs(apps: Apps):
     assert run.status == pb.RUN_STATUS_COMPLETED
 
 
-async def test_refused_calls_are_no_runs(apps: Apps):
+async def test_a_refused_call_is_not_recorded_as_a_run(apps: Apps):
     await apps.call(key=None)
     await apps.call(body=b"[]")
     await apps.call()
@@ -109,7 +109,7 @@ async def test_runs_are_filtered_sorted_and_paged(apps: Apps):
     assert await found(page=9) == []
 
 
-async def test_a_deleted_apps_runs_are_still_listed(apps: Apps):
+async def test_the_runs_of_a_deleted_app_are_still_listed(apps: Apps):
     await apps.call()
     await listed(apps, 1)
     await apps.routing.delete(apps.app)
@@ -117,7 +117,7 @@ async def test_a_deleted_apps_runs_are_still_listed(apps: Apps):
     assert len(await listed(apps, 1)) == 1
 
 
-async def test_wrong_filters_are_named(shared_apps: Apps):
+async def test_wrong_filters_of_runs_are_named(shared_apps: Apps):
     request = pb.ListAppRunsRequest(app_id=str(shared_apps.app.app_id), page=0, sort="colour")
     wrong = await refusal(shared_apps.runs.ListAppRuns(request, metadata=shared_apps.as_()))
     request = pb.ListAppRunsRequest(app_id=str(shared_apps.app.app_id), status=9)
@@ -130,7 +130,7 @@ async def test_wrong_filters_are_named(shared_apps: Apps):
     assert (wrong.fields.keys(), unknown.fields.keys()) == ({"page", "sort"}, {"status"})
 
 
-async def test_a_stranger_finds_neither_app_nor_run(shared_apps: Apps):
+async def test_a_stranger_finds_neither_the_app_nor_its_runs(shared_apps: Apps):
     answer = await shared_apps.call()
     await listed(shared_apps, 1)
 
@@ -156,7 +156,7 @@ RPCS = {
 }
 
 
-def test_every_rpc_is_in_the_role_table_and_nothing_else_is():
+def test_the_role_table_of_the_run_service_lists_exactly_its_rpcs():
     assert run_service.roles.ROLES.keys() == RPCS.keys()
     names = {rpc.rpartition("/")[2]: role for rpc, role in run_service.roles.ROLES.items()}
     assert {name for name, role in names.items() if role is Role.EDITOR} == {"InvokeApp", "TestWorkflow", "TestVersion"}
@@ -164,7 +164,7 @@ def test_every_rpc_is_in_the_role_table_and_nothing_else_is():
 
 
 @pytest.mark.parametrize("rpc", RPCS)
-async def test_without_a_valid_token_nothing_answers(shared_apps: Apps, rpc: str):
+async def test_every_rpc_of_the_run_service_refuses_a_call_without_a_valid_token(shared_apps: Apps, rpc: str):
     for metadata in ((), (("authorization", "Bearer dyn_pat_wrong"),), (("authorization", f"Bearer {KEY}"),)):
         async with grpc.aio.insecure_channel(f"127.0.0.1:{shared_apps.grpc_port}") as channel:
             call = channel.unary_unary(rpc, GetMessageClass(RPCS[rpc].input_type).SerializeToString)
@@ -173,7 +173,7 @@ async def test_without_a_valid_token_nothing_answers(shared_apps: Apps, rpc: str
         assert (error.code.name, error.reason) == ("UNAUTHENTICATED", "TOKEN_INVALID")
 
 
-async def test_a_viewer_pings(shared_apps: Apps):
+async def test_a_viewer_may_ping_the_run_service(shared_apps: Apps):
     assert await shared_apps.runs.Ping(pb.PingRequest(), metadata=shared_apps.as_()) == pb.PingResponse()
 
 
@@ -188,7 +188,7 @@ async def locked_runs(apps: Apps) -> AsyncIterator[None]:
         await connection.close()
 
 
-async def test_calls_wait_neither_for_the_database_nor_for_lists(database_urls, tmp_path):
+async def test_calls_of_apps_wait_neither_for_the_database_nor_for_lists_of_runs(database_urls, tmp_path):
     async with running_apps(database_urls, tmp_path, max_calls=1, database_lock_seconds=0.5) as apps:
         await apps.call()
         request = pb.ListAppRunsRequest(app_id=str(new_id()))
@@ -205,7 +205,7 @@ async def test_calls_wait_neither_for_the_database_nor_for_lists(database_urls, 
         await listed(apps, 2)
 
 
-async def test_over_rest_runs_are_the_contracts_json(apps: Apps):
+async def test_runs_over_rest_are_the_json_of_the_contract(apps: Apps):
     answer = await apps.call()
     await listed(apps, 1)
     settings = gateway.settings.Settings(
@@ -224,7 +224,7 @@ async def test_over_rest_runs_are_the_contracts_json(apps: Apps):
     assert (one.data["status"], one.data["version"], one.data["stream"]) == ("completed", 1, False)
 
 
-async def test_a_gateway_without_a_run_service_says_so(apps: Apps):
+async def test_the_gateway_without_a_run_service_answers_calls_for_runs_with_501(apps: Apps):
     async with running_gateway(gateway.settings.Settings(listen="127.0.0.1:0", drain_seconds=0)) as port:
         answer = await apps.call(url=f"http://127.0.0.1:{port}/v1/runs/{new_id()}", method="GET")
 

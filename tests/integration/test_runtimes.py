@@ -1,4 +1,4 @@
-"""`flowpin runtime` as a process; what needs the package index is in tests/apps."""
+"""`flowpin runtime` as a process. Tests that need the package index are in tests/apps."""
 
 import json
 import os
@@ -32,14 +32,14 @@ def installed(tmp_path: Path) -> Runtimes:
     return runtimes
 
 
-def test_what_is_no_version_is_refused_in_one_line(tmp_path):
+def test_an_invalid_version_of_a_runtime_is_refused_in_one_line(tmp_path):
     done = flowpin("install", "../0.69", "--data", tmp_path / "data")
     assert done.returncode == 1
-    assert "is no version" in done.stderr
+    assert "is not a version" in done.stderr
     assert not (tmp_path / "data").exists()
 
 
-def test_offline_nothing_is_left_and_it_says_so(tmp_path):
+def test_an_installation_of_a_runtime_without_network_fails_and_leaves_nothing(tmp_path):
     done = flowpin(
         "install", "--data", tmp_path / "data", UV_OFFLINE="1", UV_CACHE_DIR=str(tmp_path / "cache"), UV_NO_CACHE="1"
     )
@@ -54,7 +54,7 @@ def test_the_newest_runtime_is_listed_first(installed):
     assert [each["version"] for each in json.loads(done.stdout)] == ["0.69", "0.9"]
 
 
-def test_what_is_unfinished_is_not_listed_and_removed_by_the_next_installation(installed, tmp_path):
+def test_an_unfinished_runtime_is_not_listed_and_removed_by_the_next_installation(installed, tmp_path):
     left = installed.unfinished("0.70")
     (left / "bin").mkdir(parents=True)
     assert [each.version for each in installed.all()] == ["0.69", "0.9"]
@@ -63,23 +63,23 @@ def test_what_is_unfinished_is_not_listed_and_removed_by_the_next_installation(i
     assert not left.exists()
 
 
-def test_another_lock_of_an_installed_version_is_refused(installed, tmp_path):
+def test_installing_another_lock_of_an_installed_runtime_is_refused(installed, tmp_path):
     (tmp_path / "lock").write_text("dynamiq==0.69.0\n")
     done = flowpin("install", "0.69", "--lock", tmp_path / "lock", FLOWPIN_RUNTIMES=str(installed.path))
     assert done.returncode == 1
     assert "installed from another lock" in done.stderr
 
 
-def test_one_installs_at_a_time(installed):
+def test_only_one_installation_of_runtimes_runs_at_a_time(installed):
     with installed.locked():
         done = flowpin("remove", "0.9", FLOWPIN_RUNTIMES=str(installed.path))
     assert done.returncode == 1
-    assert "another `flowpin runtime` is at work" in done.stderr
+    assert "another `flowpin runtime` is running" in done.stderr
     assert flowpin("remove", "0.9", FLOWPIN_RUNTIMES=str(installed.path)).returncode == 0
     assert [each.version for each in installed.all()] == ["0.69"]
 
 
-def test_a_runtime_that_is_not_there_cannot_be_removed(installed):
+def test_removing_a_runtime_that_is_not_installed_is_refused(installed):
     done = flowpin("remove", "0.70", FLOWPIN_RUNTIMES=str(installed.path))
     assert done.returncode == 1
     assert "not installed" in done.stderr

@@ -1,4 +1,4 @@
-"""Saves append: every number once, no gap, whatever comes at the same time."""
+"""Saves append versions: each number once and without gaps, also for concurrent calls."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ FLOWS = [flow_of(note) for note in "abcdefg"]
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here: each has workflows of its own."""
+    """Shared by all tests of this module; each test creates its own workflows."""
     return shared_stack
 
 
@@ -26,12 +26,12 @@ async def save_over_grpc(stack: Stack, workflow_id: str, flow: bytes) -> tuple[i
     return saved.version, saved.identical_to if saved.HasField("identical_to") else None
 
 
-async def test_two_hundred_saves_at_once_over_both_faces_get_every_number_once(stack: Stack):
+async def test_two_hundred_concurrent_saves_over_rest_and_grpc_get_each_number_once(stack: Stack):
     workflow = await stack.draft()
-    faces = (save_over_rest, save_over_grpc)
+    protocols = (save_over_rest, save_over_grpc)
 
     saved = await asyncio.gather(
-        *(faces[turn % 2](stack, workflow["id"], FLOWS[turn % 7]) for turn in range(200)),
+        *(protocols[number % 2](stack, workflow["id"], FLOWS[number % 7]) for number in range(200)),
     )
 
     assert sorted(number for number, _ in saved) == list(range(1, 201))
@@ -39,12 +39,12 @@ async def test_two_hundred_saves_at_once_over_both_faces_get_every_number_once(s
     assert (await workflow_now(stack, workflow["id"]))["next_version"] == 201
 
 
-async def test_what_a_save_is_identical_to_is_the_same_when_read_later(stack: Stack):
+async def test_identical_to_of_a_save_is_the_same_in_later_reads(stack: Stack):
     workflow = await stack.draft()
     digests: dict[int, str] = {}
 
     saved = await asyncio.gather(
-        *(save_over_grpc(stack, workflow["id"], FLOWS[turn % 3]) for turn in range(60)),
+        *(save_over_grpc(stack, workflow["id"], FLOWS[number % 3]) for number in range(60)),
     )
 
     answered = dict(saved)
@@ -55,7 +55,7 @@ async def test_what_a_save_is_identical_to_is_the_same_when_read_later(stack: St
     assert len(digests) == 60
 
 
-async def test_workflows_count_on_their_own(stack: Stack):
+async def test_each_workflow_numbers_its_own_versions(stack: Stack):
     one, two = await stack.draft("one"), await stack.draft("two")
 
     await asyncio.gather(
@@ -66,7 +66,7 @@ async def test_workflows_count_on_their_own(stack: Stack):
         assert await listed(stack, workflow["id"]) == list(range(20, 0, -1))
 
 
-async def test_saves_and_renames_at_once_lose_neither(stack: Stack):
+async def test_concurrent_saves_and_renames_lose_no_change(stack: Stack):
     workflow, _ = await stack.workflow()
     path = f"/v1/workflows/{workflow['id']}"
 
@@ -80,7 +80,7 @@ async def test_saves_and_renames_at_once_lose_neither(stack: Stack):
     assert now["name"].startswith("name-")
 
 
-async def test_first_saves_at_once_release_once(stack: Stack):
+async def test_concurrent_first_saves_release_a_draft_once(stack: Stack):
     drafts = (await stack.row_counts())["workflow.drafts"]
     workflow = await stack.draft()
 
@@ -90,7 +90,7 @@ async def test_first_saves_at_once_release_once(stack: Stack):
     assert (await stack.row_counts())["workflow.drafts"] == drafts
 
 
-async def test_a_save_and_the_deletion_of_its_draft_are_one_or_the_other(stack: Stack):
+async def test_of_a_concurrent_save_and_deletion_of_a_draft_one_succeeds(stack: Stack):
     for _ in range(10):
         workflow = await stack.draft()
         path = f"/v1/workflows/{workflow['id']}"
@@ -101,11 +101,11 @@ async def test_a_save_and_the_deletion_of_its_draft_are_one_or_the_other(stack: 
         )
 
         there = (await stack.rest("GET", path)).status == 200
-        # Once saved it is released, and an editor may not delete it.
+        # The save releases the draft, and an editor may not delete a released workflow.
         assert (saved.status, deleted.status, there) in [(200, 403, True), (404, 200, False)]
 
 
-async def test_the_answer_to_a_save_is_the_version_without_its_content(stack: Stack):
+async def test_the_answer_of_a_save_is_the_version_without_its_content(stack: Stack):
     workflow = await stack.draft()
 
     saved = await stack.ok("POST", f"/v1/workflows/{workflow['id']}/save", body_of(description="the first"))
@@ -128,7 +128,7 @@ async def test_a_save_without_the_role_to_save_changes_nothing(stack: Stack):
     assert (await workflow_now(stack, workflow["id"]))["next_version"] == 2
 
 
-async def test_the_request_id_of_the_caller_is_in_the_answer(stack: Stack):
+async def test_the_answer_of_a_save_has_the_callers_request_id(stack: Stack):
     workflow = await stack.draft()
 
     answer = await stack.rest(

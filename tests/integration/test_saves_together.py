@@ -1,4 +1,4 @@
-"""Saves that wait at the same time are one statement, and each of them is as if it had been alone."""
+"""Saves that wait at the same time share one statement. Each is handled as if it were alone."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from service_kit.hotpath import coalescer
 from service_kit.ids import new_id
 from tests.support.refusals import refusal
 from tests.support.stack import Stack
-from tests.support.waiting import arrived, eventually
+from tests.support.waiting import eventually, start_calls
 from tests.support.workflows import flow_of, listed, save_request, workflow_now
 
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'versions'::regclass"
@@ -22,19 +22,19 @@ STATEMENTS = "SELECT count(DISTINCT xmin::text) FROM versions WHERE workflow_id 
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here: each has workflows of its own."""
+    """Shared by all tests of this module; each test creates its own workflows."""
     return shared_stack
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long a statement is held up, the next one waits for it."""
+def wait_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next statement waits for a delayed one without a limit."""
     monkeypatch.setattr(coalescer, "LATE_CHANGE_SECONDS", 10)
 
 
 @asynccontextmanager
 async def held_up(stack: Stack) -> AsyncIterator[None]:
-    """Until the block ends a save is under way, so that those which begin in it wait for the next statement."""
+    """Delay a save until the block ends, so that saves that begin in the block share the next statement."""
     first = await stack.draft()
     async with stack.database("admin", "workflow") as db:
         async with db.transaction():
@@ -53,16 +53,16 @@ async def save(stack: Stack, workflow_id: str, token: str = "editor", **fields: 
     return (await stack.workflows.SaveWorkflow(save_request(workflow_id, **fields), metadata=stack.as_(token))).data
 
 
-async def test_each_is_held_against_its_own_callers_projects(stack: Stack):
+async def test_saves_that_share_a_statement_are_authorized_separately(stack: Stack):
     ours, others = await stack.draft("ours"), await stack.draft("others")
     theirs = await stack.draft("theirs", project=stack.people.foreign, token="stranger")
     ids = [ours["id"], others["id"], theirs["id"]]
 
     async with held_up(stack):
-        saved = await arrived(
+        saved = await start_calls(
             save(stack, ours["id"], "editor"), save(stack, others["id"], "admin"), save(stack, theirs["id"], "stranger")
         )
-        refused = await arrived(
+        refused = await start_calls(
             refusal(save(stack, theirs["id"], "editor")),
             refusal(save(stack, ours["id"], "stranger")),
             refusal(save(stack, ours["id"], "viewer")),
@@ -80,14 +80,14 @@ async def test_each_is_held_against_its_own_callers_projects(stack: Stack):
     assert sorted(row["token_id"] for row in noted) == ["tok_admin", "tok_editor", "tok_stranger"]
 
 
-async def test_saves_of_one_workflow_are_numbered_as_they_came(stack: Stack):
+async def test_saves_of_one_workflow_that_share_a_statement_are_numbered_in_order(stack: Stack):
     workflow = await stack.draft()
 
     async with held_up(stack):
-        saved = await arrived(save(stack, workflow["id"], flow=flow_of("a"), name="first"))
-        refused = await arrived(refusal(save(stack, workflow["id"], "stranger", flow=flow_of("b"))))
+        saved = await start_calls(save(stack, workflow["id"], flow=flow_of("a"), name="first"))
+        refused = await start_calls(refusal(save(stack, workflow["id"], "stranger", flow=flow_of("b"))))
         for token, note in (("admin", "b"), ("editor", "a"), ("admin", "a"), ("editor", "c")):
-            saved += await arrived(save(stack, workflow["id"], token, flow=flow_of(note), name="later"))
+            saved += await start_calls(save(stack, workflow["id"], token, flow=flow_of(note), name="later"))
 
     versions = await asyncio.gather(*saved)
     assert [version.version for version in versions] == [1, 2, 3, 4, 5]
@@ -103,19 +103,19 @@ async def test_saves_of_one_workflow_are_numbered_as_they_came(stack: Stack):
         assert await db.fetchval(STATEMENTS, [workflow["id"]]) == 1
 
 
-async def test_one_that_cannot_be_stored_takes_none_with_it(stack: Stack):
+async def test_a_save_that_cannot_be_stored_does_not_fail_the_others_of_its_statement(stack: Stack):
     drafts = [await stack.draft() for _ in range(3)]
 
     async with held_up(stack):
-        saved = await arrived(*(save(stack, draft["id"]) for draft in drafts[:2]))
-        (refused,) = await arrived(refusal(save(stack, drafts[2]["id"], name="Not A Slug")))
+        saved = await start_calls(*(save(stack, draft["id"]) for draft in drafts[:2]))
+        (refused,) = await start_calls(refusal(save(stack, drafts[2]["id"], name="Not A Slug")))
 
     assert [version.version for version in await asyncio.gather(*saved)] == [1, 1]
     assert list((await refused).fields) == ["name"]
     assert (await workflow_now(stack, drafts[2]["id"]))["status"] == "draft"
 
 
-async def test_a_workflow_that_something_else_holds_holds_up_no_other(stack: Stack):
+async def test_a_save_of_a_locked_workflow_does_not_delay_saves_of_others(stack: Stack):
     held, *others = [(await stack.workflow())[0]["id"] for _ in range(3)]
     async with stack.database("admin", "workflow") as db, db.transaction():
         await db.execute("SELECT FROM workflows WHERE id = $1 FOR UPDATE", held)
@@ -130,13 +130,13 @@ async def test_a_workflow_that_something_else_holds_holds_up_no_other(stack: Sta
     assert [await listed(stack, other) for other in others] == [[6, 5, 4, 3, 2, 1]] * 2
 
 
-async def test_one_whose_caller_went_away_is_not_saved(stack: Stack):
+async def test_a_waiting_save_whose_caller_hangs_up_is_not_made(stack: Stack):
     left, stays = await stack.draft(), await stack.draft()
 
     async with held_up(stack):
-        (gone,) = await arrived(save(stack, left["id"]))
+        (gone,) = await start_calls(save(stack, left["id"]))
         gone.cancel()
-        (saved,) = await arrived(save(stack, stays["id"]))
+        (saved,) = await start_calls(save(stack, stays["id"]))
 
     assert (await saved).version == 1
     assert (await workflow_now(stack, left["id"]))["status"] == "draft"

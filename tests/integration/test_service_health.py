@@ -1,4 +1,4 @@
-"""A service's health tells that it runs, which supervisors ask, from that it can be called, which callers ask."""
+"""The health of a service has one part for supervisors, that it runs, and one for callers, that it can be called."""
 
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -22,7 +22,7 @@ async def test_a_service_without_its_database_is_live_and_not_ready(unstarted: S
         assert not await serving(port)
 
 
-async def test_a_service_that_stops_is_live_to_the_end(unstarted: Stack):
+async def test_a_service_that_stops_is_live_until_it_ends(unstarted: Stack):
     async with AsyncExitStack() as running:
         async with workflow_service_of(unstarted) as port:
             channel = await running.enter_async_context(open_channel(f"127.0.0.1:{port}"))

@@ -1,4 +1,4 @@
-"""A replica that does not answer, or fails whatever it is asked, beside one that works."""
+"""Calls succeed with two replicas when one of them does not answer or fails every call."""
 
 import asyncio
 import json
@@ -36,14 +36,14 @@ NOTICED_SECONDS = 3.0
 
 @asynccontextmanager
 async def two_replicas(**settings: Any) -> AsyncIterator[tuple[Any, Observed]]:
-    """A gateway before two replicas of both services; `world.observed` is the first one's."""
+    """A gateway with two replicas of both services. `world.observed` records the calls of the first."""
     other = Observed()
     async with running_world(others=[Backend(other)], second_try_seconds=0.2, **settings) as world:
         yield world, other
         world.observed.go_on.set()
 
 
-async def test_a_read_that_is_not_answered_is_sent_to_another_replica_too():
+async def test_an_unanswered_read_is_sent_to_another_replica():
     async with two_replicas() as (world, other):
         world.observed.hangs = True
         began = time.monotonic()
@@ -56,13 +56,15 @@ async def test_a_read_that_is_not_answered_is_sent_to_another_replica_too():
     assert other.requests
 
 
-async def test_a_write_that_is_not_answered_is_sent_once():
+async def test_an_unanswered_write_is_sent_once():
     async with two_replicas(timeout_seconds=1) as (world, other):
         world.observed.hangs = True
         answers = [await world.post(SAVE, DOCUMENTS, idempotency_key=f"key-{number}") for number in range(4)]
 
     assert Counter(answer.status for answer in answers) == {200: 2, 504: 2}
-    assert "Whether a change was made is not known" in max(answers, key=lambda answer: answer.status).error["message"]
+    assert (
+        "It is not known whether a change was made" in max(answers, key=lambda answer: answer.status).error["message"]
+    )
     assert len(world.observed.requests) + len(other.requests) == 4
 
 
@@ -88,7 +90,7 @@ async def test_the_gateway_is_ready_while_one_replica_of_each_service_answers():
     assert {answer.status for answer in answers} == {200}
 
 
-async def test_a_second_try_begins_when_there_are_not_too_many():
+async def test_a_second_try_waits_while_there_are_too_many():
     tries = SecondTries(after_seconds=0.05)
     first: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     assert all(tries.begin() for _ in range(MOST_SECOND_TRIES))
@@ -103,17 +105,17 @@ async def test_a_second_try_begins_when_there_are_not_too_many():
 
     assert has_waited
     assert await race == (b"second", {})
-    assert (tries.begin(), tries.begin()) == (True, False), "the race has given back its place, and only that"
+    assert (tries.begin(), tries.begin()) == (True, False), "the race has ended one second try and no other"
 
 
-FAILED, LOST = NotFound("There is no such thing."), Unreachable()
+FAILED, LOST = NotFound("Not found."), Unreachable()
 
 
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [(LOST, b"answer", b"answer"), (b"answer", LOST, b"answer"), (LOST, FAILED, FAILED), (LOST, LOST, LOST)],
 )
-async def test_the_earliest_try_that_reached_a_replica_counts(first, second, expected):
+async def test_the_answer_of_the_earliest_try_that_reached_a_replica_is_used(first, second, expected):
     async def outcome(what, seconds=0.0):
         await asyncio.sleep(seconds)
         if isinstance(what, ServiceError):
@@ -139,11 +141,11 @@ async def test_the_earliest_try_that_reached_a_replica_counts(first, second, exp
         ("dns:///workflow:1", True),
     ],
 )
-def test_a_name_may_stand_for_several_replicas(targets, expected):
+def test_a_target_with_a_host_name_may_have_several_replicas(targets, expected):
     assert may_be_several(targets) is expected
 
 
-def test_the_rpcs_that_are_sent_again_with_a_key_are_those_of_the_contracts():
+def test_the_rpcs_sent_again_with_an_idempotency_key_are_those_of_the_contracts():
     listed = set()
     for contract in (workflow_pb2, deploy_pb2):
         for service in contract.DESCRIPTOR.services_by_name.values():
@@ -155,7 +157,7 @@ def test_the_rpcs_that_are_sent_again_with_a_key_are_those_of_the_contracts():
 
 @asynccontextmanager
 async def in_front_of(stack: Stack, *ports: int, **front: Any) -> AsyncIterator[tuple[Stack, WorkflowServiceStub]]:
-    """A gateway, and a stub on our channel, that call the workflow service at each of `ports`."""
+    """A gateway and a stub that call the replicas of the workflow service at `ports`."""
     targets = ",".join(f"127.0.0.1:{port}" for port in ports)
     deploy_target = f"127.0.0.1:{stack.deploy_port}"
     settings = Settings(
@@ -168,7 +170,7 @@ async def in_front_of(stack: Stack, *ports: int, **front: Any) -> AsyncIterator[
         yield replace(stack, gateway_port=port), WorkflowServiceStub(channel)
 
 
-async def test_a_replica_that_vanishes_fails_nothing_but_writes_without_a_key_that_are_under_way(stack: Stack):
+async def test_a_lost_replica_fails_only_its_writes_in_progress_without_a_key(stack: Stack):
     workflow, (version,) = await stack.workflow()
     path, proxy = f"/v1/workflows/{workflow['id']}", ReplicaProxy()
     body = {"flow": json.loads(FLOW), "flow_ui": json.loads(FLOW_UI)}
@@ -190,7 +192,7 @@ async def test_a_replica_that_vanishes_fails_nothing_but_writes_without_a_key_th
         def read_by_grpc():
             return stub.GetVersion(request, metadata=stack.as_(), timeout=30)
 
-        for _ in range(4):  # so that both are connected
+        for _ in range(4):  # connects both replicas
             await asyncio.gather(read(), read_by_grpc())
         proxy.vanish()
         began = time.monotonic()
@@ -198,7 +200,7 @@ async def test_a_replica_that_vanishes_fails_nothing_but_writes_without_a_key_th
             headers = {"Idempotency-Key": f"key-{number}"}
             for kind, call in (("read", read()), ("keyed", save(headers)), ("plain", save()), ("grpc", read_by_grpc())):
                 begun[kind].append(asyncio.create_task(in_task(call)))
-                await asyncio.sleep(0.03)  # so that they are no batch
+                await asyncio.sleep(0.03)  # so that the calls do not share a batch
         answers = {kind: await asyncio.gather(*tasks) for kind, tasks in begun.items()}
         seconds = time.monotonic() - began
         later = [await save() for _ in range(6)]
@@ -208,7 +210,7 @@ async def test_a_replica_that_vanishes_fails_nothing_but_writes_without_a_key_th
     assert {answer.data.id for answer in answers["grpc"]} == {version["id"]}
     refused = [answer for answer in answers["plain"] if answer.status != 200]
     assert {answer.status for answer in refused} <= {503}
-    assert all("Whether a change was made is not known" in answer.error["message"] for answer in refused)
+    assert all("It is not known whether a change was made" in answer.error["message"] for answer in refused)
     assert seconds < NOTICED_SECONDS + 1
 
 
@@ -228,7 +230,7 @@ async def test_a_replica_that_is_slow_to_accept_a_connection_is_waited_for(stack
     assert answer.data.id == version["id"]
 
 
-async def test_reads_of_one_batch_are_sent_to_another_replica_too(stack: Stack):
+async def test_unanswered_reads_of_a_batch_are_sent_to_another_replica(stack: Stack):
     workflow, _ = await stack.workflow()
     path, proxy = f"/v1/workflows/{workflow['id']}/versions/1", ReplicaProxy()
 
@@ -246,14 +248,14 @@ async def test_reads_of_one_batch_are_sent_to_another_replica_too(stack: Stack):
         proxy.come_back()
 
     assert {answer.status for answers in rounds for answer in answers} == {200}
-    assert seconds < PING_TIMEOUT_MS / 1000, "the connection is still taken for good"
+    assert seconds < PING_TIMEOUT_MS / 1000, "the connection stays in use"
 
 
 async def in_task(call: Any) -> Any:
     return await call
 
 
-async def test_a_replica_that_fails_every_call_is_called_no_more(stack: Stack):
+async def test_a_replica_that_fails_every_call_gets_no_further_calls(stack: Stack):
     workflow, _ = await stack.workflow()
     nowhere = {**stack.urls, "flowpin_workflow": "postgresql://flowpin_workflow@/flowpin?host=/nowhere"}
     flow, flow_ui = workflow_pb2.Json(utf8=FLOW), workflow_pb2.Json(utf8=FLOW_UI)

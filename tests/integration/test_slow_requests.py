@@ -1,4 +1,4 @@
-"""What a stuck, slow or oversized request costs: its own caller, and nobody else."""
+"""A stuck, slow or oversized request affects its own caller only."""
 
 import asyncio
 import gzip
@@ -21,7 +21,7 @@ VALID = "dyn_pat_valid"
 
 
 class Connection:
-    """A connection to the gateway, spoken to byte by byte."""
+    """A connection to the gateway to which a test writes bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -34,7 +34,7 @@ class Connection:
         self.send("\r\n".join([*head, "", ""]).encode())
 
     async def status(self) -> int | None:
-        """The next answer's status; None when the gateway closes the connection without one."""
+        """The status of the next answer; None when the gateway closes the connection without an answer."""
         line = await asyncio.wait_for(self._reader.readline(), 5)
         return int(line.split()[1]) if line else None
 
@@ -61,7 +61,7 @@ async def save_status(world: World) -> int:
 
 
 @pytest.mark.parametrize("token", [VALID, INVALID])
-async def test_a_length_over_the_limit_is_refused_from_the_head(token: str):
+async def test_a_content_length_over_the_limit_is_refused_before_the_body(token: str):
     async with running_world() as world, connections(world, 1) as [caller]:
         caller.begin_save("Content-Length: 99999999999", token=token)
 
@@ -69,7 +69,7 @@ async def test_a_length_over_the_limit_is_refused_from_the_head(token: str):
         assert await save_status(world) == 200
 
 
-async def test_announced_bodies_that_never_arrive_count_nothing():
+async def test_announced_bodies_that_never_arrive_do_not_use_up_limits():
     async with running_world(max_requests=4, max_bytes_under_way=1 << 20) as world, connections(world, 20) as callers:
         for caller in callers:
             caller.begin_save(f"Content-Length: {1 << 20}")
@@ -79,7 +79,7 @@ async def test_announced_bodies_that_never_arrive_count_nothing():
         assert (await world.get(VERSION)).status == 200
 
 
-async def test_a_body_is_not_read_for_a_token_that_is_not_valid():
+async def test_the_body_of_a_request_without_a_valid_token_is_not_read():
     async with running_world() as world, connections(world, 20) as callers:
         for caller in callers:
             caller.begin_save(f"Content-Length: {1 << 20}", token=INVALID)
@@ -89,7 +89,7 @@ async def test_a_body_is_not_read_for_a_token_that_is_not_valid():
         assert await save_status(world) == 200
 
 
-async def test_many_requests_ask_about_a_token_once():
+async def test_concurrent_requests_with_one_token_check_it_once():
     async with running_world() as world:
         statuses = await asyncio.gather(*(save_status(world) for _ in range(50)))
 
@@ -97,7 +97,7 @@ async def test_many_requests_ask_about_a_token_once():
         assert len(world.observed.pings) == 1
 
 
-async def test_a_body_that_stops_arriving_is_answered_and_its_connection_closed():
+async def test_a_body_that_stops_arriving_is_refused_and_its_connection_closed():
     async with running_world(body_seconds=0.3) as world, connections(world, 1) as [caller]:
         started = time.monotonic()
         caller.begin_save("Content-Length: 100")
@@ -108,7 +108,7 @@ async def test_a_body_that_stops_arriving_is_answered_and_its_connection_closed(
         assert time.monotonic() - started < 4
 
 
-async def test_a_slow_body_is_read_as_long_as_it_keeps_the_rate():
+async def test_a_slow_body_above_the_minimum_rate_is_read():
     async with running_world(body_seconds=0.3, body_bytes_per_second=100) as world, connections(world, 1) as [caller]:
         body = DOCUMENTS + b" " * 100
         caller.begin_save(f"Content-Length: {len(body)}")
@@ -119,7 +119,7 @@ async def test_a_slow_body_is_read_as_long_as_it_keeps_the_rate():
         assert await caller.status() == 200
 
 
-async def test_bytes_count_as_they_arrive_and_after_inflation():
+async def test_the_limit_of_bytes_counts_arrived_and_decompressed_bytes():
     async with running_world(max_bytes_under_way=1 << 20) as world, connections(world, 2) as [first, second]:
         first.begin_save("Transfer-Encoding: chunked")
         first.send(b"10\r\n" + b" " * 16 + b"\r\n")
@@ -139,7 +139,7 @@ async def test_a_compressed_body_over_the_limit_is_refused():
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd2"])
-async def test_an_encoding_that_is_not_read_is_named(encoding: str):
+async def test_an_unsupported_content_encoding_is_refused(encoding: str):
     async with running_world() as world:
         answer = await world.post(SAVE, DOCUMENTS, content_encoding=encoding)
 
@@ -148,14 +148,14 @@ async def test_an_encoding_that_is_not_read_is_named(encoding: str):
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /v1/apps HTTP/1.1\r\nHost: x\r\n"], ids=["nothing", "half_a_head"])
-async def test_a_head_that_does_not_arrive_closes_its_connection(sent: bytes):
+async def test_a_connection_whose_head_does_not_arrive_is_closed(sent: bytes):
     async with running_world(head_seconds=0.3) as world, connections(world, 1) as [caller]:
         caller.send(sent)
 
         assert await caller.status() is None
 
 
-async def test_a_second_head_that_does_not_arrive_closes_its_connection():
+async def test_a_connection_whose_second_head_does_not_arrive_is_closed():
     async with running_world(head_seconds=0.3) as world, connections(world, 1) as [caller]:
         caller.send(f"GET {VERSION} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {VALID}\r\n\r\n".encode())
         assert await caller.status() == 200
@@ -172,7 +172,7 @@ async def test_an_idle_connection_is_closed():
         assert await caller.ended()
 
 
-async def test_the_first_request_of_a_connection_counts_once():
+async def test_the_first_request_of_a_connection_counts_once_towards_the_limit():
     async with running_world(max_requests=8) as world, connections(world, 8) as callers:
         world.observed.hangs = True
         for caller in callers:
@@ -183,7 +183,7 @@ async def test_the_first_request_of_a_connection_counts_once():
         assert [await caller.status() for caller in callers] == [200] * 8
 
 
-async def test_a_refusal_of_an_unread_body_is_in_the_envelope():
+async def test_a_refusal_before_the_body_is_in_the_error_envelope():
     async with running_world(max_body_bytes=1 << 20) as world:
         answer = await world.post(SAVE, b" " * (2 << 20))
 
@@ -192,7 +192,7 @@ async def test_a_refusal_of_an_unread_body_is_in_the_envelope():
         assert answer.headers["Connection"] == "close"
 
 
-async def test_idle_connections_give_way_to_new_ones():
+async def test_idle_connections_are_closed_for_new_ones():
     async with running_world(max_connections=4) as world, connections(world, 10) as callers:
         assert await save_status(world) == 200
         callers[9].send(f"GET {VERSION} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {VALID}\r\n\r\n".encode())
@@ -200,7 +200,7 @@ async def test_idle_connections_give_way_to_new_ones():
         assert await callers[0].ended()
 
 
-async def test_a_connection_at_work_does_not_give_way():
+async def test_a_connection_with_a_request_in_progress_is_not_closed_for_a_new_one():
     async with running_world(max_connections=2) as world, connections(world, 2) as working:
         world.observed.hangs = True
         for caller in working:
@@ -213,7 +213,7 @@ async def test_a_connection_at_work_does_not_give_way():
         assert [await caller.status() for caller in working] == [200, 200]
 
 
-async def test_a_head_over_the_limit_is_refused_in_the_envelope():
+async def test_a_head_over_the_limit_is_refused_in_the_error_envelope():
     async with running_world() as world, connections(world, 1) as [caller]:
         caller.send(b"GET /v1/apps HTTP/1.1\r\nHost: x\r\n")
         for number in range(20):
@@ -222,7 +222,7 @@ async def test_a_head_over_the_limit_is_refused_in_the_envelope():
         assert await caller.status() == 431
 
 
-async def test_a_caller_that_reads_nothing_loses_its_connection():
+async def test_the_connection_of_a_caller_that_reads_nothing_is_closed():
     async with running_world(write_seconds=1, max_bytes_under_way=64 << 20) as world:
         world.observed.version = 24 << 20
         host, _, port = world.url.removeprefix("http://").partition(":")
@@ -238,7 +238,7 @@ async def test_a_caller_that_reads_nothing_loses_its_connection():
         writer.close()
 
 
-async def test_an_unknown_expectation_is_refused_in_the_envelope():
+async def test_an_unknown_expect_header_is_refused_in_the_error_envelope():
     async with running_world() as world:
         answer = await world.post(SAVE, DOCUMENTS, expect="200-ok")
 
@@ -246,7 +246,7 @@ async def test_an_unknown_expectation_is_refused_in_the_envelope():
         assert answer.headers["X-Request-Id"]
 
 
-async def test_another_caller_enters_while_one_caller_holds_every_place():
+async def test_another_caller_is_served_while_one_caller_uses_the_whole_limit():
     async with running_world(max_requests=8) as world:
         world.observed.hangs = True
         many = [asyncio.create_task(world.get(VERSION)) for _ in range(8)]
@@ -261,7 +261,7 @@ async def test_another_caller_enters_while_one_caller_holds_every_place():
         assert {(await answer).status for answer in many} == {200}
 
 
-async def test_a_rate_limit_is_told_in_headers():
+async def test_answers_have_headers_of_the_rate_limit():
     async with running_world(rate_limit="2/minute") as world:
         answers = [await world.get(VERSION) for _ in range(3)]
         other = await world.get(VERSION, authorization="Bearer dyn_pat_other")
@@ -283,4 +283,4 @@ async def eventually_pinged(world: World) -> None:
         return bool(world.observed.pings)
 
     await eventually(pinged, seconds=5)
-    await asyncio.sleep(0.05)  # the first chunk is counted in the same turn in which the question is answered
+    await asyncio.sleep(0.05)  # the loop counts the first chunk when it answers the check of the token

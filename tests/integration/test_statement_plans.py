@@ -1,4 +1,4 @@
-"""Statements whose plan is kept go by an index, even when they are planned while their tables are small."""
+"""Statements with a cached plan use an index, even when they are planned while their tables are small."""
 
 import json
 from collections import defaultdict
@@ -13,6 +13,9 @@ from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from tests.support.stack import Stack, running_stack
 from tests.support.waiting import eventually
 from tests.support.workflows import body_of, flow_of, save_request
+
+pytestmark = pytest.mark.load
+
 
 Statements = dict[str, set[str]]
 """By the name of the connection that they were sent on."""
@@ -38,7 +41,7 @@ def recorded(method: Any, found: Statements) -> Any:
 
 
 async def use_everything(stack: Stack) -> None:
-    """Each kind of read and change of one thing."""
+    """Call each kind of read and change of a single object."""
     key = {"Idempotency-Key": "once"}
     project = str(stack.people.project)
     workflow, (first, second) = await stack.workflow(saves=2)
@@ -97,7 +100,7 @@ def tables_read_slowly(plan: Any) -> Iterator[str]:
         yield from tables_read_slowly(below)
 
 
-async def test_every_statement_whose_plan_is_kept_goes_by_an_index(unstarted: Stack, sent: Statements):
+async def test_every_statement_with_a_cached_plan_uses_an_index(unstarted: Stack, sent: Statements):
     async with running_stack(unstarted) as stack:
         await use_everything(stack)
         for service in stack.schemas:

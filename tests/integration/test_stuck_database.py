@@ -1,4 +1,4 @@
-"""A connection to Postgres that hangs costs the calls on it, for a bounded time, and no others."""
+"""A hanging connection to Postgres fails only the calls on it, for a limited time."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from service_kit.settings import DatabaseLimits
 from tests.support.database_proxy import DatabaseProxy
 from tests.support.stack import Stack, running_stack, workflow_service_of
-from tests.support.waiting import arrived, eventually, negated, serving
+from tests.support.waiting import eventually, negated, serving, start_calls
 
 pytestmark = pytest.mark.slow
 
@@ -28,14 +28,14 @@ CONNECTIONS = 8
 """Those for reads and changes of one thing, the default of POOL_SIZE."""
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name = $1 ORDER BY query_start DESC"
 BRIEFLY = {"database_statement_seconds": 1, "database_lock_seconds": 0.5}
-"""A connection that is silent for two seconds is given up."""
+"""A connection that is silent for two seconds is closed."""
 
 Call = Callable[[], Awaitable[Any]]
 
 
 @dataclass
 class Seen:
-    """What callers have seen since the fault."""
+    """The codes and times that callers have seen since the fault."""
 
     codes: Counter[str] = field(default_factory=Counter)
     longest: float = 0
@@ -45,7 +45,7 @@ class Seen:
 
 @asynccontextmanager
 async def calling(calls: list[Call]) -> AsyncIterator[Seen]:
-    """Each of the calls, again and again by a caller of its own, until the block ends."""
+    """Each of the calls is repeated by its own caller until the block ends."""
     seen, enough, began = Seen(), asyncio.Event(), time.monotonic()
 
     async def keep_calling(call: Call) -> None:
@@ -69,7 +69,7 @@ async def calling(calls: list[Call]) -> AsyncIterator[Seen]:
 
 @dataclass
 class Calls:
-    """Calls on one workflow and on apps of it."""
+    """Calls for one workflow and for apps of it."""
 
     stack: Stack
     workflow_id: str
@@ -81,7 +81,7 @@ class Calls:
         return self.stack.workflows.GetVersion(request, metadata=self.stack.as_(), timeout=timeout)
 
     def head(self) -> Awaitable[Any]:
-        """Of a workflow: each takes a connection by itself, of those for reads and changes of one thing."""
+        """Read a workflow. Each call uses one connection of the pool for single objects."""
         request = workflow_pb2.GetWorkflowRequest(workflow_id=self.workflow_id)
         return self.stack.workflows.GetWorkflow(request, metadata=self.stack.as_(), timeout=30)
 
@@ -100,12 +100,12 @@ class Calls:
 
 
 async def opened(connections: int, stack: Stack, service: str, table: str, *calls: Call) -> None:
-    """A pool opens one when all that it has are at work, so calls are kept waiting for a lock, briefly."""
+    """Open all connections of a pool: it opens one when all others are busy, so calls wait briefly for a lock."""
 
     async def all_are() -> bool:
         async with admin.transaction():
             await admin.execute(f"LOCK TABLE {table}")
-            waiting = await arrived(*(call() for call in calls * connections))
+            waiting = await start_calls(*(call() for call in calls * connections))
         await asyncio.gather(*waiting)
         return len(await admin.fetch(BACKENDS, f"flowpin {stack.schemas[service]}")) == connections
 
@@ -114,7 +114,7 @@ async def opened(connections: int, stack: Stack, service: str, table: str, *call
 
 
 async def calls_on(stack: Stack, apps: int = 0, connections: int = CONNECTIONS) -> Calls:
-    """Once all connections of the workflow service are open; with `apps` those of the deploy service but for pages."""
+    """The calls, when all connections of the workflow service are open, and with `apps` those of the deploy service."""
     workflow, versions = await stack.workflow()
     app_ids = [(await stack.app(workflow["id"]))["id"] for _ in range(apps)]
     calls = Calls(stack, workflow["id"], versions[0]["id"], app_ids)
@@ -129,14 +129,14 @@ async def calls_on(stack: Stack, apps: int = 0, connections: int = CONNECTIONS) 
             "deployments",
             lambda: stack.deploys.GetDeployment(one, metadata=stack.as_(), timeout=30),
         )
-    await calls.page()  # on the connections that the next calls take, too
+    await calls.page()  # also on the connections that the next calls use
     await calls.head()
     return calls
 
 
 @asynccontextmanager
 async def one_backend_stopped(stack: Stack, service: str) -> AsyncIterator[int]:
-    """Of the service's, the one that was used last; yields how many there are."""
+    """Stop the backend of the service that was used last. Yields the number of backends."""
     async with stack.database("admin", service) as admin:
         pids = [row["pid"] for row in await admin.fetch(BACKENDS, f"flowpin {stack.schemas[service]}")]
     os.kill(pids[0], signal.SIGSTOP)
@@ -154,13 +154,13 @@ async def proxy(unstarted: Stack) -> AsyncIterator[DatabaseProxy]:
 
 @asynccontextmanager
 async def proxied_stack(unstarted: Stack, proxy: DatabaseProxy, **settings: Any) -> AsyncIterator[Stack]:
-    """Both services ask Postgres through the proxy."""
+    """A stack whose services connect to Postgres through the proxy."""
     urls = {**unstarted.urls, **{role: proxy.url(role) for role in ("flowpin_workflow", "flowpin_deploy")}}
     async with running_stack(replace(unstarted, urls=urls), workflow=settings, deploy=settings) as stack:
         yield replace(stack, urls=unstarted.urls)
 
 
-async def test_a_stopped_backend_fails_no_read(stack: Stack):
+async def test_a_stopped_postgres_backend_fails_no_read(stack: Stack):
     calls = await calls_on(stack)
 
     async with one_backend_stopped(stack, "workflow") as backends, calling([calls.read] * CALLERS) as seen:
@@ -168,25 +168,25 @@ async def test_a_stopped_backend_fails_no_read(stack: Stack):
 
     assert backends == CONNECTIONS
     assert set(seen.codes) == {"OK"}
-    assert seen.longest < 1, "it is asked again on another connection"
+    assert seen.longest < 1, "the read is sent again on another connection"
 
 
-async def test_a_stopped_backend_fails_the_deploys_on_it_and_no_others(unstarted: Stack):
+async def test_a_stopped_postgres_backend_fails_only_the_deploys_on_it(unstarted: Stack):
     async with running_stack(unstarted, deploy=BRIEFLY) as stack:
         calls = await calls_on(stack, apps=CALLERS)
 
-        # While it is idle: a stopped one that holds locks on apps keeps deploys of these apps waiting.
+        # The backend is stopped while idle. One that holds locks on apps would delay deploys of these apps.
         async with one_backend_stopped(stack, "deploy") as backends, calling(calls.deploys()) as seen:
             await asyncio.sleep(4)
 
     assert backends == CONNECTIONS
     assert set(seen.codes) <= {"OK", "UNAVAILABLE"}
-    assert seen.codes["UNAVAILABLE"] <= CALLERS, "those of one statement"
+    assert seen.codes["UNAVAILABLE"] <= CALLERS, "the deploys of one statement"
     assert seen.codes["OK"] > 4 * CALLERS
     assert seen.longest < 3.5
 
 
-async def test_half_open_connections_are_an_outage_of_one_statements_time(unstarted: Stack, proxy: DatabaseProxy):
+async def test_half_open_connections_are_replaced_within_one_statement_timeout(unstarted: Stack, proxy: DatabaseProxy):
     async with proxied_stack(unstarted, proxy, **BRIEFLY) as stack:
         calls = await calls_on(stack, apps=4)
 
@@ -202,9 +202,7 @@ async def test_half_open_connections_are_an_outage_of_one_statements_time(unstar
     assert seen.codes["OK"] > recovered["OK"]
 
 
-async def test_a_single_caller_meets_one_half_open_connection_and_not_all_of_them(
-    unstarted: Stack, proxy: DatabaseProxy
-):
+async def test_a_single_caller_fails_on_at_most_one_half_open_connection(unstarted: Stack, proxy: DatabaseProxy):
     async with proxied_stack(unstarted, proxy, **BRIEFLY) as stack:
         calls = await calls_on(stack)
         proxy.freeze()
@@ -216,7 +214,7 @@ async def test_a_single_caller_meets_one_half_open_connection_and_not_all_of_the
     assert seen.last_failure < 3.5
 
 
-async def test_a_machine_that_acknowledges_nothing_is_noticed_by_tcp(unstarted: Stack, proxy: DatabaseProxy):
+async def test_tcp_notices_a_database_host_that_acknowledges_nothing(unstarted: Stack, proxy: DatabaseProxy):
     async with proxied_stack(unstarted, proxy, database_silence_seconds=1, database_statement_seconds=60) as stack:
         calls = await calls_on(stack)
 
@@ -228,7 +226,7 @@ async def test_a_machine_that_acknowledges_nothing_is_noticed_by_tcp(unstarted: 
     assert seen.last_failure < 4
 
 
-async def test_a_caller_that_leaves_takes_no_connection_along(unstarted: Stack, proxy: DatabaseProxy):
+async def test_a_caller_that_times_out_frees_its_database_connection(unstarted: Stack, proxy: DatabaseProxy):
     async with proxied_stack(unstarted, proxy, page_pool_size=1) as stack:
         calls = await calls_on(stack)
         proxy.freeze()
@@ -242,15 +240,15 @@ async def test_a_caller_that_leaves_takes_no_connection_along(unstarted: Stack, 
     assert seconds < 2
 
 
-async def test_what_asyncpg_sends_of_itself_has_a_deadline_too(unstarted: Stack, proxy: DatabaseProxy):
+async def test_statements_that_asyncpg_sends_by_itself_have_a_deadline(unstarted: Stack, proxy: DatabaseProxy):
     url, schema = proxy.url("flowpin_workflow"), unstarted.schemas["workflow"]
     async with open_pool(url, schema, 1, DatabaseLimits(statement=0.2, grace=0.1)) as pool:
         async with pool.acquire() as db:
-            for number in range(100):  # all that asyncpg keeps prepared
+            for number in range(100):  # the number of prepared statements that asyncpg caches
                 await db.fetchval(f"SELECT {number}")
         began = time.monotonic()
 
-        proxy.freezes_after = 1  # of the next statement it answers that it is prepared, not that the oldest is closed
+        proxy.freezes_after = 1  # the next statement is prepared, but the close of the oldest gets no answer
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(5), pool.acquire() as db:
                 await db.fetchval("SELECT 100")
@@ -259,11 +257,11 @@ async def test_what_asyncpg_sends_of_itself_has_a_deadline_too(unstarted: Stack,
     assert seconds < 2
 
 
-async def test_a_service_stops_while_its_connections_hang(unstarted: Stack, proxy: DatabaseProxy):
+async def test_a_service_stops_while_its_database_connections_hang(unstarted: Stack, proxy: DatabaseProxy):
     async with proxied_stack(unstarted, proxy) as stack:
         calls = await calls_on(stack)
         proxy.freeze(new_ones=True)
-        waiting = await arrived(*(calls.read() for _ in range(CALLERS)), calls.page())
+        waiting = await start_calls(*(calls.read() for _ in range(CALLERS)), calls.page())
 
         began = time.monotonic()
         await stack.stop_workflow_service()
@@ -274,7 +272,7 @@ async def test_a_service_stops_while_its_connections_hang(unstarted: Stack, prox
     assert seconds < 6
 
 
-async def test_health_says_within_two_seconds_that_the_database_hangs(unstarted: Stack, proxy: DatabaseProxy):
+async def test_health_reports_within_two_seconds_that_the_database_hangs(unstarted: Stack, proxy: DatabaseProxy):
     async with proxied_stack(unstarted, proxy) as stack:
         ports = (stack.workflow_port, stack.deploy_port)
 
@@ -289,9 +287,7 @@ async def test_health_says_within_two_seconds_that_the_database_hangs(unstarted:
         await eventually(lambda: are_serving(True), 3)
 
 
-async def test_health_does_not_take_dead_connections_for_a_database_that_is_away(
-    unstarted: Stack, proxy: DatabaseProxy
-):
+async def test_health_stays_serving_with_dead_connections_to_a_working_database(unstarted: Stack, proxy: DatabaseProxy):
     async with proxied_stack(unstarted, proxy) as stack:
         await eventually(lambda: serving(stack.workflow_port), 5)
 
@@ -304,12 +300,12 @@ async def test_health_does_not_take_dead_connections_for_a_database_that_is_away
     assert all(states)
 
 
-async def test_health_does_not_take_a_busy_pool_for_a_database_that_is_away(unstarted: Stack):
+async def test_health_stays_serving_with_a_busy_connection_pool(unstarted: Stack):
     async with running_stack(unstarted, workflow={"pool_size": 1}) as stack:
         calls = await calls_on(stack, connections=1)
         async with stack.database("admin", "workflow") as admin, admin.transaction():
-            await admin.execute("LOCK TABLE workflows")  # reads of it wait
-            busy = await arrived(*(calls.head() for _ in range(3)))
+            await admin.execute("LOCK TABLE workflows")  # its reads wait
+            busy = await start_calls(*(calls.head() for _ in range(3)))
             states = []
             for _ in range(20):
                 states.append(await serving(stack.workflow_port))
@@ -319,10 +315,10 @@ async def test_health_does_not_take_a_busy_pool_for_a_database_that_is_away(unst
     assert all(states)
 
 
-async def test_a_connection_that_postgres_has_ended_unnoticed_is_a_failure_of_the_database(
+async def test_a_connection_that_postgres_has_closed_unnoticed_is_a_database_failure(
     unstarted: Stack, proxy: DatabaseProxy
 ):
-    """asyncpg has read why, but not that the connection is closed: it raises InternalClientError on the next use."""
+    """asyncpg has read the cause but not the end of the connection, so its next use raises InternalClientError."""
     async with proxied_stack(unstarted, proxy) as stack:
         calls = await calls_on(stack)
         await eventually(lambda: serving(stack.workflow_port), 5)
@@ -346,7 +342,7 @@ async def test_a_connection_that_postgres_has_ended_unnoticed_is_a_failure_of_th
     assert still_serving
 
 
-async def test_a_connection_is_asked_for_without_startup_parameters_that_pgbouncer_refuses(
+async def test_connections_are_opened_without_startup_parameters_that_pgbouncer_refuses(
     unstarted: Stack, proxy: DatabaseProxy
 ):
     urls = {**unstarted.urls, "flowpin_workflow": proxy.url("flowpin_workflow")}

@@ -1,4 +1,4 @@
-"""With a collector to send to, one deploy is one trace through all three processes."""
+"""With a collector configured, one deploy is one trace through all three processes."""
 
 import asyncio
 import gc
@@ -13,6 +13,9 @@ from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from tests.support.observed_services import WORKFLOW, running_world
 from tests.support.refusals import refusal
 from tests.support.stack import Stack, running_stack
+
+pytestmark = pytest.mark.slow
+
 
 trace_service = pytest.importorskip(
     "opentelemetry.proto.collector.trace.v1.trace_service_pb2",
@@ -36,7 +39,7 @@ class Received:
 
 @dataclass
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """An OTLP receiver, real but for keeping what it gets."""
+    """A real OTLP receiver that stores the received spans."""
 
     spans: list[Received] = field(default_factory=list)
     everything: list[str] = field(default_factory=list)
@@ -75,7 +78,7 @@ async def collecting() -> AsyncIterator[tuple[Collector, str]]:
         await server.stop(0)
 
 
-async def test_one_deploy_is_one_trace_through_gateway_deploy_and_workflow_service(unstarted: Stack):
+async def test_a_deploy_is_one_trace_through_gateway_deploy_and_workflow_service(unstarted: Stack):
     async with collecting() as (collector, endpoint):
         traced = {"otel_exporter_otlp_endpoint": endpoint}
         async with running_stack(unstarted, workflow=traced, deploy=traced, front=traced) as stack:
@@ -99,14 +102,14 @@ async def test_one_deploy_is_one_trace_through_gateway_deploy_and_workflow_servi
     assert app["id"] not in sent
 
 
-async def test_a_failed_call_says_so_in_its_span(unstarted: Stack):
+async def test_the_span_of_a_failed_call_has_an_error_status(unstarted: Stack):
     async with collecting() as (collector, endpoint):
         traced = {"otel_exporter_otlp_endpoint": endpoint}
         async with running_stack(unstarted, workflow=traced) as stack:
             await stack.rest("GET", f"/v1/workflows/{stack.people.project}")
 
     assert [span.name for span in collector.spans] == [
-        "flowpin.identity.v1.IdentityService/Ping",  # the gateway asks about the token
+        "flowpin.identity.v1.IdentityService/Ping",  # the gateway checks the token
         "flowpin.workflow.v1.WorkflowService/GetWorkflow",
     ]
     assert f"int_value: {grpc.StatusCode.NOT_FOUND.value[0]}" in "".join(collector.everything)
@@ -132,7 +135,7 @@ async def test_reference_counting_frees_refused_calls_that_are_traced(unstarted:
 
         kept = [found for found in gc.get_objects() if type(found).__name__ == "AbortError"]
 
-    assert len(kept) <= 5  # grpc.aio has the last call or two until the next ones
+    assert len(kept) <= 5  # grpc.aio keeps the last one or two calls until the next ones
 
 
 async def test_a_caller_that_hangs_up_cancels_the_traced_call():
@@ -147,7 +150,7 @@ async def test_a_caller_that_hangs_up_cancels_the_traced_call():
 
 
 def in_order(spans: list[Received]) -> list[Received]:
-    """From the outermost inwards: each is the parent of the next."""
+    """The spans from the outermost to the innermost. Each is the parent of the next."""
     found, parent = [], bytes.fromhex(TRACEPARENT.split("-")[2])
     while inner := [span for span in spans if span.parent == parent]:
         (span,) = inner

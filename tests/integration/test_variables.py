@@ -1,4 +1,4 @@
-"""Variables of apps: kept encrypted, secrets never read back, told to replicas."""
+"""Variables of apps are stored encrypted and sent to replicas. Secrets cannot be read back."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,8 +12,8 @@ from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.deploy.v1.deploy_pb2_grpc import DeployServiceStub
 from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
 from service_kit.pb.flowpin.routing.v1.routing_pb2_grpc import RoutingServiceStub
-from tests.support.played_router import PlayedRouter, played_router
 from tests.support.refusals import refusal
+from tests.support.router_client import RouterClient, router_client
 from tests.support.stack import Stack, deploy_service_of, fresh_stack, running_stack
 from tests.support.waiting import eventually
 
@@ -30,7 +30,7 @@ async def running(database_urls, tmp_path_factory) -> AsyncIterator[Stack]:
 
 @pytest.fixture
 async def app(running: Stack) -> Any:
-    """In a project with the environments staging and production."""
+    """An app in a project with the environments staging and production."""
     workflow, _ = await running.workflow(project=running.people.staged)
     app = await running.app(workflow["id"], project_id=str(running.people.staged))
     await running.deploy(app["id"], workflow["id"], environment="staging")
@@ -47,7 +47,7 @@ async def of_replicas(stack: Stack, app: Any, environment: str, port: int = 0) -
         return await RoutingServiceStub(channel).GetVariables(request, metadata=stack.as_("runner"))
 
 
-async def test_a_plain_value_is_read_back_and_a_secret_is_not(running: Stack, app: Any):
+async def test_a_plain_variable_can_be_read_and_a_secret_one_cannot(running: Stack, app: Any):
     plain = await put(running, app, "PLAIN", "1")
     secret = await put(running, app, "TOKEN", SECRET, secret=True, environment="production")
 
@@ -61,7 +61,7 @@ async def test_a_plain_value_is_read_back_and_a_secret_is_not(running: Stack, ap
     assert plain["updated_by"] == str(running.people.user)
 
 
-async def test_replicas_get_what_is_for_their_environment_before_what_is_for_all(running: Stack, app: Any):
+async def test_a_variable_of_an_environment_takes_precedence_over_one_of_all_environments(running: Stack, app: Any):
     await put(running, app, "A", "of all")
     await put(running, app, "B", "of all")
     await put(running, app, "B", SECRET, secret=True, environment="staging")
@@ -72,8 +72,8 @@ async def test_replicas_get_what_is_for_their_environment_before_what_is_for_all
     assert dict(production.variables) == {"A": "of all", "B": "of all"}
 
 
-async def test_a_change_is_told_to_routers_in_the_pins_that_it_concerns(running: Stack, app: Any):
-    async with played_router(running) as router:
+async def test_a_changed_variable_is_sent_to_routers_for_the_deployments_that_it_affects(running: Stack, app: Any):
+    async with router_client(running) as router:
         before = revisions(router, app)
         await put(running, app, "A", "1", environment="staging")
         await eventually(lambda: has_changed(router, app, before))
@@ -87,19 +87,19 @@ async def test_a_change_is_told_to_routers_in_the_pins_that_it_concerns(running:
         assert (await of_replicas(running, app, "staging")).revision == 3
 
 
-def revisions(router: PlayedRouter, app: Any) -> list[int]:
+def revisions(router: RouterClient, app: Any) -> list[int]:
     return [each.live.variables_revision for each in router.routes[app["id"]].environments]
 
 
-async def has_changed(router: PlayedRouter, app: Any, before: list[int]) -> bool:
+async def has_changed(router: RouterClient, app: Any, before: list[int]) -> bool:
     return revisions(router, app) != before
 
 
-async def has_revisions(router: PlayedRouter, app: Any, expected: list[int]) -> bool:
+async def has_revisions(router: RouterClient, app: Any, expected: list[int]) -> bool:
     return revisions(router, app) == expected
 
 
-async def test_the_same_value_once_more_changes_nothing(running: Stack, app: Any):
+async def test_setting_a_variable_to_its_value_changes_nothing(running: Stack, app: Any):
     first = await put(running, app, "A", SECRET, secret=True)
 
     again = await put(running, app, "A", SECRET, secret=True)
@@ -110,7 +110,7 @@ async def test_the_same_value_once_more_changes_nothing(running: Stack, app: Any
     assert (await of_replicas(running, app, "production")).revision == 2
 
 
-async def test_a_change_is_in_the_audit_and_the_value_nowhere(running: Stack, app: Any):
+async def test_the_value_of_a_variable_is_in_no_audit_event_and_no_log(running: Stack, app: Any):
     with capture_logs() as logs:
         await put(running, app, "TOKEN", SECRET, secret=True)
         await running.rest("PUT", f"/v1/apps/{app['id']}/variables/path", {"value": SECRET})
@@ -131,7 +131,7 @@ async def test_a_change_is_in_the_audit_and_the_value_nowhere(running: Stack, ap
             assert not any(SECRET in row["row"] or SECRET.encode().hex() in row["row"] for row in rows), table
 
 
-async def test_a_deleted_variable_is_gone(running: Stack, app: Any):
+async def test_a_deleted_variable_is_not_found(running: Stack, app: Any):
     path = f"/v1/apps/{app['id']}/variables/A"
     await put(running, app, "A", "1")
 
@@ -143,7 +143,7 @@ async def test_a_deleted_variable_is_gone(running: Stack, app: Any):
 
 
 @pytest.mark.parametrize("name", ["lower", "1A", "A-B", "A" * 129, "PATH", "LD_PRELOAD", "PYTHONPATH", "HOME", "A\n"])
-async def test_a_name_that_cannot_be_is_refused(running: Stack, app: Any, name: str):
+async def test_an_invalid_name_of_a_variable_is_refused(running: Stack, app: Any, name: str):
     request = deploy_pb2.SetVariableRequest(app_id=app["id"], name=name, value="1")
 
     error = await refusal(running.deploys.SetVariable(request, metadata=running.as_()))
@@ -159,20 +159,20 @@ async def test_a_name_that_cannot_be_is_refused(running: Stack, app: Any, name: 
         ({"value": "1", "environment": "moon"}, (400, "ENVIRONMENT_NOT_FOUND", {"environment"})),
     ],
 )
-async def test_a_body_that_breaks_a_rule_is_refused(running: Stack, app: Any, body: Any, refused: Any):
+async def test_a_variable_with_a_wrong_field_is_refused(running: Stack, app: Any, body: Any, refused: Any):
     answer = await running.rest("PUT", f"/v1/apps/{app['id']}/variables/A", body)
 
     assert answer.refusal == refused
     assert await running.ok("GET", f"/v1/apps/{app['id']}/variables") == []
 
 
-async def test_a_page_that_is_none_is_refused(running: Stack, app: Any):
+async def test_an_invalid_page_of_variables_is_refused(running: Stack, app: Any):
     answer = await running.rest("GET", f"/v1/apps/{app['id']}/variables?page=0")
 
     assert answer.refusal == (400, "INVALID_REQUEST", {"page"})
 
 
-async def test_variables_come_in_pages(running: Stack, app: Any):
+async def test_variables_are_listed_in_pages(running: Stack, app: Any):
     for name in ("B", "A", "C"):
         await put(running, app, name, "1")
 
@@ -182,13 +182,13 @@ async def test_variables_come_in_pages(running: Stack, app: Any):
     assert answer.body["pagination"] == {"page": 2, "page_size": 2, "page_count": 2, "total_count": 3}
 
 
-async def test_an_environment_that_is_none_is_refused_wherever_it_is_named(running: Stack, app: Any):
+async def test_calls_on_a_variable_refuse_an_unknown_environment(running: Stack, app: Any):
     for method in ("GET", "DELETE"):
         answer = await running.rest(method, f"/v1/apps/{app['id']}/variables/A?environment=moon")
         assert answer.refusal[:2] == (400, "ENVIRONMENT_NOT_FOUND")
 
 
-async def test_an_app_has_so_many_variables_and_no_more(running: Stack, app: Any, monkeypatch: pytest.MonkeyPatch):
+async def test_the_number_of_variables_of_an_app_is_limited(running: Stack, app: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("deploy_service.servicer.variables.MAX_VARIABLES", 1)
     await put(running, app, "A", "1")
 
@@ -198,7 +198,7 @@ async def test_an_app_has_so_many_variables_and_no_more(running: Stack, app: Any
     await put(running, app, "A", "2")
 
 
-async def test_without_a_key_a_variable_cannot_be_set_and_it_says_what_to_do(shared_stack: Stack):
+async def test_setting_a_variable_without_an_encryption_key_fails_with_advice(shared_stack: Stack):
     workflow, _ = await shared_stack.workflow()
     app = await shared_stack.app(workflow["id"])
 
@@ -208,7 +208,7 @@ async def test_without_a_key_a_variable_cannot_be_set_and_it_says_what_to_do(sha
     assert "DEPLOY_VARIABLE_KEYS" in answer.error["message"]
 
 
-async def test_with_a_new_key_before_the_old_one_all_values_are_read(running: Stack, app: Any):
+async def test_values_encrypted_with_the_old_key_are_read_after_a_new_key_is_added(running: Stack, app: Any):
     await put(running, app, "OLD", "1")
 
     async with deploy_service_of(running, variable_keys=SecretStr(f"{NEW},{OLD}")) as port:

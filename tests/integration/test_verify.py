@@ -1,4 +1,4 @@
-"""`flowpin verify` finds nothing in a real history, and names the piece when an invariant of it is broken."""
+"""`flowpin verify` finds nothing in an intact history, and names the row when an invariant is broken."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -60,22 +60,22 @@ BREAKS: dict[str, tuple[str, list[str], dict[str, dict[str, Any]]]] = {
         [f"UPDATE versions SET flow = {OTHER_FLOW} WHERE {OF_V} 2"],
         {"versions.digests": {"workflow": "{workflow}", "version": 2, "version_id": "{v2}"}},
     ),
-    "one byte of a canvas is added": (
+    "a byte is added to a canvas": (
         "workflow",
         [f"UPDATE versions SET flow_ui = (flow_ui::text || ' ')::json WHERE {OF_V} 2"],
         {"versions.digests": {"version": 2, "what": "the canvas digest is not that of the bytes of flow and flow_ui"}},
     ),
-    "a flow is none any more": (
+    "a flow is no longer valid": (
         "workflow",
         [f"UPDATE versions SET flow = '[]' WHERE {OF_V} 2"],
         {"versions.digests": {"version": 2, "expected": "none, as no save accepts this flow: flow must be an object"}},
     ),
-    "a mark is missing": (
+    "a mark of a hidden version is missing": (
         "workflow",
         ["UPDATE hidden_versions SET archived = 0::bit(1000) WHERE workflow_id = '{workflow}'"],
         {"versions.marks": {"version": 2, "what": 'the mark "archived" is wrong', "expected": 1, "found": 0}},
     ),
-    "a mark is of nothing": (
+    "a mark of a hidden version names no version": (
         "workflow",
         ["UPDATE hidden_versions SET deleted = set_bit(deleted, 20, 1) WHERE workflow_id = '{workflow}'"],
         {"versions.marks": {"version": 21, "what": "a version that does not exist is marked"}},
@@ -197,8 +197,8 @@ BREAKS: dict[str, tuple[str, list[str], dict[str, dict[str, Any]]]] = {
         ],
         {"audit.workflow-numbers": {"what": "the event comes before that of an earlier version"}},
     ),
-    # Kept answers.
-    "a kept answer is of another version": (
+    # The stored answers of idempotency keys.
+    "a stored answer is of another version": (
         "workflow",
         [
             """UPDATE idempotency_keys SET answer = (
@@ -207,7 +207,7 @@ BREAKS: dict[str, tuple[str, list[str], dict[str, dict[str, Any]]]] = {
         ],
         {"idempotency.answers": {"rpc": "ForkWorkflow"}},
     ),
-    "a kept answer cannot be read": (
+    "a stored answer cannot be read": (
         "deploy",
         ["UPDATE idempotency_keys SET answer = '\\xff' WHERE rpc LIKE '%PromoteAppRequest'"],
         {"idempotency.answers": {"rpc": "PromoteApp", "what": "the kept answer cannot be read"}},
@@ -259,7 +259,7 @@ BREAKS: dict[str, tuple[str, list[str], dict[str, dict[str, Any]]]] = {
         ],
         {"deployments.pins": {"deployment": 3, "what": "the pinned version_digest is not the version's"}},
     ),
-    "a pin is of no version": (
+    "a pin names no version": (
         "deploy",
         [f"UPDATE deployments SET version_id = id WHERE {OF_D} 3"],
         {
@@ -267,7 +267,7 @@ BREAKS: dict[str, tuple[str, list[str], dict[str, dict[str, Any]]]] = {
             "idempotency.answers": {"rpc": "DeployApp"},
         },
     ),
-    "a kept flow is rewritten": (
+    "a pinned flow is rewritten": (
         "deploy",
         [
             """UPDATE flows SET flow = '{{"nodes": [{{"id": "n", "type": "x.Y"}}]}}' WHERE digest = (
@@ -276,7 +276,7 @@ BREAKS: dict[str, tuple[str, list[str], dict[str, dict[str, Any]]]] = {
         ],
         {"flows.digests": {"what": "the kept flow is not that of its digest"}},
     ),
-    "a kept flow is lost": (
+    "a pinned flow is lost": (
         "deploy",
         [
             """DELETE FROM flows WHERE digest = (
@@ -285,12 +285,12 @@ BREAKS: dict[str, tuple[str, list[str], dict[str, dict[str, Any]]]] = {
         ],
         {"deployments.pins": {"what": "the flow that it pins is kept", "found": "false"}},
     ),
-    "what replicas load is rewritten": (
+    "a loadable is rewritten": (
         "deploy",
         ["UPDATE loadables SET document = '{{}}'"],
         {"loadables.digests": {"what": "what replicas load is not that of its digest"}},
     ),
-    "what replicas load is lost": (
+    "a loadable is lost": (
         "deploy",
         [
             """DELETE FROM loadables WHERE digest = (
@@ -299,7 +299,7 @@ BREAKS: dict[str, tuple[str, list[str], dict[str, dict[str, Any]]]] = {
         ],
         {"deployments.pins": {"what": "what its replicas load is kept", "found": "false"}},
     ),
-    "a source comes after": (
+    "a source is newer than its deployment": (
         "deploy",
         [f"""UPDATE deployments SET source_deployment_id = '{{d6}}' WHERE {OF_D} 5"""],
         {"deployments.sources": {"deployment": 5, "source": "{d6}", "what": "its source comes before it"}},
@@ -309,7 +309,7 @@ BREAKS: dict[str, tuple[str, list[str], dict[str, dict[str, Any]]]] = {
         [f"UPDATE deployments SET source_deployment_id = version_id WHERE {OF_D} 5"],
         {"deployments.sources": {"deployment": 5, "what": "its source exists"}},
     ),
-    "a rollback has lost its source": (
+    "a rollback has no source": (
         "deploy",
         [f"UPDATE deployments SET source_deployment_id = NULL WHERE {OF_D} 5"],
         {"audit.deployments": {"deployment": 5, "what": "it has a source, as its event says", "found": "false"}},
@@ -349,7 +349,7 @@ BREAKS: dict[str, tuple[str, list[str], dict[str, dict[str, Any]]]] = {
         [f"UPDATE deployments SET source_deployment_id = '{{d3}}' WHERE {OF_D} 5"],
         {"deployments.sources": {"deployment": 5, "source": "{d3}", "what": "its source pins the same version"}},
     ),
-    "a rollback goes back to another environment": (
+    "the source of a rollback is in another environment": (
         "deploy",
         [f"UPDATE deployments SET source_deployment_id = '{{d1}}' WHERE {OF_D} 5"],
         {"deployments.sources": {"deployment": 5, "what": "its source is in the environment it should be in"}},
@@ -378,7 +378,7 @@ BREAKS: dict[str, tuple[str, list[str], dict[str, dict[str, Any]]]] = {
             "audit.deploy-targets": {"action": "UpdateRuntime"},
         },
     ),
-    "a label names nothing": (
+    "a label names no version": (
         "workflow",
         [
             "UPDATE labels SET number = 99 WHERE name = 'production'",
@@ -386,7 +386,7 @@ BREAKS: dict[str, tuple[str, list[str], dict[str, dict[str, Any]]]] = {
         ],
         {"labels.versions": {"label": "production", "what": "the version that it names does not exist"}},
     ),
-    "a label names what is deleted": (
+    "a label names a deleted version": (
         "workflow",
         [
             "UPDATE labels SET number = 5 WHERE name = 'production'",
@@ -399,7 +399,7 @@ BREAKS: dict[str, tuple[str, list[str], dict[str, dict[str, Any]]]] = {
         ["DELETE FROM label_moves WHERE name = 'production' AND revision = 1"],
         {"labels.moves": {"label": "production", "what": "moves, as its revision counts them", "found": "1"}},
     ),
-    "a label is elsewhere than its history": (
+    "a label differs from its history": (
         "workflow",
         ["UPDATE labels SET number = 2 WHERE name = 'production'"],
         {"labels.moves": {"what": "the version in its newest move", "expected": "v2", "found": "v1"}},
@@ -495,7 +495,7 @@ BREAKS: dict[str, tuple[str, list[str], dict[str, dict[str, Any]]]] = {
             }
         },
     ),
-    "an archiving of an app and its end have no events": (
+    "archiving and unarchiving an app have no events": (
         "deploy",
         [
             "DELETE FROM audit_events WHERE action = 'ArchiveApp'",
@@ -530,7 +530,7 @@ BREAKS: dict[str, tuple[str, list[str], dict[str, dict[str, Any]]]] = {
             "idempotency.answers": {"rpc": "CreateAccessKey"},
         },
     ),
-    "a kept answer holds a secret": (
+    "a stored answer contains a secret": (
         "deploy",
         [r"UPDATE idempotency_keys SET answer = answer || '\x0a034a0173' WHERE rpc LIKE '%CreateAccessKeyRequest'"],
         {"idempotency.answers": {"what": "the key in the kept answer is not that of the accesskey", "expected": ""}},
@@ -592,7 +592,7 @@ WITHOUT_GUARDS: dict[str, tuple[str, list[str], str, dict[str, Any]]] = {
             "UPDATE deployments SET lease_owner = id, lease_until = now() WHERE number = 2",
         ],
         "deployments.states",
-        {"deployment": 2, "what": "it has a lease only while it is under way", "found": "false"},
+        {"deployment": 2, "what": "it has a lease only while it is in progress", "found": "false"},
     ),
     "the sequence of events was set back": (
         "deploy",
@@ -617,8 +617,11 @@ UNCOUNTED = """
     DROP FUNCTION count_mark CASCADE;
     ALTER TABLE apps DROP COLUMN change_count;
     ALTER TABLE runtimes DROP COLUMN change_count;
+    DROP FUNCTION note_new_deployments CASCADE;
+    DROP FUNCTION note_deployment_change CASCADE;
+    DROP TABLE deployment_events, deployment_feeds;
     ALTER TABLE deployments DROP COLUMN mark_count;
-    DELETE FROM schema_migrations WHERE version IN ('0010', '0011')
+    DELETE FROM schema_migrations WHERE version IN ('0010', '0011', '0019')
 """
 """The deploy service's schema as it was before changes were counted."""
 
@@ -635,21 +638,26 @@ def matches(finding: Finding, expected: Mapping[str, Any], names: Mapping[str, s
     return finding.items() >= filled.items()
 
 
-async def test_verify_finds_nothing_in_a_whole_history(whole: tuple[Stack, History]):
+OF_RUNS = {"runs.deployments"}
+"""What looks at the schema `run`, which this history has not: test_verify_runs.py."""
+
+
+async def test_verify_finds_nothing_in_an_intact_history(whole: tuple[Stack, History]):
     report = await verified(whole[0])
 
     assert findings_of(report) == {}
-    assert [result.check.name for result in report.results if result.outcome.checked == 0] == []
+    idle = [result.check.name for result in report.results if result.outcome.checked == 0]
+    assert idle == [*OF_RUNS]
 
 
-def test_every_check_has_a_break_that_it_names():
+def test_every_check_of_verify_has_a_test_that_breaks_it():
     checks = {check for _, _, expected in BREAKS.values() for check in expected}
     checks |= {check for _, _, check, _ in WITHOUT_GUARDS.values()}
 
-    assert checks | OF_THE_DATABASE == {check.name for check in CHECKS}
+    assert checks | OF_THE_DATABASE | OF_RUNS == {check.name for check in CHECKS}
 
 
-async def test_the_migration_counts_the_changes_made_before_it(unstarted: Stack):
+async def test_the_migration_counts_earlier_changes_of_apps(unstarted: Stack):
     async with running_stack(unstarted, deploy=SCRIPTED) as stack:
         await make_history(stack)
     async with unstarted.database("admin", "deploy") as db:
@@ -669,7 +677,7 @@ async def test_verify_needs_no_more_than_the_services_roles(whole: tuple[Stack, 
 
 
 @pytest.mark.parametrize("break_", BREAKS)
-async def test_verify_names_what_is_broken(whole: tuple[Stack, History], break_: str):
+async def test_verify_names_each_broken_invariant(whole: tuple[Stack, History], break_: str):
     stack, history = whole
     service, statements, expected = BREAKS[break_]
     async with rows_kept(stack):
@@ -683,7 +691,7 @@ async def test_verify_names_what_is_broken(whole: tuple[Stack, History], break_:
 
 
 @pytest.mark.parametrize("guard", GUARDS)
-async def test_verify_names_a_guard_that_is_not_in_force(unstarted: Stack, guard: str):
+async def test_verify_names_a_missing_or_disabled_guard(unstarted: Stack, guard: str):
     service, statement, name = GUARDS[guard]
     async with unstarted.database("admin", service) as db:
         await db.execute(statement)
@@ -694,7 +702,7 @@ async def test_verify_names_a_guard_that_is_not_in_force(unstarted: Stack, guard
     assert name in [finding["guard"] for finding in found["database.guards"]]
 
 
-async def test_verify_names_a_role_that_can_rewrite(unstarted: Stack):
+async def test_verify_names_a_role_that_can_rewrite_versions(unstarted: Stack):
     async with unstarted.database("admin", "workflow") as db:
         await db.execute("GRANT UPDATE (flow) ON versions TO flowpin_workflow")
 
@@ -727,7 +735,7 @@ async def test_verify_names_commits_that_do_not_wait_for_the_disk(unstarted: Sta
     )
 
 
-async def test_verify_names_settings_of_the_server(unstarted: Stack):
+async def test_verify_names_unsafe_settings_of_postgres(unstarted: Stack):
     async with unstarted.database("admin", "deploy") as db:
         await db.execute("ALTER SYSTEM SET full_page_writes = off")
         await db.execute("SELECT pg_reload_conf()")
@@ -765,7 +773,7 @@ async def test_verify_names_a_role_for_which_no_trigger_fires(unstarted: Stack):
 
 
 @pytest.mark.parametrize("break_", WITHOUT_GUARDS)
-async def test_verify_names_what_was_broken_once_its_guard_was_gone(stack: Stack, break_: str):
+async def test_verify_names_rows_broken_while_a_guard_was_missing(stack: Stack, break_: str):
     service, statements, check, expected = WITHOUT_GUARDS[break_]
     workflow, _ = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"])
@@ -778,7 +786,7 @@ async def test_verify_names_what_was_broken_once_its_guard_was_gone(stack: Stack
     assert any(matches(each, expected, {}) for each in found[check]), found[check]
 
 
-async def test_verify_counts_what_it_does_not_show(whole: tuple[Stack, History]):
+async def test_verify_counts_findings_that_it_does_not_show(whole: tuple[Stack, History]):
     stack, _ = whole
     async with rows_kept(stack):
         await broken(stack, "workflow", "UPDATE versions SET canvas_digest = digest")
@@ -790,7 +798,7 @@ async def test_verify_counts_what_it_does_not_show(whole: tuple[Stack, History])
     assert digests.found == digests.checked
 
 
-async def test_verify_does_not_look_at_a_schema_older_than_the_code(unstarted: Stack):
+async def test_verify_does_not_run_on_a_schema_older_than_its_code(unstarted: Stack):
     async with unstarted.database("admin", "deploy") as db:
         await db.execute("DELETE FROM schema_migrations WHERE version = '0009'")
 

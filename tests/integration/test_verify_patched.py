@@ -1,4 +1,4 @@
-"""`flowpin verify` finds what a service did while one of its guards was taken out."""
+"""`flowpin verify` finds the faults of a service that runs without one of its guards."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.slow
 
 
 async def nothing(*_: Any, **__: Any) -> None:
-    """Instead of what a guard does."""
+    """The replacement of a guard: it does nothing."""
 
 
 def without_event(left_out: str) -> Callable[[Any], Any]:
-    """All changes but these are audited."""
+    """Patch the audit: the changes `left_out` write no event."""
 
     def patched(original: Any) -> Any:
         async def record(
@@ -92,7 +92,7 @@ PATCHES: dict[str, tuple[Any, str, Callable[[Any], Any], str]] = {
 
 
 @pytest.mark.parametrize("patch", PATCHES)
-async def test_verify_finds_what_a_service_without_a_guard_has_done(
+async def test_verify_finds_the_faults_of_a_service_without_a_guard(
     unstarted: Stack, monkeypatch: pytest.MonkeyPatch, patch: str
 ):
     module, name, patched, check = PATCHES[patch]

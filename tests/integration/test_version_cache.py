@@ -1,4 +1,4 @@
-"""Whatever a replica keeps of versions, it answers as things are now, whichever replica changed them."""
+"""The version cache of a replica never answers with an outdated state, whichever replica made the change."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ ROUNDS = 40
 
 @dataclass
 class Replicas:
-    """Where changes are made, and where they are read at once; the same person calls both."""
+    """A replica that makes changes, and one that reads immediately afterwards, called by the same person."""
 
     stack: Stack
     writer: WorkflowServiceStub
@@ -39,7 +39,7 @@ class Replicas:
         return str((await self.change("CreateWorkflow", draft)).id)
 
     async def save(self, workflow_id: str, note: str) -> pb.Version:
-        """Saved at one, then read at both, by every name it has."""
+        """Save at one replica, then read at both by every name of the version."""
         saved = await self.change("SaveWorkflow", save_request(workflow_id, flow_of(note)))
         for stub in (self.writer, self.reader):
             for name in (saved.id, str(saved.version), "latest"):
@@ -57,12 +57,12 @@ class Replicas:
         return answer.data, str(trailers["etag"])
 
     async def refused(self, workflow_id: str, version: str, token: str = "admin") -> str:
-        """The reason why it cannot be read at the reader."""
+        """The reason why the reader refuses the version."""
         request = pb.GetVersionRequest(workflow_id=workflow_id, version=version)
         return (await refusal(self.reader.GetVersion(request, metadata=self.stack.as_(token)))).reason
 
     async def code(self, workflow_id: str, version: str, token: str = "admin") -> grpc.StatusCode:
-        """What reading it at the reader comes to."""
+        """The code of reading the version at the reader."""
         request = pb.GetVersionRequest(workflow_id=workflow_id, version=version)
         return await self.reader.GetVersion(request, metadata=self.stack.as_(token)).code()
 
@@ -78,7 +78,7 @@ def names(version: pb.Version) -> tuple[str, str]:
     return version.id, str(version.version)
 
 
-async def test_a_newer_save_is_the_latest_and_the_one_before_is_no_longer_current(replicas: Replicas):
+async def test_cached_reads_see_a_newer_version_as_the_latest_and_current_one(replicas: Replicas):
     workflow_id = await replicas.workflow()
     before = await replicas.save(workflow_id, "0")
 
@@ -99,7 +99,7 @@ async def test_a_newer_save_is_the_latest_and_the_one_before_is_no_longer_curren
         before = saved
 
 
-async def test_archived_and_unarchived_is_what_was_said_last(replicas: Replicas):
+async def test_cached_reads_see_the_last_archive_or_unarchive(replicas: Replicas):
     workflow_id = await replicas.workflow()
     first = await replicas.save(workflow_id, "first")
     await replicas.save(workflow_id, "second")
@@ -119,7 +119,7 @@ async def test_archived_and_unarchived_is_what_was_said_last(replicas: Replicas)
             assert (version.flow.utf8, etag) == (flow_of("first"), f'"{first.id}.{revision + 1}"')
 
 
-async def test_a_deleted_version_is_not_found(replicas: Replicas):
+async def test_a_deleted_version_is_not_found_in_the_cache(replicas: Replicas):
     workflow_id = await replicas.workflow()
     version = await replicas.save(workflow_id, "0")
 
@@ -133,7 +133,7 @@ async def test_a_deleted_version_is_not_found(replicas: Replicas):
         version = newer
 
 
-async def test_the_versions_of_a_deleted_workflow_are_not_found(replicas: Replicas):
+async def test_the_versions_of_a_deleted_workflow_are_not_found_in_the_cache(replicas: Replicas):
     for _ in range(ROUNDS):
         workflow_id = await replicas.workflow()
         version = await replicas.save(workflow_id, "kept")
@@ -146,7 +146,7 @@ async def test_the_versions_of_a_deleted_workflow_are_not_found(replicas: Replic
             assert await replicas.refused(workflow_id, name) == "WORKFLOW_NOT_FOUND"
 
 
-async def test_the_caller_of_another_project_finds_no_version_that_is_kept(replicas: Replicas):
+async def test_a_caller_of_another_project_does_not_find_a_cached_version(replicas: Replicas):
     workflow_id = await replicas.workflow()
     version = await replicas.save(workflow_id, "ours")
 
@@ -154,7 +154,7 @@ async def test_the_caller_of_another_project_finds_no_version_that_is_kept(repli
         assert await replicas.refused(workflow_id, name, token="stranger") == "WORKFLOW_NOT_FOUND"
 
 
-async def test_a_version_that_is_kept_is_not_found_under_another_workflow(replicas: Replicas):
+async def test_a_cached_version_is_not_found_under_another_workflow(replicas: Replicas):
     workflow_id, other_id = await replicas.workflow(), await replicas.workflow()
     version = await replicas.save(workflow_id, "ours")
     other = await replicas.save(other_id, "the other's")
@@ -165,7 +165,7 @@ async def test_a_version_that_is_kept_is_not_found_under_another_workflow(replic
         assert [(await replicas.read(id_, name))[0].id for id_ in (workflow_id, other_id)] == [version.id, other.id]
 
 
-async def test_a_save_of_the_same_flow_is_a_version_of_its_own(replicas: Replicas):
+async def test_cached_versions_with_the_same_flow_stay_separate(replicas: Replicas):
     workflow_id = await replicas.workflow()
     first = await replicas.save(workflow_id, "same")
     moved = b'{"nodes":[],"moved":true}'
@@ -177,7 +177,7 @@ async def test_a_save_of_the_same_flow_is_a_version_of_its_own(replicas: Replica
     assert [version.HasField("identical_to") for version in found] == [False, True]
 
 
-async def test_no_read_that_begins_after_a_save_was_answered_sees_the_one_before(replicas: Replicas):
+async def test_a_read_that_begins_after_a_save_is_answered_sees_its_version(replicas: Replicas):
     workflow_id = await replicas.workflow()
     answered = (await replicas.save(workflow_id, "0")).version
     stale: list[tuple[int, int]] = []
@@ -198,7 +198,7 @@ async def test_no_read_that_begins_after_a_save_was_answered_sees_the_one_before
     assert stale == []
 
 
-async def test_no_read_that_begins_after_a_delete_was_answered_finds_the_version(replicas: Replicas):
+async def test_a_read_that_begins_after_a_delete_is_answered_does_not_find_the_version(replicas: Replicas):
     workflow_id = await replicas.workflow()
     found_after: list[str] = []
     found_before = 0
@@ -229,7 +229,7 @@ async def test_no_read_that_begins_after_a_delete_was_answered_finds_the_version
     assert found_before > ROUNDS // 4
 
 
-async def test_a_revoked_token_reads_nothing_that_is_kept(replicas: Replicas):
+async def test_a_revoked_token_cannot_read_a_cached_version(replicas: Replicas):
     workflow_id = await replicas.workflow()
     version = await replicas.save(workflow_id, "read a moment ago")
     assert await replicas.code(workflow_id, version.id, token="viewer") == grpc.StatusCode.OK

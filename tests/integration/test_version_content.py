@@ -1,4 +1,4 @@
-"""A version's flow and flow_ui come back byte for byte."""
+"""The flow and flow_ui of a version are read as saved, byte for byte."""
 
 import hashlib
 
@@ -28,25 +28,28 @@ DOCUMENTS = {
     "escapes": (flow_with(rb'"s":"\u0000\u001f\/\"\\\b\f\n\r\t\u0041\uD83D\uDE00"'), rb'{"\u0000":"\u0000"}'),
     "raw text": (flow_with('"s":"é😀\u2028\ufeff\x7f"'.encode()), '{"ключ":"值"}'.encode()),
     "raw and escaped": (flow_with('"s":"é\\u00e9\\u00E9"'.encode()), b'{"caf\xc3\xa9":"\\u00e9"}'),
-    "what looks like our own body": (flow_with(b'"flow":{"flow_ui":{"data":1}}'), b'{"flow": {"utf8":"e30="}}'),
+    "a document that looks like the body of a save": (
+        flow_with(b'"flow":{"flow_ui":{"data":1}}'),
+        b'{"flow": {"utf8":"e30="}}',
+    ),
     "a megabyte": (flow_with(b'"s":"' + b"x" * (1 << 20) + b'"'), b'{"s":[' + b"0 ," * 1000 + b"0]}"),
 }
 
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here: each has workflows of its own."""
+    """Shared by all tests of this module; each test creates its own workflows."""
     return shared_stack
 
 
 def in_a_body(document: str) -> tuple[bytes, bytes]:
-    # What stands around a member's value belongs to the body, not to the document.
+    # White space around the value of a field belongs to the body, not to the document.
     flow, flow_ui = DOCUMENTS[document]
     return flow.strip(), flow_ui.strip()
 
 
 async def assert_read(stack: Stack, workflow_id: str, flow: bytes, flow_ui: bytes, version: str | None) -> None:
-    """Through both faces, as the workflow's and, when there is one, as the version's."""
+    """Read the content over REST and gRPC, from the workflow and, if there is one, from the version."""
     spliced = b'"flow":' + flow + b',"flow_ui":' + flow_ui
     path = f"/v1/workflows/{workflow_id}"
     assert spliced in (await stack.rest("GET", path)).content
@@ -61,7 +64,7 @@ async def assert_read(stack: Stack, workflow_id: str, flow: bytes, flow_ui: byte
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-async def test_what_was_saved_over_rest_comes_back(stack: Stack, document: str):
+async def test_content_saved_over_rest_is_read_unchanged(stack: Stack, document: str):
     flow, flow_ui = in_a_body(document)
     workflow = await stack.draft()
 
@@ -72,7 +75,7 @@ async def test_what_was_saved_over_rest_comes_back(stack: Stack, document: str):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-async def test_what_was_saved_over_grpc_comes_back(stack: Stack, document: str):
+async def test_content_saved_over_grpc_is_read_unchanged(stack: Stack, document: str):
     flow, flow_ui = DOCUMENTS[document]
     workflow = await stack.draft()
 
@@ -83,7 +86,7 @@ async def test_what_was_saved_over_grpc_comes_back(stack: Stack, document: str):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-async def test_a_drafts_canvas_comes_back(stack: Stack, document: str):
+async def test_the_canvas_of_a_draft_is_read_unchanged(stack: Stack, document: str):
     flow, flow_ui = in_a_body(document)
     body = body_of(flow, flow_ui, name="draft", project_id=str(stack.people.project))
 
@@ -94,7 +97,7 @@ async def test_a_drafts_canvas_comes_back(stack: Stack, document: str):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-async def test_what_was_released_comes_back(stack: Stack, document: str):
+async def test_content_of_a_release_is_read_unchanged(stack: Stack, document: str):
     flow, flow_ui = in_a_body(document)
     workflow = await stack.draft()
 
@@ -105,7 +108,7 @@ async def test_what_was_released_comes_back(stack: Stack, document: str):
     await assert_read(stack, workflow["id"], flow, flow_ui, "1")
 
 
-async def test_an_older_version_keeps_its_content_after_everything(stack: Stack):
+async def test_an_older_version_keeps_its_content_after_all_later_changes(stack: Stack):
     workflow = await stack.draft()
     path = f"/v1/workflows/{workflow['id']}"
     first = await stack.ok("POST", path + "/save", body_of(flow_of("first"), b'{ "first":1.0}'))
@@ -119,7 +122,7 @@ async def test_an_older_version_keeps_its_content_after_everything(stack: Stack)
     assert b'"flow":' + flow_of("first") + b',"flow_ui":{ "first":1.0}' in read.content
 
 
-async def test_the_digest_is_of_the_meaning_and_the_canvas_digest_of_the_bytes(stack: Stack):
+async def test_the_digest_covers_the_meaning_of_a_flow_and_the_canvas_digest_its_bytes(stack: Stack):
     workflow = await stack.draft()
     path = f"/v1/workflows/{workflow['id']}/save"
     saves = [

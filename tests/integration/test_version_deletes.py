@@ -1,4 +1,4 @@
-"""A deleted version is hidden for good; what pins it keeps working."""
+"""A deleted version is hidden permanently. Deployments that pin it keep working."""
 
 import itertools
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
-from tests.support.deployments import app_now, kept_flow, settled
+from tests.support.deployments import app_now, stored_flow, until_ended
 from tests.support.refusals import refusal
 from tests.support.stack import Answer, Stack
 from tests.support.workflows import listed, workflow_now
@@ -14,7 +14,7 @@ from tests.support.workflows import listed, workflow_now
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here: each has workflows of its own."""
+    """Shared by all tests of this module; each test creates its own workflows."""
     return shared_stack
 
 
@@ -52,14 +52,14 @@ async def test_the_latest_version_cannot_be_deleted(stack: Stack, by: str):
 
 @pytest.mark.parametrize("archived", [False, True])
 @pytest.mark.parametrize("by", ["id", "number"])
-async def test_a_deleted_version_is_nowhere(stack: Stack, by: str, archived: bool):
+async def test_a_deleted_version_is_not_found_by_any_call(stack: Stack, by: str, archived: bool):
     workflow, versions = await stack.workflow(saves=3)
     if archived:
         await archive(stack, workflow["id"], 1)
 
     answer = await delete(stack, workflow["id"], versions[0]["id"] if by == "id" else 1)
 
-    assert (answer.status, answer.body) == (200, {"message": "deleted"})
+    assert (answer.status, answer.body) == (200, {"message": "deleted", "warnings": []})
     path = f"/v1/workflows/{workflow['id']}/versions"
     for ref in (versions[0]["id"], "1"):
         for method, call in (
@@ -73,7 +73,7 @@ async def test_a_deleted_version_is_nowhere(stack: Stack, by: str, archived: boo
     assert (now["version_count"], now["next_version"], now["latest_version"]["version"]) == (2, 4, 3)
 
 
-async def test_its_number_is_never_used_again(stack: Stack):
+async def test_the_number_of_a_deleted_version_is_not_used_again(stack: Stack):
     workflow, _ = await stack.workflow(saves=2)
     await delete(stack, workflow["id"], 1)
 
@@ -85,7 +85,7 @@ async def test_its_number_is_never_used_again(stack: Stack):
 
 
 @pytest.mark.parametrize(("token", "status"), [("viewer", 403), ("editor", 403), ("stranger", 404)])
-async def test_a_delete_takes_an_admin(stack: Stack, token: str, status: int):
+async def test_deleting_a_version_needs_an_admin(stack: Stack, token: str, status: int):
     workflow, _ = await stack.workflow(saves=2)
 
     answer = await delete(stack, workflow["id"], 1, token=token)
@@ -94,7 +94,7 @@ async def test_a_delete_takes_an_admin(stack: Stack, token: str, status: int):
     assert await listed(stack, workflow["id"]) == [2, 1]
 
 
-async def test_a_version_of_another_workflow_is_not_deleted(stack: Stack):
+async def test_a_version_cannot_be_deleted_under_another_workflow(stack: Stack):
     workflow, _ = await stack.workflow(saves=2)
     other, others = await stack.workflow(saves=2)
 
@@ -114,7 +114,9 @@ HIDDEN: list[tuple[set[int], set[int]]] = [
 
 
 @pytest.mark.parametrize(("archived", "deleted"), HIDDEN)
-async def test_every_page_is_a_slice_of_what_is_not_hidden(stack: Stack, archived: set[int], deleted: set[int]):
+async def test_every_page_is_a_slice_of_the_versions_that_are_not_hidden(
+    stack: Stack, archived: set[int], deleted: set[int]
+):
     workflow, _ = await stack.workflow(saves=13)
     for number in archived:
         await archive(stack, workflow["id"], number)
@@ -136,7 +138,7 @@ async def test_every_page_is_a_slice_of_what_is_not_hidden(stack: Stack, archive
     assert (now["version_count"], now["next_version"]) == (len(shown["false"]), 14)
 
 
-async def test_a_list_with_archived_ones_says_which_they_are(stack: Stack):
+async def test_a_list_with_archived_versions_marks_them(stack: Stack):
     workflow, _ = await stack.workflow(saves=3)
     await archive(stack, workflow["id"], 2)
 
@@ -147,7 +149,7 @@ async def test_a_list_with_archived_ones_says_which_they_are(stack: Stack):
     assert flat.content == nested.content
 
 
-async def test_the_workflows_etag_changes_only_when_what_it_shows_does(stack: Stack):
+async def test_a_delete_changes_the_etag_of_a_workflow_only_when_its_body_changes(stack: Stack):
     workflow, _ = await stack.workflow(saves=3)
     await archive(stack, workflow["id"], 1)
     path = f"/v1/workflows/{workflow['id']}"
@@ -164,27 +166,27 @@ async def test_the_workflows_etag_changes_only_when_what_it_shows_does(stack: St
     assert after_a_listed_one.headers["ETag"] != before.headers["ETag"]
 
 
-async def test_a_deployment_that_pins_it_keeps_working_and_can_be_rolled_back_to(stack: Stack):
+async def test_a_deployment_of_a_deleted_version_keeps_working_and_can_be_rolled_back_to(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
-    first = await settled(stack, {"app_id": app["id"], "id": app["latest_deployment_id"]})
-    flow = await kept_flow(stack, first)
+    first = await until_ended(stack, {"app_id": app["id"], "id": app["latest_deployment_id"]})
+    flow = await stored_flow(stack, first)
 
     await delete(stack, workflow["id"], 1)
 
     assert (await app_now(stack, app["id"]))["workflow_version"]["id"] == versions[0]["id"]
-    await settled(stack, await stack.deploy(app["id"], workflow["id"], workflow_version_id=versions[1]["id"]))
+    await until_ended(stack, await stack.deploy(app["id"], workflow["id"], workflow_version_id=versions[1]["id"]))
     back = await stack.deploy(app["id"], workflow["id"], workflow_version_id=versions[0]["id"])
-    back = await settled(stack, back)
+    back = await until_ended(stack, back)
     assert (back["status"], back["live"], back["kind"]) == ("succeeded", True, "rollback")
     assert back["workflow_version"] == first["workflow_version"]
-    assert await kept_flow(stack, back) == flow
+    assert await stored_flow(stack, back) == flow
 
 
-async def test_a_deleted_version_that_was_never_live_is_not_deployed(stack: Stack):
+async def test_a_deleted_version_that_was_never_live_cannot_be_deployed(stack: Stack):
     workflow, versions = await stack.workflow(saves=3)
     app = await stack.app(workflow["id"])
-    await settled(stack, {"app_id": app["id"], "id": app["latest_deployment_id"]})
+    await until_ended(stack, {"app_id": app["id"], "id": app["latest_deployment_id"]})
     await delete(stack, workflow["id"], 1)
     body = {"workflow_id": workflow["id"], "workflow_version_id": versions[0]["id"]}
     before = await stack.row_counts()

@@ -28,12 +28,12 @@ AFTER = rb"""{"id": "f", "version": 2, "nodes": [
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here: each has workflows of its own."""
+    """Shared by all tests of this module; each test creates its own workflows."""
     return shared_stack
 
 
 async def saved(stack: Stack, *contents: bytes | tuple[bytes, bytes]) -> str:
-    """The path of a workflow with these versions, flow or flow and flow_ui each."""
+    """The path of a workflow with these versions. Each is a flow, or a flow and flow_ui."""
     path = f"/v1/workflows/{(await stack.draft())['id']}"
     for content in contents:
         flow, flow_ui = content if isinstance(content, tuple) else (content, UI)
@@ -45,7 +45,7 @@ async def diff(stack: Stack, path: str, version: str = "1", other: str = "2") ->
     return await stack.ok("GET", f"{path}/versions/{version}/diff/{other}", token="viewer")
 
 
-async def test_a_diff_names_all_that_differs(stack: Stack):
+async def test_a_diff_names_every_difference(stack: Stack):
     path = await saved(stack, BEFORE, AFTER)
 
     found = await diff(stack, path)
@@ -86,7 +86,7 @@ async def test_a_diff_names_all_that_differs(stack: Stack):
         ("[[1,2],{}]", '"[[1,2],{}]"'),
     ],
 )
-async def test_a_value_comes_as_exactly_what_it_was(stack: Stack, before: str, after: str):
+async def test_a_diff_shows_values_byte_for_byte(stack: Stack, before: str, after: str):
     flows = [f'{{"nodes":[{{"id":"a","type":"x.Y","v":{value}}}]}}'.encode() for value in (before, after)]
     path = await saved(stack, *flows)
 
@@ -104,7 +104,7 @@ NOTHING = {
 
 
 @pytest.mark.parametrize("refs", [("1", "1"), ("latest", "2"), ("2", "3"), ("3", "2"), ("2", "4")])
-async def test_versions_that_mean_the_same_do_not_differ(stack: Stack, refs: tuple[str, str]):
+async def test_versions_with_the_same_meaning_do_not_differ(stack: Stack, refs: tuple[str, str]):
     respaced = json.dumps(json.loads(BEFORE), sort_keys=True, indent=3).encode()
     other_order = json.dumps(dict(reversed(json.loads(BEFORE).items()))).encode()
     contents = [AFTER, BEFORE, (respaced, b'{"at":{"y":2,"x":1}}'), other_order]
@@ -115,7 +115,7 @@ async def test_versions_that_mean_the_same_do_not_differ(stack: Stack, refs: tup
     assert await diff(stack, path, refs[0], refs[0]) == NOTHING
 
 
-async def test_the_other_way_round_it_says_the_opposite(stack: Stack):
+async def test_a_reversed_diff_has_the_opposite_changes(stack: Stack):
     path = await saved(stack, BEFORE, AFTER)
 
     there, back = await diff(stack, path, "1", "2"), await diff(stack, path, "latest", "1")
@@ -134,13 +134,13 @@ def flipped(change: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("flow_ui", "changed"), [(b'{"at":{"y":2,"x":1}}', False), (b'{"at":{"x":1,"y":3}}', True)])
-async def test_a_moved_node_is_a_changed_layout_and_no_more(stack: Stack, flow_ui: bytes, changed: bool):
+async def test_a_moved_node_changes_the_layout_only(stack: Stack, flow_ui: bytes, changed: bool):
     path = await saved(stack, BEFORE, (BEFORE, flow_ui))
 
     assert await diff(stack, path) == NOTHING | {"layout_changed": changed}
 
 
-async def test_archived_versions_are_compared_and_ids_name_them_too(stack: Stack):
+async def test_a_diff_accepts_archived_versions_and_ids(stack: Stack):
     path = await saved(stack, BEFORE, AFTER)
     await stack.ok("POST", f"{path}/versions/1/archive")
     ids = [row["id"] for row in await stack.ok("GET", f"{path}/versions?include_archived=true")]
@@ -148,7 +148,7 @@ async def test_archived_versions_are_compared_and_ids_name_them_too(stack: Stack
     assert await diff(stack, path, ids[1], ids[0]) == await diff(stack, path, "1", "latest")
 
 
-async def test_a_version_that_is_not_there_is_not_compared(stack: Stack):
+async def test_a_diff_with_an_unknown_version_is_refused(stack: Stack):
     path = await saved(stack, BEFORE, AFTER)
     other = await saved(stack, BEFORE)
     theirs = (await stack.ok("GET", f"{other}/versions/1"))["id"]
@@ -166,7 +166,7 @@ async def test_a_version_that_is_not_there_is_not_compared(stack: Stack):
         assert (error.reason, list(error.fields)) == ("INVALID_REQUEST", [field])
 
 
-async def test_many_changes_are_told_by_whole_values_while_other_calls_go_on(stack: Stack):
+async def test_a_diff_of_many_changes_shows_whole_values_and_does_not_block_other_calls(stack: Stack):
     flows = [
         json.dumps({"nodes": [{"id": "a", "type": "x.Y", "few": first, "many": [first, *range(first, 300_000)]}]})
         for first in (1, 2)

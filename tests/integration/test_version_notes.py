@@ -1,4 +1,4 @@
-"""A version's note can be edited; its description, number and content never change."""
+"""The note of a version can be edited. Its description, number and content never change."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.support.stack import Answer, Stack
 
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
-    """One for all tests here: each has workflows of its own."""
+    """Shared by all tests of this module; each test creates its own workflows."""
     return shared_stack
 
 
@@ -25,7 +25,7 @@ async def version(stack: Stack, workflow_id: str, ref: object = 1) -> Any:
 NOTED = {"note", "noted_at", "noted_by"}
 
 
-async def test_a_note_is_written_edited_and_removed_and_nothing_else_changes(stack: Stack):
+async def test_writing_editing_and_removing_a_note_changes_nothing_else_of_a_version(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     before = await version(stack, workflow["id"])
     assert not before.keys() & NOTED
@@ -47,7 +47,7 @@ async def test_a_note_is_written_edited_and_removed_and_nothing_else_changes(sta
     assert await version(stack, workflow["id"]) == before
 
 
-async def test_the_etag_moves_with_the_note_and_a_note_that_is_there_leaves_no_trace(stack: Stack):
+async def test_a_note_changes_the_etag_of_its_version_and_an_equal_note_changes_nothing(stack: Stack):
     workflow, _ = await stack.workflow(saves=1)
     path = f"/v1/workflows/{workflow['id']}/versions/latest"
     before, whole = await stack.rest("GET", path), await stack.rest("GET", f"/v1/workflows/{workflow['id']}")
@@ -67,7 +67,7 @@ async def test_the_etag_moves_with_the_note_and_a_note_that_is_there_leaves_no_t
     assert (events[0]["details"], events[0]["target_id"]) == ({"version": "v1"}, before.data["id"])
 
 
-async def test_a_note_is_the_versions_own(stack: Stack):
+async def test_a_note_is_not_copied_to_restores_and_forks(stack: Stack):
     workflow, _ = await stack.workflow(saves=1)
     await note(stack, workflow["id"], 1, "good")
 
@@ -79,7 +79,7 @@ async def test_a_note_is_the_versions_own(stack: Stack):
 
 
 @pytest.mark.parametrize("text", ["x" * 2001, "a\0b"])
-async def test_a_note_that_breaks_its_rule_is_named(stack: Stack, text: str):
+async def test_an_invalid_note_is_refused_by_name(stack: Stack, text: str):
     workflow, _ = await stack.workflow(saves=1)
 
     answer = await note(stack, workflow["id"], 1, text)
@@ -94,7 +94,7 @@ async def test_the_longest_note_in_any_script_is_kept(stack: Stack):
     assert (await note(stack, workflow["id"], 1, "注" * 2000)).data["note"] == "注" * 2000
 
 
-async def test_what_is_not_there_or_not_allowed_is_refused(stack: Stack):
+async def test_a_note_is_refused_for_an_unknown_version_or_a_viewer(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     await stack.rest("DELETE", f"/v1/workflows/{workflow['id']}/versions/1")
 
@@ -115,7 +115,7 @@ async def test_what_is_not_there_or_not_allowed_is_refused(stack: Stack):
     ]
 
 
-async def test_an_archived_version_takes_a_note(stack: Stack):
+async def test_an_archived_version_can_get_a_note(stack: Stack):
     workflow, _ = await stack.workflow(saves=2)
     await stack.ok("POST", f"/v1/workflows/{workflow['id']}/versions/1/archive")
 

@@ -1,4 +1,4 @@
-"""Any page of versions is a slice of the plain list, and is read without what is hidden before and in between."""
+"""Any page of versions is a slice of the list, and is read without the hidden versions before and on it."""
 
 import random
 import shutil
@@ -83,7 +83,7 @@ class History:
     async def page(
         self, number: int, size: int, *, newest_first: bool = True, with_archived: bool = False
     ) -> tuple[list[int], int]:
-        """The numbers on the page, which counts from 0, and how many there are in all."""
+        """The numbers on the page `number`, which counts from 0, and the total."""
         found, total = await version_pages.list_versions(
             self.serving,
             [self.stack.people.project],
@@ -95,7 +95,7 @@ class History:
         return [version.number for version in found], total
 
     async def read(self, number: int, **options: Any) -> int:
-        """How much a page of 25 reads."""
+        """The number of rows that a page of 25 reads."""
         async with self.serving.transaction():
             before = await self.serving.fetchval(READ)
             await self.page(number, 25, **options)
@@ -104,19 +104,19 @@ class History:
 
 @pytest.fixture(scope="module")
 async def serving(shared_stack: Stack) -> AsyncIterator[Connection]:
-    """A connection as the service has it: the plans are those that it gets."""
+    """A connection with the settings of the service, so that it gets the same plans."""
     url, schema = shared_stack.urls["flowpin_workflow"], shared_stack.schemas["workflow"]
     async with open_pool(url, schema, 1, one_plan=True) as pool, pool.acquire() as connection:
         yield connection
 
 
 async def marks(db: Connection, workflow_id: UUID) -> list[tuple[int, bool, bool]]:
-    """Of the hidden versions, as they are marked: number, archived, deleted."""
+    """The hidden versions according to their marks: number, archived, deleted."""
     return sorted(tuple(row) for row in await db.fetch(MARKED, workflow_id))
 
 
 async def hidden(db: Connection, workflow_id: UUID) -> list[tuple[int, bool, bool]]:
-    """The same, as the versions say it."""
+    """The hidden versions according to the table versions: number, archived, deleted."""
     return sorted(tuple(row) for row in await db.fetch(HIDDEN, workflow_id))
 
 
@@ -128,9 +128,7 @@ async def history(stack: Stack, serving: Connection, versions: int) -> History:
     return History(stack, UUID(workflow["id"]), serving)
 
 
-async def test_every_page_is_a_slice_of_the_plain_list_after_any_archives_and_deletes(
-    shared_stack: Stack, serving: Connection
-):
+async def test_every_page_of_versions_is_right_after_any_archives_and_deletes(shared_stack: Stack, serving: Connection):
     chance, count = random.Random(SEED), 4_321
     of = await history(shared_stack, serving, count)
     archived, deleted = set(chance.sample(range(1, count), 400)) | set(range(1_500, 3_200)), set(range(2_900, 3_000))
@@ -160,7 +158,7 @@ async def test_every_page_is_a_slice_of_the_plain_list_after_any_archives_and_de
 
 @pytest.fixture(scope="module")
 async def tenth(shared_stack: Stack, serving: Connection) -> History:
-    """20,000 versions, every tenth archived."""
+    """A history of 20,000 versions, every tenth archived."""
     tenth = await history(shared_stack, serving, 20_000)
     await tenth.hide("archived", list(range(10, 20_000, 10)))
     return tenth
@@ -168,12 +166,12 @@ async def tenth(shared_stack: Stack, serving: Connection) -> History:
 
 @pytest.mark.parametrize("newest_first", [True, False])
 @pytest.mark.parametrize("page", PAGES)
-async def test_a_page_of_20_000_versions_reads_no_others(tenth: History, page: str, newest_first: bool):
+async def test_a_page_of_20_000_versions_reads_its_own_rows_only(tenth: History, page: str, newest_first: bool):
     assert await tenth.read(PAGES[page], newest_first=newest_first) < USUAL
 
 
 @pytest.mark.parametrize(("how", "with_archived"), [("archived", False), ("deleted", False), ("deleted", True)])
-async def test_a_long_run_of_hidden_versions_is_not_read(
+async def test_a_page_does_not_read_a_long_run_of_hidden_versions(
     shared_stack: Stack, serving: Connection, how: str, with_archived: bool
 ):
     of = await history(shared_stack, serving, 20_000)
@@ -187,7 +185,7 @@ async def test_a_long_run_of_hidden_versions_is_not_read(
     assert max(read) < USUAL
 
 
-async def test_plans_made_while_there_was_nothing_read_no_more(stack: Stack):
+async def test_plans_cached_on_empty_tables_read_no_more_rows(stack: Stack):
     url, schema = stack.urls["flowpin_workflow"], stack.schemas["workflow"]
     workflow, _ = await stack.workflow(saves=2)
     await stack.ok("POST", f"/v1/workflows/{workflow['id']}/versions/1/archive")
@@ -203,7 +201,7 @@ async def test_plans_made_while_there_was_nothing_read_no_more(stack: Stack):
     assert max(read) < USUAL
 
 
-async def test_the_migration_counts_what_is_hidden_already_and_what_older_replicas_hide_then(
+async def test_the_migration_counts_versions_hidden_before_it_and_later_by_older_replicas(
     shared_stack: Stack, tmp_path: Path
 ):
     for migration in sorted(workflow_service.MIGRATIONS.glob("*.sql"))[:3]:

@@ -1,4 +1,4 @@
-"""Versions in lists and one by one, archived and not."""
+"""Archived and other versions in lists and in single reads."""
 
 import itertools
 
@@ -32,7 +32,7 @@ async def test_the_latest_version_cannot_be_archived(shared_stack: Stack, by: st
 
 
 @pytest.mark.parametrize("by", ["id", "number"])
-async def test_an_archived_version_answers_but_is_not_listed(shared_stack: Stack, by: str):
+async def test_an_archived_version_can_be_read_but_is_not_listed(shared_stack: Stack, by: str):
     workflow, versions = await shared_stack.workflow(saves=3)
     ref = {"id": versions[0]["id"], "number": "1"}[by]
     path = f"/v1/workflows/{workflow['id']}/versions/{ref}"
@@ -49,7 +49,7 @@ async def test_an_archived_version_answers_but_is_not_listed(shared_stack: Stack
     assert (now["version_count"], now["next_version"], now["latest_version"]["version"]) == (2, 4, 3)
 
 
-async def test_archiving_twice_is_archiving_once(shared_stack: Stack):
+async def test_archiving_a_version_twice_changes_nothing(shared_stack: Stack):
     workflow, _ = await shared_stack.workflow(saves=2)
     path = f"/v1/workflows/{workflow['id']}/versions/1/archive"
 
@@ -60,7 +60,7 @@ async def test_archiving_twice_is_archiving_once(shared_stack: Stack):
     assert (await workflow_now(shared_stack, workflow["id"]))["version_count"] == 1
 
 
-async def test_unarchiving_puts_it_back_as_it_was(shared_stack: Stack):
+async def test_unarchiving_restores_a_version_as_it_was(shared_stack: Stack):
     workflow, _ = await shared_stack.workflow(saves=2)
     path = f"/v1/workflows/{workflow['id']}/versions/1"
     before = await shared_stack.ok("GET", path)
@@ -83,7 +83,7 @@ async def test_the_number_of_an_archived_version_is_not_used_again(shared_stack:
     assert saved["version"] == 3
 
 
-async def test_only_the_latest_is_current(shared_stack: Stack):
+async def test_only_the_latest_version_is_current(shared_stack: Stack):
     workflow, _ = await shared_stack.workflow(saves=3)
 
     rows = await shared_stack.ok("GET", f"/v1/workflows/{workflow['id']}/versions")
@@ -93,7 +93,9 @@ async def test_only_the_latest_is_current(shared_stack: Stack):
 
 
 @pytest.mark.parametrize("archived", [(), (1,), (12,), (1, 2, 3), (4, 5, 8), (2, 4, 6, 8, 10, 12), tuple(range(1, 13))])
-async def test_every_page_is_a_slice_of_what_is_not_archived(shared_stack: Stack, archived: tuple[int, ...]):
+async def test_every_page_is_a_slice_of_the_versions_that_are_not_archived(
+    shared_stack: Stack, archived: tuple[int, ...]
+):
     workflow, _ = await shared_stack.workflow(saves=13)
     for number in archived:
         await shared_stack.ok("POST", f"/v1/workflows/{workflow['id']}/versions/{number}/archive")
@@ -115,7 +117,7 @@ async def test_every_page_is_a_slice_of_what_is_not_archived(shared_stack: Stack
             }
 
 
-async def test_the_flat_list_is_the_same_list(shared_stack: Stack):
+async def test_the_flat_list_of_versions_equals_the_nested_list(shared_stack: Stack):
     workflow, _ = await shared_stack.workflow(saves=3)
 
     flat = await shared_stack.rest("GET", f"/v1/workflow-versions?workflow_id={workflow['id']}&page_size=2")
@@ -136,7 +138,7 @@ async def test_a_draft_has_no_versions(shared_stack: Stack):
 
 
 @pytest.mark.parametrize("ref", [UNKNOWN, "3", "2147483647"])
-async def test_a_version_that_is_not_there_is_a_404(shared_stack: Stack, ref: str):
+async def test_an_unknown_version_is_a_404(shared_stack: Stack, ref: str):
     workflow, _ = await shared_stack.workflow(saves=2)
 
     answer = await shared_stack.rest("GET", f"/v1/workflows/{workflow['id']}/versions/{ref}")
@@ -145,7 +147,9 @@ async def test_a_version_that_is_not_there_is_a_404(shared_stack: Stack, ref: st
 
 
 @pytest.mark.parametrize("ref", ["0", "-1", "x", "LATEST", "1.0", "99999999999"])
-async def test_what_names_no_version_is_a_404_in_a_path_and_a_wrong_field_over_grpc(shared_stack: Stack, ref: str):
+async def test_an_invalid_name_of_a_version_is_a_404_over_rest_and_a_wrong_field_over_grpc(
+    shared_stack: Stack, ref: str
+):
     workflow, _ = await shared_stack.workflow()
 
     answer = await shared_stack.rest("GET", f"/v1/workflows/{workflow['id']}/versions/{ref}")
@@ -159,7 +163,7 @@ async def test_what_names_no_version_is_a_404_in_a_path_and_a_wrong_field_over_g
     assert (error.code.name, error.reason, list(error.fields)) == ("INVALID_ARGUMENT", "INVALID_REQUEST", ["version"])
 
 
-async def test_a_version_does_not_answer_under_another_workflow(shared_stack: Stack):
+async def test_a_version_is_not_found_under_another_workflow(shared_stack: Stack):
     workflow, _ = await shared_stack.workflow(saves=2)
     _, others = await shared_stack.workflow(saves=2)
     path = f"/v1/workflows/{workflow['id']}/versions/{others[0]['id']}"
@@ -170,7 +174,7 @@ async def test_a_version_does_not_answer_under_another_workflow(shared_stack: St
 
 
 @pytest.mark.parametrize("sort", ["number", "id", "version,", "version;"])
-async def test_an_unknown_sort_field_is_named(shared_stack: Stack, sort: str):
+async def test_an_unknown_sort_field_of_versions_is_refused_by_name(shared_stack: Stack, sort: str):
     workflow, _ = await shared_stack.workflow()
 
     answer = await shared_stack.rest("GET", f"/v1/workflows/{workflow['id']}/versions", token="viewer")

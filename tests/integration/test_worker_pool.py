@@ -1,4 +1,4 @@
-"""Costly work runs in processes of its own: within limits, in turns, and nothing stays of what was stopped."""
+"""Costly work runs in worker processes with limits and a fair queue. Stopped work leaves no process."""
 
 import asyncio
 import os
@@ -35,7 +35,7 @@ async def gone(pids: list[int]) -> bool:
     return not alive(set(pids))
 
 
-async def test_the_result_and_the_refusal_of_the_work_come_back(pool: WorkerPool):
+async def test_a_worker_returns_the_result_or_the_error_of_its_work(pool: WorkerPool):
     large = os.urandom(5 << 20)
 
     assert await pool.run(ADA, work.echo, large) == large
@@ -46,7 +46,7 @@ async def test_the_result_and_the_refusal_of_the_work_come_back(pool: WorkerPool
         await pool.run(ADA, work.fail)
 
 
-async def test_a_worker_starts_with_the_first_work_and_is_used_again(pool: WorkerPool):
+async def test_a_worker_starts_with_the_first_work_and_is_reused(pool: WorkerPool):
     assert pool.pids == []
 
     found = [await pool.run(ADA, work.process_id) for _ in range(3)]
@@ -55,7 +55,7 @@ async def test_a_worker_starts_with_the_first_work_and_is_used_again(pool: Worke
     assert os.getpid() not in found
 
 
-async def test_a_worker_is_light_and_lets_others_go_first(pool: WorkerPool):
+async def test_a_worker_uses_little_memory_and_has_low_priority(pool: WorkerPool):
     libraries, megabytes = await pool.run(ADA, work.check_and_look, FLOW)
 
     assert libraries == []
@@ -66,7 +66,7 @@ async def test_a_worker_is_light_and_lets_others_go_first(pool: WorkerPool):
 @pytest.mark.parametrize(
     ("too_much", "amount"), [(work.compute, 60.0), (work.fill, 1 << 30)], ids=["CPU time", "memory"]
 )
-async def test_work_beyond_a_limit_is_stopped_and_the_next_is_done(pool: WorkerPool, too_much, amount):
+async def test_work_beyond_a_limit_is_stopped_and_the_next_work_succeeds(pool: WorkerPool, too_much, amount):
     began = time.monotonic()
 
     with pytest.raises(DocumentTooComplex) as stopped:
@@ -79,7 +79,7 @@ async def test_work_beyond_a_limit_is_stopped_and_the_next_is_done(pool: WorkerP
     assert await pool.run(ADA, work.echo, b"next") == b"next"
 
 
-async def test_a_worker_that_is_killed_costs_its_own_call_alone(pool: WorkerPool, tmp_path: Path):
+async def test_a_killed_worker_fails_its_own_call_only(pool: WorkerPool, tmp_path: Path):
     idle = await pool.run(ADA, work.process_id)
     os.kill(idle, signal.SIGKILL)
     await eventually(lambda: gone([idle]), 5)
@@ -94,18 +94,18 @@ async def test_a_worker_that_is_killed_costs_its_own_call_alone(pool: WorkerPool
     assert len(done) == 1
     with pytest.raises(WorkerLost) as failure:
         await done.pop()
-    assert "lost. Nothing was changed." in failure.value.message
+    assert "ended. Nothing was changed." in failure.value.message
     assert await pool.run(ADA if lost.done() else BOB, work.echo, b"two") == b"two"
     (tmp_path / "done").touch()
     await asyncio.wait([lost, other], timeout=5)
 
 
-async def test_a_worker_that_stands_still_is_given_up(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch):
+async def test_a_worker_that_does_not_respond_is_killed(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch):
     pid = await pool.run(ADA, work.process_id)
     os.kill(pid, signal.SIGSTOP)
 
     with monkeypatch.context() as impatient:
-        impatient.setattr(workers, "MAX_SECONDS", 1.0)  # for this work alone: a process may take longer to start
+        impatient.setattr(workers, "MAX_SECONDS", 1.0)  # for this work only, as a process may take longer to start
         with pytest.raises(WorkerLost):
             await pool.run(ADA, work.echo, os.urandom(5 << 20))
 
@@ -113,7 +113,7 @@ async def test_a_worker_that_stands_still_is_given_up(pool: WorkerPool, monkeypa
     assert await pool.run(ADA, work.echo, b"next") == b"next"
 
 
-async def test_a_caller_that_leaves_ends_its_work(pool: WorkerPool, tmp_path: Path):
+async def test_a_canceled_call_ends_its_work(pool: WorkerPool, tmp_path: Path):
     call = asyncio.create_task(pool.run(ADA, work.sleep_until, str(tmp_path / "never")))
     await eventually(lambda: started(pool), 5)
     pids = pool.pids
@@ -128,7 +128,7 @@ async def started(pool: WorkerPool) -> bool:
     return bool(pool.pids)
 
 
-async def test_one_principal_leaves_a_worker_to_others(pool: WorkerPool, tmp_path: Path):
+async def test_one_principal_cannot_use_all_workers(pool: WorkerPool, tmp_path: Path):
     held = [asyncio.create_task(pool.run(ADA, work.sleep_until, str(tmp_path / "done"))) for _ in range(5)]
     await asyncio.sleep(0.1)
 
@@ -140,7 +140,9 @@ async def test_one_principal_leaves_a_worker_to_others(pool: WorkerPool, tmp_pat
     assert len(await asyncio.gather(*held)) == 5
 
 
-async def test_work_is_refused_when_too_much_waits(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+async def test_work_beyond_the_queue_of_workers_is_refused(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     monkeypatch.setattr(workers, "MAX_WAITING", 3)
     async with open_workers(LIMITS) as pool:
         calls = [asyncio.create_task(pool.run(ADA, work.sleep_until, str(tmp_path / "done"))) for _ in range(4)]
@@ -153,7 +155,7 @@ async def test_work_is_refused_when_too_much_waits(pool: WorkerPool, monkeypatch
         assert len(await asyncio.gather(*calls)) == 4
 
 
-async def test_a_worker_without_work_ends(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch):
+async def test_an_idle_worker_ends(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(workers, "IDLE_SECONDS", 0.2)
 
     pid = await pool.run(ADA, work.process_id)
@@ -163,7 +165,7 @@ async def test_a_worker_without_work_ends(pool: WorkerPool, monkeypatch: pytest.
     assert await pool.run(ADA, work.process_id) != pid
 
 
-async def test_a_worker_that_has_grown_is_replaced():
+async def test_a_worker_that_uses_too_much_memory_is_replaced():
     async with open_workers(WorkerLimits(processes=2, cpu_seconds=10, memory_bytes=1 << 30)) as pool:
         pid = await pool.run(ADA, work.process_id)
 
@@ -173,7 +175,7 @@ async def test_a_worker_that_has_grown_is_replaced():
         assert await pool.run(ADA, work.process_id) != pid
 
 
-async def test_a_pool_that_closes_leaves_nothing(tmp_path: Path):
+async def test_a_worker_pool_that_closes_leaves_no_process(tmp_path: Path):
     async with open_workers(LIMITS) as pool:
         await pool.run(BOB, work.process_id)
         call = asyncio.create_task(pool.run(ADA, work.sleep_until, str(tmp_path / "never")))

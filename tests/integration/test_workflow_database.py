@@ -1,4 +1,4 @@
-"""No SQL that the serving role can send changes a version."""
+"""No SQL that the serving role may send changes the content of a version."""
 
 import asyncpg
 import pytest
@@ -23,12 +23,12 @@ REFUSED = {
     "update through a view": "CREATE TEMP VIEW v AS SELECT * FROM versions; UPDATE v SET flow = '{}'",
     "update in a block": "DO $$ BEGIN EXECUTE 'UPDATE versions SET digest = digest'; END $$",
     "delete": "DELETE FROM versions",
-    "delete of one": "DELETE FROM versions WHERE number = 1",
+    "delete of one version": "DELETE FROM versions WHERE number = 1",
     "delete of its workflow": "DELETE FROM workflows",
     "truncate": "TRUNCATE versions",
     "truncate with its workflow": "TRUNCATE workflows CASCADE",
     "insert of the same number": INSERT,
-    "insert over it": INSERT + " ON CONFLICT (project_id, id) DO UPDATE SET flow = EXCLUDED.flow",
+    "insert on conflict": INSERT + " ON CONFLICT (project_id, id) DO UPDATE SET flow = EXCLUDED.flow",
     "merge": "MERGE INTO versions v USING versions w ON v.id = w.id WHEN MATCHED THEN UPDATE SET flow = '{}'",
     "merge with delete": "MERGE INTO versions v USING versions w ON v.id = w.id WHEN MATCHED THEN DELETE",
     "move of its workflow": "UPDATE workflows SET id = gen_random_uuid()",
@@ -36,10 +36,10 @@ REFUSED = {
     "drop": "DROP TABLE versions",
     "drop of the schema": "DROP SCHEMA {workflow} CASCADE",
     "drop of a column": "ALTER TABLE versions DROP COLUMN flow",
-    "another type": "ALTER TABLE versions ALTER COLUMN flow TYPE jsonb",
+    "change of a type": "ALTER TABLE versions ALTER COLUMN flow TYPE jsonb",
     "rename": "ALTER TABLE versions RENAME TO old",
     "drop of a constraint": "ALTER TABLE versions DROP CONSTRAINT versions_pkey",
-    "another owner": "ALTER TABLE versions OWNER TO CURRENT_USER",
+    "change of the owner": "ALTER TABLE versions OWNER TO CURRENT_USER",
     "trigger": "CREATE TRIGGER t AFTER INSERT ON versions EXECUTE FUNCTION suppress_redundant_updates_trigger()",
     "rule": "CREATE RULE r AS ON INSERT TO versions DO ALSO NOTHING",
     "policy": "ALTER TABLE versions ENABLE ROW LEVEL SECURITY",
@@ -53,9 +53,9 @@ REFUSED = {
     "the catalog": "UPDATE pg_class SET relname = 'old' WHERE relname = 'versions'",
     "a copy from a program": "COPY versions FROM PROGRAM 'true'",
     "the migrations": "DELETE FROM schema_migrations",
-    "the marks of what is hidden": "DELETE FROM hidden_versions",
-    "the block of marks": "UPDATE hidden_versions SET block = 7",
-    "the canvas of a draft": "UPDATE drafts SET flow = '{}'",
+    "delete of the marks of hidden versions": "DELETE FROM hidden_versions",
+    "move of the marks of hidden versions": "UPDATE hidden_versions SET block = 7",
+    "update of the canvas of a draft": "UPDATE drafts SET flow = '{}'",
     "reading the deploy schema": "SELECT FROM {deploy}.deployments",
     "writing the deploy schema": "DELETE FROM {deploy}.apps",
 }
@@ -69,7 +69,7 @@ async def two_versions(shared_stack: Stack):
 
 @pytest.fixture
 async def content(shared_stack: Stack):
-    """Of the two versions; it must be the same at the end."""
+    """The content of the two versions, which must not change during the test."""
     async with shared_stack.database("admin", "workflow") as admin:
         before = await admin.fetch(CONTENT)
         assert len(before) == 2
@@ -78,9 +78,7 @@ async def content(shared_stack: Stack):
 
 
 @pytest.mark.parametrize("statement", REFUSED)
-async def test_a_change_of_saved_content_is_refused_and_the_content_stays(
-    shared_stack: Stack, content: list, statement: str
-):
+async def test_the_database_refuses_changes_of_saved_content(shared_stack: Stack, content: list, statement: str):
     sql = REFUSED[statement]
     for service, schema in shared_stack.schemas.items():
         sql = sql.replace(f"{{{service}}}", schema)
@@ -98,7 +96,7 @@ async def test_a_change_of_saved_content_is_refused_and_the_content_stays(
 
 
 @pytest.mark.parametrize("schema_of", ["workflow", "deploy"])
-async def test_no_role_of_one_service_reads_the_others_tables(shared_stack: Stack, schema_of: str):
+async def test_no_role_of_one_service_reads_the_tables_of_another(shared_stack: Stack, schema_of: str):
     other = "deploy" if schema_of == "workflow" else "workflow"
     async with shared_stack.database("admin", schema_of) as admin:
         tables = await admin.fetch(
@@ -112,7 +110,7 @@ async def test_no_role_of_one_service_reads_the_others_tables(shared_stack: Stac
                     await connection.fetch(f"SELECT FROM {shared_stack.schemas[schema_of]}.{table}")
 
 
-async def test_the_archive_state_is_what_may_change(shared_stack: Stack, content: list):
+async def test_the_serving_role_may_change_the_archive_state_of_a_version(shared_stack: Stack, content: list):
     async with shared_stack.database("flowpin_workflow", "workflow") as serving:
         changed = await serving.execute(
             "UPDATE versions SET archived_at = now(), archived_by = created_by, revision = 7 WHERE number = 1"
@@ -137,7 +135,7 @@ async def test_the_archive_state_is_what_may_change(shared_stack: Stack, content
         ("UPDATE versions SET deleted_at = now()", "versions_deleted"),
     ],
 )
-async def test_what_no_row_may_be_is_refused_by_name(
+async def test_the_database_refuses_invalid_rows_by_the_name_of_a_constraint(
     shared_stack: Stack, content: list, statement: str, constraint: str
 ):
     async with shared_stack.database("flowpin_workflow", "workflow") as serving:

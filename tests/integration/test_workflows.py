@@ -1,4 +1,4 @@
-"""Workflows in lists, renamed and deleted; exported."""
+"""Workflows are listed, renamed, deleted and exported."""
 
 import io
 import itertools
@@ -20,7 +20,7 @@ async def names(stack: Stack, query: str = "") -> list[str]:
     return [workflow["name"] for workflow in await stack.ok("GET", path)]
 
 
-async def test_the_newest_change_comes_first(stack: Stack):
+async def test_workflows_are_listed_by_newest_change_by_default(stack: Stack):
     a, b, c = [await stack.draft(name) for name in "abc"]
     await stack.ok("PUT", f"/v1/workflows/{a['id']}", {"description": "changed"})
     await stack.save(b["id"])
@@ -30,7 +30,7 @@ async def test_the_newest_change_comes_first(stack: Stack):
     assert c["created_by"] == str(stack.people.user)
 
 
-async def test_a_list_shows_what_the_workflow_shows_but_its_content(stack: Stack):
+async def test_a_list_of_workflows_shows_everything_except_the_content(stack: Stack):
     workflow, _ = await stack.workflow(saves=2)
     now = await workflow_now(stack, workflow["id"])
 
@@ -39,7 +39,7 @@ async def test_a_list_shows_what_the_workflow_shows_but_its_content(stack: Stack
     assert rows == [{key: value for key, value in now.items() if key not in ("flow", "flow_ui")}]
 
 
-async def test_every_page_in_every_order_is_a_slice_of_the_whole(stack: Stack):
+async def test_every_page_of_workflows_in_every_order_is_a_slice_of_the_list(stack: Stack):
     drafts = [await stack.draft(name) for name in ("b", "a", "b", "c", "a-a")]
     await stack.save(drafts[1]["id"])
     rows = await stack.ok("GET", f"/v1/workflows?project_id={stack.people.project}")
@@ -62,7 +62,7 @@ async def test_every_page_in_every_order_is_a_slice_of_the_whole(stack: Stack):
             }
 
 
-async def test_filters_keep_what_they_say(stack: Stack):
+async def test_workflows_are_filtered_by_status_name_and_time(stack: Stack):
     for name in ("alpha", "beta", "alphabet"):
         await stack.draft(name)
     released, _ = await stack.workflow(name="gamma")
@@ -92,14 +92,14 @@ async def test_filters_keep_what_they_say(stack: Stack):
         ("page=x", "page"),
     ],
 )
-async def test_what_a_list_does_not_have_is_named(shared_stack: Stack, query: str, wrong: str):
+async def test_a_wrong_query_for_workflows_is_refused_by_name(shared_stack: Stack, query: str, wrong: str):
     answer = await shared_stack.rest("GET", f"/v1/workflows?project_id={shared_stack.people.project}&{query}")
 
     assert answer.status == 400
     assert {key.replace(":", ".") for key in answer.error["details"]} - {"reason"} == {wrong}
 
 
-async def test_a_status_that_is_none_is_named_over_grpc(shared_stack: Stack):
+async def test_an_unknown_status_of_workflows_is_refused_over_grpc(shared_stack: Stack):
     for status in (0, 9):
         request = pb.ListWorkflowsRequest(project_id=str(shared_stack.people.project), status=status)
 
@@ -108,7 +108,7 @@ async def test_a_status_that_is_none_is_named_over_grpc(shared_stack: Stack):
         assert (error.reason, list(error.fields)) == ("INVALID_REQUEST", ["status"])
 
 
-async def test_projects_do_not_see_each_other(stack: Stack):
+async def test_workflows_are_visible_in_their_own_project_only(stack: Stack):
     workflow = await stack.draft("mine")
     await stack.draft("theirs", project=stack.people.foreign, token="stranger")
 
@@ -128,7 +128,7 @@ async def test_projects_do_not_see_each_other(stack: Stack):
     assert await workflow_now(stack, workflow["id"]) == workflow
 
 
-async def test_an_update_changes_the_texts_it_is_given_and_no_flow(stack: Stack):
+async def test_an_update_of_a_workflow_changes_the_given_texts_and_no_flow(stack: Stack):
     workflow, _ = await stack.workflow(name="before")
     path = f"/v1/workflows/{workflow['id']}"
     before = await workflow_now(stack, workflow["id"])
@@ -149,7 +149,7 @@ async def test_an_update_changes_the_texts_it_is_given_and_no_flow(stack: Stack)
         ({"description": "x" * 513}, "description"),
     ],
 )
-async def test_an_update_that_breaks_a_rule_changes_nothing(shared_stack: Stack, body: dict, wrong: str):
+async def test_an_invalid_update_of_a_workflow_changes_nothing(shared_stack: Stack, body: dict, wrong: str):
     workflow = await shared_stack.draft()
 
     answer = await shared_stack.rest("PUT", f"/v1/workflows/{workflow['id']}", body)
@@ -159,17 +159,17 @@ async def test_an_update_that_breaks_a_rule_changes_nothing(shared_stack: Stack,
     assert await workflow_now(shared_stack, workflow["id"]) == workflow
 
 
-async def test_a_deleted_draft_is_gone_from_the_tables(stack: Stack):
+async def test_deleting_a_draft_removes_its_rows(stack: Stack):
     workflow = await stack.draft()
 
     answer = await stack.rest("DELETE", f"/v1/workflows/{workflow['id']}", token="editor")
 
-    assert (answer.status, answer.body) == (200, {"message": "deleted"})
+    assert (answer.status, answer.body) == (200, {"message": "deleted", "warnings": []})
     counts = await stack.row_counts()
     assert (counts["workflow.workflows"], counts["workflow.drafts"]) == (0, 0)
 
 
-async def test_a_deleted_released_workflow_is_hidden_by_an_admin_alone(stack: Stack):
+async def test_only_an_admin_deletes_a_released_workflow_and_its_rows_are_hidden(stack: Stack):
     workflow, versions = await stack.workflow(saves=2)
     path = f"/v1/workflows/{workflow['id']}"
 
@@ -177,7 +177,7 @@ async def test_a_deleted_released_workflow_is_hidden_by_an_admin_alone(stack: St
     assert (refused.status, refused.error["details"]["reason"]) == (403, "ROLE_TOO_SMALL")
     assert await names(stack) == ["flow"]
 
-    assert (await stack.rest("DELETE", path)).body == {"message": "deleted"}
+    assert (await stack.rest("DELETE", path)).body == {"message": "deleted", "warnings": []}
     assert await names(stack) == []
     for call in ("", "/versions", f"/versions/{versions[0]['id']}"):
         answer = await stack.rest("GET", path + call)
@@ -188,7 +188,7 @@ async def test_a_deleted_released_workflow_is_hidden_by_an_admin_alone(stack: St
     assert (counts["workflow.workflows"], counts["workflow.versions"]) == (1, 2)
 
 
-async def test_an_export_is_a_zip_of_two_files(shared_stack: Stack):
+async def test_the_export_of_a_workflow_is_a_zip_of_two_files(shared_stack: Stack):
     body = b'{"project_id": "%s", "flow": %s}' % (str(shared_stack.people.project).encode(), FLOW)
 
     answer = await shared_stack.rest("POST", "/v1/workflows/export", body, token="viewer")
@@ -201,7 +201,7 @@ async def test_an_export_is_a_zip_of_two_files(shared_stack: Stack):
         assert archive.read("config.yaml") == (DATA / "config.yaml").read_bytes()
 
 
-async def test_an_export_with_errors_lists_them(shared_stack: Stack):
+async def test_the_export_of_a_workflow_with_errors_lists_them(shared_stack: Stack):
     nodes = [
         {"id": "a", "type": "x.Y", "llm": {"type": "x.Z", "connection": 7}},
         {"id": "b", "type": "x.Y", "depends": ["a"]},

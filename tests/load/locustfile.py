@@ -1,12 +1,12 @@
-"""The main job as a scenario for Locust: each user saves, reads, deploys and rolls back what is its own.
+"""The main job as a Locust scenario: each user saves, reads, deploys and rolls back its own workflow and app.
 
     pip install locust
     source .flowpin/env                                   # FLOWPIN_URL, FLOWPIN_TOKEN, FLOWPIN_PROJECT_ID
     locust -f tests/load/locustfile.py                    # http://localhost:8089, or without a browser:
     locust -f tests/load/locustfile.py --headless -u 10 -r 10 -t 30s
 
-Locust is nothing that Flowpin depends on, and this file imports nothing of Flowpin's. Requests are grouped by route,
-failures by status, code and reason of the answer.
+Flowpin does not depend on Locust, and this file does not import Flowpin. Requests are grouped by route, failures by
+the status, code and reason of the answer.
 """
 
 import json
@@ -31,13 +31,13 @@ def check_environment(environment, **_):
 
 
 class Person(FastHttpUser):
-    """Reads about five times as often as it writes. The figures beside the tasks are their weights."""
+    """A user that reads about five times as often as it writes. The numbers beside the tasks are their weights."""
 
     host = os.environ.get("FLOWPIN_URL", "http://127.0.0.1:8080")
     wait_time = between(0.05, 0.2)
 
     def on_start(self):
-        """Make what each user has before its first task: two versions, and an app that has had both live."""
+        """Create what each user needs: two versions, and an app that has had both live."""
         self.saves, self.app = 0, None
         while self.app is None:
             try:
@@ -56,7 +56,7 @@ class Person(FastHttpUser):
         self.call("POST", "/v1/apps/{id}/deploy", order, id=app)
         self.app = app
 
-    # What it writes.
+    # Writes.
 
     @tag("write")
     @task(10)
@@ -74,7 +74,7 @@ class Person(FastHttpUser):
     def rollback(self):
         self.call("POST", "/v1/apps/{id}/rollback", {"reason": "the load test"}, id=self.app)
 
-    # What it reads.
+    # Reads.
 
     @tag("read")
     @task(30)
@@ -117,7 +117,7 @@ class Person(FastHttpUser):
         return self.call("POST", "/v1/workflows/{id}/save", body, id=self.workflow)["id"]
 
     def edited(self):
-        """The example with its program changed, as the next save has it."""
+        """The example with a changed program, for the next save."""
         self.saves += 1
         nodes = [
             {**node, "code": node["code"].replace("total=", f"total ({self.saves}) = ")} if "code" in node else node
@@ -126,7 +126,7 @@ class Person(FastHttpUser):
         return {"flow": {**FLOW, "nodes": nodes}, "flow_ui": FLOW_UI}
 
     def call(self, method, route, body=None, name=None, **ids):
-        """The `data` of an answer. A failure is counted, and ends the task."""
+        """The `data` of an answer. A failure is counted and ends the task."""
         headers = {"Authorization": f"Bearer {os.environ['FLOWPIN_TOKEN']}"}
         if method == "POST":
             headers["Idempotency-Key"] = uuid.uuid4().hex

@@ -1,4 +1,4 @@
-"""The official command line, unchanged, does its work against a real `flowpin up`."""
+"""The official command line works unchanged with a real `flowpin up`."""
 
 import json
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.sdk
 FLOW = ROOT / "flowpin_cli" / "example_flow.json"
 INPUT_ONLY = {"id": str(uuid4()), "nodes": [{"id": "input", "name": "input", "type": "dynamiq.nodes.utils.Input"}]}
 LISTED = 27
-"""More workflows than a page has unless told."""
+"""More workflows than a page has by default."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A `flowpin up` with one more project in its org, which has LISTED workflows, and a project in another org."""
+    """A `flowpin up` with a second project of LISTED workflows, and a project in another org."""
 
     data: Path
     env: dict[str, str]
@@ -97,10 +97,10 @@ def changed_flow(folder: Path) -> str:
     return f"@{path}"
 
 
-# who is calling
+# identity
 
 
-def test_whoami_says_who_and_where_with_the_variables_of_env(dynamiq, running):
+def test_whoami_shows_person_org_and_project_with_the_variables_of_env(dynamiq, running):
     said = dynamiq.done("whoami").fields
 
     me = running.call("GET", "/v1/me")["data"]
@@ -120,7 +120,7 @@ def test_whoami_as_json_finds_no_problem(dynamiq, running):
     assert report["project"]["org_id"] == report["org"]["id"] == running.env["FLOWPIN_ORG_ID"]
 
 
-def test_a_service_accounts_token_is_good_though_nobodys(dynamiq, running):
+def test_whoami_accepts_the_token_of_a_service_account(dynamiq, running):
     words = ["--service", "robot", "--role", "viewer", "--project", running.env["FLOWPIN_PROJECT_ID"]]
     minted = flowpin("token", "new", *words, "--data", str(running.data)).stdout.split()
     token = next(word for word in minted if word.startswith("dyn_pat_"))
@@ -144,7 +144,7 @@ def test_a_wrong_token_is_rejected_and_named(dynamiq, running):
     assert (status, error["code"]) == (401, "unauthorized")
 
 
-def test_an_org_and_a_project_that_are_set_are_used_without_the_variables(dynamiq, running):
+def test_a_selected_org_and_project_are_used_without_variables(dynamiq, running):
     org_id, busy = running.env["FLOWPIN_ORG_ID"], running.busy
     unset = {"DYNAMIQ_ORG_ID": None, "DYNAMIQ_PROJECT_ID": None}
 
@@ -163,7 +163,7 @@ def test_an_org_and_a_project_that_are_set_are_used_without_the_variables(dynami
     }  # fmt: skip
 
 
-def test_what_is_not_the_callers_is_told_from_what_is_not_there(dynamiq, running):
+def test_a_foreign_org_or_project_is_a_403_and_an_unknown_project_a_404(dynamiq, running):
     nowhere = str(uuid4())
 
     foreign_org = dynamiq.refused("org", "set", "--id", running.foreign_org)
@@ -175,7 +175,7 @@ def test_what_is_not_the_callers_is_told_from_what_is_not_there(dynamiq, running
     assert unknown.error == f"Project {nowhere} was not found (404)."
 
 
-def test_a_project_without_access_shows_nothing_and_takes_nothing(dynamiq, running, workflow):
+def test_a_project_without_access_can_neither_be_read_nor_changed(dynamiq, running, workflow):
     foreign = {"DYNAMIQ_PROJECT_ID": running.foreign}
 
     whoami = dynamiq.refused("whoami", "--json", **foreign)
@@ -190,7 +190,7 @@ def test_a_project_without_access_shows_nothing_and_takes_nothing(dynamiq, runni
 # workflows
 
 
-def test_a_list_is_the_first_page_and_says_how_much_more_there_is(dynamiq, running):
+def test_a_list_of_the_command_line_is_the_first_page_with_the_total(dynamiq, running):
     listing = dynamiq.done("workflow", "list", DYNAMIQ_PROJECT_ID=running.busy)
 
     assert f"note: showing 25 of {LISTED}." in listing.stderr
@@ -199,14 +199,14 @@ def test_a_list_is_the_first_page_and_says_how_much_more_there_is(dynamiq, runni
     assert "flow" not in listing.json["data"][0]
 
 
-def test_a_list_of_all_walks_every_page(dynamiq, running):
+def test_a_list_of_the_command_line_with_all_reads_every_page(dynamiq, running):
     listing = dynamiq.done("workflow", "list", "--all", "--page-size", "10", DYNAMIQ_PROJECT_ID=running.busy)
 
     assert listing.json["count"] == LISTED
     assert [row["name"] for row in listing.json["data"]] == [f"w-{n}" for n in range(LISTED - 1, -1, -1)]
 
 
-def test_a_compact_list_keeps_id_name_and_status(dynamiq, running):
+def test_a_compact_list_of_the_command_line_has_id_name_and_status(dynamiq, running):
     listing = dynamiq.done("workflow", "list", "--all", "--compact", DYNAMIQ_PROJECT_ID=running.busy)
 
     assert listing.json["count"] == LISTED
@@ -214,7 +214,7 @@ def test_a_compact_list_keeps_id_name_and_status(dynamiq, running):
     assert {row["status"] for row in listing.json["items"]} == {"draft"}
 
 
-def test_a_page_is_the_one_asked_for(dynamiq, running):
+def test_a_list_of_the_command_line_shows_the_requested_page(dynamiq, running):
     words = ["--compact", "--page", "6", "--page-size", "5"]
 
     listing = dynamiq.done("workflow", "list", *words, DYNAMIQ_PROJECT_ID=running.busy)
@@ -223,7 +223,7 @@ def test_a_page_is_the_one_asked_for(dynamiq, running):
     assert [row["name"] for row in listing.json["items"]] == ["w-1", "w-0"]
 
 
-def test_a_workflow_goes_from_create_to_a_rollback_and_its_history_says_so(dynamiq, tmp_path):
+def test_the_command_line_creates_deploys_and_rolls_back_a_workflow(dynamiq, tmp_path):
     changed = changed_flow(tmp_path)
 
     created = dynamiq.done("workflow", "create", '{"name": "order-total"}').json["data"]
@@ -266,7 +266,7 @@ def test_a_workflow_goes_from_create_to_a_rollback_and_its_history_says_so(dynam
     assert final["workflow_version_id"] == v1["id"]
 
 
-def test_a_workflow_comes_back_as_it_was_created(dynamiq, running, tmp_path):
+def test_the_command_line_reads_a_workflow_as_it_was_created(dynamiq, running, tmp_path):
     flow_ui = dynamiq.done("workflow", "flow-ui", f"@{FLOW}").json
     body = {"name": "whole", "description": "«ü»", "flow": json.loads(FLOW.read_text()), "flow_ui": flow_ui}
     payload = tmp_path / "payload.json"
@@ -281,7 +281,7 @@ def test_a_workflow_comes_back_as_it_was_created(dynamiq, running, tmp_path):
     assert len(flow_ui["nodes"]) == 4
 
 
-def test_a_draft_is_released_once_and_with_a_flow_worth_it(dynamiq, draft):
+def test_the_command_line_releases_a_draft_once_and_only_with_more_than_the_starter_node(dynamiq, draft):
     starter = dynamiq.refused("workflow", "release", draft)
     released = dynamiq.done("workflow", "release", draft, "--name", "drafted", "--flow", f"@{FLOW}").json["data"]
     again = dynamiq.refused("workflow", "release", draft)
@@ -292,7 +292,7 @@ def test_a_draft_is_released_once_and_with_a_flow_worth_it(dynamiq, draft):
     assert (status, error["message"]) == (400, "Only draft workflows can be released.")
 
 
-def test_verify_tells_a_draft_that_was_never_saved(dynamiq, draft):
+def test_workflow_verify_refuses_a_draft_with_the_starter_node_only(dynamiq, draft):
     verified = dynamiq.refused("workflow", "verify", draft)
 
     assert verified.json["node_count"] == 1
@@ -314,7 +314,7 @@ def test_a_flow_is_validated_with_the_node_types_of_the_platform(dynamiq, tmp_pa
     assert invalid.error == "1 problem(s); fix them before saving."
 
 
-def test_node_types_are_those_of_a_group(dynamiq, running):
+def test_the_command_line_lists_the_node_types_of_a_group(dynamiq, running):
     llms = dynamiq.done("workflow", "node-types", "llms").json
 
     every = running.call("GET", "/v1/agent-builder/nodes")["data"]
@@ -322,14 +322,14 @@ def test_node_types_are_those_of_a_group(dynamiq, running):
     assert "dynamiq.nodes.llms.OpenAI" in [row["type"] for row in llms["data"]]
 
 
-def test_a_wrong_name_is_refused_with_its_field(dynamiq):
+def test_the_command_line_shows_the_field_of_a_wrong_name(dynamiq):
     status, error = dynamiq.refused("workflow", "create", '{"name": "Not A Slug"}').http_error
 
     assert (status, error["code"]) == (400, "bad_request")
     assert "name" in error["details"]
 
 
-def test_an_unknown_workflow_is_not_found(dynamiq):
+def test_the_command_line_does_not_find_an_unknown_workflow(dynamiq):
     unknown = str(uuid4())
 
     refusals = [
@@ -345,7 +345,7 @@ def test_an_unknown_workflow_is_not_found(dynamiq):
 # apps
 
 
-def test_an_app_is_deployed_with_all_that_can_be_said_and_keeps_it_when_redeployed(dynamiq, running, workflow):
+def test_a_redeployed_app_keeps_every_option_of_its_first_deployment(dynamiq, running, workflow):
     version = running.call("GET", f"/v1/workflows/{workflow}/versions/latest")["data"]["id"]
     runtime = running.call("GET", "/v1/runtimes")["data"][0]["id"]
     target = {"name": "cpu", "target": {"type": "utilization", "average_utilization": 70}}
@@ -363,7 +363,7 @@ def test_an_app_is_deployed_with_all_that_can_be_said_and_keeps_it_when_redeploy
     assert (app["access_control"], app["description"]) == ({"access_type": "public"}, "All of it")
 
 
-def test_scaling_that_cannot_be_is_refused_with_its_field(dynamiq, workflow):
+def test_invalid_scaling_is_refused_with_its_field(dynamiq, workflow):
     words = ["--type", "server_based", "--autoscaling", '{"min_replicas": 3, "max_replicas": 2}']
 
     refused = dynamiq.refused("app", "deploy", "--name", "Unscaled", "--workflow", workflow, *words)
@@ -388,7 +388,7 @@ def test_apps_are_listed_by_name_by_workflow_and_with_the_archived(dynamiq, runn
     assert [(row["id"], row["name"]) for row in archived["items"]] == [(apps[name], name) for name in "ABC"]
 
 
-def test_a_deleted_app_is_gone(dynamiq, running, workflow):
+def test_an_app_deleted_by_the_command_line_is_not_found(dynamiq, running, workflow):
     body = {"name": "Gone", "project_id": running.env["FLOWPIN_PROJECT_ID"], "workflow_id": workflow}
     app = running.call("POST", "/v1/apps", body)["data"]["id"]
 
@@ -398,7 +398,7 @@ def test_a_deleted_app_is_gone(dynamiq, running, workflow):
     assert running.call("GET", f"/v1/apps?project_id={body['project_id']}&workflow_id={workflow}")["data"] == []
 
 
-def test_what_an_app_cannot_run_is_refused(dynamiq, running, draft, workflow):
+def test_the_command_line_is_refused_a_deploy_of_something_that_cannot_run(dynamiq, running, draft, workflow):
     body = {"name": "Steady", "project_id": running.env["FLOWPIN_PROJECT_ID"], "workflow_id": workflow}
     app = running.call("POST", "/v1/apps", body)["data"]["id"]
     unknown = str(uuid4())

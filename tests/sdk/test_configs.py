@@ -1,4 +1,4 @@
-"""What is exported, loaded and run by the SDK itself, in a Python of its own."""
+"""The SDK itself loads and runs exported configs, in its own Python."""
 
 import json
 import re
@@ -28,7 +28,7 @@ LIMIT = 1 << 20
 
 
 def sdk(python: Path, script: str, requests: object) -> list:
-    """What a script of tests/support/sdk answers, run with the SDK's Python."""
+    """The output of a script of tests/support/sdk, run with the Python of the SDK."""
     ran = subprocess.run(
         [python, SCRIPTS / script],
         input=json.dumps(requests),
@@ -45,14 +45,14 @@ def exported(text: str, workflow: str | None = None) -> str:
 
 
 def loadable(text: str, workflow: str | None = None) -> str:
-    """JSON, which is YAML."""
+    """The config that replicas load. It is JSON, and so also YAML."""
     document = loadable_of(import_config(text, workflow, LIMIT)[0])
     assert document is not None
     return document.decode()
 
 
 def dummies(text: str) -> dict[str, str]:
-    """A value for each variable that has none of its own; OPENAI_API_KEY is read even where none is named."""
+    """A value for each variable without a default. OPENAI_API_KEY is read even when no variable is named."""
     return dict.fromkeys([*re.findall(r'oc\.env:\s*(\w+)(?:}|,"")', text), "OPENAI_API_KEY"], "1")
 
 
@@ -60,7 +60,7 @@ def dummies(text: str) -> dict[str, str]:
 def answers(sdk_python: Path) -> dict[tuple[str, str, str], dict]:
     """Each workflow of each config, before and after export, and as replicas load it.
 
-    Loaded in one go, for the SDK takes long to import.
+    One process loads them all, as importing the SDK takes long.
     """
     asked, requests = [], []
     for name, workflow in WORKFLOWS:
@@ -73,7 +73,7 @@ def answers(sdk_python: Path) -> dict[tuple[str, str, str], dict]:
 
 
 @pytest.mark.parametrize(("name", "workflow"), WORKFLOWS)
-def test_what_is_exported_loads(answers, name, workflow):
+def test_the_sdk_loads_an_exported_config(answers, name, workflow):
     after = answers[name, workflow, "after"]
 
     assert after.get("error") is None
@@ -81,7 +81,7 @@ def test_what_is_exported_loads(answers, name, workflow):
 
 
 @pytest.mark.parametrize(("name", "workflow"), [pair for pair in WORKFLOWS if pair[0] != "families"])
-def test_what_is_exported_loads_as_it_did_before(answers, name, workflow):
+def test_the_sdk_loads_an_imported_and_exported_config_as_before(answers, name, workflow):
     before, after = (answers[name, workflow, when] for when in ("before", "after"))
 
     assert before.get("error") is None
@@ -89,7 +89,7 @@ def test_what_is_exported_loads_as_it_did_before(answers, name, workflow):
 
 
 @pytest.mark.parametrize(("name", "workflow"), [pair for pair in WORKFLOWS if pair[0] != "families"])
-def test_what_replicas_load_is_what_was_imported(answers, name, workflow):
+def test_replicas_load_the_same_config_that_was_imported(answers, name, workflow):
     before, loaded = (answers[name, workflow, when] for when in ("before", "loaded"))
 
     assert loaded.get("error") is None
@@ -97,7 +97,7 @@ def test_what_replicas_load_is_what_was_imported(answers, name, workflow):
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_what_needs_no_key_runs_to_the_same_output(answers, name):
+def test_an_exported_flow_without_keys_runs_to_the_same_output(answers, name):
     (workflow,) = yaml.safe_load(CONFIGS[name])["workflows"]
     before, after, loaded = (answers[name, workflow, when] for when in ("before", "after", "loaded"))
 
@@ -105,8 +105,9 @@ def test_what_needs_no_key_runs_to_the_same_output(answers, name):
     assert after["output"] == loaded["output"] == before["output"]
 
 
-def test_a_connection_of_any_class_loads_once_its_variables_are_set(sdk_python):
-    """As exported of an inline one full of secrets, and of an id."""
+@pytest.mark.load
+def test_the_sdk_loads_a_connection_of_any_class_when_its_variables_are_set(sdk_python):
+    """Both exports are tried: of an inline connection full of secrets, and of the id of a connection."""
     secret = "sk-canary"
     nodes = []
     for node_type in catalogue.node_types():
@@ -119,7 +120,7 @@ def test_a_connection_of_any_class_loads_once_its_variables_are_set(sdk_python):
     text = text_of(Config({"nodes": nodes}))
 
     assert secret not in text
-    # This class refuses the one beside the other.
+    # This class refuses both together.
     env = {**dummies(text), "STEEL_API_KEY": "1", "STEELBROWSER_BASE_URL": ""}
     (answer,) = sdk(sdk_python, "load_configs.py", [{"text": text, "workflow": None, "env": env, "connections": True}])
     assert answer.get("error") is None

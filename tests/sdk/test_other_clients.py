@@ -1,9 +1,9 @@
-"""What scripts of the platform's users do over HTTP works here too: whole objects are sent back, pages walked."""
+"""Scripts of the platform's users work unchanged: they send back whole objects and read all pages."""
 
 from tests.support.stack import Stack
 
 
-async def test_a_workflow_that_was_read_can_be_sent_back_whole_to_save_and_to_update(stack: Stack):
+async def test_a_whole_workflow_as_read_can_be_sent_to_save_and_to_update(stack: Stack):
     workflow, _ = await stack.workflow()
     read = await stack.ok("GET", f"/v1/workflows/{workflow['id']}")
     flow = {**read["flow"], "nodes": [{**node, "note": "changed"} for node in read["flow"]["nodes"]]}
@@ -16,7 +16,7 @@ async def test_a_workflow_that_was_read_can_be_sent_back_whole_to_save_and_to_up
     assert (updated["name"], updated["flow"]) == ("renamed", flow)
 
 
-async def test_the_newest_version_is_deployed_with_the_runtime_that_the_history_names(stack: Stack):
+async def test_another_client_deploys_the_newest_version_with_the_runtime_of_the_history(stack: Stack):
     workflow, _ = await stack.workflow(saves=2)
     app = await stack.app(workflow["id"])
 
@@ -34,7 +34,7 @@ async def test_the_newest_version_is_deployed_with_the_runtime_that_the_history_
     assert deployed["deployment_config"] == {"deployment_type": "serverless", "config": {}}
 
 
-async def test_which_version_ran_when_can_be_read_from_the_pages_of_the_history(stack: Stack):
+async def test_the_pages_of_the_history_show_which_version_was_live_at_which_time(stack: Stack):
     workflow, versions = await stack.workflow(saves=3)
     app = await stack.app(workflow["id"], workflow_version_id=versions[0]["id"])
     for version in (versions[1], versions[2], versions[0]):

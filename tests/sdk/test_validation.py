@@ -1,4 +1,4 @@
-"""What validation refuses is what the SDK's loader refuses: flows with one thing changed, tried with both."""
+"""Validation refuses the same flows as the loader of the SDK. Both get flows with one change."""
 
 import copy
 import json
@@ -45,12 +45,12 @@ NEVER_REFUSES = {
 CHECKED_ELSEWHERE = {
     "Flow.validate_nodes",  # checks.py
     "NodeDependency.validate_trigger",  # checks.py
-    "Node.validate_streaming_vs_error_handling_timeout",  # only where there is a queue, which no flow can hold
+    "Node.validate_streaming_vs_error_handling_timeout",  # only with a queue, which a flow cannot contain
     "DetectorConfig._connection_matches_kind",
     "PromptInjectionHook._detector_takes_a_message",
 }
 KNOWN = {
-    # The SDK takes an object that it has built for a list of anything: pydantic iterates over its fields.
+    # The SDK accepts an object that it has built as a list: pydantic iterates over its fields.
     *(("list of anything", field) for field in ("choices", "installed_packages", "format_schema", "parameters")),
     *(("list of anything", f"{kind}headers_to_split_on") for kind in ("", "markdown_", "html_")),
     # The provider's adapter decides.
@@ -62,7 +62,7 @@ SPEECH = ("dynamiq.nodes.audio.SpeechToText", "dynamiq.nodes.audio.TextToSpeech"
 
 @pytest.fixture(scope="module")
 def refusal(sdk_python: Path) -> Iterator[Callable[[dict], str | None]]:
-    """Why the SDK does not load a flow; one process loads them all, as importing the SDK takes twenty seconds."""
+    """The reason why the SDK does not load a flow. One process loads all, as importing the SDK takes twenty seconds."""
     names = {field.env for name in CONNECTIONS for field in (catalogue.connection_fields(name) or {}).values()}
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     env |= {name: "1" for name in names if name and name not in ("STEELBROWSER_BASE_URL", "MILVUS_URI")}
@@ -91,7 +91,7 @@ def errors(flow: dict) -> list[str]:
 
 
 def differs(flow: dict, refusal: Callable[[dict], str | None]) -> str | None:
-    """What both say, where one loads the flow and the other does not."""
+    """The answers of both, if exactly one of them loads the flow."""
     ours, theirs = errors(flow), refusal(flow)
     return None if bool(ours) == bool(theirs) else f"ours {ours}, theirs {theirs}"
 
@@ -127,7 +127,7 @@ def changed(flow: dict, path: tuple, change: Callable[[dict], object]) -> dict:
 
 
 def mutations(flow: dict) -> Iterator[tuple[str, dict]]:
-    """The flow with one thing changed, and what."""
+    """Flows with one change each, after the name of the change."""
     chance = random.Random(20)
     for path in objects_in(flow):
         found = flow
@@ -135,7 +135,7 @@ def mutations(flow: dict) -> Iterator[tuple[str, dict]]:
             found = found[key]
         for key in found:
             if key == "id" and len(path) == 2:
-                continue  # what the light check is for
+                continue  # the light check covers these
             if key != "type" or len(path) > 2:
                 yield f"{path} without {key}", changed(flow, path, lambda made, key=key: made.pop(key))
             values = (
@@ -166,7 +166,8 @@ def mutations(flow: dict) -> Iterator[tuple[str, dict]]:
         yield f"{key} = {value}", changed(flow, (), lambda made, key=key, value=value: made.update({key: value}))
 
 
-def test_a_real_flow_with_one_thing_changed_is_refused_as_the_sdk_refuses_it(refusal):
+@pytest.mark.load
+def test_validation_refuses_a_changed_flow_exactly_when_the_sdk_does(refusal):
     tried, wrong = 0, []
     for flow in real_flows():
         assert differs(flow, refusal) is None
@@ -179,8 +180,9 @@ def test_a_real_flow_with_one_thing_changed_is_refused_as_the_sdk_refuses_it(ref
     assert tried > 1000
 
 
-def test_each_class_takes_in_its_fields_what_the_sdk_takes(refusal):
-    """Each kind of field once, with values of all sorts, and without what is required."""
+@pytest.mark.load
+def test_validation_accepts_the_same_field_values_of_each_class_as_the_sdk(refusal):
+    """Each kind of field is tried once with many values, and once without it if it is required."""
     tried, wrong, seen = 0, [], set()
     for name in samples.nodes():
         base = samples.node(name)
@@ -206,7 +208,7 @@ def is_known(name: str, key: str) -> bool:
 
 
 @pytest.mark.parametrize("name", CONNECTIONS)
-def test_a_connection_takes_what_the_sdk_takes(refusal, name):
+def test_validation_accepts_the_same_connections_as_the_sdk(refusal, name):
     if schemas.rows()[name].get("abstract"):
         return
     base = {"type": name, **samples.sample(name)}
@@ -220,7 +222,7 @@ def test_a_connection_takes_what_the_sdk_takes(refusal, name):
         assert differs({"id": "f", "nodes": [node]}, refusal) is None, key
 
 
-def test_each_validator_of_the_sdk_is_written_again_or_never_refuses():
+def test_each_validator_of_the_sdk_has_a_rule_or_never_refuses():
     named = {rule for row in schemas.rows().values() for rule in row.get("rules", ())}
 
     assert named - RULES.keys() - NEVER_REFUSES - CHECKED_ELSEWHERE == ASKS_PROVIDER | ASKS_MODEL

@@ -1,4 +1,4 @@
-"""What the SDK's loader reads in a config.yaml is read alike: YAML itself, and OmegaConf's interpolations in it."""
+"""YAML and the interpolations of OmegaConf in a config.yaml are read like the loader of the SDK reads them."""
 
 import json
 import random
@@ -84,7 +84,7 @@ QUOTED = ['"', "'", "\\", "${", "}", "a", "\\\\", '\\"', "\\'", ",", "\\${", " "
 
 
 def sdk(python: Path, script: str, requests: object) -> list:
-    """What a script of tests/support/sdk answers, run with the SDK's Python."""
+    """The output of a script of tests/support/sdk, run with the Python of the SDK."""
     text = json.dumps(requests)
     ran = subprocess.run([python, SCRIPTS / script], input=text, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr[-2000:]
@@ -92,13 +92,14 @@ def sdk(python: Path, script: str, requests: object) -> list:
 
 
 def with_text_keys(value: Any) -> Any:
-    """Keys as a flow has them, where a config has numbers."""
+    """The value with text keys, as in a flow, where a config has numbers."""
     if isinstance(value, dict):
         return {str(key): with_text_keys(child) for key, child in value.items()}
     return [with_text_keys(child) for child in value] if isinstance(value, list) else value
 
 
-def test_yaml_is_read_as_the_sdk_reads_it(sdk_python):
+@pytest.mark.load
+def test_yaml_is_read_like_the_sdk_reads_it(sdk_python):
     chance = random.Random(7)
     texts = [*LINES, *(f"k:\n  {line}".replace("\n", "\n  ") for line in LINES)]
     texts += [f"{{{line}, omitted:, z: 2}}" for line in LINES] + [f"k: [{line}, 3]" for line in LINES]
@@ -111,14 +112,14 @@ def test_yaml_is_read_as_the_sdk_reads_it(sdk_python):
             ours = [read_document(text, 1 << 20)]
         except (InvalidConfig, ConfigTooLarge):
             ours = []
-        # What the SDK refuses may be read. A key is text here, however YAML reads it.
+        # Text that the SDK refuses may be read here. A key is always text here.
         if theirs and "000" not in json.dumps(ours):
             assert json.dumps(with_text_keys(ours)) == json.dumps(with_text_keys(theirs)), text
             compared += 1
     assert compared > 1000
 
 
-def test_defaults_of_variables_are_what_omegaconf_makes_of_them(sdk_python):
+def test_defaults_of_variables_are_read_like_omegaconf_reads_them(sdk_python):
     chance = random.Random(5)
     texts = [f"${{oc.env:NOT_SET,{''.join(chance.choices(BARE, k=chance.randrange(1, 6)))}}}" for _ in range(4000)]
     for quote in "\"'":
@@ -136,11 +137,11 @@ def test_defaults_of_variables_are_what_omegaconf_makes_of_them(sdk_python):
     found = sdk(sdk_python, "read_interpolations.py", [text for text, _ in expected])
 
     for (text, ours), theirs in zip(expected, found, strict=True):
-        assert theirs in ([], [ours]), text  # what OmegaConf refuses may be read
+        assert theirs in ([], [ours]), text  # text that OmegaConf refuses may be read here
     assert sum(theirs != [] for theirs in found) > 2000
 
 
-def test_what_is_written_is_read_back_by_omegaconf(sdk_python):
+def test_omegaconf_reads_written_yaml_back_unchanged(sdk_python):
     chance = random.Random(3)
     parts = ['"', "'", "\\", "${", "$", "}", "a", " ", ",", "\n", "é", "${x}", "1", "null", "[", ":", "\t", ".5", "e3"]
     texts = ["".join(chance.choices(parts, k=chance.randrange(8))) for _ in range(2000)]

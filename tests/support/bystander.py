@@ -1,4 +1,4 @@
-"""A caller beside a load, as a process of its own: sends a GET every few milliseconds, and says how long each took.
+"""A process that calls beside a load: it sends a GET every few milliseconds and measures each.
 
 Run with a URL, a token, and the seconds between two calls. It prints the milliseconds of each call, as a JSON list,
 when its stdin ends.

@@ -1,4 +1,4 @@
-"""Another person beside a load: their token, their calls, and what those took."""
+"""Another person beside a load: their token, their calls, and the durations."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from tests.support.up_process import Up
 
 
 def token_of_another(up: Up) -> str:
-    """Of a service account that may read."""
+    """The token of a service account that may read."""
     options = {"--data": str(up.data), "--service": "bystander", "--role": "viewer"}
     options["--project"] = up.env["FLOWPIN_PROJECT_ID"]
     words = [word for option in options.items() for word in option]
@@ -22,7 +22,7 @@ def token_of_another(up: Up) -> str:
 
 @asynccontextmanager
 async def calling(url: str, token: str, between: float = 0.01) -> AsyncIterator[list[float]]:
-    """GET it again and again, `between` seconds apart. The list has the milliseconds of each once the block has ended.
+    """Repeat a GET, `between` seconds apart. The list has the milliseconds of each after the block has ended.
 
     A call that is not answered with 200 fails the block.
     """

@@ -1,4 +1,4 @@
-"""Flows and configs that hold a canary in every field of every connection class, in the shapes that secrets come in."""
+"""Flows and configs with a canary in every field of every connection class, in all forms of secrets."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from workflow_service.dynamiq_config import catalogue
 
 CANARY = "sk_Canary-0123456789"
 LIMIT = 1 << 23
-"""Bytes of a flow that the services under test take at most."""
+"""Size limit of a flow in the tested services."""
 URL = f"https://user:{CANARY}@host.example/{CANARY}?key={CANARY}#{CANARY}"
 OPENAI, LLM, INPUT = "dynamiq.connections.OpenAI", "dynamiq.nodes.llms.OpenAI", "dynamiq.nodes.utils.Input"
 SHAPES = {
@@ -24,8 +24,8 @@ SHAPES = {
 }
 DATA = json.loads((catalogue.resources.files("workflow_service.dynamiq_config") / "catalogue.json").read_bytes())
 CLASSES: Mapping[str, Any] = DATA["connections"]
-TAKES = {accepted: name for name, row in DATA["nodes"].items() for accepted in row.get("connections", ())}
-"""A node type for each class that has one."""
+NODE_TYPES = {accepted: name for name, row in DATA["nodes"].items() for accepted in row.get("connections", ())}
+"""A node type for each connection class that a node accepts."""
 
 
 def connection(kind: str, secret: Any) -> dict[str, Any]:
@@ -33,8 +33,8 @@ def connection(kind: str, secret: Any) -> dict[str, Any]:
 
 
 def nodes_of(number: int, kind: str, secret: Any) -> list[dict[str, Any]]:
-    """A node for each place of a connection of this class: its own, within it at any depth, and by id."""
-    held, taker = connection(kind, secret), TAKES.get(kind, LLM)
+    """A node for each place of a connection of this class: its own field, any depth within it, and by id."""
+    held, taker = connection(kind, secret), NODE_TYPES.get(kind, LLM)
     inner = {"id": f"f-{number}", "nodes": [{"id": f"x-{number}", "type": taker, "connection": held}]}
     fields: list[dict[str, Any]] = [
         {"type": taker, "connection": held},
@@ -58,9 +58,9 @@ def flow_with(secret: Any, note: str = "") -> dict[str, Any]:
 
 
 def config_with(secret: Any) -> str:
-    """The same connections as the text of a config.yaml, where `secret` can stand in one."""
+    """The same connections in the text of a config.yaml, with `secret` in one."""
     names = {f"c-{number}": kind for number, kind in enumerate(CLASSES)}
-    nodes = {f"n-{name}": {"type": TAKES.get(kind, LLM), "connection": name} for name, kind in names.items()}
+    nodes = {f"n-{name}": {"type": NODE_TYPES.get(kind, LLM), "connection": name} for name, kind in names.items()}
     return yaml.safe_dump({
         "connections": {name: connection(kind, secret) for name, kind in names.items()},
         "nodes": nodes,
@@ -78,11 +78,11 @@ LOADABLE = {
         {"id": "http", "type": "dynamiq.nodes.tools.HttpApiCall", "connection": HTTP},
     ],
 }
-"""A flow that the SDK loads, with secrets where its classes take them."""
+"""A flow that the SDK loads, with secrets where its classes accept them."""
 
 
 def one(held: Any, kind: str = LLM) -> dict[str, Any]:
-    """A node with this in the place of its connection."""
+    """A node with this value as its connection."""
     return {"id": "a", "type": kind, "connection": held}
 
 
@@ -173,7 +173,7 @@ Call = tuple[str, str, Any, Mapping[str, str]]
 
 
 def refused(stack: Stack, workflow_id: str, app_id: str) -> list[Call]:
-    """Calls that no reading of could be right: method, path, body, headers."""
+    """Invalid calls: method, path, body, headers."""
     workflow, app, project = f"/v1/workflows/{workflow_id}", f"/v1/apps/{app_id}", str(stack.people.project)
     new = {"name": "flow", "project_id": project, "flow_ui": {}}
     encoded = URL.replace("/", "%2F").replace("?", "%3F").replace("#", "%23")

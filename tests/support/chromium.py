@@ -1,4 +1,4 @@
-"""A real Chromium, headless, that reaches this machine only."""
+"""A real headless Chromium that connects only to this machine."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 INSECURE_HOST = "flowpin.test"
-"""Resolves to 127.0.0.1. To the browser it is a host of a network, with fewer rights over http than localhost."""
+"""Resolves to 127.0.0.1. The browser treats it as a network host, with fewer rights over http than localhost."""
 FLAGS = (
     "--no-sandbox",  # needed as root
     "--disable-gpu",
@@ -27,7 +27,7 @@ FLAGS = (
 
 @asynccontextmanager
 async def running_chromium() -> "AsyncIterator[Browser]":
-    """The system's Chromium with a profile of its own, driven by Playwright, which ships none here.
+    """The system's Chromium with its own profile, driven by Playwright.
 
     Skips the test when either is missing.
     """

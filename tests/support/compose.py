@@ -1,11 +1,11 @@
-"""docker-compose.yml without Docker: each service's command, environment and order of start, as processes here."""
+"""Runs docker-compose.yml without Docker: each service's command as a process, with its environment and order."""
 
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 
 
 def interpolate(text: str, env: Mapping[str, str]) -> str:
-    """Variables as Compose fills them in. Raises KeyError for one that is required and not set."""
+    """Replace variables as Compose does. Raises KeyError for a required variable that is not set."""
 
     def value(match: re.Match[str]) -> str:
         name, operator, word = match.groups()
@@ -32,9 +32,15 @@ def interpolate(text: str, env: Mapping[str, str]) -> str:
 
 
 class Composed:
-    """The file's services but Postgres, which the caller brings; `addresses` maps what they call each other to here."""
+    """The file's services except Postgres, which the caller provides. `addresses` maps their addresses to this machine.
 
-    def __init__(self, env: Mapping[str, str], addresses: Mapping[str, str], logs: Path) -> None:
+    Services with profiles run only with one of them.
+    """
+
+    def __init__(
+        self, env: Mapping[str, str], addresses: Mapping[str, str], logs: Path, profiles: Collection[str] = ()
+    ) -> None:
+        self._profiles = set(profiles)
         self._env = env
         self._addresses = addresses
         self._logs = logs
@@ -42,14 +48,17 @@ class Composed:
         self._finished: set[str] = set()
 
     def up(self) -> "Composed":
-        """Start each service once what it depends on is as its condition says."""
-        waiting = {name: service for name, service in COMPOSE["services"].items() if name != "postgres"}
+        """Start each service once its dependencies meet their conditions."""
+        waiting = {name: each for name, each in COMPOSE["services"].items() if name != "postgres" and self._is_on(each)}
         while waiting:
-            able = [name for name, service in waiting.items() if all(map(self._holds, *_dependencies(service)))]
+            able = [name for name, service in waiting.items() if all(map(self._holds, *self._dependencies(service)))]
             assert able, f"{sorted(waiting)} wait for each other"
             for name in able:
                 self._start(name, waiting.pop(name))
         return self
+
+    def _is_on(self, service: dict[str, Any]) -> bool:
+        return "profiles" not in service or not self._profiles.isdisjoint(service["profiles"])
 
     def _holds(self, dependency: str, condition: str) -> bool:
         if dependency == "postgres":
@@ -76,7 +85,7 @@ class Composed:
             self.wait_healthy(name)
 
     def wait_healthy(self, name: str) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not self._is_healthy(name):
             assert self._running[name].poll() is None, (self._logs / f"{name}.log").read_text()
             assert time.monotonic() < deadline, (self._logs / f"{name}.log").read_text()
@@ -87,8 +96,10 @@ class Composed:
         return subprocess.run(self._here(words), cwd=self._logs, capture_output=True).returncode == 0
 
     def _environment(self, service: dict[str, Any]) -> dict[str, str]:
+        # A variable without a value is taken from Compose's own environment, if it is set there.
+        given = {key: self._env.get(key) if value is None else value for key, value in service["environment"].items()}
         declared = {
-            key: self._address(interpolate(str(value), self._env)) for key, value in service["environment"].items()
+            key: self._address(interpolate(str(value), self._env)) for key, value in given.items() if value is not None
         }
         return {"PATH": os.environ["PATH"], **declared}
 
@@ -106,7 +117,11 @@ class Composed:
         for name, process in self._running.items():
             assert process.wait(20) == 0, (self._logs / f"{name}.log").read_text()
 
-
-def _dependencies(service: dict[str, Any]) -> tuple[list[str], list[str]]:
-    depends_on = service["depends_on"]
-    return list(depends_on), [dependency["condition"] for dependency in depends_on.values()]
+    def _dependencies(self, service: dict[str, Any]) -> tuple[list[str], list[str]]:
+        """Names and conditions of dependencies, without optional ones of another profile."""
+        depends_on = {
+            name: each["condition"]
+            for name, each in service["depends_on"].items()
+            if each.get("required", True) or self._is_on(COMPOSE["services"][name])
+        }
+        return list(depends_on), list(depends_on.values())

@@ -1,4 +1,4 @@
-"""What tests of conflicts ask, and say, again and again."""
+"""Helpers of tests of save conflicts."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ UI = b'{"nodes": []}'
 
 
 def flow(**values: int) -> bytes:
-    """Three nodes a, b, c, each with its value."""
+    """A flow with three nodes a, b and c, each with its value."""
     nodes = [{"id": name, "type": "x.Y", "value": values.get(name, 0)} for name in "abc"]
     return json.dumps({"nodes": nodes}).encode()
 
@@ -22,12 +22,12 @@ async def save(stack: Stack, workflow_id: str, content: bytes, base: Any = None,
 
 
 async def etag(stack: Stack, path: str) -> dict[str, str]:
-    """The headers of a save that starts from what is read there."""
+    """The headers of a save that starts from the version read at that path."""
     return {"If-Match": (await stack.rest("GET", path)).headers["ETag"]}
 
 
-async def moved_on(stack: Stack, ours: bytes = b"", theirs: bytes = flow(a=1)) -> tuple[str, Any, Any]:
-    """A workflow, the version we start from, and the one that someone has saved since."""
+async def workflow_with_newer_save(stack: Stack, ours: bytes = b"", theirs: bytes = flow(a=1)) -> tuple[str, Any, Any]:
+    """A workflow, the version that we start from, and the version that someone saved after it."""
     workflow_id = (await stack.draft())["id"]
     first = await save(stack, workflow_id, flow())
     second = await save(stack, workflow_id, theirs)
@@ -45,5 +45,5 @@ def assert_names(answer: Answer, winner: Mapping[str, Any], nodes: str) -> None:
         "created_at": winner["created_at"],
         "nodes": nodes,
     }
-    sentence = f"{winner['created_by_name']} saved {winner['label']} since the version that this save starts from."
+    sentence = f"{winner['created_by_name']} saved {winner['label']} since the version that this save is based on."
     assert answer.error["message"] == sentence

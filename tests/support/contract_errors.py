@@ -1,7 +1,7 @@
 """Compares the errors that the contracts list with those that the services answered during the integration tests.
 
 The services of these tests run in the tests' process. The guard logs each refusal with its RPC, code and reason; the
-logger here keeps them. Each xdist worker sends what it kept to the controller, which compares and fails the run.
+logger here records them. Each xdist worker sends its records to the controller, which compares and fails the run.
 BatchService is left out: the guard does not see it.
 """
 
@@ -21,7 +21,7 @@ from service_kit.pb.flowpin.routing.v1 import routing_pb2
 
 INTEGRATION = Path(__file__).parents[1] / "integration"
 RUN_APART = ("browser", "faults", "fuzz", "load", "sdk", "slow")
-"""Markers of tests that plain `pytest` leaves out; the comparison does without them."""
+"""Marks of tests that plain `pytest` leaves out. The comparison does not need them."""
 RPCS: Mapping[str, MethodDescriptor] = {
     method.full_name: method
     for contract in (*ALL_CONTRACTS, routing_pb2.DESCRIPTOR)
@@ -32,27 +32,27 @@ RPCS: Mapping[str, MethodDescriptor] = {
 
 class Refusal(NamedTuple):
     rpc: str
-    """Its full name, package.Service.Method; of what every RPC can answer, package.Service."""
+    """Full name, package.Service.Method. For errors of every RPC, package.Service."""
     code: str
     reason: str
 
 
 answered: dict[Refusal, str] = {}
-"""What services in this process answered, and the first test that had them do so."""
+"""Refusals by services in this process, with the first test that caused each."""
 
 
-class KeepingLogger(structlog.make_filtering_bound_logger(0)):  # type: ignore[misc]
-    """Logs as before and keeps each refusal. (Not a processor: `capture_logs` takes those out.)"""
+class RecordingLogger(structlog.make_filtering_bound_logger(0)):  # type: ignore[misc]
+    """Logs as usual and records each refusal. It is not a processor, because `capture_logs` removes those."""
 
     def info(self, event: str, *args: Any, **fields: Any) -> Any:
-        if event == "rpc" and "reason" in fields:
+        if event == "rpc_handled" and "reason" in fields:
             refusal = Refusal(fields["rpc"].strip("/").replace("/", "."), fields["code"], fields["reason"])
             answered.setdefault(refusal, os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0])
         return super().info(event, *args, **fields)
 
 
 def complaints(found: Mapping[Refusal, str]) -> Iterator[str]:
-    """A line for each error that a contract lists and no test raised, and for each that is raised and not listed."""
+    """A line for each listed error that no test raised, and for each raised error that is not listed."""
     own = {refusal for rpc in RPCS.values() for refusal in _own(rpc)}
     of_every_rpc = {
         refusal
@@ -69,7 +69,7 @@ def complaints(found: Mapping[Refusal, str]) -> Iterator[str]:
 
 
 def _own(rpc: MethodDescriptor) -> Iterator[Refusal]:
-    """What the RPC's comment lists; with those of RPCs that read an idempotency key, where it does."""
+    """The errors in the RPC's comment, with those of idempotency keys if the RPC reads one."""
     yield from _refusals(rpc.full_name, read(comments.kept()[rpc.full_name]))
     if takes_key(rpc):
         yield from _refusals(rpc.full_name, of_keyed(rpc.containing_service))
@@ -88,7 +88,7 @@ def _service(rpc: str) -> str:
 
 
 class ContractErrors:
-    """A pytest plugin: fails a run of all integration tests that has passed but for the comparison."""
+    """A pytest plugin that compares after a complete, passed run of integration tests, and fails it."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -96,7 +96,7 @@ class ContractErrors:
         self._is_part = bool(config.option.collectonly)
         self._is_whole = False
         self._complaints: list[str] = []
-        structlog.configure(wrapper_class=KeepingLogger)
+        structlog.configure(wrapper_class=RecordingLogger)
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         for item in items:
@@ -111,7 +111,7 @@ class ContractErrors:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Takes what an xdist worker sent."""
+        """Receive the records of an xdist worker."""
         sent = getattr(node, "workeroutput", {})
         self._is_whole |= sent.get("is_whole", False)
         answered.update({Refusal(*refusal): test for *refusal, test in sent.get("answered", [])})

@@ -1,4 +1,4 @@
-"""A Postgres of a test module's own, which can crash, stop and come back."""
+"""A separate Postgres of a test module, which can crash, stop and start again."""
 
 import asyncio
 import signal
@@ -12,6 +12,7 @@ from flowpin_cli.machine.data_folder import locked
 from flowpin_cli.machine.health import until
 from flowpin_cli.machine.processes import start
 from flowpin_cli.postgres.cluster import Cluster, open_cluster
+from tests.support.trusting_postgres import ask_for_no_password, url
 
 ROLES = ("flowpin_workflow_migrator", "flowpin_workflow", "flowpin_deploy_migrator", "flowpin_deploy")
 
@@ -23,7 +24,7 @@ class CrashingPostgres:
 
     @property
     def urls(self) -> Mapping[str, str]:
-        return {"admin": self.cluster.url(), **{role: self.cluster.url(role) for role in ROLES}}
+        return {"admin": url(self.cluster), **{role: url(self.cluster, role) for role in ROLES}}
 
     async def start(self) -> None:
         self.cluster.forget_the_dead()
@@ -31,7 +32,7 @@ class CrashingPostgres:
         assert await until(lambda: self.cluster.is_ready(self.process), 20), "Postgres did not start"
 
     async def crash(self) -> None:
-        """All of it ends at once, in the middle of whatever it does."""
+        """Kill all its processes immediately."""
         await self.stop(signal.SIGQUIT)
 
     async def stop(self, how: signal.Signals) -> None:
@@ -41,9 +42,10 @@ class CrashingPostgres:
 
 @asynccontextmanager
 async def crashing_postgres(folder: Path) -> AsyncIterator[CrashingPostgres]:
-    """It runs when the block begins, and is ended with it."""
+    """Run Postgres until the block ends."""
     with locked(folder) as data_folder:
         async with open_cluster(data_folder) as cluster:
+            ask_for_no_password(cluster)
             server = CrashingPostgres(cluster)
             await server.start()
             try:

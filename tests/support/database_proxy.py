@@ -1,4 +1,4 @@
-"""A TCP proxy before a test's Postgres, whose connections can go silent in every way that real ones do."""
+"""A TCP proxy before a test's Postgres. Its connections can go silent in all ways that real ones do."""
 
 import asyncio
 import ctypes
@@ -15,7 +15,7 @@ DROP_ALL = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BP
 
 @dataclass(eq=False)
 class Link:
-    """One connection of a client's, and the one to Postgres behind it."""
+    """A client's connection, and the one to Postgres behind it."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
@@ -24,16 +24,16 @@ class Link:
 
 class DatabaseProxy:
     def __init__(self, url: str) -> None:
-        """`url` is that of a Postgres on a Unix socket."""
+        """`url`: of a Postgres on a Unix socket."""
         query = parse_qs(urlsplit(url).query)
         self._path = f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
         self._links: set[Link] = set()
         self._tasks: set[asyncio.Task[None] | None] = set()
         self._new_ones_pass = True
         self.hides_ends = False
-        """Whether clients are not told when Postgres closes their connection."""
+        """Whether the proxy hides from clients that Postgres closed their connection."""
         self.freezes_after: int | None = None
-        """So many more answers of Postgres, on any connection."""
+        """Freeze after so many further answers of Postgres on any connection. None: never."""
         self.first_messages: list[bytes] = []
         self.port = 0
 
@@ -41,13 +41,13 @@ class DatabaseProxy:
         return f"postgresql://{role}@127.0.0.1:{self.port}/flowpin?sslmode=disable"
 
     def freeze(self, *, new_ones: bool = False) -> None:
-        """Nothing passes any more, and all that is sent is acknowledged: a process that hangs, or a proxy's half."""
+        """Forward nothing more, but acknowledge what is sent, like a hanging process."""
         self._new_ones_pass = not new_ones
         for link in self._links:
             link.passes.clear()
 
     def drop_packets(self) -> None:
-        """What is sent on the connections there are is acknowledged by nobody: the other machine is gone."""
+        """Acknowledge nothing more on existing connections, as if the other machine was gone."""
         program = struct.pack("HL", 1, ctypes.addressof(DROP_ALL))
         for link in self._links:
             link.client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)

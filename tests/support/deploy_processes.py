@@ -1,4 +1,4 @@
-"""Deploy services as processes of their own, which can be killed, stopped and given another clock."""
+"""Deploy services as processes, which can be killed, paused and given another clock."""
 
 import asyncio
 import itertools
@@ -20,7 +20,7 @@ from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import WorkflowServiceStub
 from tests.support.stack import FLOW, FLOW_UI, Stack
 
-# What Python code reads the time of day with. Not time.time(): gRPC makes its deadlines of that and of the right clock.
+# How Python code reads the time of day. time.time() is left alone: gRPC mixes it with the right clock for deadlines.
 WITH_ANOTHER_CLOCK = """
 import datetime, runpy, sys
 seconds = float(sys.argv.pop(1))
@@ -57,7 +57,7 @@ class DeployProcess:
 
     @asynccontextmanager
     async def stopped(self) -> AsyncIterator[None]:
-        """It stands still until the block ends."""
+        """Pause the process until the block ends."""
         self.process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -65,11 +65,11 @@ class DeployProcess:
             self.process.send_signal(signal.SIGCONT)
 
     def events(self) -> Counter[str]:
-        """What it has logged, by event; a rollout that was taken over is begun as `rollout_taken_over`."""
+        """The number of log lines, by event. The start of a rollout taken over counts as `rollout_taken_over`."""
         return Counter("rollout_taken_over" if line.get("taken_over") else line["event"] for line in _lines(self.log))
 
     async def app(self, workflow_id: str) -> str:
-        """The id of a new app, whose first deployment is under way."""
+        """The id of a new app, whose first deployment is in progress."""
         new = pb.CreateAppRequest(project_id=str(self.stack.people.project), name="app", workflow_id=workflow_id)
         return str((await self.stub.CreateApp(new, metadata=self.stack.as_())).data.id)
 
@@ -78,12 +78,12 @@ class DeployProcess:
         await self.stub.DeployApp(again, metadata=self.stack.as_())
 
     async def history(self, app_id: str) -> list[pb.Deployment]:
-        """Oldest first."""
+        """The deployments, oldest first."""
         request = pb.ListDeploymentsRequest(app_id=app_id, sort="started_at")
         return list((await self.stub.ListDeployments(request, metadata=self.stack.as_(), timeout=10)).data)
 
     async def statuses(self, app_id: str) -> list[str]:
-        """Of its deployments, oldest first; of a failed one the error's code."""
+        """The statuses of the deployments, oldest first. For a failed one, the code of the error."""
         return [
             row.error.code or pb.DeploymentStatus.Name(row.status).removeprefix("DEPLOYMENT_STATUS_")
             for row in await self.history(app_id)
@@ -94,7 +94,7 @@ class DeployProcess:
 async def deploy_service_process(
     stack: Stack, folder: Path, script: str, *, clock_seconds: float = 0, **settings: Any
 ) -> AsyncIterator[DeployProcess]:
-    """One on the stack's schema, once it listens; killed in the end. `clock_seconds` is how far its clock is ahead."""
+    """A deploy service on the stack's schema, killed at the end. `clock_seconds`: how far its clock is ahead."""
     settings |= {
         "listen": "127.0.0.1:0",
         "database_url": stack.urls["flowpin_deploy"],
@@ -124,7 +124,7 @@ async def deploy_service_process(
 
 async def _listening(process: asyncio.subprocess.Process, log: Path) -> str:
     async with asyncio.timeout(30):
-        while not (found := [line for line in _lines(log) if line["event"] == "listening"]):
+        while not (found := [line for line in _lines(log) if line["event"] == "listener_started"]):
             assert process.returncode is None, "the service ended before it listened"
             await asyncio.sleep(0.05)
     return str(found[0]["address"])

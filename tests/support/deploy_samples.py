@@ -1,4 +1,4 @@
-"""Deployments and what they pin, to change one thing of."""
+"""Sample deployments and pins, in which tests change single fields."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ def pin(**fields: Any) -> Pin:
 
 
 def deployment(**fields: Any) -> Deployment:
-    """The first of its app, live."""
+    """The first deployment of its app, which is live."""
     now = datetime.now(UTC)
     made = Deployment(
         project_id=new_id(),

@@ -1,4 +1,4 @@
-"""What tests of apps and deployments ask, and say, again and again."""
+"""Helpers of tests of apps and deployments."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ async def app_now(stack: Stack, app_id: str) -> Any:
 
 
 async def history(stack: Stack, app_id: str, query: str = "") -> Any:
-    """Newest first, all of it."""
+    """The whole history, newest first."""
     return await stack.ok("GET", f"/v1/apps/{app_id}/deployments?page_size=500&{query}")
 
 
@@ -43,15 +43,15 @@ async def deployment_now(stack: Stack, deployment: Any) -> Any:
 
 
 async def bodies(stack: Stack, app_id: str) -> dict[str, bytes]:
-    """All that can be read of an app, as it comes over the wire."""
+    """All answers about an app, as sent over the wire."""
     app = f"/v1/apps/{app_id}"
     paths = [app, f"{app}/deployments"]
     paths += [f"{app}/deployments/{row['id']}" for row in await history(stack, app_id)]
     return {path: (await stack.rest("GET", path)).content for path in paths}
 
 
-async def settled(stack: Stack, deployment: Any, seconds: float = 5) -> Any:
-    """The deployment once its rollout has come to an end."""
+async def until_ended(stack: Stack, deployment: Any, seconds: float = 5) -> Any:
+    """Wait until the rollout has ended. Returns the deployment."""
 
     async def is_finished() -> bool:
         return "finished_at" in await deployment_now(stack, deployment)
@@ -60,7 +60,7 @@ async def settled(stack: Stack, deployment: Any, seconds: float = 5) -> Any:
     return await deployment_now(stack, deployment)
 
 
-async def begun(stack: Stack, deployment: Any) -> None:
+async def until_deploying(stack: Stack, deployment: Any) -> None:
     """Wait until a replica works on it."""
 
     async def is_deploying() -> bool:
@@ -91,7 +91,7 @@ async def deprecate(stack: Stack, runtime_id: str) -> None:
 
 
 async def foreign_workflow(stack: Stack) -> tuple[str, str]:
-    """The ids of a workflow, and of its version, in the project that only the stranger sees."""
+    """The ids of a workflow and its version in the project that only the stranger sees."""
     draft = await stack.draft(project=stack.people.foreign, token="stranger")
     version = await stack.save(draft["id"], token="stranger")
     return draft["id"], version["id"]
@@ -102,8 +102,8 @@ async def save_exactly(stack: Stack, workflow_id: str, flow: bytes) -> Any:
     return await stack.ok("POST", f"/v1/workflows/{workflow_id}/save", body)
 
 
-async def kept_flow(stack: Stack, deployment: Any) -> bytes:
-    """The flow as the deploy service has kept it."""
+async def stored_flow(stack: Stack, deployment: Any) -> bytes:
+    """The flow as the deploy service stores it."""
     digest = bytes.fromhex(deployment["workflow_version"]["digest"].removeprefix("sha256:"))
     async with stack.database("admin", "deploy") as db:
         kept: bytes = await db.fetchval(
@@ -113,12 +113,12 @@ async def kept_flow(stack: Stack, deployment: Any) -> bytes:
 
 
 def odd_flow() -> bytes:
-    """Numbers, white space and escapes that a JSON library would write otherwise."""
+    """Numbers, white space and escapes that a JSON library would write differently."""
     return b'{ "odd" : [9007199254740993, 1E2, "\\u0000\\u00e9"],\n' + json.dumps(json.loads(FLOW))[1:].encode()
 
 
 def assert_chain(spans: list[Any]) -> None:
-    """What was live, oldest first: each begins at the instant the one before it ends, and the last one is live."""
+    """Check `spans`, oldest first: each begins when the one before ends, and the last is live."""
     for before, after in pairwise(spans):
         assert before["live_to"] == after["live_from"]
         assert datetime.fromisoformat(before["live_from"]) < datetime.fromisoformat(before["live_to"])
@@ -127,7 +127,7 @@ def assert_chain(spans: list[Any]) -> None:
     assert "live_to" not in spans[-1]
 
 
-def rollouts_under_way() -> int:
+def rollouts_in_progress() -> int:
     """Rollouts that services in this process work on."""
     tasks = (task.get_coro() for task in asyncio.all_tasks())
     return sum(getattr(coro, "__qualname__", "") == "RolloutWorker._work" for coro in tasks)

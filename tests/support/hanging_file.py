@@ -1,4 +1,4 @@
-"""A file that nobody can open for a while, as on a network file system that has gone: by a lease on it (fcntl(2))."""
+"""A file that cannot be opened for a while, as on an unreachable network file system, by a lease (fcntl(2))."""
 
 import fcntl
 import os
@@ -10,8 +10,8 @@ from pathlib import Path
 
 @contextmanager
 def hanging(path: Path) -> Iterator[None]:
-    """Until the block ends, whoever opens the file waits. (The kernel ends a lease after 45 seconds by itself.)"""
-    usual = signal.signal(signal.SIGIO, signal.SIG_IGN)  # what the holder is sent when somebody waits
+    """Make opening the file wait until the block ends. The kernel itself ends a lease after 45 seconds."""
+    usual = signal.signal(signal.SIGIO, signal.SIG_IGN)  # the signal to the holder when somebody waits
     lease = os.open(path, os.O_RDWR)
     try:
         fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_WRLCK)

@@ -1,4 +1,4 @@
-"""Flows and configs that cost much more than their size tells: the worst that were found, of any size."""
+"""Flows and configs that cost much more than their size suggests: the worst that were found, of any size."""
 
 from collections.abc import Callable
 
@@ -6,12 +6,12 @@ NODE = b'{"id":"a","type":"x.Y"'
 
 
 def filled(size: int, item: bytes) -> bytes:
-    """The item again and again, with commas between."""
+    """The item repeated, separated by commas."""
     return b",".join([item] * (size // (len(item) + 1)))
 
 
 def numbered(size: int, item: bytes) -> bytes:
-    """An item with `%x` in it again and again, each with its number."""
+    """An item with `%x` repeated, each with its number."""
     return b",".join(item.replace(b"%x", b"%x" % number) for number in range(size // (len(item) + 4)))
 
 
@@ -32,7 +32,7 @@ def in_list(item: bytes) -> Callable[[int], bytes]:
 
 
 def below_long_key(item: bytes) -> Callable[[int], bytes]:
-    """Its paths, written out, are as long as half of the document each."""
+    """Each path, written out, is half as long as the document."""
     return lambda size: node(b'{"' + b"k" * (size // 2) + b'":[' + filled(size // 2, item) + b"]}")
 
 
@@ -72,11 +72,11 @@ FLOWS: dict[str, Callable[[int], bytes]] = {
     "no JSON": lambda size: flow(b"[" + filled(size, b"[]") + b",]"),
     "no UTF-8": lambda size: flow(b"[" + filled(size, b"[]") + b',"\xff"]'),
 }
-"""Each is about of the size that it is called with, which must be 10,000 at least, and a little larger."""
+"""Each function makes a document of about the given size, which must be at least 10,000."""
 
 
 def another(document: bytes) -> bytes:
-    """One that differs from it in each number and each list."""
+    """A document that differs from it in each number and each list."""
     return document.replace(b"1", b"2").replace(b"[]", b"{}")
 
 

@@ -1,4 +1,4 @@
-"""A run with a history, as it is before its data is lost and after: what is made in it, and what it answers."""
+"""An installation with a history, whose data folder is lost and restored, and its answers before and after."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ FLOW = b'{ "nodes":[{"type":"x.Y",  "id":"n"}],\n\t"big": 9007199254740993, "nul
 
 @dataclass
 class Life:
-    """A run before its data folder was lost, and after it was restored."""
+    """An installation before its data folder was lost, and after its restore."""
 
     up: Up
     backup: Path
@@ -28,11 +28,11 @@ class Life:
     app_id: str = ""
     tokens: dict[str, str] = field(default_factory=dict)
     bodies: dict[str, bytes] = field(default_factory=dict)
-    """What the calls answered before, byte for byte."""
+    """The answers before the loss, byte for byte."""
     rights: list[Any] = field(default_factory=list)
     structure: str = ""
     refusals: dict[str, subprocess.CompletedProcess[str]] = field(default_factory=dict)
-    """What was said to a restore onto what is not empty."""
+    """Results of restores onto the existing data folder, by the state of its run."""
 
     def as_(self, name: str) -> dict[str, str]:
         return self.up.env | {"FLOWPIN_TOKEN": self.tokens[name]}
@@ -88,7 +88,7 @@ def make_tokens(life: Life) -> None:
 
 @contextmanager
 def writing(env: dict[str, str]) -> Iterator[None]:
-    """Saves, each deployed at once, until the block ends."""
+    """Save and deploy in a loop until the block ends."""
     stop = threading.Event()
     workflow_id, app_id = make(env)
 

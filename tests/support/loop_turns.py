@@ -1,6 +1,6 @@
-"""Prints how many turns a busy event loop takes until it has begun all calls.
+"""Prints how many turns a busy event loop needs until it has started all calls.
 
-`python -m tests.support.loop_turns MODULE CLASS`: the loop's class.
+`python -m tests.support.loop_turns MODULE CLASS` names the loop's class.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import grpc
 
 SERVERS, CALLS = 20, 800
 BUSY_SECONDS = 0.001
-"""In each turn."""
+"""Seconds that each turn takes."""
 
 
 class Answering(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in its stubs only
@@ -42,9 +42,9 @@ async def main() -> None:
     turns = 0
     while handler.begun < CALLS:
         await asyncio.sleep(0)
-        time.sleep(BUSY_SECONDS)  # noqa: ASYNC251 - what keeps the loop busy
+        time.sleep(BUSY_SECONDS)  # noqa: ASYNC251 - keeps the loop busy
         turns += 1
-    print(turns, flush=True)  # noqa: T201 - what the caller asked for
+    print(turns, flush=True)  # noqa: T201 - the result
     await asyncio.gather(*sent)
     await asyncio.gather(*(channel.close() for channel in channels))
     await asyncio.gather(*(server.stop(0) for server in servers))

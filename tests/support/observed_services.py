@@ -1,4 +1,4 @@
-"""A gateway in front of a real gRPC server whose services keep what they are sent and fail when they are told to."""
+"""A gateway in front of a real gRPC server whose scripted services record their requests and can fail."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ ZIP = b"PK\x05\x06" + bytes(18)
 
 @dataclass
 class Observed:
-    """What reached the services, and how they are to answer."""
+    """The requests that reached the services, and how they answer."""
 
     requests: list[Any] = field(default_factory=list)
     pings: list[str] = field(default_factory=list)
@@ -43,19 +43,19 @@ class Observed:
     hangs_at_ping: bool = False
     hangs_at_health: bool = False
     version: int = 0
-    """The size of the flow of every version, in bytes; 0: what was saved."""
+    """The size of every version's flow in bytes. 0: as saved."""
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     canceled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def check_token(self, context: grpc.aio.ServicerContext) -> None:
-        """Like every service's `Ping`: refuses a token that is not valid."""
+        """Refuse an invalid token, like every service's `Ping`."""
         authorization = str(dict(context.invocation_metadata())["authorization"])
         self.pings.append(authorization)
         if self.hangs_at_ping:
             await self.go_on.wait()
         if authorization.endswith(INVALID):
-            refusal = Unauthenticated("The token is not known, or was revoked, or has expired.")
+            refusal = Unauthenticated("The token is unknown, revoked or expired.")
             await context.abort(refusal.code, refusal.message, ((STATUS_DETAILS, refusal.status),))
 
     async def receive(self, request: Any, context: grpc.aio.ServicerContext) -> None:
@@ -175,7 +175,7 @@ class World:
     backend: "Backend"
 
     async def call(self, method: str, path: str, body: Any = None, /, **headers: str | None) -> Answer:
-        """Send `body`, as it stands when it is bytes; a header `if_match` is If-Match; None takes one out."""
+        """Send `body`, unchanged if it is bytes. A header `if_match` is sent as If-Match; None omits a header."""
         sent = {"Authorization": "Bearer dyn_pat_test"}
         for name, value in headers.items():
             sent[name.replace("_", "-").title()] = value
@@ -192,7 +192,7 @@ class World:
 
 
 class Backend:
-    """A gRPC server that keeps its port when it is stopped and started again."""
+    """A gRPC server that keeps its port over a stop and start."""
 
     def __init__(self, observed: Observed, batches: BatchServiceServicer | None = None) -> None:
         self.observed = observed
@@ -225,7 +225,7 @@ class Backend:
 async def running_world(
     batches: BatchServiceServicer | None = None, others: Sequence["Backend"] = (), **settings: Any
 ) -> AsyncIterator[World]:
-    """Its services know no batches unless `batches` is given, as those of an earlier release.
+    """The services have no batches unless `batches` is given, like those of an earlier release.
 
     `others` are more replicas of both services.
     """

@@ -1,4 +1,4 @@
-"""A copy of the product with a guard taken out, to see that a check finds what the guard was for."""
+"""A copy of the product without a guard, to show that a check finds the fault."""
 
 import os
 import shutil
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tests.support.paths import ROOT
 
-PACKAGES = ("service_kit", "workflow_service", "deploy_service", "gateway", "flowpin_cli")
+PACKAGES = ("service_kit", "workflow_service", "deploy_service", "run_service", "gateway", "flowpin_cli")
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A file of the product, a text that it holds once, and what takes its place."""
+    """A file of the product, a text that occurs once in it, and the replacement."""
 
     file: str
     text: str
@@ -20,7 +20,7 @@ class Patch:
 
 
 def patched_product(folder: Path, *patches: Patch) -> dict[str, str]:
-    """Make the copy in the folder; the environment in which Python finds it before any other."""
+    """Make the copy in the folder. Returns the environment in which Python imports it."""
     for package in PACKAGES:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     for patch in patches:

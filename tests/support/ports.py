@@ -1,4 +1,4 @@
-"""Ports of this machine that are free."""
+"""Free ports of this machine."""
 
 import socket
 

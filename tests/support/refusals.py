@@ -1,4 +1,4 @@
-"""What a gRPC call was refused with."""
+"""The errors of refused gRPC calls."""
 
 from collections.abc import Awaitable
 from typing import Any
@@ -10,7 +10,7 @@ from service_kit.errors import ServiceError
 
 
 async def refusal(call: Awaitable[Any]) -> ServiceError:
-    """What a gRPC call that must fail was refused with."""
+    """The error of a gRPC call that must fail."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return ServiceError.from_rpc_error(caught.value)

@@ -1,4 +1,4 @@
-"""A TCP proxy before one replica, which can vanish: all that is sent to it is acknowledged, and nothing answers."""
+"""A TCP proxy before one replica. When it vanishes, it acknowledges what is sent and answers nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,14 +9,14 @@ class ReplicaProxy:
     def __init__(self) -> None:
         self.port = 0
         self.behind = 0
-        """The replica's own port."""
+        """The port of the replica itself."""
         self._passes = asyncio.Event()
         self._passes.set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def vanish(self) -> None:
-        """From now on connections there are, and new ones, are held open and forward nothing."""
+        """Keep existing and new connections open, but forward nothing."""
         self._passes.clear()
 
     def come_back(self) -> None:

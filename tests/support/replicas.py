@@ -1,4 +1,4 @@
-"""N replicas of each service behind the gateway, as processes; and callers who do not stop while some of them die."""
+"""Replicas of each service behind the gateway, as processes, and callers that continue while some are killed."""
 
 import asyncio
 import json
@@ -26,13 +26,13 @@ from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import WorkflowService
 from tests.support.replica_proxy import ReplicaProxy
 from tests.support.stack import FLOW, FLOW_UI, People
 
-CALL_LINE = re.compile(rb'"event": ?"rpc"')
+CALL_LINE = re.compile(rb'"event": ?"rpc_handled"')
 TRIED_AGAIN = (409, 503)
-"""In progress, and unavailable: what a client sends again with the same key."""
+"""The statuses after which a client sends a call again with the same key: in progress, unavailable."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Below those that outgoing connections take, so that a killed replica finds its own again."""
+    """Below the range of outgoing connections, so a killed replica gets the same port again."""
     with_sockets: dict[int, socket.socket] = {}
     while len(with_sockets) < count:
         probe, port = socket.socket(), random.choice(PORT_RANGE)
@@ -58,14 +58,14 @@ class Replica:
     process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Return once it listens."""
+        """Wait until it listens."""
         seen = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", self.service, "serve", env={**os.environ, **self.env}, stderr=log
             )
         deadline = time.monotonic() + 30
-        while b'"listening"' not in self.log.read_bytes()[seen:]:
+        while b'"listener_started"' not in self.log.read_bytes()[seen:]:
             assert self.process.returncode is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
             await asyncio.sleep(0.05)
@@ -75,12 +75,12 @@ class Replica:
         await self.process.wait()
 
     async def drain(self) -> int:
-        """Ask it to stop; its exit code."""
+        """Ask it to stop. Returns its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return await asyncio.wait_for(self.process.wait(), 15)
 
     def calls(self) -> int:
-        """How many calls it has answered so far."""
+        """The number of calls it has answered."""
         return len(CALL_LINE.findall(self.log.read_bytes()))
 
 
@@ -105,7 +105,7 @@ class Replicas:
 async def running_replicas(
     count: int, urls: Mapping[str, str], people: People, folder: Path, proxy: ReplicaProxy | None = None
 ) -> AsyncIterator[Replicas]:
-    """`count` of each service and a gateway, on a database that has been migrated.
+    """`count` replicas of each service and a gateway, on a migrated database.
 
     With `proxy`, the first workflow service is called through it.
     """
@@ -145,13 +145,13 @@ async def running_replicas(
 
 @dataclass
 class Call:
-    """One request and the statuses it was answered with, the last one being what counts."""
+    """One request and the statuses of its tries. The last one counts."""
 
     phase: str
     what: str
     statuses: list[int] = field(default_factory=list)
     said: str = ""
-    """What the last answer that was no success said."""
+    """The text of the last unsuccessful answer."""
 
     @property
     def succeeded(self) -> bool:
@@ -160,14 +160,14 @@ class Call:
 
 @dataclass
 class Write:
-    """What was sent under a key, and what was answered in the end."""
+    """A write under a key, and its final answer."""
 
     key: str
     data: dict[str, Any] | None = None
 
 
 class Load:
-    """Readers and writers at work until the block ends; each call is noted in the phase it began in."""
+    """Readers and writers that call until the block ends. Each call is recorded in the phase in which it began."""
 
     def __init__(self, url: str, people: People, session: aiohttp.ClientSession) -> None:
         self._url = url
@@ -233,7 +233,7 @@ class Load:
         write.data = await self._write(f"{self._of_app}/deploy", body, write.key)
 
     async def _write(self, path: str, body: Any, key: str) -> dict[str, Any] | None:
-        """Sent again with its key while the answer says so."""
+        """Send a write, and repeat it with its key while the answer asks for it."""
         call = Call(self.phase, f"POST {path}")
         self.calls.append(call)
         deadline = time.monotonic() + 10
@@ -271,7 +271,7 @@ class Load:
 
     @asynccontextmanager
     async def hot_loop(self, targets: str) -> AsyncIterator[Counter[str]]:
-        """gRPC calls without a pause until the block ends, most of them reads; how they went, by code."""
+        """Make gRPC calls, mostly reads, without a pause until the block ends. Counts them by code."""
         codes: Counter[str] = Counter()
         documents = {"flow": pb.Json(utf8=FLOW), "flow_ui": pb.Json(utf8=FLOW_UI)}
         metadata = (("authorization", f"Bearer {self._people.secret('admin')}"),)
@@ -295,7 +295,7 @@ class Load:
             await asyncio.gather(*tasks)
 
     def failed(self, verb: str, *phases: str) -> Counter[str]:
-        """What calls of these phases were refused with at last, and how often."""
+        """The final errors of calls in these phases, with their counts."""
         calls = [call for call in self.calls if call.what.startswith(verb) and (not phases or call.phase in phases)]
         return Counter(call.said for call in calls if not call.succeeded)
 

@@ -1,4 +1,4 @@
-"""The smallest objects of the SDK's classes that the catalogue's schemas take, and values to try in their fields."""
+"""The smallest valid objects of the SDK's classes by the catalogue's schemas, and values to try in their fields."""
 
 import json
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ _SCALARS = {
 
 @cache
 def schema(name: str) -> dict[str, Any]:
-    """Of a class, as it stands in the catalogue, with what it has from the classes above it."""
+    """The catalogue's schema of a class, with that of its base classes."""
     rows = schemas.rows()
     found: dict[str, Any] = {"properties": {}}
     for above in (*reversed(rows[name].get("above", ())), name):
@@ -46,13 +46,13 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def nodes() -> list[str]:
-    """Each class of node that can be made."""
+    """Each class of node that can be instantiated."""
     rows = schemas.rows().items()
     return [name for name, row in rows if "dynamiq.nodes.Node" in row.get("above", ()) and not row.get("abstract")]
 
 
 def own_fields(name: str) -> dict[str, Any]:
-    """The fields that a class has beside those of the classes above it."""
+    """The fields of a class that its base classes lack."""
     return schemas.rows()[name].get("properties", {})
 
 

@@ -1,4 +1,4 @@
-"""The workflow service as a process of its own, without the garbage collector, and what it takes."""
+"""The workflow service as a process, without the garbage collector, and its CPU and memory."""
 
 import asyncio
 import json
@@ -35,12 +35,12 @@ class ServiceProcess:
     def calls(self) -> list[dict[str, str]]:
         """The log's lines about RPCs."""
         lines = (json.loads(line) for line in self.log.read_bytes().splitlines() if line.startswith(b"{"))
-        return [line for line in lines if line["event"] == "rpc"]
+        return [line for line in lines if line["event"] == "rpc_handled"]
 
 
 @asynccontextmanager
 async def workflow_service_process(stack: Stack, folder: Path) -> AsyncIterator[ServiceProcess]:
-    """`python -m workflow_service serve` on the stack's schema, once it listens; killed in the end."""
+    """`python -m workflow_service serve` on the stack's schema, killed at the end."""
     environment = {
         "WORKFLOW_LISTEN": "127.0.0.1:0",
         "WORKFLOW_DATABASE_URL": stack.urls["flowpin_workflow"],
@@ -70,6 +70,6 @@ async def _listening(process: asyncio.subprocess.Process, log: Path) -> int:
 
 def _port(log: Path) -> int | None:
     for line in log.read_bytes().splitlines():
-        if b'"listening"' in line:
+        if b'"listener_started"' in line:
             return int(json.loads(line)["address"].rpartition(":")[2])
     return None

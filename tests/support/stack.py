@@ -1,4 +1,4 @@
-"""The three services in this process, real but for their supervisor, on schemas of their own."""
+"""The three services in this process, on their own schemas."""
 
 import itertools
 import json
@@ -39,8 +39,9 @@ FLOW_UI = (EXAMPLE / "example_flow_ui.json").read_bytes()
 
 @dataclass(frozen=True)
 class People:
-    """Who is in the access file. Tokens by name: admin, editor, viewer (of `project` and `staged`), stranger (admin of
-    `foreign`, in another org), service and runner (a service account), expired, revoked."""
+    """The access file's people. Tokens by name: admin, editor, viewer (of `project` and `staged`), stranger (admin of
+    `foreign`, in another org), operator (admin too), installer (operator and nothing else), service and runner (a
+    service account), expired, revoked."""
 
     path: Path
     org: UUID = field(default_factory=new_id)
@@ -85,6 +86,8 @@ class People:
                 token("editor", {self.project: "editor", self.staged: "editor"}),
                 token("viewer", {self.project: "viewer", self.staged: "viewer"}),
                 token("stranger", {self.foreign: "admin"}),
+                token("operator", {self.org: "admin"}, operator=True),
+                token("installer", {}, operator=True),
                 token("service", {self.org: "viewer", self.foreign_org: "viewer"}, user=account),
                 token("runner", {self.org: "runner", self.foreign_org: "runner"}, user=account),
                 token("expired", {self.org: "admin"}, expires_at=now - timedelta(minutes=1)),
@@ -116,7 +119,7 @@ class Answer:
 
     @property
     def refusal(self) -> tuple[int, str, set[str]]:
-        """Status, reason, and the fields that are named."""
+        """Status, reason and the names of the fields."""
         details = self.error["details"]
         return self.status, details["reason"], details.keys() - {"reason"}
 
@@ -125,9 +128,9 @@ class Answer:
 class Stack:
     people: People
     urls: Mapping[str, str]
-    """Database URLs by role name; `admin` is the superuser's."""
+    """Database URLs by role. `admin` is the superuser's."""
     schemas: Mapping[str, str]
-    """By service: workflow, deploy."""
+    """Schemas by service: workflow, deploy."""
     workflow_port: int = 0
     deploy_port: int = 0
     gateway_port: int = 0
@@ -141,19 +144,19 @@ class Stack:
         await self.running_workflow_service.aclose()
 
     async def start_workflow_service(self, **settings: Any) -> None:
-        """The second start is on the port of the first."""
+        """Start the workflow service. A second start uses the same port."""
         service = workflow_service_of(self, self.workflow_port, **settings)
         self.workflow_port = await self.running_workflow_service.enter_async_context(service)
 
     def as_(self, name: str = "admin", **metadata: str) -> tuple[tuple[str, str], ...]:
-        """Metadata for a gRPC call: a token of `people`, and more with - for _ in its names."""
+        """Metadata of a gRPC call: a token of `people`, and further entries with - for _ in their names."""
         more = tuple((key.replace("_", "-"), value) for key, value in metadata.items())
         return (("authorization", f"Bearer {self.people.secret(name)}"), *more)
 
     async def rest(
         self, method: str, path: str, body: Any = None, *, token: str | None = "admin", headers: Any = None
     ) -> Answer:
-        """One call through the gateway; `body` is JSON, or bytes to send as they are. `token` None sends none."""
+        """One call through the gateway. `body` is JSON, or bytes to send unchanged. `token` None sends no token."""
         sent = dict(headers or {})
         if token is not None:
             sent["Authorization"] = f"Bearer {self.people.secret(token)}"
@@ -171,7 +174,7 @@ class Stack:
 
     @asynccontextmanager
     async def database(self, role: str, service: str) -> AsyncIterator[asyncpg.Connection]:
-        """A connection to a service's schema, as `admin` or as a role by its name."""
+        """A connection to a service's schema, as `admin` or as the role of this name."""
         connection = await asyncpg.connect(self.urls[role], server_settings={"search_path": self.schemas[service]})
         await db.read_json_as_bytes(connection)
         try:
@@ -189,7 +192,7 @@ class Stack:
                     counts[f"{service}.{table}"] = await connection.fetchval(f"SELECT count(*) FROM {table}")
         return counts
 
-    # What most tests begin with.
+    # What most tests need first.
 
     async def draft(self, name: str = "flow", project: UUID | None = None, **options: Any) -> Any:
         body = {
@@ -201,7 +204,7 @@ class Stack:
         return await self.ok("POST", "/v1/workflows", body, **options)
 
     async def save(self, workflow_id: str, note: str = "", **options: Any) -> Any:
-        """Append a version; another `note` makes another flow."""
+        """Append a version. Another `note` gives another flow."""
         flow = {**json.loads(FLOW), "note": note}
         body = {"flow": flow, "flow_ui": json.loads(FLOW_UI), "description": note}
         return await self.ok("POST", f"/v1/workflows/{workflow_id}/save", body, **options)
@@ -233,7 +236,7 @@ async def fresh_stack(database_urls: Mapping[str, str], folder: Path) -> Stack:
 
 
 async def migrate(urls: Mapping[str, str], schemas: Mapping[str, str]) -> None:
-    """Make both services' schemas, one after the other: making roles takes turns anyway."""
+    """Create both services' schemas, one after the other, because roles cannot be created concurrently."""
     for service, folder in (("workflow", workflow_service.MIGRATIONS), ("deploy", deploy_service.MIGRATIONS)):
         migrator, serving = urls[f"flowpin_{service}_migrator"], urls[f"flowpin_{service}"]
         await migrations.provision(urls["admin"], schemas[service], migrator, serving)
@@ -242,7 +245,7 @@ async def migrate(urls: Mapping[str, str], schemas: Mapping[str, str]) -> None:
 
 @asynccontextmanager
 async def workflow_service_of(stack: Stack, port: int = 0, **settings: Any) -> AsyncIterator[int]:
-    """The workflow service alone; tests that stop and start it bring its port."""
+    """Only the workflow service. Tests that restart it pass its port."""
     chosen = workflow_service.settings.Settings(
         listen=f"127.0.0.1:{port}",
         database_url=SecretStr(stack.urls["flowpin_workflow"]),
@@ -256,7 +259,7 @@ async def workflow_service_of(stack: Stack, port: int = 0, **settings: Any) -> A
 
 @asynccontextmanager
 async def deploy_service_of(stack: Stack, port: int = 0, **settings: Any) -> AsyncIterator[int]:
-    """The deploy service alone, asking the stack's workflow service. Most tests look at rollouts under way."""
+    """Only the deploy service, which calls the stack's workflow service. Most tests inspect rollouts in progress."""
     settings = {"wait_seconds": 0, "drain_seconds": 0, **settings}
     chosen = deploy_service.settings.Settings(
         listen=f"127.0.0.1:{port}",
@@ -278,7 +281,7 @@ async def running_stack(
     deploy: Mapping[str, Any] | None = None,
     front: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Stack]:
-    """Start all three on `stack`'s schemas; `workflow`, `deploy` and `front` (the gateway's) are settings of theirs."""
+    """Start all three on `stack`'s schemas. `workflow`, `deploy` and `front` (the gateway's) are their settings."""
     async with AsyncExitStack() as running:
         running.push_async_callback(stack.stop_workflow_service)
         await stack.start_workflow_service(**(workflow or {}))

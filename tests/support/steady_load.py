@@ -1,4 +1,4 @@
-"""Reads and writes over REST and gRPC at a steady pace; when each began, how long it took and how it ended."""
+"""Reads and writes over REST and gRPC at a steady rate, with the start, duration and outcome of each."""
 
 import asyncio
 import json
@@ -25,14 +25,14 @@ READS = ("rest read", "grpc read")
 
 
 @dataclass(frozen=True)
-class Noted:
-    """One call; `began` is in seconds since the load began."""
+class TimedCall:
+    """One call. `began` is in seconds since the load began."""
 
     kind: str
     began: float
     seconds: float
     outcome: str
-    """`ok`, or the HTTP status or gRPC code with its reason."""
+    """`ok`, or the HTTP status or gRPC code, with its reason."""
 
     @property
     def failed(self) -> bool:
@@ -40,7 +40,7 @@ class Noted:
 
 
 class SteadyLoad:
-    """Callers at work until the block ends: REST through the gateway, gRPC through our channel to all replicas."""
+    """Callers that work until the block ends: REST through the gateway, gRPC through our channel to all replicas."""
 
     def __init__(self, url: str, workflow_targets: str, people: People) -> None:
         self._url = url
@@ -48,7 +48,7 @@ class SteadyLoad:
         self._people = people
         self._began = time.monotonic()
         self._stopping = False
-        self.calls: list[Noted] = []
+        self.calls: list[TimedCall] = []
 
     @property
     def now(self) -> float:
@@ -82,8 +82,8 @@ class SteadyLoad:
             self._stopping = True
             await asyncio.gather(*tasks)
 
-    def of(self, *kinds: str, since: float = 0.0, until: float = float("inf")) -> list[Noted]:
-        """Those that began in this time; of all kinds but `ready` unless some are named."""
+    def of(self, *kinds: str, since: float = 0.0, until: float = float("inf")) -> list[TimedCall]:
+        """The calls that began in this time. Default kinds: all except `ready`."""
         return [
             call
             for call in self.calls
@@ -91,7 +91,7 @@ class SteadyLoad:
         ]
 
     def summary(self, since: float, until: float) -> str:
-        """For each kind: calls, failures by outcome, the slowest success."""
+        """For each kind the number of calls, the failures by outcome, and the slowest success."""
         lines = []
         for kind in dict.fromkeys(call.kind for call in sorted(self.calls, key=lambda call: call.kind)):
             calls = self.of(kind, since=since, until=until)
@@ -106,7 +106,7 @@ class SteadyLoad:
         while not self._stopping:
             began = self.now
             outcome = await call()
-            self.calls.append(Noted(kind, began, self.now - began, outcome))
+            self.calls.append(TimedCall(kind, began, self.now - began, outcome))
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _prepare(self) -> None:

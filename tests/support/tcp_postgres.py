@@ -1,4 +1,4 @@
-"""A Postgres as others run it: over TCP, with passwords."""
+"""A Postgres like an administrator's: over TCP, with passwords."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A real `flowpin up`, called over REST and gRPC by what its env file says."""
+"""Calls a real `flowpin up` over REST and gRPC, with the values of its env file."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.support.waiting import wait_until
 
 
 class Caller:
-    """One person's calls to a run; `token` is theirs unless another is given."""
+    """One person's calls to an installation. `token` is theirs unless another is given."""
 
     def __init__(self, env: Mapping[str, str], session: aiohttp.ClientSession, token: str | None = None) -> None:
         self.env = env
@@ -24,7 +24,7 @@ class Caller:
         self.session = session
 
     async def rest(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        """`body` is JSON, or bytes to send as they are; a header `x_request_id` is X-Request-Id."""
+        """`body` is JSON, or bytes to send unchanged. A header `x_request_id` is sent as X-Request-Id."""
         sent = {"Authorization": f"Bearer {self.token}"}
         sent |= {name.replace("_", "-").title(): value for name, value in headers.items()}
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
@@ -50,11 +50,11 @@ class Caller:
 
 
 def kill_all(up: Up) -> None:
-    """`kill -9` of everything that runs for one data folder, Postgres included, before any of it can react."""
+    """`kill -9` of all processes of one data folder, Postgres included, before any can react."""
     family = up.family()
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for pid in family:
-            with suppress(ProcessLookupError):  # the death of one ends others
+            with suppress(ProcessLookupError):  # the end of one ends others
                 os.kill(pid, number)
     up.ended()
     wait_until(lambda: not alive(family), 10)

@@ -1,4 +1,4 @@
-"""A `flowpin up` under test: started as a person starts it, watched from outside."""
+"""A `flowpin up` under test, started as a person starts it and observed from outside."""
 
 import json
 import os
@@ -32,10 +32,22 @@ class Up:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, port: int = 0, database_url: str | None = None, workers: int = 1) -> "Up":
+    def start(
+        self,
+        port: int = 0,
+        database_url: str | None = None,
+        workers: int = 1,
+        host: str | None = None,
+        *,
+        console: bool = True,
+        tls: bool = False,
+    ) -> "Up":
         words = [self._python, "-P", "-m", "flowpin_cli", "up", "--data", str(self.data), "--port", str(port)]
         words += ["--workers", str(workers)]
         words += ["--database-url", database_url] if database_url else []
+        words += ["--host", host] if host else []
+        words += [] if console else ["--no-console"]
+        words += ["--tls"] if tls else []
         self._seen = len(self._everything())
         ids = {} if self._user is None else {"user": self._user, "group": self._user, "extra_groups": []}
         self.process = subprocess.Popen(
@@ -58,7 +70,7 @@ class Up:
 
     @property
     def output(self) -> str:
-        """What this start of it said."""
+        """The output of the current start."""
         return self._everything()[self._seen :]
 
     def _everything(self) -> str:
@@ -70,11 +82,11 @@ class Up:
         return dict(line.split("=", 1) for line in text.splitlines())
 
     def children(self) -> dict[str, int]:
-        """Process ids by what was started: postgres, workflow_service, deploy_service, gateway."""
+        """Process ids by program: postgres, workflow_service, deploy_service, gateway."""
         return {_program(pid): pid for pid in processes_below(self.process.pid, depth=1)}
 
     def workers(self, program: str) -> set[int]:
-        """The process ids of all that run this program, as in `children`."""
+        """The process ids of all workers of this program, named as in `children`."""
         return {pid for pid in processes_below(self.process.pid, depth=1) if _program(pid) == program}
 
     def family(self) -> set[int]:
@@ -96,7 +108,7 @@ def processes_below(parent: int, depth: int) -> set[int]:
 
 
 def command_line(pid: int) -> list[str]:
-    """Its words; empty ones when it is gone."""
+    """The words of a process's command line. Empty when it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except OSError:
@@ -142,7 +154,7 @@ def workflow_names(env: dict[str, str]) -> list[str]:
 
 
 def answers(env: dict[str, str]) -> bool:
-    """Whether calls through the gateway and each of the services to the database are answered."""
+    """Whether calls through the gateway and each service to the database are answered."""
     try:
         workflow_names(env)
         call(env, "GET", "/v1/runtimes")
@@ -160,7 +172,7 @@ def make_workflow(env: dict[str, str]) -> str:
 
 
 def python_for_others() -> str:
-    """This Python, or one of the same version, where an ordinary user can run it."""
+    """This Python, or one of the same version that an ordinary user can run."""
     for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
         words = [python, "-c", f"import sys; sys.path[:0] = {sys.path!r}; import grpc, flowpin"]
         try:

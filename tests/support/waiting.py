@@ -1,4 +1,4 @@
-"""Waits until something holds, and asks the processes of a stack how they are."""
+"""Waits for a condition, and asks the processes of a stack for their state."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ async def eventually(holds: Callable[[], Awaitable[bool]], seconds: float = 5) -
 
 
 def wait_until(holds: Callable[[], bool], seconds: float) -> float:
-    """Wait until it holds and return how long that took."""
+    """Wait for a condition. Returns the seconds it took."""
     began = time.monotonic()
     while not holds():
         assert time.monotonic() - began < seconds, f"not within {seconds} s"
@@ -43,8 +43,8 @@ async def negated(holds: Awaitable[bool]) -> bool:
     return not await holds
 
 
-async def arrived(*calls: Awaitable[Any]) -> list[asyncio.Future[Any]]:
-    """Calls that have been sent, and come as far as they can for now."""
+async def start_calls(*calls: Awaitable[Any]) -> list[asyncio.Future[Any]]:
+    """Start calls and let them run as far as they can for now."""
     futures = [asyncio.ensure_future(call) for call in calls]
     await asyncio.sleep(0.2)
     return futures

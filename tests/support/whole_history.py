@@ -1,4 +1,4 @@
-"""A history in which every kind of change has happened, made through the services; and its rows, kept and put back."""
+"""A history with every kind of change, made through the services, and a way to restore its rows."""
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -22,10 +22,10 @@ MIGRATIONS = {"workflow": workflow_service.MIGRATIONS, "deploy": deploy_service.
 
 @dataclass(frozen=True)
 class History:
-    """What tests name."""
+    """The ids in a history that tests name."""
 
     names: Mapping[str, str]
-    """Ids: `workflow`, its versions `v1` to `v6`, another workflow `other`, `app`, its deployments `d1` to `d6`."""
+    """Ids of `workflow`, its versions `v1` to `v6`, another workflow `other`, `app`, its deployments `d1` to `d6`."""
 
 
 def keyed() -> dict[str, str]:
@@ -33,7 +33,7 @@ def keyed() -> dict[str, str]:
 
 
 async def make_history(stack: Stack) -> History:
-    """On a stack whose deploy service runs with SCRIPTED."""
+    """Make the history on a stack whose deploy service runs with SCRIPTED."""
     workflow = await stack.draft(project=stack.people.staged, headers=keyed())
     path = f"/v1/workflows/{workflow['id']}"
     versions = [await stack.save(workflow["id"], f"save {number}", headers=keyed()) for number in range(1, 7)]
@@ -68,7 +68,7 @@ async def make_history(stack: Stack) -> History:
 
 
 async def _release(stack: Stack) -> None:
-    """A draft that is released, and the release after a save that the official client makes."""
+    """Release a draft, and release after a save as the official client does."""
     body = {"name": "released", "flow": json.loads(FLOW), "flow_ui": json.loads(FLOW_UI)}
     draft = await stack.draft("released")
     await stack.ok("POST", f"/v1/workflows/{draft['id']}/release", body, headers=keyed())
@@ -83,9 +83,10 @@ async def _release(stack: Stack) -> None:
 
 
 async def _make_app(stack: Stack, workflow_id: str, versions: Sequence[Any]) -> str:
-    """Five deployments: in staging, promoted, a newer one, one that fails, a rollback; and one that is canceled."""
+    """Six deployments: in staging, promoted, newer, failed, a rollback, and canceled."""
     fields = {"name": "app", "project_id": str(stack.people.staged), "workflow_id": workflow_id}
-    app = await stack.ok("POST", "/v1/apps", {**fields, "environment": "staging"}, headers=keyed())
+    first = {"environment": "staging", "workflow_version_id": versions[1]["id"]}
+    app = await stack.ok("POST", "/v1/apps", {**fields, **first}, headers=keyed())
     path = f"/v1/apps/{app['id']}"
     await _settled(stack, path)
     await _made(stack, path, "promote", {})
@@ -113,6 +114,9 @@ async def _settled(stack: Stack, path: str) -> None:
     await eventually(is_settled, 10)
 
 
+OPERATOR = {"token": "operator"}
+
+
 async def _make_others(stack: Stack) -> None:
     project = {"project_id": str(stack.people.project)}
     workflow, _ = await stack.workflow(saves=2)
@@ -126,18 +130,22 @@ async def _make_others(stack: Stack) -> None:
     for name in ("kept", "revoked"):
         key = await stack.ok("POST", "/v1/access-keys", {**project, "name": name}, headers=keyed())
     await stack.rest("DELETE", f"/v1/access-keys/{key['id']}")
-    runtime = await stack.ok("POST", "/v1/runtimes", {"version": f"r-{new_id()}", "label": "new"}, headers=keyed())
+    runtime = await stack.ok(
+        "POST", "/v1/runtimes", {"version": f"r-{new_id()}", "label": "new"}, headers=keyed(), token="operator"
+    )
     for change in ({"label": "newer"}, {"deprecated": True}):
-        await stack.ok("PUT", f"/v1/runtimes/{runtime['id']}", change)
-    # The default moves there and back: each move is one change of one runtime.
-    newest = await stack.ok("POST", "/v1/runtimes", {"version": f"r-{new_id()}", "label": "newest", "default": True})
+        await stack.ok("PUT", f"/v1/runtimes/{runtime['id']}", change, **OPERATOR)
+    # The default moves to the other runtime and back. Each move is one change of one runtime.
+    newest = await stack.ok(
+        "POST", "/v1/runtimes", {"version": f"r-{new_id()}", "label": "newest", "default": True}, token="operator"
+    )
     default = next(each for each in await stack.ok("GET", "/v1/runtimes") if each["version"] == "0.69")
-    await stack.ok("PUT", f"/v1/runtimes/{default['id']}", {"default": True})
-    await stack.ok("PUT", f"/v1/runtimes/{newest['id']}", {"deprecated": True})
+    await stack.ok("PUT", f"/v1/runtimes/{default['id']}", {"default": True}, **OPERATOR)
+    await stack.ok("PUT", f"/v1/runtimes/{newest['id']}", {"deprecated": True}, **OPERATOR)
 
 
 async def verified(stack: Stack, role: str = "admin") -> Report:
-    """The checks, on a test's schemas."""
+    """Run the checks on a test's schemas."""
     sources = [
         Source(
             service, stack.urls[role if role == "admin" else f"flowpin_{service}"], schema, MIGRATIONS[service]
@@ -148,13 +156,13 @@ async def verified(stack: Stack, role: str = "admin") -> Report:
 
 
 def findings_of(report: Report) -> dict[str, list[Finding]]:
-    """By check, of those that have found something."""
+    """The findings by check, without checks that found nothing."""
     return {result.check.name: result.outcome.findings for result in report.results if result.outcome.found}
 
 
 @asynccontextmanager
 async def rows_kept(stack: Stack) -> AsyncIterator[None]:
-    """Keep every row of both services, and put them back when the block ends."""
+    """Copy every row of both services, and restore them when the block ends."""
     tables = {service: await _tables(stack, service) for service in stack.schemas}
     for service, names in tables.items():
         async with stack.database("admin", service) as db:
@@ -174,7 +182,7 @@ async def rows_kept(stack: Stack) -> AsyncIterator[None]:
 
 
 async def broken(stack: Stack, service: str, *statements: str) -> None:
-    """Run these as the superuser, with no trigger fired and no reference checked."""
+    """Run statements as the superuser, without triggers and checks of references."""
     async with stack.database("admin", service) as db, db.transaction():
         await db.execute("SET LOCAL session_replication_role = replica")
         for statement in statements:

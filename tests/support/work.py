@@ -1,4 +1,4 @@
-"""What tests have worker processes do."""
+"""Work that tests run in worker processes."""
 
 import os
 import resource
@@ -19,7 +19,7 @@ def niceness() -> int:
 
 
 def compute(seconds: float) -> int:
-    """Takes so much CPU time; returns the process id."""
+    """Use so much CPU time. Returns the process id."""
     began = time.process_time()
     while time.process_time() - began < seconds:
         pass
@@ -27,12 +27,12 @@ def compute(seconds: float) -> int:
 
 
 def fill(size: int) -> int:
-    """Takes so many bytes of memory."""
+    """Allocate so many bytes of memory."""
     return len(bytearray(b"x") * size)
 
 
 def sleep_until(path: str) -> int:
-    """Until there is a file."""
+    """Wait until a file exists."""
     while not Path(path).exists():
         time.sleep(0.01)
     return os.getpid()
@@ -47,7 +47,7 @@ def fail() -> None:
 
 
 def check_and_look(flow: bytes) -> tuple[list[str], int]:
-    """What libraries the worker has loaded to check a flow, and its resident memory in MB."""
+    """The libraries that the worker has loaded to check a flow, and its resident memory in MB."""
     digests_of(flow, b"{}", 1 << 20)
     found = [name for name in ("grpc", "google.protobuf", "asyncpg", "aiohttp", "pydantic") if name in sys.modules]
     resident_pages = int(Path("/proc/self/statm").read_text().split()[1])

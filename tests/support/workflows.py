@@ -1,4 +1,4 @@
-"""What tests of workflows and versions ask, and say, again and again."""
+"""Helpers of tests of workflows and versions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,10 +7,10 @@ from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from tests.support.stack import FLOW, FLOW_UI, Answer, Stack
 
 HELD = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'workflows'::regclass"
-"""How many statements wait for a lock on the table, in the search path's schema."""
+"""The number of statements that wait for a lock on the table in the search path's schema."""
 
 OFFICIAL = {"User-Agent": "dynamiq-cli/0.69.0"}
-"""Headers of the platform's command line."""
+"""Headers of the platform's official command line."""
 
 
 def flow_of(note: str) -> bytes:
@@ -18,7 +18,7 @@ def flow_of(note: str) -> bytes:
 
 
 def body_of(flow: bytes = FLOW, flow_ui: bytes = FLOW_UI, **fields: str) -> bytes:
-    """A REST body with both documents byte for byte in it."""
+    """A REST body that contains both documents byte for byte."""
     more = "".join(f'"{key}": "{value}", ' for key, value in fields.items())
     return b"{" + more.encode() + b'"flow": ' + flow + b', "flow_ui":' + flow_ui + b"}"
 

@@ -51,5 +51,5 @@ def test_an_app_is_named_by_host_or_path(host: str, path: str, environment: str 
         ("127.0.0.1", f"/apps/{APP}--"),
     ],
 )
-def test_what_names_no_app_is_told_so(host: str, path: str):
+def test_a_request_that_names_no_app_is_refused(host: str, path: str):
     assert address_of(host, path, DOMAIN) is None

@@ -1,4 +1,4 @@
-"""A task that runs as long as the process ends the process when it ends."""
+"""A background task runs as long as the process: when the task ends, the process ends."""
 
 import asyncio
 import subprocess
@@ -27,7 +27,7 @@ command.run("service", ServiceSettings, serve, "schema", None)
 """
 
 
-async def for_ever() -> None:
+async def runs_forever() -> None:
     await asyncio.Event().wait()
 
 
@@ -40,29 +40,34 @@ async def returns() -> None:
     await asyncio.sleep(0)
 
 
-async def awaits_what_was_canceled() -> None:
-    other = asyncio.ensure_future(for_ever())
+async def awaits_a_canceled_task() -> None:
+    other = asyncio.ensure_future(runs_forever())
     await asyncio.sleep(0)
     other.cancel()
     await other
 
 
-@pytest.mark.parametrize("work", [raises, returns, awaits_what_was_canceled])
-async def test_one_that_ends_cancels_what_it_worked_for(work):
-    waits = for_ever()
+@pytest.mark.parametrize("work", [raises, returns, awaits_a_canceled_task])
+async def test_a_background_task_that_ends_cancels_its_block(work):
+    waits = runs_forever()
     with pytest.raises(BackgroundTaskEnded, match=work.__name__) as caught:
-        async with asyncio.timeout(2), in_background(for_ever()), in_background(work()), in_background(for_ever()):
+        async with (
+            asyncio.timeout(2),
+            in_background(runs_forever()),
+            in_background(work()),
+            in_background(runs_forever()),
+        ):
             await waits
 
     assert caught.value.__cause__ is not None
 
 
-async def test_a_background_task_is_canceled_with_the_block_and_waited_for():
+async def test_a_block_cancels_its_background_task_and_waits_for_it():
     seen = []
 
     async def work() -> None:
         try:
-            await for_ever()
+            await runs_forever()
         finally:
             await asyncio.sleep(0.01)
             seen.append("cleaned up")
@@ -74,15 +79,15 @@ async def test_a_background_task_is_canceled_with_the_block_and_waited_for():
 
 
 @pytest.mark.parametrize("error", [RuntimeError("the port is taken"), asyncio.CancelledError()])
-async def test_what_the_block_raises_is_raised_as_it_is(error):
+async def test_an_error_of_a_block_with_background_tasks_is_raised_unchanged(error):
     with pytest.raises(type(error)) as caught:
-        async with in_background(for_ever()), in_background(for_ever()):
+        async with in_background(runs_forever()), in_background(runs_forever()):
             raise error
 
     assert caught.value is error
 
 
-def test_a_process_exits_with_a_code_and_the_traceback(tmp_path: Path):
+def test_a_process_whose_background_task_ends_exits_with_a_code_and_the_traceback(tmp_path: Path):
     environ = {"DATABASE_URL": "postgresql://nobody@/nowhere", "PYTHONPATH": str(Path.cwd())}
 
     ran = subprocess.run(

@@ -1,4 +1,4 @@
-"""What the bench reads from its generators, and what it writes for people and programs."""
+"""How the bench reads its load generators' output, and the tables, pictures and JSON that it writes."""
 
 import itertools
 import json
@@ -65,14 +65,14 @@ MACHINE = {"date": "2026-11-21", "load_before": 0.1} | dict.fromkeys(
 )
 
 
-def test_a_percentile_is_a_value_that_was_measured():
+def test_a_percentile_is_one_of_the_measured_values():
     assert percentiles(range(1, 101), 50, 99, 100) == (50, 99, 100)
     assert percentiles([7.0], 50, 99) == (7.0, 7.0)
     assert math.isnan(percentiles([], 99)[0])
     assert (median([3, 1, 2]), median([4, 1, 2, 3])) == (2, 2.5)
 
 
-def test_h2load_rates_are_of_successes_and_its_percentiles_of_its_log():
+def test_h2load_rates_count_successes_and_percentiles_come_from_its_log():
     answers = list(h2load.read_log(H2LOAD_LOG))
 
     load = h2load.parse(H2LOAD, answers)
@@ -86,21 +86,21 @@ def test_a_grpc_frame_is_a_flag_a_length_and_the_message():
     assert h2load.grpc_frame(b"abc") == b"\0\0\0\0\x03abc"
 
 
-def test_wrk_rates_are_of_successes():
+def test_wrk_rates_count_successes():
     load = wrk.parse(WRK)
 
     assert load.rate == pytest.approx(1500 / 1.007913)
     assert (load.p50_ms, load.p99_ms, load.count, load.errors) == (20.12, 44.01, 1520, 21)
 
 
-def test_a_body_is_any_bytes_to_lua():
+def test_a_body_with_quotes_and_newlines_is_escaped_for_lua():
     script = wrk._script([post("/v1/x", b'{"a": "\\n"}\n')], {"authorization": "Bearer t"})
 
     assert b'body = "{\\"a\\": \\"\\\\n\\"}\\n"' in script
     assert b'["authorization"] = "Bearer t"' in script
 
 
-def test_pgbench_percentiles_are_of_its_log():
+def test_pgbench_percentiles_come_from_its_log():
     load = pgbench.parse(PGBENCH, [900, 1000, 5000])
 
     assert load == Load(1001.5, 1.0, 5.0, 3000)
@@ -109,22 +109,22 @@ def test_pgbench_percentiles_are_of_its_log():
 @pytest.mark.parametrize(
     "parse", [lambda text: h2load.parse(text, []), wrk.parse, lambda text: pgbench.parse(text, [])]
 )
-def test_a_generator_that_reports_nothing_is_no_measurement(parse):
+def test_a_load_generator_that_reports_nothing_is_unmeasurable(parse):
     with pytest.raises(Unmeasurable):
         parse("Segmentation fault")
 
 
-def test_a_failed_transaction_is_no_measurement():
+def test_a_pgbench_run_with_a_failed_transaction_is_unmeasurable():
     with pytest.raises(Unmeasurable):
         pgbench.parse(PGBENCH.replace("transactions: 0", "transactions: 3"), [])
 
 
-def test_rpcs_are_counted_by_code():
+def test_rpcs_in_metrics_are_counted_by_code():
     assert metrics.parse(METRICS, "Ping") == {"OK": 12345, "CANCELLED": 1_000_000}
 
 
-class EverySecond(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in its stubs only
-    """Is answered; the others are refused."""
+class EverySecondCall(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in its stubs only
+    """A server that answers every second call and refuses the others."""
 
     def __init__(self) -> None:
         self._number = itertools.count(1)
@@ -138,8 +138,8 @@ class EverySecond(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic 
         return message
 
 
-def test_a_bystander_keeps_what_it_is_told():
-    server = grpc.server(ThreadPoolExecutor(1), [EverySecond()])
+def test_the_bystander_records_the_code_and_time_of_each_call():
+    server = grpc.server(ThreadPoolExecutor(1), [EverySecondCall()])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with GrpcCaller(f"127.0.0.1:{port}", "a.B/C", Empty(), {"authorization": "Bearer x"}) as caller:
@@ -157,7 +157,7 @@ def test_a_bystander_keeps_what_it_is_told():
     assert all(0 < call.took_ms < 5_000 for call in told)
 
 
-def test_each_drive_is_compared_with_the_ceilings_around_it():
+def test_each_round_of_load_is_compared_with_the_ceilings_measured_around_it():
     ceilings = [Load(rate, 1, 1, 1) for rate in (100, 200, 100, 300)]
 
     found = comparison([Load(rate, 1, 1, 1) for rate in (75, 90, 20)], ceilings)
@@ -167,14 +167,14 @@ def test_each_drive_is_compared_with_the_ceilings_around_it():
     assert math.isnan(found.cpu_ratio)
 
 
-def test_the_cpu_of_a_call_is_that_of_all_processes_in_multiples_of_the_ceilings():
+def test_the_cpu_of_a_call_is_the_sum_over_processes_relative_to_the_ceiling():
     ceilings = [Load(100, 1, 1, 1, cpu_us={"gateway": us, "postgres": 50}) for us in (50, 150, 50, 150)]
     ours = [Load(100, 1, 1, 1, cpu_us={"gateway": us, "workflow": 50}) for us in (250, 400, 10)]
 
     assert comparison(ours, ceilings).cpu_ratio == 2
 
 
-def test_recorded_statements_make_their_ids_anew_and_pass_on_what_was_returned():
+def test_replayed_statements_have_new_ids_and_reuse_returned_values():
     known, shared, once = (UUID(int=number) for number in (1, 2, 3))
     sent = [
         Statement("BEGIN", ()),
@@ -199,14 +199,14 @@ def test_recorded_statements_make_their_ids_anew_and_pass_on_what_was_returned()
     assert script.variables == {"p0": str(known), "p1": '{"a": 1}', "p2": "\\xff", "p3": "8", "p4": '{"true"}'}
 
 
-def test_a_row_is_judged_by_its_target():
+def test_a_bench_row_is_judged_by_its_target():
     assert [row.verdict for row in ROWS] == ["passed", "missed", "missed, as stripped", "not measured", ""]
     assert replace(AS_MUCH, stripped=84).verdict == "missed"
     assert str(Target.at_least(20, TIMES)) == f"≥ 20{TIMES}"
     assert [shown(value, "ms") for value in (12345.6, 12.34, 1.234, 3.0)] == ["12,346 ms", "12.3 ms", "1.23 ms", "3 ms"]
 
 
-def test_the_summary_counts_what_is_missed_as_stripped_apart_and_names_every_row_that_did_not_pass():
+def test_the_summary_counts_rows_that_the_stripped_programs_miss_too_and_names_every_row_that_did_not_pass():
     assert summary(ROWS) == (
         "1 of 4 rows passed, 1 missed (Missed <&|), 1 missed as the stripped programs miss it (As much), "
         "1 not measured (Problem)"
@@ -214,14 +214,14 @@ def test_the_summary_counts_what_is_missed_as_stripped_apart_and_names_every_row
     assert summary([MET]) == "1 of 1 rows passed, 0 missed, 0 missed as the stripped programs miss it, 0 not measured"
 
 
-def test_each_summing_up_of_the_table_says_what_is_missed_as_stripped():
+def test_every_summary_counts_rows_that_the_stripped_programs_miss_too():
     assert summary(ROWS) in markdown(ROWS, "here", quick=True)
     assert summary(ROWS) in Found(ROWS, 1.0, Path("out")).summary
     texts = [text.text for text in ElementTree.fromstring(svg(ROWS)).iter("{http://www.w3.org/2000/svg}text")]
     assert {"1 passed", "1 missed", "1 missed, as stripped", "20% (≥ 75%) missed, as stripped"} <= set(texts)
 
 
-def test_markdown_has_a_line_a_row_and_says_what_was_not_measured():
+def test_the_markdown_table_has_a_line_per_row_and_names_unmeasured_rows():
     text = markdown(ROWS, "here", quick=True)
 
     assert "| Met | 1,000 | 1 | 2 | g 100 | 1,200 | 80% | ≥ 75% | passed |" in text.splitlines()
@@ -229,7 +229,7 @@ def test_markdown_has_a_line_a_row_and_says_what_was_not_measured():
     assert "- **Problem**: wrk is missing: apt install wrk" in text.splitlines()
 
 
-def test_the_picture_is_well_formed_and_has_a_bar_for_each_row_with_a_target():
+def test_the_bench_picture_is_well_formed_and_has_a_bar_for_each_row_with_a_target():
     picture = ElementTree.fromstring(svg(ROWS))
 
     texts = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
@@ -238,7 +238,7 @@ def test_the_picture_is_well_formed_and_has_a_bar_for_each_row_with_a_target():
     assert "Problem" not in texts
 
 
-def test_json_has_the_raw_figures_and_no_nan():
+def test_the_bench_json_has_the_raw_figures_and_no_nan():
     rows = [*ROWS, Row("Nothing", Load(0, math.nan, math.nan, 0))]
 
     document = json.loads(as_json(rows, MACHINE, quick=True, seconds=1.23), parse_constant=pytest.fail)

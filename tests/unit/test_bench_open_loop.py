@@ -1,4 +1,4 @@
-"""The bench's open loop times each call from when it was due, and keeps those that fail."""
+"""The bench's open loop measures each call from its due time, and keeps failed calls."""
 
 import threading
 import time
@@ -59,7 +59,7 @@ def serving() -> Iterator[str]:
         server.server_close()
 
 
-def test_arrivals_are_fixed_in_advance_and_random():
+def test_calls_of_the_open_loop_are_due_at_random_moments_fixed_in_advance():
     moments = arrivals(1000, 10)
 
     assert moments == arrivals(1000, 10)
@@ -70,7 +70,7 @@ def test_arrivals_are_fixed_in_advance_and_random():
     assert percentiles(gaps, 50)[0] == pytest.approx(0.000693, rel=0.1)  # ln 2 / rate, as of an exponential
 
 
-def test_calls_that_had_to_wait_for_a_stalled_one_are_timed_from_when_they_were_due():
+def test_calls_that_wait_for_a_stalled_one_are_measured_from_their_due_time():
     with serving() as url:
         calls = open_loop.drive(url, [Request("/stalls-once")], {}, 200, 1, connections=1)
 
@@ -81,7 +81,7 @@ def test_calls_that_had_to_wait_for_a_stalled_one_are_timed_from_when_they_were_
     assert percentiles((call.late_ms for call in calls), 99)[0] > 1000 * STALL_SECONDS / 2
 
 
-def test_what_is_refused_or_breaks_is_kept_and_the_next_call_goes_on():
+def test_refused_and_broken_calls_are_recorded_and_the_next_call_is_made():
     with serving() as url:
         calls = open_loop.drive(url, [GET, Request("/refused"), Request("/breaks")], {}, 300, 0.5, connections=1)
 
@@ -93,17 +93,17 @@ def test_a_connection_that_the_server_has_closed_is_opened_again():
     with serving() as url:
         calls = open_loop.drive(url, [Request("/closes")], {}, 100, 0.5, connections=1)
 
-    # All but those that come at the same moment as the close.
+    # Calls at the same moment as the close may fail.
     assert sum(call.is_success for call in calls) > 0.8 * len(calls)
 
 
-def test_nobody_listening_is_no_answer():
+def test_a_call_to_a_closed_port_has_status_0():
     calls = open_loop.drive(f"http://127.0.0.1:{free_port()}", [GET], {}, 100, 0.2)
 
     assert {call.status for call in calls} == {0}
 
 
-def test_what_never_comes_is_given_up(monkeypatch: pytest.MonkeyPatch):
+def test_a_call_without_an_answer_times_out_with_status_0(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(open_loop, "ANSWER_SECONDS", 0.1)
     with serving() as url:
         calls = open_loop.drive(url, [Request("/stalls-once")], {}, 100, 0.3, connections=1)
@@ -112,14 +112,14 @@ def test_what_never_comes_is_given_up(monkeypatch: pytest.MonkeyPatch):
     assert all(call.took_ms < 1000 for call in calls)
 
 
-def test_bodies_and_headers_are_sent():
+def test_the_open_loop_sends_bodies_and_headers():
     with serving() as url:
         open_loop.drive(url, [post("/ok", b'{"a": 1}')], {"authorization": "Bearer t"}, 100, 0.1)
 
     assert set(Answers.received) == {("Bearer t", b'{"a": 1}')}
 
 
-def test_the_event_happens_once_and_what_it_raises_is_raised():
+def test_the_event_of_an_open_loop_happens_once_and_its_error_is_raised():
     happened: list[float] = []
     began = time.monotonic()
     with serving() as url:

@@ -1,4 +1,4 @@
-"""How the bench's rows judge what they have measured."""
+"""How the bench's rows judge their measurements."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ def compared(ratio: float) -> Comparison:
 
 
 @pytest.mark.parametrize("call", cpu.BUDGETS)
-def test_the_cpu_of_a_call_has_a_budget_in_pings(call: str):
+def test_the_cpu_of_a_call_has_a_budget_in_multiples_of_a_ping(call: str):
     within, over = (cpu.cpu_row(call, compared(cpu.BUDGETS[call] * share), "Ping") for share in (0.99, 1.01))
 
     assert (within.verdict, over.verdict) == ("passed", "missed")
@@ -30,12 +30,12 @@ def test_the_cpu_of_a_call_has_a_budget_in_pings(call: str):
     assert within.target.unit == TIMES
 
 
-def test_cpu_that_was_not_metered_is_no_measurement():
+def test_a_call_without_a_cpu_figure_is_unmeasurable():
     with pytest.raises(Unmeasurable):
         cpu.cpu_row("deploy", compared(float("nan")), "Ping")
 
 
-def test_the_mix_is_of_reads_saves_and_deploys():
+def test_the_bench_mix_is_80_percent_reads_15_percent_saves_and_5_percent_deploys():
     history = History("w", ["v1", "v2"])
     seeds = SimpleNamespace(read=history, spread=[history], apps=["a", "b"])
 
@@ -49,7 +49,7 @@ def test_the_mix_is_of_reads_saves_and_deploys():
 
 
 def calls(*spans: tuple[float, float, float, int]) -> list[Call]:
-    """A hundred a second from one moment until another, that took so many ms and were answered so."""
+    """A hundred calls a second for each span: its start, end, milliseconds and status."""
     return [
         Call(number / 100, 0, took_ms, status)
         for began, ended, took_ms, status in spans
@@ -57,7 +57,7 @@ def calls(*spans: tuple[float, float, float, int]) -> list[Call]:
     ]
 
 
-def test_the_mixs_percentile_has_failed_calls_in_it():
+def test_failed_calls_count_in_the_percentile_of_the_bench_mix():
     fine, with_failures = calls((0, 10, 8, 200)), calls((0, 9.9, 8, 201), (9.9, 10, 1, 503))
 
     p999, failed = mix.judged(fine, 200, 10, "")
@@ -79,11 +79,11 @@ def test_the_mixs_percentile_has_failed_calls_in_it():
         ([(2, 12, 1, 503)], 10),
     ],
 )
-def test_the_usual_rate_is_back_after_the_last_tenth_of_a_second_that_was_not_usual(spans, seconds):
+def test_a_restart_lasts_until_the_last_unusual_tenth_of_a_second(spans, seconds):
     assert process_restart.usual_after(calls(*spans), 2) == pytest.approx(seconds)
 
 
-def test_a_restarts_rows_say_how_many_failed():
+def test_the_rows_of_a_restart_say_how_many_calls_failed():
     failed, p99, usual = process_restart.judged("deploy", calls((2, 3, 1, 503), (3, 12, 8, 200)), 100, 10)
 
     assert failed.name == "Restart of the deploy service: failed"
@@ -92,7 +92,7 @@ def test_a_restarts_rows_say_how_many_failed():
     assert (p99.value, usual.value) == (8, pytest.approx(1))
 
 
-def test_storage_is_scaled_to_a_million_and_says_so():
+def test_the_storage_rows_are_scaled_to_a_million_saves_and_say_so():
     before, after = Used(100, 1_000, 100, 10_000), Used(1_100, 8_001_000, 400_100, 9_010_000)
 
     tables, log = storage.per_million(before, after, content_bytes=7_000)
@@ -103,7 +103,7 @@ def test_storage_is_scaled_to_a_million_and_says_so():
     assert storage.per_million(before, after, content_bytes=6_000)[0].verdict == "missed"
 
 
-def test_what_takes_long_is_measured_in_quick_runs_only_when_it_is_named():
+def test_a_quick_run_measures_long_groups_only_when_they_are_named():
     def chosen(quick: bool, *names: str) -> set[str]:
         return set(Plan(quick, names, False, Path()).chosen(GROUPS))
 
@@ -112,7 +112,7 @@ def test_what_takes_long_is_measured_in_quick_runs_only_when_it_is_named():
     assert chosen(True, "storage") == {"storage"}
 
 
-def test_numbers_of_workers_beyond_the_cores_are_skipped_with_a_reason(monkeypatch):
+def test_worker_counts_above_the_number_of_cores_are_skipped_with_a_reason(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
     monkeypatch.setattr(workers, "_driven", lambda bench, count: {"read": Load(100.0 * count, 1, 2, 10)})
 

@@ -1,4 +1,4 @@
-"""CI finds every Python of the machine that the tests are to pass on."""
+"""CI finds every Python on the machine that the tests have to pass on."""
 
 import os
 import subprocess
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def put(path: Path, script: str) -> None:
 
 
 def put_python(path: Path, version: tuple[int, int, int], level: str = "final", threads: int = 0) -> None:
-    """This Python, which says that it is another."""
+    """Add a script that runs this Python but reports another version."""
     says = (
         "import sys, sysconfig, ensurepip;"
         f"sys.version_info = (*{version}, {level!r}, 0); sys.executable = {str(path)!r};"
@@ -49,7 +51,7 @@ def found(folder: Path, *arguments: str) -> list[str]:
     return [line for line in ran.stdout.splitlines() if str(folder) in line]
 
 
-def test_pythons_on_the_path_and_of_pyenv_are_found_once_each(folder):
+def test_ci_finds_each_python_on_the_path_and_of_pyenv_once(folder):
     put_python(folder / "bin" / "python3.27", (3, 27, 1))
     put_python(folder / "bin" / "python3.28", (3, 28, 0))
     put_python(folder / "pyenv/versions/3.27.10/bin/python3", (3, 27, 10))
@@ -63,7 +65,7 @@ def test_pythons_on_the_path_and_of_pyenv_are_found_once_each(folder):
     ]
 
 
-def test_what_the_tests_cannot_run_on_is_left_out(folder):
+def test_ci_leaves_out_pythons_that_the_tests_cannot_run_on(folder):
     put(folder / "bin" / "python3.25", "echo 'pyenv: python3.25: command not found' >&2; exit 127")
     put_python(folder / "bin" / "python3.26", (3, 26, 0), level="candidate")
     put_python(folder / "bin" / "python3.27", (3, 27, 0), threads=1)
@@ -75,7 +77,7 @@ def test_what_the_tests_cannot_run_on_is_left_out(folder):
     assert found(folder, str(folder / "old")) == []
 
 
-def test_a_python_of_another_name_can_be_given(folder):
+def test_ci_accepts_the_path_of_a_python_with_another_name(folder):
     put_python(folder / "mine", (3, 29, 0))
 
     assert found(folder, str(folder / "mine")) == [f"3.29 {folder}/mine"]

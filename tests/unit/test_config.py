@@ -1,4 +1,4 @@
-"""Deployment configurations: what is completed, what is refused, and that nothing of it is lost."""
+"""Deployment configurations: their defaults, what is refused, and that they are stored completely."""
 
 import json
 
@@ -26,7 +26,7 @@ def metric(name: str = "cpu", utilization: int = 80, type: str = "resource", tar
 
 
 @pytest.mark.parametrize("config", [None, {}])
-def test_serverless_is_complete_with_an_empty_config(config):
+def test_an_empty_serverless_config_gets_all_defaults(config):
     kept = json.loads(config_json(given("serverless", config)))
 
     assert kept == {"deployment_type": "serverless", "config": {}}
@@ -43,19 +43,19 @@ def test_serverless_is_complete_with_an_empty_config(config):
         ({"min_replicas": 4, "max_replicas": 100}, (4, 100)),
     ],
 )
-def test_max_replicas_is_the_larger_of_min_and_two_unless_given(bounds, completed):
+def test_max_replicas_is_the_larger_of_min_and_two_by_default(bounds, completed):
     kept = json.loads(config_json(autoscaling(**bounds)))["config"]["autoscaling"]
 
     assert (kept["min_replicas"], kept["max_replicas"]) == completed
 
 
-def test_metrics_are_cpu_at_80_unless_given():
+def test_the_default_metric_is_cpu_at_80_percent():
     kept = json.loads(config_json(autoscaling()))
 
     assert kept["config"]["autoscaling"]["metrics"] == [metric("cpu", 80)]
 
 
-def test_given_metrics_stay_as_they_are():
+def test_given_metrics_are_unchanged():
     metrics = [metric("memory", 1), metric("cpu", 100)]
 
     kept = json.loads(config_json(autoscaling(metrics=metrics)))
@@ -94,7 +94,7 @@ def test_given_metrics_stay_as_they_are():
         ),
     ],
 )
-def test_each_field_that_breaks_a_rule_is_named(config, wrong):
+def test_each_wrong_field_of_a_deployment_config_is_named(config, wrong):
     with pytest.raises(InvalidFields) as refused:
         config_json(config)
 
@@ -104,5 +104,5 @@ def test_each_field_that_breaks_a_rule_is_named(config, wrong):
 @pytest.mark.parametrize(
     "config", [given("serverless", {}), autoscaling(min_replicas=2, max_replicas=7, metrics=[metric("memory", 33)])]
 )
-def test_what_was_kept_reads_as_it_was_given(config):
+def test_a_stored_deployment_config_reads_as_it_was_given(config):
     assert config_message(config_json(config)) == config

@@ -1,4 +1,4 @@
-"""The comparison of what the contracts list with what was raised says what is missing on either side."""
+"""The comparison of listed errors with raised errors names what is missing on either side."""
 
 from tests.support.contract_errors import RPCS, Refusal, complaints
 
@@ -11,14 +11,14 @@ def said(*raised: Refusal) -> set[str]:
     return set(complaints(dict.fromkeys(raised, "test_x")))
 
 
-def test_an_error_that_no_test_raises_is_named():
+def test_a_listed_error_that_no_test_raises_is_named():
     line = "listed, but no test raises it: flowpin.workflow.v1.WorkflowService.SaveWorkflow ABORTED VERSION_CONFLICT"
 
     assert line in said()
     assert line not in said(CONFLICT)
 
 
-def test_an_error_of_every_rpc_is_raised_by_one_of_its_service():
+def test_an_error_of_every_rpc_has_to_be_raised_by_one_rpc_of_the_service():
     line = (
         "listed for every RPC, but no test raises it: flowpin.workflow.v1.WorkflowService UNAUTHENTICATED TOKEN_INVALID"
     )
@@ -27,7 +27,7 @@ def test_an_error_of_every_rpc_is_raised_by_one_of_its_service():
     assert line not in said(Refusal(GET, "UNAUTHENTICATED", "TOKEN_INVALID"))
 
 
-def test_an_error_of_an_idempotency_key_is_raised_by_every_rpc_that_reads_one():
+def test_an_idempotency_error_has_to_be_raised_by_every_rpc_that_reads_a_key():
     reused = [Refusal(name, "ABORTED", "IDEMPOTENCY_KEY_REUSED") for name in RPCS]
 
     missing = [line for line in said() if line.endswith("IDEMPOTENCY_KEY_REUSED")]
@@ -37,11 +37,11 @@ def test_an_error_of_an_idempotency_key_is_raised_by_every_rpc_that_reads_one():
     assert f"raised, but not listed: {GET} ABORTED IDEMPOTENCY_KEY_REUSED, in test_x" in said(*reused)
 
 
-def test_an_error_that_is_not_listed_is_named_with_its_test():
+def test_a_raised_error_that_is_not_listed_is_named_with_its_test():
     raised = Refusal(GET, "ABORTED", "VERSION_CONFLICT")
 
     assert f"raised, but not listed: {GET} ABORTED VERSION_CONFLICT, in test_x" in said(raised)
 
 
-def test_what_is_in_no_contract_is_nobodys_error():
+def test_an_error_outside_the_contracts_is_ignored():
     assert said(Refusal("test.Streams.UnaryUnary", "ABORTED", "OTHER")) == said()

@@ -1,4 +1,4 @@
-"""Each failure of the database is one true sentence, and says when another try makes sense."""
+"""Each failure of the database has a correct message, and says when to try again."""
 
 import asyncio
 import ssl
@@ -13,7 +13,7 @@ from service_kit.errors import ServiceError
 
 
 def from_postgres(sqlstate: str) -> asyncpg.PostgresError:
-    """As asyncpg makes it of what the server sends."""
+    """The error that asyncpg makes from a response of the server."""
     return asyncpg.PostgresError.new({"C": sqlstate, "M": "what Postgres says", "S": "ERROR"})
 
 
@@ -26,7 +26,7 @@ NOTHING_CHANGED = {
     "55P03 lock_timeout": ("55P03", "Another change of the same thing"),
     "57014 statement_timeout": ("57014", "took too long"),
     "25P03 idle in a transaction": ("25P03", "took too long"),
-    "25006 read-only": ("25006", "no changes right now, only reads"),
+    "25006 read-only": ("25006", "read-only right now"),
     "53100 disk full": ("53100", "disk of the database is full"),
     "53200 out of memory": ("53200", "run out of memory"),
     "53300 too many connections": ("53300", "no more connections"),
@@ -36,25 +36,25 @@ NOT_KNOWN = {
     "57P01 shut down": (from_postgres("57P01"), "ended the connection"),
     "57P02 crashed": (from_postgres("57P02"), "ended the connection"),
     "08006 connection failure": (from_postgres("08006"), "connection to the database was lost"),
-    "lost": (asyncpg.ConnectionDoesNotExistError(""), "connection to the database was lost"),
-    "lost, and Postgres said why": (
+    "connection lost": (asyncpg.ConnectionDoesNotExistError(""), "connection to the database was lost"),
+    "connection lost with a reason from Postgres": (
         caused(asyncpg.ConnectionDoesNotExistError(""), from_postgres("57P01")), "ended the connection"
     ),
-    "closed": (asyncpg.InterfaceError("connection is closed"), "connection to the database was lost"),
+    "connection closed": (asyncpg.InterfaceError("connection is closed"), "connection to the database was lost"),
     "asyncpg is out of step": (asyncpg.InternalClientError("cannot switch to state 12"), "was lost"),
     "reset": (ConnectionResetError(), "connection to the database was lost"),
     "TLS": (ssl.SSLError(), "connection to the database was lost"),
     "no answer": (caused(TimeoutError(), None), "not answered in time"),
 }  # fmt: skip
 NO_CONNECTION = {
-    "refused": (ConnectionRefusedError(), "does not answer right now"),
+    "connection refused": (ConnectionRefusedError(), "does not answer right now"),
     "reset": (ConnectionResetError(), "does not answer right now"),
-    "silent": (ConnectionError("not connected after 2 s"), "does not answer right now"),
+    "connect timeout": (ConnectionError("not connected after 2 s"), "does not answer right now"),
     "asyncpg is out of step": (asyncpg.InternalClientError(""), "does not answer right now"),
-    "too many": (from_postgres("53300"), "no more connections"),
+    "too many connections": (from_postgres("53300"), "no more connections"),
     "starting up": (from_postgres("57P03"), "starting up or shutting down"),
     "wrong password": (from_postgres("28P01"), "does not answer right now"),
-    "all in use": (TimeoutError(), "in use"),
+    "all connections in use": (TimeoutError(), "in use"),
 }
 
 
@@ -67,33 +67,33 @@ def assert_unavailable(error: ServiceError, sentence: str, *, known: bool) -> No
 
 
 @pytest.mark.parametrize(("sqlstate", "sentence"), NOTHING_CHANGED.values(), ids=NOTHING_CHANGED)
-def test_a_statement_that_postgres_refused_changed_nothing(sqlstate: str, sentence: str):
+def test_a_statement_refused_by_postgres_is_reported_as_nothing_changed(sqlstate: str, sentence: str):
     assert_unavailable(service_error(from_postgres(sqlstate)), sentence, known=True)
 
 
-def test_a_change_that_waited_for_others_changed_nothing():
+def test_a_change_that_waited_too_long_is_reported_as_nothing_changed():
     assert_unavailable(service_error(LockHeld()), "Another change of the same thing", known=True)
 
 
 @pytest.mark.parametrize(("error", "sentence"), NOT_KNOWN.values(), ids=NOT_KNOWN)
-def test_a_lost_connection_leaves_unknown_what_was_changed(error: Exception, sentence: str):
+def test_after_a_lost_connection_the_outcome_is_reported_as_unknown(error: Exception, sentence: str):
     assert isinstance(error, FAILURES)
     assert_unavailable(service_error(error), sentence, known=False)
 
 
 @pytest.mark.parametrize(("cause", "sentence"), NO_CONNECTION.values(), ids=NO_CONNECTION)
-def test_a_call_without_a_connection_has_changed_nothing(cause: Exception, sentence: str):
+def test_a_call_without_a_connection_is_reported_as_nothing_changed(cause: Exception, sentence: str):
     assert_unavailable(service_error(caused(NoConnection(), cause)), sentence, known=True)
 
 
 @pytest.mark.parametrize("sqlstate", ["40P01", "40001"])
-def test_what_lost_a_race_is_a_conflict(sqlstate: str):
+def test_a_serialization_failure_is_an_aborted_call_with_a_retry(sqlstate: str):
     error = service_error(from_postgres(sqlstate))
 
     assert (error.code, error.retry_after) == (grpc.StatusCode.ABORTED, 1)
 
 
-def test_what_is_our_own_fault_is_said_to_be():
+def test_an_unexpected_database_error_is_internal():
     unexpected = [
         from_postgres("23505"),
         from_postgres("42601"),
@@ -103,13 +103,13 @@ def test_what_is_our_own_fault_is_said_to_be():
     assert {service_error(error).code for error in unexpected} == {grpc.StatusCode.INTERNAL}
 
 
-def test_the_log_says_which_it_was_and_nothing_of_what_was_sent():
+def test_the_log_of_a_database_failure_has_its_class_and_code_and_no_data():
     assert describe(from_postgres("57014")) == "QueryCanceledError 57014"
     assert describe(caused(NoConnection(), from_postgres("53300"))) == "NoConnection TooManyConnectionsError 53300"
     assert describe(caused(NoConnection(), TimeoutError())) == "NoConnection TimeoutError()"
 
 
-async def test_a_deadline_of_our_own_is_no_answer_in_time():
+async def test_a_database_timeout_is_reported_as_not_answered_in_time():
     with pytest.raises(TimeoutError) as caught:
         async with asyncio.timeout(0):
             await asyncio.sleep(1)

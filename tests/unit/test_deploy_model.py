@@ -1,4 +1,4 @@
-"""The rules of apps and deployments that need no database."""
+"""Rules of apps and deployments that do not need a database."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,12 +33,12 @@ DEPRECATED = replace(RUNTIME, id=new_id(), is_default=False, deprecated=True)
 @pytest.mark.parametrize(
     ("asked", "environment"), [(None, "production"), ("staging", "staging"), ("production", "production")]
 )
-def test_the_environment_is_the_last_one_unless_asked_for(asked, environment):
+def test_the_default_environment_is_the_last_one(asked, environment):
     assert environment_of(PROJECT, asked) == environment
 
 
 @pytest.mark.parametrize("asked", ["", "Production", "dev"])
-def test_an_environment_that_the_project_lacks_is_refused_naming_those_it_has(asked):
+def test_an_unknown_environment_is_refused_with_the_names_of_the_projects_environments(asked):
     with pytest.raises(EnvironmentNotFound) as refused:
         environment_of(PROJECT, asked)
 
@@ -57,7 +57,7 @@ THREE = PROJECT.model_copy(update={"environments": ("dev", "staging", "productio
         ("dev", "production", ("production", "dev")),
     ],
 )
-def test_a_promotion_goes_to_the_last_environment_from_the_one_before_unless_told(target, source, way):
+def test_a_promotion_goes_from_the_second_to_last_environment_to_the_last_by_default(target, source, way):
     assert promotion_of(THREE, target, source) == way
 
 
@@ -72,7 +72,7 @@ def test_a_promotion_goes_to_the_last_environment_from_the_one_before_unless_tol
         (("dev", "production"), None, "", EnvironmentNotFound),
     ],
 )
-def test_a_promotion_needs_two_environments_of_the_project(environments, target, source, refusal):
+def test_a_promotion_needs_two_different_environments_of_the_project(environments, target, source, refusal):
     with pytest.raises(refusal):
         promotion_of(THREE.model_copy(update={"environments": environments}), target, source)
 
@@ -90,7 +90,7 @@ def test_a_promotion_needs_two_environments_of_the_project(environments, target,
         (DEPRECATED, True, False, False),
     ],
 )
-def test_the_default_runtime_is_current_and_there_is_always_one(runtime, default, deprecated, refused):
+def test_the_default_runtime_must_be_current_and_there_is_always_one(runtime, default, deprecated, refused):
     if not refused:
         check_runtime_change(runtime, default, deprecated)
         return
@@ -108,7 +108,7 @@ def test_the_default_runtime_is_current_and_there_is_always_one(runtime, default
         (OTHER_WORKFLOW, 1, 2, "deploy"),
     ],
 )
-def test_a_rollback_goes_to_a_lower_number_of_the_live_workflow(workflow_id, number, live_number, kind):
+def test_a_deploy_of_a_lower_version_of_the_live_workflow_is_a_rollback(workflow_id, number, live_number, kind):
     live = deployment(pin=pin(version_number=live_number)) if live_number else None
 
     assert kind_of(pin(workflow_id=workflow_id, version_number=number), live) == kind
@@ -130,7 +130,7 @@ def test_a_deprecated_runtime_is_refused_where_it_is_not_live(live):
 
 
 @pytest.mark.parametrize("name", ["a", "A b", "my/app_1.0 - it's", "9", "x" * 128])
-def test_names_hold_letters_digits_spaces_and_five_signs(name):
+def test_app_names_accept_letters_digits_spaces_and_five_signs(name):
     check_texts(name=name, description="d" * 512, reason="ü" * 512)
 
 
@@ -146,7 +146,7 @@ def test_names_hold_letters_digits_spaces_and_five_signs(name):
         "\U0001d49c" * 128,
     ],
 )
-def test_names_hold_letters_and_digits_of_any_script(name):
+def test_app_names_accept_letters_and_digits_of_any_script(name):
     check_texts(name=name, description="d" * 512, reason="ü" * 512)
 
 
@@ -168,7 +168,7 @@ def test_names_hold_letters_and_digits_of_any_script(name):
         ({"name": "", "description": "d" * 513, "reason": "r" * 513}, {"name", "description", "reason"}),
     ],
 )
-def test_each_text_that_breaks_its_rule_is_named(texts, wrong):
+def test_each_invalid_text_of_an_app_is_named(texts, wrong):
     with pytest.raises(InvalidFields) as refused:
         check_texts(**texts)
 
@@ -184,7 +184,7 @@ def test_a_deployment_is_live_from_the_cut_over_until_the_next_one():
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed"])
-def test_only_a_canceled_deployment_passes_as_canceled(status):
+def test_only_a_canceled_deployment_counts_as_canceled(status):
     deployment(status="canceled").check_canceled()
 
     with pytest.raises(DeploymentFinished) as refused:

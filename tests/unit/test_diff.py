@@ -1,4 +1,4 @@
-"""Two states of a flow are compared node by node, edge by edge, value by value."""
+"""Two flows are compared by nodes, edges and values."""
 
 import json
 
@@ -17,13 +17,13 @@ def flow(*nodes, **values):
     return {"nodes": list(nodes), **values}
 
 
-def test_nodes_that_only_one_state_has_are_named_with_their_type():
+def test_a_diff_names_added_and_removed_nodes_with_their_type():
     found = diff_flows(flow(node("a"), node("b")), flow(node("b"), node("c")))
 
     assert (found.added, found.removed, found.changed) == ((("c", "a.b"),), (("a", "a.b"),), ())
 
 
-def test_a_changed_value_is_named_with_its_path():
+def test_a_diff_names_a_changed_value_with_its_path():
     before = flow(node("a", x={"y": [{"z": 1}, {"z": 2}]}, gone=True))
     after = flow(node("a", x={"y": [{"z": 1}, {"z": 3}, 4]}, new=None))
 
@@ -33,7 +33,7 @@ def test_a_changed_value_is_named_with_its_path():
     assert found == {("x.y[1].z", 2, 3), ("x.y[2]", MISSING, 4), ("gone", True, MISSING), ("new", MISSING, None)}
 
 
-def test_edges_are_compared_apart_from_nodes():
+def test_a_diff_compares_edges_separately_from_nodes():
     before = flow(node("a"), node("b", depends=[{"node": "a"}]))
     after = flow(node("a"), node("b", depends=[{"node": "a", "option": "yes"}]))
 
@@ -44,14 +44,14 @@ def test_edges_are_compared_apart_from_nodes():
     assert found.touched == {"b"}
 
 
-def test_the_order_of_nodes_and_of_edges_does_not_count():
+def test_a_diff_ignores_the_order_of_nodes_and_edges():
     before = flow(node("a"), node("b"), node("c", depends=[{"node": "a"}, {"node": "b"}]))
     after = flow(node("c", depends=[{"node": "b"}, {"node": "a"}]), node("b"), node("a"))
 
     assert diff_flows(before, after) == diff_flows(before, before)
 
 
-def test_what_else_stands_in_a_dependency_is_a_value():
+def test_a_diff_compares_other_fields_of_a_dependency_as_values():
     before = flow(node("a"), node("b", depends=[{"node": "a", "trigger": "x"}]))
     after = flow(node("a"), node("b", depends=[{"node": "a", "trigger": "y"}]))
 
@@ -60,7 +60,7 @@ def test_what_else_stands_in_a_dependency_is_a_value():
     assert [value.path for value in change.changes] == ["depends[0].trigger"]
 
 
-def test_a_dependency_is_found_again_wherever_it_stands():
+def test_a_diff_matches_dependencies_by_node_in_any_order():
     a, b, c = {"node": "a"}, {"node": "b", "trigger": "x"}, {"node": "c", "trigger": "y"}
     other = {"node": "c", "trigger": "z"}
     nodes = [node(name) for name in "abc"]
@@ -72,7 +72,7 @@ def test_a_dependency_is_found_again_wherever_it_stands():
     assert [(value.path, value.before, value.after) for value in changed.changes] == [("depends[0].trigger", "y", "z")]
 
 
-def test_many_changes_are_told_by_whole_values():
+def test_a_diff_with_many_changes_shows_whole_values():
     before, after = ([node(f"{n}", few=first, many=[first] * 900) for n in range(3)] for first in (1, 2))
 
     found = diff_flows(flow(*before, x=[1]), flow(*after, x=[2]))
@@ -83,7 +83,7 @@ def test_many_changes_are_told_by_whole_values():
     assert [value.path for value in found.flow] == ["x[0]"]
 
 
-def test_too_many_values_or_differences_are_refused(monkeypatch):
+def test_a_diff_with_too_many_values_or_differences_is_refused(monkeypatch):
     monkeypatch.setattr("workflow_service.diff.MAX_VALUES", 100)
     monkeypatch.setattr("workflow_service.diff.MAX_DIFFERENCES", 10)
 
@@ -94,7 +94,7 @@ def test_too_many_values_or_differences_are_refused(monkeypatch):
     assert parse(json.dumps([[]] * 98).encode())
 
 
-def test_a_long_key_is_cut_in_the_paths_below_it():
+def test_a_diff_shortens_a_long_key_in_paths():
     before, after = (flow(node("a", **{"k" * 10_000: [value] * 10})) for value in (1, 2))
 
     (changed,) = diff_flows(before, after).changed
@@ -102,7 +102,7 @@ def test_a_long_key_is_cut_in_the_paths_below_it():
     assert {len(value.path) for value in changed.changes} == {MAX_KEY_CHARS + len("…[0]")}
 
 
-def test_values_of_the_flow_itself_are_compared():
+def test_a_diff_compares_the_flows_own_fields():
     found = diff_flows(flow(node("a"), id="1", extra={"k": 1}), flow(node("a"), id="1", extra={"k": 2}))
 
     assert [value.path for value in found.flow] == ["extra.k"]
@@ -112,12 +112,12 @@ def test_values_of_the_flow_itself_are_compared():
     ("one", "other"),
     [({"a": 1}, {"a": 1.0}), (1, True), (0, False), ({"a": None}, {}), ("1", 1), ([], {}), (-0.0, 0.0)],
 )
-def test_values_of_different_types_are_different(one, other):
+def test_a_diff_treats_values_of_different_types_as_different(one, other):
     assert not same({"x": one}, {"x": other})
 
 
 @pytest.mark.parametrize("depends", [None, "a", ["a"], [{"node": 7}], {}])
-def test_a_malformed_dependency_is_no_edge_and_breaks_nothing(depends):
+def test_a_diff_ignores_malformed_dependencies_as_edges(depends):
     found = diff_flows(flow(node("a"), node("b")), flow(node("a"), node("b", depends=depends)))
 
     assert found.edges_added == ()

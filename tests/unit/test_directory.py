@@ -1,4 +1,4 @@
-"""Whose token a secret is, and where it holds which role."""
+"""The registry finds the principal of a secret, and its roles."""
 
 from pathlib import Path
 
@@ -22,11 +22,11 @@ def roles_of(people: People, token: str) -> dict:
     return dict(AccessRegistry(people.path).principal_of(people.secret(token)).roles)
 
 
-def test_a_role_in_an_org_holds_in_its_projects_and_no_other(people):
+def test_a_role_in_an_org_applies_to_all_its_projects_and_no_others(people):
     assert roles_of(people, "admin") == {people.project: Role.ADMIN, people.staged: Role.ADMIN}
 
 
-def test_the_greater_of_two_roles_holds(people):
+def test_the_higher_of_two_roles_applies(people):
     declared = people.declared()
     tokens = {token["id"]: token for token in declared["tokens"]}
     tokens["tok_editor"]["roles"] = {str(people.org): "viewer", str(people.project): "editor"}
@@ -38,24 +38,24 @@ def test_the_greater_of_two_roles_holds(people):
 
 
 @pytest.mark.parametrize("secret", ["", "x", "dyn_pat_"])
-def test_an_unknown_secret_is_nobodys(people, secret):
+def test_an_unknown_secret_has_no_principal(people, secret):
     assert AccessRegistry(people.path).principal_of(secret) is None
 
 
 @pytest.mark.parametrize("token", ["expired", "revoked"])
-def test_a_token_that_ended_is_nobodys(people, token):
+def test_an_expired_or_revoked_token_has_no_principal(people, token):
     assert AccessRegistry(people.path).principal_of(people.secret(token)) is None
 
 
 @pytest.mark.parametrize("content", [None, b"tokens: [", b"\xff\xfe"], ids=["missing", "not YAML", "not UTF-8"])
-def test_without_a_sound_file_there_is_no_directory(people, content):
+def test_the_registry_does_not_open_without_a_valid_access_file(people, content):
     people.path.unlink() if content is None else people.path.write_bytes(content)
 
     with pytest.raises(AccessFileError):
         AccessRegistry(people.path)
 
 
-def test_a_caller_sees_more_than_it_may_change(people):
+def test_a_caller_may_see_projects_that_it_may_not_change(people):
     declared = people.declared()
     editor = next(token for token in declared["tokens"] if token["id"] == "tok_editor")
     editor["roles"] = {str(people.project): "editor", str(people.staged): "viewer"}

@@ -1,4 +1,4 @@
-"""What `flowpin doctor` says of runtimes."""
+"""What `flowpin doctor` says about runtimes."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataFolder:
 
 @pytest.fixture
 def python(folder: DataFolder) -> Path:
-    """Of an installed runtime."""
+    """The Python of an installed runtime."""
     runtimes = Runtimes(folder.path / "runtimes")
     made = runtimes.unfinished("0.69") / "bin" / "python"
     made.parent.mkdir(parents=True)
@@ -31,30 +31,30 @@ def said(folder: DataFolder) -> list[tuple[str, str]]:
     return [(finding.state.value, finding.what) for finding in apps.examine(folder)]
 
 
-def test_without_a_runtime_apps_are_records(folder):
+def test_doctor_says_that_apps_do_not_run_without_a_runtime(folder):
     [(state, what)] = said(folder)
 
     assert state == "ok"
     assert "apps are records" in what
 
 
-def test_an_installed_runtime_is_named(folder, python):
+def test_doctor_names_an_installed_runtime(folder, python):
     assert said(folder)[0] == ("ok", "Runtime 0.69: dynamiq 0.69.0, Python 3.11.7")
 
 
-def test_a_runtime_that_lost_its_python_is_a_problem(folder, python):
+def test_doctor_finds_a_runtime_without_its_python(folder, python):
     python.unlink()
 
     assert said(folder)[0] == ("problem", "Runtime 0.69 has lost its Python")
 
 
-def test_a_kernel_that_cannot_confine_is_a_problem(folder, python, monkeypatch):
+def test_doctor_finds_a_kernel_that_cannot_confine_replicas(folder, python, monkeypatch):
     monkeypatch.setattr(confinement, "missing", lambda: "Apps cannot run here: the kernel has no Landlock.")
 
     assert said(folder)[1] == ("problem", "Apps cannot run here: the kernel has no Landlock.")
 
 
-def test_a_damaged_runtime_is_a_problem(folder, python):
+def test_doctor_finds_a_damaged_runtime(folder, python):
     (python.parents[1] / "flowpin-runtime.json").write_text("{")
 
     assert said(folder)[0][0] == "problem"

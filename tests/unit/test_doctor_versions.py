@@ -1,4 +1,4 @@
-"""The doctor tells the versions that go together from those that do not."""
+"""`flowpin doctor` detects packages whose versions do not fit together."""
 
 import pytest
 
@@ -17,12 +17,12 @@ from flowpin_cli.doctor.installation import is_within, package
         ("7.36.2rc1", ">=", "7.36.2", True),
     ],
 )
-def test_versions_are_compared_by_number(version, sign, bound, holds):
+def test_doctor_compares_versions_by_number(version, sign, bound, holds):
     assert is_within(version, sign, bound) == holds
 
 
 @pytest.mark.parametrize("requirement", ["grpcio<2,>=1.85.1", "rich>=13", "typer", 'pytest>=8; python_version > "3"'])
-def test_a_package_as_it_is_needed_is_no_finding(requirement):
+def test_doctor_accepts_a_package_of_the_required_version(requirement):
     assert package(requirement) is None
 
 
@@ -34,7 +34,7 @@ def test_a_package_as_it_is_needed_is_no_finding(requirement):
         ("no-such-package>=1", "The package no-such-package is missing"),
     ],
 )
-def test_another_version_is_a_problem_with_the_command_that_mends_it(requirement, what):
+def test_doctor_finds_a_wrong_version_and_shows_the_command_that_installs_the_right_one(requirement, what):
     found = package(requirement)
 
     assert what in found.what

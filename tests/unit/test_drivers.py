@@ -1,4 +1,4 @@
-"""The scripted driver does what its script says, and a script that says nothing is refused."""
+"""The scripted driver follows its script, and an invalid script is refused."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from tests.support.deploy_samples import deployment
 
 
 async def seconds(driver: ScriptedDriver, number: int, age: float = 0) -> float:
-    """How long a rollout takes that was asked for some seconds ago."""
+    """Seconds of a rollout that was requested `age` seconds ago."""
     started = time.monotonic()
     await driver.roll_out(deployment(number=number), age)
     return time.monotonic() - started
@@ -20,7 +20,7 @@ async def seconds(driver: ScriptedDriver, number: int, age: float = 0) -> float:
     "script",
     ["", "okay", "ok,", "delay", "delay:", "delay:soon", "delay:-1", "delay:nan", "delay:inf", "delay:1e9", "ok:1"],
 )
-def test_a_script_with_a_step_that_is_none_is_refused_naming_it(script):
+def test_a_driver_script_with_an_invalid_step_is_refused_and_the_step_named(script):
     step = script.rpartition(",")[2]
 
     with pytest.raises(ValueError, match="rollout_script") as refused:
@@ -29,7 +29,7 @@ def test_a_script_with_a_step_that_is_none_is_refused_naming_it(script):
     assert repr(step) in str(refused.value)
 
 
-async def test_the_instant_driver_waits_for_nothing():
+async def test_the_instant_driver_does_not_wait():
     driver = InstantDriver()
 
     await driver.roll_out(deployment(), age=0)
@@ -37,7 +37,7 @@ async def test_the_instant_driver_waits_for_nothing():
     assert driver.immediate
 
 
-async def test_each_deployment_of_an_app_follows_its_own_step_and_the_rest_the_last_one():
+async def test_each_deployment_of_an_app_follows_its_step_of_the_script_and_later_ones_the_last_step():
     driver = ScriptedDriver("ok, delay:0.1, fail")
 
     assert await seconds(driver, number=1) < 0.1
@@ -47,14 +47,14 @@ async def test_each_deployment_of_an_app_follows_its_own_step_and_the_rest_the_l
             await driver.roll_out(deployment(number=number), age=0)
 
 
-async def test_a_delay_counts_from_when_the_deployment_was_asked_for():
+async def test_the_delay_of_a_scripted_rollout_counts_from_the_request():
     driver = ScriptedDriver("delay:30")
 
     assert await seconds(driver, number=1, age=31) < 1
     assert await seconds(driver, number=1, age=29.9) >= 0.099
 
 
-async def test_a_rollout_that_hangs_ends_when_it_is_canceled():
+async def test_a_hanging_scripted_rollout_ends_when_it_is_canceled():
     rollout = asyncio.create_task(ScriptedDriver("hang").roll_out(deployment(), age=0))
     await asyncio.sleep(0)
 

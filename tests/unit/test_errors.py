@@ -1,4 +1,4 @@
-"""A ServiceError crosses gRPC and is the same on the other side."""
+"""A ServiceError is the same after it was sent over gRPC."""
 
 import grpc
 import pytest
@@ -12,7 +12,7 @@ from service_kit.errors import (
     sentences,
 )
 
-LIMIT = 8 << 10  # what gRPC takes of trailers in all
+LIMIT = 8 << 10  # gRPC's limit for all trailers
 
 
 def crossed(error: ServiceError) -> ServiceError:
@@ -24,19 +24,19 @@ class VersionMissing(NotFound):
     reason = "VERSION_MISSING"
 
 
-def test_what_was_raised_is_what_is_read_back():
+def test_an_error_sent_over_grpc_is_read_back_unchanged():
     read = crossed(VersionMissing("There is no such version.", version="7"))
 
     assert (read.code, read.reason) == (grpc.StatusCode.NOT_FOUND, "VERSION_MISSING")
     assert (read.message, read.metadata) == ("There is no such version.", {"version": "7"})
 
 
-def test_fields_and_the_time_to_wait_cross_too():
+def test_an_error_sent_over_grpc_keeps_its_fields_and_retry_time():
     assert crossed(InvalidFields({"a.b[0]": "is wrong"})).fields == {"a.b[0]": "is wrong"}
     assert crossed(Aborted("Later.", retry_after=1.5)).retry_after == 1.5
 
 
-def test_many_and_long_fields_still_fit_into_a_trailer():
+def test_an_error_with_many_long_fields_is_shortened_to_fit_a_trailer():
     fields = {f"flow.{'k' * 500}[{number}]": "x" * 5000 for number in range(1000)}
 
     error = InvalidFields(fields)
@@ -46,7 +46,7 @@ def test_many_and_long_fields_still_fit_into_a_trailer():
     assert error.message.endswith("; and 998 more")
 
 
-def test_a_few_problems_are_all_said():
+def test_a_message_lists_all_of_a_few_problems():
     assert sentences({"a": "is required", "b": "cannot be blank"}) == "a is required; b cannot be blank"
 
 
@@ -59,7 +59,7 @@ def test_a_few_problems_are_all_said():
         (grpc.StatusCode.UNKNOWN, "INTERNAL"),
     ],
 )
-def test_what_grpc_itself_refuses_is_said_without_its_words(code, reason):
+def test_an_error_from_grpc_itself_is_reported_without_its_text(code, reason):
     error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), "ipv4:10.0.0.7:50051: refused")
 
     read = ServiceError.from_rpc_error(error)

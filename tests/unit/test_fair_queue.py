@@ -1,4 +1,4 @@
-"""The fair queue: who works, who waits, who is refused."""
+"""The fair queue: which calls run, wait or are refused."""
 
 import asyncio
 from itertools import pairwise
@@ -14,7 +14,7 @@ def enter(queue: FairQueue, principal: str) -> asyncio.Task[None]:
     return asyncio.create_task(queue.enter(principal))
 
 
-async def test_a_free_place_is_taken_at_once():
+async def test_a_call_takes_a_free_place_immediately():
     queue = FairQueue(at_work=2)
 
     await queue.enter("a")
@@ -23,7 +23,7 @@ async def test_a_free_place_is_taken_at_once():
     assert (queue.at_work, queue.waiting) == (2, 0)
 
 
-async def test_one_principal_may_use_every_place_and_is_then_refused():
+async def test_one_principal_may_fill_the_queue_and_is_then_refused():
     queue = FairQueue(at_work=8)
     for _ in range(8):
         await queue.enter("a")
@@ -33,7 +33,7 @@ async def test_one_principal_may_use_every_place_and_is_then_refused():
         await queue.enter("a")
 
 
-async def test_a_principal_enters_although_another_one_holds_every_place():
+async def test_a_principal_gets_a_place_while_another_holds_all():
     queue = FairQueue(at_work=8)
     for _ in range(8):
         await queue.enter("slow")
@@ -42,7 +42,7 @@ async def test_a_principal_enters_although_another_one_holds_every_place():
     await asyncio.wait_for(queue.enter("b"), 1)
 
 
-async def test_the_places_beyond_the_bound_are_bounded_too():
+async def test_the_additional_places_of_principals_are_limited_too():
     queue = FairQueue(at_work=2)
     for number in range(4):
         await queue.enter(f"principal {number}")
@@ -51,7 +51,7 @@ async def test_the_places_beyond_the_bound_are_bounded_too():
         await queue.enter("one more")
 
 
-async def test_principals_take_turns():
+async def test_waiting_principals_take_turns():
     queue = FairQueue(at_work=1, waiting=100)
     order: list[str] = []
     await queue.enter("first")
@@ -61,7 +61,7 @@ async def test_principals_take_turns():
         order.append(principal)
         queue.leave(principal)
 
-    await queue.enter("second")  # the last place beyond the bound: everyone else waits
+    await queue.enter("second")  # the last additional place: everyone else waits
     many = [asyncio.create_task(work("many")) for _ in range(20)]
     await asyncio.sleep(0)
     few = asyncio.create_task(work("few"))
@@ -73,7 +73,7 @@ async def test_principals_take_turns():
     assert order.index("few") <= 1
 
 
-async def test_the_longest_queue_gives_way_when_too_many_wait():
+async def test_a_full_queue_refuses_a_call_of_the_principal_with_most_waiting_calls():
     queue = FairQueue(at_work=1, waiting=4)
     await queue.enter("x")
     await queue.enter("y")
@@ -93,7 +93,7 @@ async def test_the_longest_queue_gives_way_when_too_many_wait():
         task.cancel()
 
 
-async def test_a_caller_that_leaves_frees_its_place_in_the_queue():
+async def test_a_canceled_call_frees_its_place_in_the_queue():
     queue = FairQueue(at_work=1, waiting=1)
     await queue.enter("x")
     await queue.enter("y")
@@ -112,7 +112,7 @@ async def test_a_caller_that_leaves_frees_its_place_in_the_queue():
     await asyncio.wait_for(staying, 1)
 
 
-async def test_a_place_that_arrives_with_the_cancellation_is_given_back():
+async def test_a_place_assigned_to_a_call_that_is_being_canceled_is_freed():
     queue = FairQueue(at_work=1, waiting=2)
     await queue.enter("x")
     await queue.enter("y")
@@ -128,7 +128,7 @@ async def test_a_place_that_arrives_with_the_cancellation_is_given_back():
     assert queue.at_work == 0
 
 
-async def test_everyone_leaves_and_nothing_is_left():
+async def test_the_fair_queue_is_empty_after_all_calls():
     queue = FairQueue(at_work=3, waiting=50)
 
     async def work(principal: str) -> None:
@@ -141,7 +141,7 @@ async def test_everyone_leaves_and_nothing_is_left():
     assert (queue.at_work, queue.waiting) == (0, 0)
 
 
-async def test_one_principal_begins_a_few_calls_in_a_turn_and_another_is_not_held_up():
+async def test_a_principal_begins_a_limited_number_of_calls_per_turn_of_the_loop():
     queue = FairQueue(at_work=64, waiting=100, calls_a_turn=2)
     many = [enter(queue, "many") for _ in range(5)]
     few = enter(queue, "few")
@@ -156,9 +156,45 @@ async def test_one_principal_begins_a_few_calls_in_a_turn_and_another_is_not_hel
     await asyncio.gather(*many, few)
 
 
-async def test_one_who_calls_alone_does_not_wait_and_waits_once_another_calls(monkeypatch: pytest.MonkeyPatch):
+async def test_a_principal_begins_fewer_calls_per_turn_while_another_calls(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fair_queue, "SHARED_SECONDS", 0.05)
-    queue = FairQueue(at_work=2, waiting=10, all_for_one=True)
+    queue = FairQueue(at_work=64, waiting=100, calls_a_turn=4, calls_a_turn_shared=1)
+
+    async def begun_in_a_turn() -> int:
+        calls = [enter(queue, "many") for _ in range(8)]
+        before = queue._at_work.get("many", 0)
+        await asyncio.sleep(0)  # they enter
+        begun = queue._at_work["many"] - before
+        await asyncio.gather(*calls)
+        return begun
+
+    await queue.enter("another")
+    beside_another = await begun_in_a_turn()
+    await asyncio.sleep(0.06)
+    alone = await begun_in_a_turn()
+
+    assert (beside_another, alone) == (1, 4)
+
+
+async def test_a_principal_that_calls_alone_waits_above_its_limit(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fair_queue, "SHARED_SECONDS", 0)
+    queue = FairQueue(at_work=2, waiting=10, most_for_one=3)
+    await queue.enter("a")
+    for _ in range(2):
+        await asyncio.sleep(0.01)  # the next turn, in which nobody else called
+        await queue.enter("a")
+
+    waiting = enter(queue, "a")
+    await asyncio.sleep(0.01)
+
+    assert (queue.at_work, queue.waiting) == (3, 1)
+    queue.leave("a")
+    await asyncio.wait_for(waiting, 1)
+
+
+async def test_a_principal_may_use_more_places_only_while_nobody_else_calls(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fair_queue, "SHARED_SECONDS", 0.05)
+    queue = FairQueue(at_work=2, waiting=10, most_for_one=12)
     await queue.enter("a")
     await asyncio.sleep(0.06)
     for _ in range(4):

@@ -1,4 +1,4 @@
-"""The light check of what is saved, and the digests."""
+"""The quick check of a saved flow, and its digests."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ def flow_with(member: bytes) -> bytes:
 def problems_of(flow: bytes, flow_ui: bytes = b"{}") -> dict[str, str]:
     with pytest.raises(InvalidFlow) as caught:
         check_content(flow, flow_ui, LIMIT)
-    assert caught.value.status  # it fits into a message
+    assert caught.value.status  # fits into a message
     return dict(caught.value.fields)
 
 
@@ -39,7 +39,7 @@ def problems_of(flow: bytes, flow_ui: bytes = b"{}") -> dict[str, str]:
         (b'{"b":1.0,"a":"\\u00e9"}', "f26729478cbf5d0777a869dd9c1caa9f5bc05eb4813fe5d93985be452a99cd5f"),
     ],
 )
-def test_the_contracts_vectors_follow_from_its_definition(value, digest):
+def test_the_digests_in_the_contract_follow_from_its_definition(value, digest):
     canonical = json.dumps(json.loads(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     assert hashlib.sha256(canonical.encode()).hexdigest() == digest
@@ -61,7 +61,7 @@ def test_the_contracts_vectors_follow_from_its_definition(value, digest):
         (b'{"a":[true,false,null,{},[]]}', '{"a":[true,false,null,{},[]]}'),
     ],
 )
-def test_the_digest_is_of_the_canonical_text(sent, canonical):
+def test_the_digest_is_computed_from_the_canonical_text(sent, canonical):
     flow = b'{"nodes":[{"id":"a","type":"x.Y","v":' + sent + b"}]}"
 
     content = check_content(flow, b"{}", LIMIT)
@@ -70,7 +70,7 @@ def test_the_digest_is_of_the_canonical_text(sent, canonical):
     assert content.digest == hashlib.sha256(expected.encode()).digest()
 
 
-def test_the_canvas_digest_is_of_the_exact_bytes_of_both():
+def test_the_canvas_digest_is_computed_from_the_exact_bytes_of_flow_and_flow_ui():
     flow, flow_ui = flow_with(b'"a":  1'), b'{ "zoom":1.50}'
 
     content = check_content(flow, flow_ui, LIMIT)
@@ -87,10 +87,10 @@ def test_the_canvas_digest_is_of_the_exact_bytes_of_both():
         (b"null", {"flow": "must be an object"}),
         (b"{", {"flow": "is not JSON: Expecting property name enclosed in double quotes at line 1, column 2"}),
         (b'{"a":"\xff"}', {"flow": "is not UTF-8 at byte 6"}),
-        (flow_with(b'"a":{"b":1,"c":2,"b":3}'), {"flow.a.b": "stands there more than once"}),
-        (flow_with(rb'"a":[{"b":1,"\u0062":3}]'), {"flow.a[0].b": "stands there more than once"}),
-        (flow_with(rb'"a":{"b":["\ud800"]}'), {"flow.a.b[0]": "holds half of a surrogate pair"}),
-        (flow_with(rb'"a":{"\udc00":1}'), {"flow.a": "holds half of a surrogate pair"}),
+        (flow_with(b'"a":{"b":1,"c":2,"b":3}'), {"flow.a.b": "must not be duplicated"}),
+        (flow_with(rb'"a":[{"b":1,"\u0062":3}]'), {"flow.a[0].b": "must not be duplicated"}),
+        (flow_with(rb'"a":{"b":["\ud800"]}'), {"flow.a.b[0]": "must not contain half of a surrogate pair"}),
+        (flow_with(rb'"a":{"\udc00":1}'), {"flow.a": "must not contain half of a surrogate pair"}),
         (flow_with(b'"a":[0,1E400]'), {"flow.a[1]": "is a number out of range"}),
         (flow_with(b'"a":NaN'), {"flow.a": "is a number out of range"}),
         (flow_with(b'"a":-Infinity'), {"flow.a": "is a number out of range"}),
@@ -133,14 +133,14 @@ def test_the_canvas_digest_is_of_the_exact_bytes_of_both():
         ),
     ],
 )
-def test_each_problem_is_named_with_its_path(flow, problems):
+def test_each_problem_of_a_flow_is_named_with_its_path(flow, problems):
     assert problems_of(flow) == problems
 
 
 @pytest.mark.parametrize("end", [b"]", b"", b"oops"], ids=["closed", "open", "wrong"])
 @pytest.mark.parametrize("padding", [0, LARGE_DOCUMENT_BYTES], ids=["small", "large"])
 @pytest.mark.parametrize("levels", [MAX_DEPTH, 990, 1400, 5000, MUCH])
-def test_too_many_levels_are_refused_in_the_same_words_by_every_python(levels, padding, end):
+def test_a_flow_with_too_many_levels_is_refused_with_the_same_message_on_every_python(levels, padding, end):
     flow = flow_with(b'"padding":"' + b"x" * padding + b'","a":' + b"[" * levels + end * levels)
 
     assert problems_of(flow) == {"flow": "is nested deeper than 200 levels"}
@@ -148,7 +148,7 @@ def test_too_many_levels_are_refused_in_the_same_words_by_every_python(levels, p
 
 @pytest.mark.parametrize("padding", [0, LARGE_DOCUMENT_BYTES], ids=["small", "large"])
 @pytest.mark.parametrize("number", [b"9" * 4301, b"-" + b"9" * 4301])
-def test_an_integers_digits_are_limited_even_where_pythons_are_not(no_digits_limit, number, padding):
+def test_digits_of_an_integer_are_limited_even_where_python_does_not_limit_them(no_digits_limit, number, padding):
     flow = flow_with(b'"padding":"' + b"x" * padding + b'","a":' + number)
 
     assert problems_of(flow) == {"flow.a": "is a number out of range"}
@@ -168,14 +168,14 @@ def no_digits_limit():
     ids=["syntax", "digits", "depth", "nan", "surrogate"],
 )
 @pytest.mark.parametrize("first", [b'"a":{"c":1,"c":2}', b'"a":NaN', rb'"\ud800":{"c":1,"c":2}'])
-def test_two_problems_at_once_are_still_a_clear_refusal(first, second):
+def test_a_flow_with_two_syntax_problems_is_refused_with_a_path(first, second):
     problems = problems_of(flow_with(first + b"," + second))
 
     assert problems
     assert all(path.startswith("flow") for path in problems)
 
 
-def test_of_many_problems_the_first_are_named_and_the_others_counted():
+def test_the_first_problems_of_a_flow_are_named_and_the_others_counted():
     with pytest.raises(InvalidFlow) as caught:
         check_content(b'{"nodes":[' + b",".join([b"{}"] * 1000) + b"]}", b"{}", LIMIT)
 
@@ -186,7 +186,7 @@ def test_of_many_problems_the_first_are_named_and_the_others_counted():
     assert caught.value.message.endswith(f"and {2 * 1000 - caught.value.message.count('must be')} more")
 
 
-def test_a_long_path_is_cut():
+def test_a_long_path_of_a_problem_is_shortened():
     key = b"k" * 10_000
     levels = b"".join(b'{"%s":' % key[:100] for _ in range(100)) + rb'"\ud800"' + b"}" * 100
 
@@ -199,21 +199,21 @@ def test_a_long_path_is_cut():
     assert long_path.endswith("…")
 
 
-def test_flow_ui_is_checked_for_its_syntax_alone():
+def test_flow_ui_is_checked_for_its_syntax_only():
     assert problems_of(flow_with(b'"a":1'), b'["no object"]') == {"flow_ui": "must be an object"}
     assert problems_of(b"{}", b'{"a":1,"a":2}') == {
         "flow.nodes": "must be a list",
-        "flow_ui.a": "stands there more than once",
+        "flow_ui.a": "must not be duplicated",
     }
 
 
-def test_a_document_at_the_depth_limit_passes():
+def test_a_flow_at_the_depth_limit_is_accepted():
     depth = MAX_DEPTH - 1
     assert check_content(flow_with(b'"a":' + b"[" * depth + b"]" * depth), b"{}", LIMIT)
 
 
 @pytest.mark.parametrize("field", ["flow", "flow_ui"])
-def test_what_is_over_the_limit_is_named(field):
+def test_a_document_over_the_size_limit_is_named(field):
     flow = flow_with(b'"a":1')
     documents = {"flow": flow, "flow_ui": b"{}"} | {field: flow + b" " * 100}
 
@@ -224,12 +224,12 @@ def test_what_is_over_the_limit_is_named(field):
     assert check_content(flow, b"{}", limit=len(flow))
 
 
-def test_an_export_may_have_no_nodes():
+def test_an_exported_flow_may_have_no_nodes():
     assert parse_flow(b'{"nodes": []}', LIMIT) == {"nodes": []}
 
 
 def some_document(random: Random, depth: int = 0) -> Any:
-    """Whatever JSON can say, the awkward more often than in life."""
+    """Random JSON with more unusual values than real documents have."""
     kind = random.choice(["text", "number", "word"] + ["list", "object"] * (4 if depth < 2 else depth < 6))
     if kind == "text":
         return "".join(random.choices(TEXTS, k=random.randrange(6)))
@@ -248,7 +248,7 @@ def some_document(random: Random, depth: int = 0) -> Any:
 TEXTS = [*map(chr, range(0x20)), *'aZ09:"\\/{}[],', "\x7f", "é", "\u2028", "\ud7ff", "\ue000", "\uffff", "\U0001f600"]
 
 
-def test_the_fast_codec_writes_what_cpythons_does_or_leaves_it_to_that():
+def test_the_fast_codec_writes_the_same_text_as_cpythons_or_declines():
     random = Random(20261121)
     agreed = 0
 
@@ -263,7 +263,7 @@ def test_the_fast_codec_writes_what_cpythons_does_or_leaves_it_to_that():
     assert agreed > 1500
 
 
-def test_a_document_in_pieces_has_the_same_canonical_bytes():
+def test_a_document_hashed_in_pieces_has_the_same_canonical_bytes():
     random = Random(20261122)
     agreed = 0
 
@@ -293,13 +293,13 @@ def test_a_document_in_pieces_has_the_same_canonical_bytes():
         (NODES + b',"a":' + b"[" * 200 + b"]" * 200, "flow"),
     ],
 )
-def test_a_large_flow_is_checked_like_any_other(member, path):
+def test_a_large_flow_is_checked_like_a_small_one(member, path):
     padding = b',"padding":"' + b"x" * LARGE_DOCUMENT_BYTES + b'"'
 
     assert list(problems_of(b"{" + member + padding + b"}")) == [path]
 
 
-def test_a_large_flow_may_be_as_deep_as_any_other():
+def test_a_large_flow_may_be_as_deep_as_a_small_one():
     deep = b',"a":' + b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1)
     flow = b"{" + NODES + deep + b',"padding":"' + b"x" * LARGE_DOCUMENT_BYTES + b'"}'
 
@@ -328,5 +328,5 @@ def test_a_large_flow_may_be_as_deep_as_any_other():
         b"[" + b"1" * 5000 + b"]",
     ],
 )
-def test_the_fast_codec_takes_nothing_that_only_cpythons_can_judge(sent):
+def test_the_fast_codec_declines_what_only_cpythons_can_judge(sent):
     assert read_plain(sent, exactly=True) is None

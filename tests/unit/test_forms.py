@@ -1,4 +1,4 @@
-"""Forms are split as they were sent, byte for byte, or refused in one sentence."""
+"""Forms are split byte for byte, or refused with one message."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def body(*parts: bytes) -> bytes:
     return b"".join(b"--b\r\n" + part + b"\r\n" for part in parts) + b"--b--\r\n"
 
 
-def test_fields_and_files_come_in_their_order():
+def test_the_fields_and_files_of_a_form_keep_their_order():
     content = body(
         b'Content-Disposition: form-data; name="flow"\r\n\r\n{"a": 1}',
         b'Content-Disposition: form-data; name="files"; filename="a.bin"\r\nContent-Type: x/y\r\n\r\n\x00\r\n--\xff',
@@ -25,13 +25,13 @@ def test_fields_and_files_come_in_their_order():
     ]
 
 
-def test_names_may_have_any_characters():
+def test_names_in_a_form_may_have_any_characters():
     content = body('Content-Disposition: form-data; name="ü"; filename="日本.txt"\r\n\r\nx'.encode())
 
     assert [(part.name, part.file_name) for part in parts_of(TYPE, content)] == [("ü", "日本.txt")]
 
 
-def test_a_boundary_may_be_quoted_and_what_stands_around_the_parts_is_ignored():
+def test_a_forms_boundary_may_be_quoted_and_text_around_its_parts_is_ignored():
     content = b"preamble\r\n" + body(b'Content-Disposition: form-data; name="a"\r\n\r\nx') + b"epilogue"
 
     (part,) = parts_of('multipart/form-data; charset=utf-8; boundary="b"', content)
@@ -55,6 +55,6 @@ def test_a_boundary_may_be_quoted_and_what_stands_around_the_parts_is_ignored():
         (TYPE, body(b'Content-Disposition: form-data; name="a"\r\n\r\nx').replace(b"\r\n", b"\n")),
     ],
 )
-def test_what_is_no_form_is_refused(content_type, content):
+def test_a_malformed_form_is_refused(content_type, content):
     with pytest.raises(FormMalformed):
         list(parts_of(content_type, content))

@@ -1,4 +1,4 @@
-"""JSON and query strings become messages, messages become JSON."""
+"""JSON and query strings are converted to messages, and messages to JSON."""
 
 import json
 import random
@@ -57,39 +57,39 @@ def wrong_fields(read, *arguments) -> dict[str, str]:
         b"17",
     ],
 )
-def test_a_document_is_passed_on_byte_for_byte(document):
+def test_a_document_in_a_body_is_passed_on_byte_for_byte(document):
     message = save(b'{"flow" : ' + document + b' , "flow_ui":' + document + b"}")
 
     assert (message.flow.utf8, message.flow_ui.utf8) == (document, document)
 
 
-def test_the_path_wins_over_the_body():
+def test_an_id_in_the_path_has_precedence_over_the_body():
     assert save(f'{{"workflow_id": {{"any": "thing"}}, "description": "{ID}"}}'.encode()).workflow_id == ID
 
 
-def test_an_empty_body_is_an_empty_object():
+def test_an_empty_body_means_an_empty_object():
     assert save(b"") == save(b"{}")
 
 
-def test_null_is_left_out():
+def test_null_in_a_body_means_an_absent_field():
     message = save(b'{"flow": null, "name": null}')
 
     assert not message.HasField("flow")
     assert not message.HasField("name")
 
 
-def test_what_is_given_is_set_though_it_is_empty():
+def test_an_empty_value_in_a_body_sets_its_field():
     message = save(b'{"name": "", "flow": {}}')
 
     assert message.HasField("name")
     assert message.flow.utf8 == b"{}"
 
 
-def test_unknown_keys_are_ignored():
+def test_unknown_keys_in_a_body_are_ignored():
     assert save(b'{"nobody": {"knows": [1, 2]}, "name": "a"}') == save(b'{"name": "a"}')
 
 
-def test_nested_messages_are_read():
+def test_nested_messages_in_a_body_are_read():
     autoscaling = {"min_replicas": 0, "metrics": [{"type": "resource", "resource": {"name": "cpu"}}]}
 
     config = deploy(
@@ -122,28 +122,28 @@ def test_nested_messages_are_read():
         (json.dumps(dict.fromkeys(map(str, range(1001)))).encode(), "An object in the body has more than 1000 keys."),
     ],
 )
-def test_a_body_that_is_no_json_object_is_refused(body, beginning):
+def test_a_body_that_is_not_a_json_object_is_refused(body, beginning):
     with pytest.raises(InvalidArgument) as caught:
         save(body)
 
     assert caught.value.message.startswith(beginning)
 
 
-def test_a_body_may_be_deeper_than_a_flow_so_that_the_service_can_name_the_field():
+def test_a_body_may_be_deeper_than_a_flow_so_the_service_can_name_the_field():
     flow = b"[" * 499 + b"]" * 499
 
     assert save(b'{"flow": ' + flow + b"}").flow.utf8 == flow
 
 
-def test_every_wrong_field_is_named_and_every_missing_one():
+def test_every_wrong_and_every_missing_field_of_a_body_is_named():
     assert wrong_fields(save, b'{"name": "\\ud800", "description": 4, "flow": {}}') == {
-        "name": "holds half of a surrogate pair",
+        "name": "must not contain half of a surrogate pair",
         "description": "must be a string",
         "flow_ui": "is required",
     }
 
 
-def test_wrong_fields_are_named_with_their_path():
+def test_wrong_nested_fields_of_a_body_are_named_with_their_path():
     cpu = {"name": "cpu", "target": {"type": "utilization", "average_utilization": 80}}
     metrics = [{"type": 5}, 7, None, {"type": "resource", "resource": {**cpu, "target": []}}, {"resource": cpu}]
     autoscaling = {"min_replicas": True, "max_replicas": 2.5, "metrics": metrics}
@@ -177,7 +177,7 @@ def test_wrong_fields_are_named_with_their_path():
     ],
     ids=["entries", "bytes"],
 )
-def test_a_list_is_bounded(metrics, sentence):
+def test_a_list_in_a_body_is_limited_in_entries_and_bytes(metrics, sentence):
     body = f'{{"workflow_id": "{ID}", "deployment_config": {{"deployment_type": "server_based", '
     body += f'"config": {{"autoscaling": {{"min_replicas": 1, "metrics": [{metrics}]}}}}}}}}'
 
@@ -187,7 +187,7 @@ def test_a_list_is_bounded(metrics, sentence):
 
 
 @pytest.mark.parametrize("number", ["2147483648", "-2147483649", "1.5", "15e-1", '"1"', "true", "[]", "9" * 400])
-def test_an_integer_is_an_integer_in_its_range(number):
+def test_an_integer_field_must_be_an_integer_in_its_range(number):
     body = f'{{"workflow_id": "{ID}", "deployment_config": {{"deployment_type": "server_based", '
     body += f'"config": {{"autoscaling": {{"min_replicas": {number}}}}}}}}}'
 
@@ -197,13 +197,13 @@ def test_an_integer_is_an_integer_in_its_range(number):
 
 
 @pytest.mark.parametrize("value", [b"1", b"true", b"{}", b"[]"])
-def test_a_string_is_a_string(value):
+def test_a_string_field_must_be_a_string(value):
     found = wrong_fields(save, b'{"flow": {}, "flow_ui": {}, "name": ' + value + b"}")
 
     assert found == {"name": "must be a string"}
 
 
-# Keys that are given twice
+# Duplicated keys
 
 
 @pytest.mark.parametrize(
@@ -216,20 +216,20 @@ def test_a_string_is_a_string(value):
         (b'{"flow": {}, "x": 1, "flow_ui": {}, "x": 1}', "x"),
     ],
 )
-def test_a_key_given_twice_is_named(body, field):
-    assert wrong_fields(save, body) == {field: "is given twice"}
+def test_a_duplicated_key_in_a_body_is_named(body, field):
+    assert wrong_fields(save, body) == {field: "must not be given twice"}
 
 
-def test_a_key_given_twice_in_a_nested_message_is_named():
+def test_a_duplicated_key_in_a_nested_message_is_named():
     body = f'{{"workflow_id": "{ID}", "deployment_config": {{"config": {{}}, "deployment_type": "serverless", '
     body += '"config": {}}}'
 
     found = wrong_fields(read_deploy, {"app_id": ID}, body.encode())
 
-    assert found == {"deployment_config.config": "is given twice"}
+    assert found == {"deployment_config.config": "must not be given twice"}
 
 
-def test_splitting_finds_what_a_full_parse_finds():
+def test_splitting_an_object_finds_the_same_as_a_full_parse():
     chance = random.Random(7)
     for _ in range(3000):
         text = random_object(chance)
@@ -261,7 +261,7 @@ def random_object(chance: random.Random, depth: int = 0) -> str:
 # Query strings
 
 
-def test_a_query_is_read_by_the_types_of_its_fields():
+def test_query_parameters_are_read_by_the_types_of_their_fields():
     message = deployments(("status", "failed"), ("page", "2"), ("environment", "a b"))
 
     assert message == deploy_pb2.ListDeploymentsRequest(
@@ -280,7 +280,7 @@ def test_a_query_is_read_by_the_types_of_its_fields():
         "2026-01-31 06:30:00.000250-05:30",
     ],
 )
-def test_a_filter_takes_a_time_with_any_offset(key, text):
+def test_a_filter_by_time_accepts_any_offset(key, text):
     moment = deployments((key, text)).started_at.gte
 
     assert moment.ToDatetime(UTC) == datetime(2026, 1, 31, 12, 0, 0, 250, tzinfo=UTC)
@@ -309,34 +309,34 @@ def test_a_filter_takes_a_time_with_any_offset(key, text):
         ("nobody", "knows", "nobody"),
     ],
 )
-def test_a_wrong_value_in_a_query_is_named(key, text, field):
+def test_a_wrong_query_parameter_is_named(key, text, field):
     assert list(wrong_fields(deployments, (key, text))) == [field]
 
 
-def test_a_filter_that_a_list_does_not_have_names_those_that_it_has():
+def test_an_unknown_filter_is_refused_with_the_lists_filters():
     assert wrong_fields(deployments, ("nobody", "knows")) == {
-        "nobody": "is no filter of this list, which has environment, live_at, page, page_size, sort, "
+        "nobody": "must be a filter of this list: environment, live_at, page, page_size, sort, "
         "started_at:gt, started_at:gte, started_at:lt, started_at:lte, status"
     }
 
 
 @pytest.mark.parametrize("text", ["2", "2.0", "20e-1", "0.2e1"])
-def test_an_integer_may_be_written_as_any_number_that_is_one(text):
+def test_an_integer_in_a_query_may_be_written_with_a_fraction_or_exponent(text):
     assert deployments(("page", text)).page == 2
 
 
-def test_a_query_key_given_twice_is_named():
-    assert wrong_fields(deployments, ("page", "1"), ("page", "2")) == {"page": "is given twice"}
+def test_a_duplicated_query_parameter_is_named():
+    assert wrong_fields(deployments, ("page", "1"), ("page", "2")) == {"page": "must not be given twice"}
 
 
-def test_the_path_wins_over_the_query():
+def test_an_id_in_the_path_has_precedence_over_the_query():
     assert deployments(("app_id", "other")).app_id == ID
 
 
 # Answers
 
 
-def test_zero_values_are_printed_and_unset_optional_fields_are_not():
+def test_an_answer_has_zero_values_and_omits_unset_optional_fields():
     written = json.loads(
         writer(workflow_pb2.GetVersionResponse.DESCRIPTOR)(
             workflow_pb2.GetVersionResponse(data=workflow_pb2.Version(archived_by=""))
@@ -351,7 +351,7 @@ def test_zero_values_are_printed_and_unset_optional_fields_are_not():
     }  # fmt: skip
 
 
-def test_a_list_is_there_when_it_is_empty():
+def test_an_answer_has_empty_lists():
     write = writer(workflow_pb2.ListVersionsResponse.DESCRIPTOR)
 
     assert write(workflow_pb2.ListVersionsResponse(pagination=workflow_pb2.Pagination())) == (
@@ -359,7 +359,7 @@ def test_a_list_is_there_when_it_is_empty():
     )
 
 
-def test_enums_have_short_names_and_times_are_utc():
+def test_an_answer_has_short_names_for_enums_and_times_in_utc():
     workflow = workflow_pb2.Workflow(
         status=workflow_pb2.WORKFLOW_STATUS_DRAFT,
         created_at=datetime(2026, 1, 31, 12, tzinfo=UTC),
@@ -374,13 +374,13 @@ def test_enums_have_short_names_and_times_are_utc():
 
 
 @pytest.mark.parametrize("text", ['quote " back \\ slash', "\x00\x1f\n", "é\u2028😀", "</script>"])
-def test_any_string_is_written_as_valid_json(text):
+def test_an_answer_has_any_string_as_valid_json(text):
     written = writer(workflow_pb2.Version.DESCRIPTOR)(workflow_pb2.Version(description=text))
 
     assert json.loads(written.decode())["description"] == text
 
 
-def test_an_answer_holds_a_document_byte_for_byte():
+def test_an_answer_has_documents_byte_for_byte():
     document = rb' { "b" : 9007199254740993 , "a":"\u0000\ud83d\ude00" } '
     workflow = workflow_pb2.Workflow(flow=workflow_pb2.Json(utf8=document))
 

@@ -1,4 +1,4 @@
-"""The headers that the gateway reads, and what failures look like."""
+"""The headers that the gateway reads, and its error answers."""
 
 import grpc
 import pytest
@@ -13,12 +13,12 @@ def test_a_call_needs_a_bearer_token(given):
         headers.authorization({} if given is None else {"Authorization": given})
 
 
-def test_the_authorization_is_forwarded_as_it_is():
+def test_the_authorization_is_forwarded_unchanged():
     assert headers.authorization({"Authorization": "bEARER  x"}) == "bEARER  x"
 
 
 @pytest.mark.parametrize("given", ["", "  ", "k" * 256, "é", "a\x00", "a\n"])
-def test_an_unfit_idempotency_key_is_refused(given):
+def test_an_invalid_idempotency_key_is_refused(given):
     with pytest.raises(InvalidArgument) as caught:
         list(headers.passed_on({"Idempotency-Key": given}))
 
@@ -26,7 +26,7 @@ def test_an_unfit_idempotency_key_is_refused(given):
 
 
 @pytest.mark.parametrize("given", ["k", "k" * 255, "one two", "~!"])
-def test_a_fit_idempotency_key_is_taken(given):
+def test_a_valid_idempotency_key_is_accepted(given):
     assert list(headers.passed_on({"Idempotency-Key": given})) == [("idempotency-key", given)]
 
 
@@ -72,7 +72,7 @@ def test_if_none_match_compares_weakly(given, etag, current):
         ("CANCELLED", 500, "internal"),
     ],
 )
-def test_each_grpc_code_has_its_answer(code, status, name):
+def test_each_grpc_code_has_its_http_status(code, status, name):
     answer = errors.of_service(failure(grpc.StatusCode[code]))
 
     assert answer.status == status
@@ -97,7 +97,7 @@ def test_retry_after_is_in_whole_seconds(code, retry_after, header):
     assert answer.headers.get("Retry-After") == header
 
 
-def test_a_field_named_reason_leaves_the_reason_in_its_place():
+def test_an_error_about_a_field_named_reason_keeps_its_reason():
     body = errors.of_service(InvalidFields({"reason": "is too long"})).body
 
     assert b'"message":"reason is too long"' in body

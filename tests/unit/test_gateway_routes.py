@@ -1,4 +1,4 @@
-"""The contracts are the route table."""
+"""The gateway's routes come from the contracts."""
 
 import pytest
 from google.api import annotations_pb2
@@ -28,18 +28,18 @@ def test_an_rpc_has_a_route_exactly_when_it_is_annotated(method):
 
 
 @pytest.mark.parametrize("each", routes_of(ALL), ids=lambda each: f"{each.verb} {each.template}")
-def test_every_path_variable_is_a_field(each):
+def test_every_path_variable_is_a_field_of_the_request(each):
     assert set(each.variables) <= set(each.rpc.input_type.fields_by_name)
 
 
-def test_an_rpc_has_all_of_its_bindings():
+def test_an_rpc_has_a_route_for_each_of_its_bindings():
     assert [each.template for each in routes_of(ALL) if each.rpc.name == "ListVersions"] == [
         "/v1/workflow-versions",
         "/v1/workflows/{workflow_id}/versions",
     ]
 
 
-def test_a_literal_path_goes_before_a_variable():
+def test_a_literal_path_has_precedence_over_a_variable():
     posts = [each.template for each in routes_of([workflow_pb2.DESCRIPTOR])]
 
     assert posts.index("/v1/workflows/export") < posts.index("/v1/workflows/{workflow_id}")
@@ -50,11 +50,11 @@ def test_a_literal_path_goes_before_a_variable():
     [("CreateWorkflow", 201), ("CreateApp", 201), ("DeployApp", 201), ("SaveWorkflow", 200), ("ArchiveVersion", 200),
      ("GetVersion", 200), ("DeleteApp", 200)],
 )  # fmt: skip
-def test_what_creates_answers_201(name, status):
+def test_rpcs_that_create_are_answered_with_201(name, status):
     assert route(name).status == status
 
 
-def test_a_binding_that_the_gateway_cannot_serve_stops_it():
+def test_the_gateway_does_not_start_with_a_binding_that_it_cannot_serve():
     file = descriptor_pb2.FileDescriptorProto(name="odd.proto", package="odd", syntax="proto3")
     file.message_type.add(name="M")
     method = file.service.add(name="S").method.add(name="Get", input_type=".odd.M", output_type=".odd.M")

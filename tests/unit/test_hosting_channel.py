@@ -1,4 +1,4 @@
-"""Frames between host, routers and replicas: whole, bounded, and fair to other tasks."""
+"""Frames between host, routers and replicas arrive complete, are limited, and let other tasks run."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from run_service.hosting.channel import Channel
 from run_service.worker.frames import LENGTH, Frames, FrameTooLarge
 
 
-async def test_frames_of_a_channel_are_read_by_the_worker_and_back():
+async def test_a_channel_and_the_worker_read_each_others_frames():
     ours, theirs = socket.socketpair()
     channel, frames = Channel(ours), Frames(theirs)
     reader, writer = os.pipe()
@@ -26,7 +26,7 @@ async def test_frames_of_a_channel_are_read_by_the_worker_and_back():
     assert await channel.receive() is None
 
 
-async def test_a_frame_larger_than_allowed_is_refused_from_its_head():
+async def test_a_frame_above_the_limit_is_refused_from_its_header():
     ours, theirs = socket.socketpair()
     theirs.send(LENGTH.pack(101))
 
@@ -34,7 +34,7 @@ async def test_a_frame_larger_than_allowed_is_refused_from_its_head():
         await Channel(ours, 100).receive()
 
 
-async def test_reading_what_is_there_lets_other_tasks_run():
+async def test_reading_a_frame_that_has_arrived_lets_other_tasks_run():
     ours, theirs = socket.socketpair()
     Frames(theirs).send({})
     ran = []
@@ -45,7 +45,7 @@ async def test_reading_what_is_there_lets_other_tasks_run():
     assert ran == [True]
 
 
-async def test_a_frame_that_is_half_sent_is_finished_when_its_sender_is_canceled():
+async def test_a_half_sent_frame_is_completed_when_its_sender_is_canceled():
     ours, theirs = socket.socketpair()
     channel, peer = Channel(ours), Channel(theirs)
     large = asyncio.create_task(channel.send(b"x" * (4 << 20)))

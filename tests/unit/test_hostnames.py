@@ -1,4 +1,4 @@
-"""An app's hostname is a name in a domain, or a URL, as the installation is set."""
+"""An app's hostname is a name in a domain or a URL, depending on a setting."""
 
 from uuid import UUID
 
@@ -20,5 +20,5 @@ PROJECT = Project(id=UUID(int=1), name="p", org_id=UUID(int=2), environments=("s
         ("http://127.0.0.1:8081/apps/{app}", "staging", f"http://127.0.0.1:8081/apps/{APP}--staging"),
     ],
 )
-def test_a_hostname_is_as_the_setting_says(domain, environment, hostname):
+def test_an_apps_hostname_follows_the_setting(domain, environment, hostname):
     assert hostname_of(APP, environment, PROJECT, domain) == hostname

@@ -1,4 +1,4 @@
-"""The house is in order: stubs are what the contracts make, the import arrows hold, errors are listed."""
+"""Rules of the code: fresh stubs, imports in one direction, SQL and environment only where they belong."""
 
 import re
 import subprocess
@@ -13,20 +13,20 @@ from tests.support.paths import ROOT
 TOOLS = Path(sys.executable).parent
 
 
-def test_the_committed_stubs_are_what_the_contracts_make():
+def test_the_committed_stubs_match_the_contracts():
     stale = codegen.stale_stubs()
 
     assert stale == []
 
 
-def test_the_import_arrows_hold():
+def test_imports_follow_the_import_contracts():
     ran = subprocess.run([TOOLS / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True)
 
     assert ran.returncode == 0, ran.stdout
 
 
 @pytest.mark.parametrize("service", ["workflow_service", "deploy_service", "run_service"])
-def test_sql_stands_in_repositories_only(service: str):
+def test_sql_is_only_in_repositories(service: str):
     sql = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM)\b")
     elsewhere = [path for path in (ROOT / service).rglob("*.py") if "repository" not in path.parts]
 
@@ -35,16 +35,16 @@ def test_sql_stands_in_repositories_only(service: str):
     assert found == []
 
 
-def test_columns_are_named_in_every_statement():
+def test_no_statement_uses_select_star():
     repositories = [*ROOT.glob("*_service/repository/**/*.py"), *ROOT.glob("service_kit/**/repository.py")]
 
     assert repositories
     assert [path.name for path in repositories if re.search(r"SELECT \*", path.read_text())] == []
 
 
-def test_helpers_of_tests_are_in_support():
+def test_test_folders_contain_only_tests_and_fixtures():
     allowed = ("test_*.py", "conftest.py", "hooks.py")
-    kinds = [ROOT / "tests" / kind for kind in ("unit", "integration", "e2e", "sdk", "browser", "fuzz")]
+    kinds = [ROOT / "tests" / kind for kind in ("unit", "integration", "e2e", "sdk", "browser", "console", "fuzz")]
 
     assert [
         path.name
@@ -54,12 +54,14 @@ def test_helpers_of_tests_are_in_support():
     ] == []
 
 
-@pytest.mark.parametrize("room", ["workflow_service", "deploy_service", "run_service", "gateway", "service_kit"])
-def test_the_environment_is_read_in_settings_only(room: str):
+@pytest.mark.parametrize(
+    "folder", ["workflow_service", "deploy_service", "run_service", "gateway", "console", "service_kit"]
+)
+def test_environment_variables_are_read_only_in_settings(folder: str):
     reads = re.compile(r"os\.environ|os\.getenv")
 
-    # The worker sets its own environment, and reads nothing of it.
-    files = [path for path in (ROOT / room).rglob("*.py") if "worker" not in path.parts]
+    # The worker sets environment variables, and reads none.
+    files = [path for path in (ROOT / folder).rglob("*.py") if "worker" not in path.parts]
     found = [path.name for path in files if reads.search(path.read_text())]
 
     assert found == []

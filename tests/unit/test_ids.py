@@ -1,4 +1,4 @@
-"""Ids that callers give and ids that are made for them."""
+"""Request ids that callers give, and those made for them."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from service_kit.ids import request_id
 
 
 @pytest.mark.parametrize("given", ["a", "r-1/2", "~" * 128])
-def test_a_request_id_that_is_fit_for_logs_is_kept(given: str):
+def test_a_request_id_with_printable_characters_is_kept(given: str):
     assert request_id(given) == given
 
 

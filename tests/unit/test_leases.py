@@ -1,4 +1,4 @@
-"""A lease lapses by how long it has not been renewed on one machine's clock, never because a clock was set."""
+"""A lease lapses by one machine's monotonic clock, never because a clock was set."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -33,7 +33,7 @@ def watch(clock: Clock) -> LeaseWatch:
     return LeaseWatch(SECONDS, clock)
 
 
-def test_one_that_is_over_lapses_when_it_was_not_renewed_for_half_its_length(clock: Clock, watch: LeaseWatch):
+def test_a_lease_that_is_over_lapses_after_half_its_length_without_renewal(clock: Clock, watch: LeaseWatch):
     seen = []
     for clock.now in (1000.0, 1001.9, 1002.0):
         seen.append(watch.lapsed([lease()]))
@@ -41,9 +41,7 @@ def test_one_that_is_over_lapses_when_it_was_not_renewed_for_half_its_length(clo
     assert seen == [[], [], [lease()]]
 
 
-def test_one_that_is_renewed_does_not_lapse_though_the_databases_clock_says_that_it_is_over(
-    clock: Clock, watch: LeaseWatch
-):
+def test_a_renewed_lease_does_not_lapse_even_if_it_is_over_by_the_databases_clock(clock: Clock, watch: LeaseWatch):
     seen = []
     for second in range(100):
         clock.now = 1000.0 + second
@@ -52,7 +50,7 @@ def test_one_that_is_renewed_does_not_lapse_though_the_databases_clock_says_that
     assert seen == []
 
 
-def test_one_that_the_databases_clock_never_ends_lapses_when_it_was_not_renewed_for_its_length(
+def test_a_lease_that_is_not_over_by_the_databases_clock_lapses_after_its_length_without_renewal(
     clock: Clock, watch: LeaseWatch
 ):
     seen = []
@@ -62,7 +60,7 @@ def test_one_that_the_databases_clock_never_ends_lapses_when_it_was_not_renewed_
     assert seen == [[], [], [lease(is_over=False)]]
 
 
-def test_time_in_which_the_database_was_away_does_not_count(clock: Clock, watch: LeaseWatch):
+def test_time_without_the_database_does_not_count_for_a_lease(clock: Clock, watch: LeaseWatch):
     watch.lapsed([lease()])
     clock.now += 3600
     watch.forget()
@@ -74,7 +72,7 @@ def test_time_in_which_the_database_was_away_does_not_count(clock: Clock, watch:
     assert (back, later) == ([], [])
 
 
-def test_one_that_is_gone_for_a_while_is_new_when_it_is_back(clock: Clock, watch: LeaseWatch):
+def test_a_lease_that_disappeared_counts_from_its_return(clock: Clock, watch: LeaseWatch):
     watch.lapsed([lease()])
     clock.now += 1.9
     watch.lapsed([])

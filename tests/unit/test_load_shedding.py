@@ -1,4 +1,4 @@
-"""What the shedder refuses from its bytes alone, and what it leaves to the parser."""
+"""Which requests the load shedder refuses before parsing, and which it leaves to the parser."""
 
 import asyncio
 import json
@@ -21,13 +21,13 @@ POST = b"POST /v1/apps HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\nX-Request-
 
 @pytest.fixture
 async def full_shedder(monkeypatch: pytest.MonkeyPatch) -> LoadShedder:
-    monkeypatch.setattr(LoadShedder, "_count_refusal", lambda shedder: None)  # it wants a running loop
+    monkeypatch.setattr(LoadShedder, "_count_refusal", lambda shedder: None)  # needs a running loop
     queue = FairQueue(1)
     await queue.enter(digest_of("Bearer a"))
     return LoadShedder(queue)
 
 
-async def test_a_shedder_lets_in_as_many_as_there_is_room_for_and_no_more_at_one_moment():
+async def test_the_load_shedder_admits_as_many_requests_per_turn_as_there_are_free_places():
     shedder = LoadShedder(FairQueue(2))
 
     at_once = [shedder.refusal(GET) for _ in range(3)]
@@ -37,7 +37,7 @@ async def test_a_shedder_lets_in_as_many_as_there_is_room_for_and_no_more_at_one
     assert shedder.refusal(GET) is None
 
 
-async def test_a_principal_with_no_more_than_its_guaranteed_places_is_let_in_that_often_and_no_more():
+async def test_the_load_shedder_admits_a_principal_up_to_its_guaranteed_places():
     queue = FairQueue(16)
     for _ in range(16):
         await queue.enter("another")
@@ -49,7 +49,15 @@ async def test_a_principal_with_no_more_than_its_guaranteed_places_is_let_in_tha
     assert [refusal is None for refusal in at_once] == [True, True, False, False]
 
 
-async def test_the_last_free_place_lets_one_in_and_not_all_that_come_at_once():
+async def test_a_shed_request_gets_the_headers_of_every_answer():
+    shedder = LoadShedder(FairQueue(2), {"Flowpin-Version": "1.2.3"})
+
+    refusals = [shedder.refusal(GET) for _ in range(3)]
+
+    assert b"\r\nFlowpin-Version: 1.2.3\r\n" in refusals[-1]
+
+
+async def test_the_load_shedder_admits_one_request_for_the_last_free_place():
     queue = FairQueue(9)
     for _ in range(8):
         await queue.enter(digest_of("Bearer mine"))
@@ -62,7 +70,7 @@ async def test_the_last_free_place_lets_one_in_and_not_all_that_come_at_once():
 
 
 @pytest.mark.parametrize("request_", [GET, POST], ids=["get", "post"])
-def test_one_whole_request_is_refused_like_any_other(full_shedder: LoadShedder, request_: bytes):
+def test_a_complete_request_is_shed_with_the_usual_error(full_shedder: LoadShedder, request_: bytes):
     refusal = full_shedder.refusal(request_)
 
     assert refusal is not None
@@ -97,12 +105,12 @@ def test_one_whole_request_is_refused_like_any_other(full_shedder: LoadShedder, 
         b"\r\n\r\n",
     ],
 )
-def test_what_is_not_plainly_one_request_is_left_to_the_parser(full_shedder: LoadShedder, data: bytes):
+def test_incomplete_or_unusual_requests_are_left_to_the_parser(full_shedder: LoadShedder, data: bytes):
     assert full_shedder.refusal(data) is None
 
 
 class HastyCaller(Connection):
-    """Its next request is there before aiohttp has looked whether there is one, as from a caller on another core."""
+    """Its next request arrives before aiohttp checks for one, as from a caller on another core."""
 
     async def finish_response(self, *args: Any) -> Any:
         finished = await super().finish_response(*args)
@@ -111,7 +119,7 @@ class HastyCaller(Connection):
         return finished
 
 
-async def test_a_request_that_comes_right_after_an_answer_is_shed_as_well(monkeypatch: pytest.MonkeyPatch):
+async def test_a_request_right_after_an_answer_is_shed_too(monkeypatch: pytest.MonkeyPatch):
     queue, seen = FairQueue(1), []
 
     async def answer(request: web.BaseRequest) -> web.Response:

@@ -1,4 +1,4 @@
-"""Lines that callers can cause without a token are few a second, and those that are left out are counted."""
+"""Log lines that callers without a token can cause are limited per second, and dropped ones are counted."""
 
 import pytest
 from structlog.testing import capture_logs
@@ -6,8 +6,10 @@ from structlog.testing import capture_logs
 from service_kit import log_budget
 from service_kit.log_budget import LogBudget
 
+pytestmark = pytest.mark.slow
 
-def test_lines_over_the_budget_are_counted_in_the_next_second(monkeypatch: pytest.MonkeyPatch):
+
+def test_dropped_log_lines_are_counted_in_the_next_second(monkeypatch: pytest.MonkeyPatch):
     now = 100.0
     monkeypatch.setattr(log_budget.time, "monotonic", lambda: now)
     budget = LogBudget("lines_not_logged", 2)

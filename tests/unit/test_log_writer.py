@@ -1,4 +1,4 @@
-"""Logs are rotated as they are written: bounded on disk, and no line is lost or cut."""
+"""The log writer rotates files as it writes: their size is limited, and no line is lost or cut."""
 
 import fcntl
 import os
@@ -43,7 +43,7 @@ def pipe(tmp_path: Path) -> Pipe:
     return Pipe(tmp_path / "a.log")
 
 
-def test_the_newest_lines_are_kept_whole_and_in_order_within_the_bound(pipe: Pipe):
+def test_the_log_writer_keeps_the_newest_lines_whole_within_its_size_limit(pipe: Pipe):
     count = FILES * FILE_BYTES // 100
     lines = b"".join(b"%099d\n" % number for number in range(count))
 
@@ -59,7 +59,7 @@ def test_the_newest_lines_are_kept_whole_and_in_order_within_the_bound(pipe: Pip
     assert all(file.endswith(b"\n") for file in files)
 
 
-def test_a_line_longer_than_a_file_is_bounded_too(pipe: Pipe):
+def test_a_log_line_longer_than_a_file_stays_within_the_size_limit(pipe: Pipe):
     line = b"x" * (FILE_BYTES // 2)
 
     for _ in range(3 * FILES):
@@ -71,7 +71,7 @@ def test_a_line_longer_than_a_file_is_bounded_too(pipe: Pipe):
     assert max(map(len, files)) <= FILE_BYTES
 
 
-def test_what_is_there_is_appended_to_and_counts(tmp_path: Path):
+def test_the_log_writer_appends_to_an_existing_file_and_counts_its_size(tmp_path: Path):
     (tmp_path / "a.log").write_bytes(b"before\n" + b"x" * (FILE_BYTES - 10) + b"\n")
     pipe = Pipe(tmp_path / "a.log")
 
@@ -84,7 +84,7 @@ def test_what_is_there_is_appended_to_and_counts(tmp_path: Path):
     assert newest.endswith(b"now it is full\n")
 
 
-def test_a_signal_does_not_end_it_before_all_is_written(pipe: Pipe):
+def test_the_log_writer_writes_everything_before_a_signal_ends_it(pipe: Pipe):
     pipe.write(b"before\n")
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         eventually_ignores(pipe.process, number)
@@ -104,7 +104,7 @@ def bytes_in(pipe_fd: int) -> int:
     return int.from_bytes(fcntl.ioctl(pipe_fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
-def test_who_logs_goes_on_when_nothing_can_be_written_and_the_gap_is_named(pipe: Pipe):
+def test_a_full_disk_does_not_block_logging_and_lost_lines_are_reported(pipe: Pipe):
     unlimited = resource.prlimit(pipe.process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pipe.process.pid, resource.RLIMIT_FSIZE, (0, unlimited[1]))  # fails as a full disk does
     pipe.write(b"lost\n" * 1_000_000)
@@ -119,7 +119,7 @@ def test_who_logs_goes_on_when_nothing_can_be_written_and_the_gap_is_named(pipe:
     assert text.endswith(b"there is room again\n")
 
 
-def test_a_link_is_not_written_through(tmp_path: Path):
+def test_the_log_writer_does_not_follow_a_symbolic_link(tmp_path: Path):
     (tmp_path / "a.log").symlink_to(tmp_path / "elsewhere")
     pipe = Pipe(tmp_path / "a.log")
 

@@ -1,4 +1,4 @@
-"""What gets into the logs, and what must not."""
+"""What the logs contain, and what they must not."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ except RuntimeError as error:
 
 
 @pytest.mark.parametrize("how", ["json", "console"])
-def test_a_traceback_shows_no_variables(how):
+def test_a_logged_traceback_shows_no_variables(how):
     done = subprocess.run([sys.executable, "-c", BREAKS, how], capture_output=True, text=True, check=True)
 
     assert "it_broke" in done.stderr
@@ -47,7 +47,7 @@ for _ in range(1000):
 """
 
 
-def test_what_libraries_log_is_bounded():
+def test_log_lines_of_libraries_are_limited():
     done = subprocess.run([sys.executable, "-c", FLOODS], capture_output=True, text=True, check=True)
 
     assert "grpc ERROR Invalid encoding on b'" in done.stderr

@@ -21,7 +21,7 @@ def some_json(random: Random, levels: int) -> Any:
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 64 << 10])
-def test_levels_are_counted_wherever_the_text_is_cut(monkeypatch, piece):
+def test_levels_of_json_are_counted_correctly_across_pieces_of_text(monkeypatch, piece):
     monkeypatch.setattr(nesting, "_PIECE", piece)
     random = Random(piece)
 
@@ -45,9 +45,9 @@ def test_levels_are_counted_wherever_the_text_is_cut(monkeypatch, piece):
         (b"", False),
     ],
 )
-def test_a_syntax_error_does_not_keep_levels_from_being_counted(text, deeper):
+def test_levels_of_json_are_counted_despite_a_syntax_error(text, deeper):
     assert is_deeper(text, 2) is deeper
 
 
-def test_millions_of_brackets_are_given_up_at_once():
+def test_counting_levels_stops_at_the_limit_in_millions_of_brackets():
     assert is_deeper(b"[" * (32 << 20), 200)

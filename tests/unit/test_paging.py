@@ -1,4 +1,4 @@
-"""Which page was asked for, in which order, and what is said of it."""
+"""The page that a list request asks for, its order, and its Pagination."""
 
 import pytest
 
@@ -20,12 +20,12 @@ def wrong_fields(**fields) -> dict[str, str]:
     return dict(caught.value.fields)
 
 
-def test_a_page_has_25_unless_told():
+def test_a_page_has_25_entries_by_default():
     assert page() == Page(1, 25, "w.name, id DESC")
     assert page(page=3, page_size=500) == Page(3, 500, "w.name, id DESC")
 
 
-def test_a_list_without_sorts_has_pages_too():
+def test_a_list_without_sort_fields_has_pages_too():
     assert page_of(identity_pb2.ListOrgsRequest(page=2)) == Page(2, 25, "id DESC")
 
 
@@ -40,12 +40,12 @@ def test_a_list_without_sorts_has_pages_too():
         ({"page": 0, "page_size": 501, "sort": "id"}, ["page", "page_size", "sort"]),
     ],
 )
-def test_each_field_out_of_range_is_named(fields, wrong):
+def test_each_page_field_out_of_range_is_named(fields, wrong):
     assert list(wrong_fields(**fields)) == wrong
 
 
 @pytest.mark.parametrize(("total", "pages"), [(0, 0), (1, 1), (10, 1), (11, 2), (20, 2)])
-def test_pages_are_counted(total, pages):
+def test_pagination_has_the_number_of_pages(total, pages):
     second = page(page=2, page_size=10)
 
     assert second.offset == 10
@@ -61,10 +61,10 @@ def test_pages_are_counted(total, pages):
         (" -name , updated_at", "w.name DESC, w.updated_at, id DESC"),
     ],
 )
-def test_ties_break_by_id_newest_first(sort, clause):
+def test_equal_entries_are_sorted_by_id_newest_first(sort, clause):
     assert page(sort=sort).order_by == clause
 
 
 @pytest.mark.parametrize("sort", ["id", "name,", ",", "-", "--name", "+name", "name desc", "w.name", "name;DROP"])
-def test_an_unknown_sort_field_is_refused_and_the_known_ones_are_listed(sort):
+def test_an_unknown_sort_field_is_refused_with_the_known_ones(sort):
     assert wrong_fields(sort=sort) == {"sort": "can be name, updated_at, each with - before it for descending"}

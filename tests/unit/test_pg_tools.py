@@ -1,4 +1,4 @@
-"""A database's password is not on a command line, where everybody can read it."""
+"""The password of a database is not on a command line, where other users could read it."""
 
 import pytest
 
@@ -15,5 +15,5 @@ from flowpin_cli.postgres.dump import split_password
         ("postgresql://h/d", "postgresql://h/d", None),
     ],
 )
-def test_the_password_is_taken_out_of_the_url(url, without, password):
+def test_the_password_is_removed_from_the_url_on_a_command_line(url, without, password):
     assert split_password(url) == (without, password)

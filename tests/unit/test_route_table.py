@@ -1,4 +1,4 @@
-"""The route table takes up a snapshot whole, and changes one by one."""
+"""The route table replaces all routes with a snapshot, and single ones with changes."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -51,14 +51,14 @@ def table() -> RouteTable:
     return table
 
 
-def test_without_a_snapshot_nothing_is_known():
+def test_without_a_snapshot_a_call_fails_with_routes_unknown():
     table = RouteTable()
 
     with pytest.raises(RoutesUnknown):
         find_route(table, AppName(APP, None))
 
 
-def test_a_change_replaces_what_was_known_of_the_app(table: RouteTable):
+def test_a_changed_route_replaces_the_apps_old_route(table: RouteTable):
     changed = table.change([message(route(revision=2, archived=True), route(OTHER))])
 
     assert [(each.app_id, each.revision) for each in changed] == [(APP, 2), (OTHER, 1)]
@@ -66,19 +66,19 @@ def test_a_change_replaces_what_was_known_of_the_app(table: RouteTable):
     assert table.project_of(OTHER) == PROJECT
 
 
-def test_a_deleted_app_is_gone_and_needs_no_acknowledgement(table: RouteTable):
+def test_the_route_of_a_deleted_app_is_removed_without_an_acknowledgement(table: RouteTable):
     assert table.change([message(pb.Route(app_id=str(APP), project_id=str(PROJECT), deleted=True))]) == []
     assert table.route(APP) is None
 
 
-def test_what_is_not_in_a_snapshot_is_gone(table: RouteTable):
+def test_routes_and_keys_that_a_snapshot_lacks_are_removed(table: RouteTable):
     table.replace([message(route(OTHER))])
 
     assert table.route(APP) is None
     assert table.key(hashlib.sha256(SECRET.encode()).digest()) is None
 
 
-def test_a_projects_keys_are_replaced_as_a_whole(table: RouteTable):
+def test_all_access_keys_of_a_project_are_replaced_together(table: RouteTable):
     table.change([message(keys=(keys("new"),)), message(keys=(keys("theirs", project_id=new_id()),))])
 
     found = [table.key(hashlib.sha256(each.encode()).digest()) is not None for each in (SECRET, "new", "theirs")]
@@ -100,7 +100,9 @@ def test_a_projects_keys_are_replaced_as_a_whole(table: RouteTable):
         ("Bearer dyn_pat_x", NotAnAccessKey),
     ],
 )
-def test_only_a_key_of_the_project_opens_a_private_app(table: RouteTable, authorization: str | None, error: type):
+def test_a_private_app_accepts_only_valid_keys_of_its_project(
+    table: RouteTable, authorization: str | None, error: type
+):
     table.change(
         [message(keys=(keys("theirs", project_id=new_id()), keys("expired", project_id=new_id(), seconds=-1)))]
     )
@@ -109,7 +111,7 @@ def test_only_a_key_of_the_project_opens_a_private_app(table: RouteTable, author
         find_target(table, table.route(APP), None, authorization)
 
 
-def test_the_scheme_has_no_case_and_a_key_that_expires_later_is_good(table: RouteTable):
+def test_the_bearer_scheme_is_case_insensitive_and_an_unexpired_key_is_valid(table: RouteTable):
     table.change([message(keys=(keys("later", seconds=60),))])
 
     target = find_target(table, table.route(APP), "PRODUCTION", "bEARER  later ")
@@ -118,7 +120,7 @@ def test_the_scheme_has_no_case_and_a_key_that_expires_later_is_good(table: Rout
     assert target.principal == target.key.id
 
 
-def test_a_public_app_takes_whatever_is_sent_and_all_its_callers_are_one(table: RouteTable):
+def test_a_public_app_accepts_any_credentials_and_its_callers_are_one_principal(table: RouteTable):
     table.change([message(route(access_type=pb.ACCESS_TYPE_PUBLIC))])
 
     targets = [find_target(table, table.route(APP), None, each) for each in (None, "Bearer dyn_pat_x")]
@@ -129,12 +131,12 @@ def test_a_public_app_takes_whatever_is_sent_and_all_its_callers_are_one(table: 
 @pytest.mark.parametrize(
     ("environment", "words"), [("staging", "Nothing is live in the app's environment Staging"), ("x", "no such")]
 )
-def test_an_environment_without_anything_live_is_not_served(table: RouteTable, environment: str, words: str):
+def test_an_environment_without_a_live_deployment_is_not_served(table: RouteTable, environment: str, words: str):
     with pytest.raises(AppNotServed, match=words):
         find_target(table, table.route(APP), environment, f"Bearer {SECRET}")
 
 
-def test_an_archived_app_tells_so_to_those_who_may_call_it_only(table: RouteTable):
+def test_only_callers_with_a_key_learn_that_an_app_is_archived(table: RouteTable):
     table.change([message(route(archived=True))])
 
     with pytest.raises(AppNotServed):

@@ -1,4 +1,4 @@
-"""What a restore knows of the schemas: which migrations come first, and what they make."""
+"""What a restore knows about the schemas: the order of migrations, and the objects that they create."""
 
 import pytest
 
@@ -13,7 +13,7 @@ RUN = Schema(run_service.SCHEMA, run_service.MIGRATIONS)
 
 
 @pytest.mark.parametrize("schema", [WORKFLOW, DEPLOY, RUN])
-def test_every_migration_runs_in_a_transaction_as_a_restore_runs_them_in_one(schema: Schema):
+def test_every_migration_can_run_in_a_transaction_as_a_restore_does(schema: Schema):
     files = schema.first(list(schema.known)) or []
 
     assert len(files) == len(schema.known)
@@ -21,7 +21,7 @@ def test_every_migration_runs_in_a_transaction_as_a_restore_runs_them_in_one(sch
 
 
 @pytest.mark.parametrize("applied", [["0002"], ["0001", "0003"], ["0002", "0001"], ["0001", "0001"], ["0001", "x"]])
-def test_only_the_first_migrations_in_their_order_are_known(applied: list[str]):
+def test_applied_migrations_that_are_not_the_first_ones_in_order_are_unknown(applied: list[str]):
     assert WORKFLOW.first(applied) is None
 
 
@@ -46,7 +46,7 @@ def test_only_the_first_migrations_in_their_order_are_known(applied: list[str]):
         "DEFAULT workflow audit_events number",
     ],
 )
-def test_what_the_migrations_make_is_known(entry: str):
+def test_a_dump_entry_of_an_object_that_a_migration_creates_is_known(entry: str):
     assert WORKFLOW.archive_entries.fullmatch(entry)
     assert not DEPLOY.archive_entries.fullmatch(entry)
 
@@ -70,5 +70,5 @@ def test_what_the_migrations_make_is_known(entry: str):
         "SEQUENCE workflow versions_number_seq",
     ],
 )
-def test_what_they_do_not_make_is_not(entry: str):
+def test_a_dump_entry_of_an_object_that_no_migration_creates_is_unknown(entry: str):
     assert not WORKFLOW.archive_entries.fullmatch(entry)

@@ -1,4 +1,4 @@
-"""The node catalogue: what agent-builder/nodes lists, and what export asks."""
+"""The node catalogue: the list of agent-builder/nodes, and what an export needs to know."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_node_types_are_listed_by_type_and_by_group():
     assert catalogue.node_types("nobody") == []
 
 
-def test_every_node_type_is_what_the_official_client_takes_for_one():
+def test_every_node_type_has_the_form_that_the_official_client_accepts():
     assert all(node.type.startswith("dynamiq.nodes.") and node.type.count(".") > 2 for node in catalogue.node_types())
 
 
@@ -28,11 +28,11 @@ def test_every_node_type_is_what_the_official_client_takes_for_one():
         "dynamiq.nodes.extractors.EntityExtractor",
     ],
 )
-def test_a_class_is_known_by_each_name_that_loads_it(name):
+def test_the_catalogue_knows_a_class_by_each_name_that_loads_it(name):
     assert catalogue.is_node_type(name)
 
 
-def test_every_class_that_a_node_accepts_has_fields():
+def test_every_connection_class_that_a_node_accepts_has_fields():
     accepted = {name for node in catalogue.node_types() for name in catalogue.accepted_connections(node.type)}
 
     assert all(catalogue.connection_fields(name) is not None for name in accepted)

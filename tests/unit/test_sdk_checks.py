@@ -22,30 +22,30 @@ def found(severity: str, *nodes: dict) -> list[str]:
     return [problem.path for problem in problems({"nodes": list(nodes)}) if problem.severity == severity]
 
 
-def test_a_usual_flow_has_none():
+def test_an_ordinary_flow_has_no_problems():
     assert problems({"nodes": [node("in", INPUT), node("b", name="my-b", depends=after("in"))]}) == []
 
 
 @pytest.mark.parametrize(
     ("name", "path"), [("A", ".id"), ("a b", ".id"), ("a--b", ".id"), ("-a", ".id"), ("a_b", ".id"), ("é", ".id")]
 )
-def test_an_id_that_is_no_slug_is_a_warning(name, path):
+def test_a_node_id_that_is_not_a_slug_is_a_warning(name, path):
     assert found("warning", node("in", INPUT), node(name, depends=after("in"))) == ["flow.nodes[1]" + path]
 
 
-def test_a_name_that_is_no_slug_is_a_warning():
+def test_a_node_name_that_is_not_a_slug_is_a_warning():
     assert found("warning", node("in", INPUT, name="My Input")) == ["flow.nodes[0].name"]
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_not_one_input_is_a_warning(count):
+def test_a_flow_without_exactly_one_input_gives_a_warning(count):
     nodes = [node(f"in{index}", INPUT) for index in range(count)]
 
     assert found("warning", *nodes) == ["flow.nodes"]
 
 
 @pytest.mark.parametrize("fields", [{}, {"depends": []}])
-def test_a_node_that_waits_for_no_other_is_a_warning(fields):
+def test_a_node_without_dependencies_is_a_warning(fields):
     assert found("warning", node("in", INPUT), node("b", **fields)) == ["flow.nodes[1].depends"]
 
 
@@ -57,7 +57,7 @@ def test_a_type_that_the_sdk_does_not_have_is_an_error(kind):
     ]
 
 
-def test_a_type_of_someone_s_own_is_none():
+def test_a_custom_node_type_is_not_an_error():
     assert found("error", node("a", "my.nodes.Own", tools=[{"type": "my.tools.Own"}, {"type": "string"}])) == []
 
 
@@ -72,13 +72,13 @@ def test_a_type_of_someone_s_own_is_none():
         ({"node": "nobody", "option": "yes"}, ".node"),
     ],
 )
-def test_what_a_dependency_names_must_be_there(dependency, path):
+def test_a_dependency_on_a_missing_node_option_or_trigger_is_an_error(dependency, path):
     nodes = node("a", CHOICE, options=[{"id": "yes"}]), node("b", depends=[{"node": "a"} | dependency])
 
     assert found("error", *nodes) == [f"flow.nodes[1].depends[0]{path}"]
 
 
-def test_a_branch_a_failure_and_a_condition_are_none():
+def test_dependencies_with_an_option_a_failure_or_a_condition_are_not_errors():
     nodes = (
         node("a", CHOICE, options=[{"id": "yes"}]),
         node("b", depends=after("a", option="yes")),
@@ -94,7 +94,7 @@ def test_a_branch_a_failure_and_a_condition_are_none():
     assert found("error", *nodes) == []
 
 
-def test_a_long_circle_is_shortened():
+def test_a_long_circle_of_dependencies_is_shortened_in_the_message():
     count = MAX_NODES
     nodes = [node(f"n{index}", depends=after(f"n{(index + 1) % count}")) for index in range(count)]
 
@@ -107,7 +107,7 @@ def test_a_long_circle_is_shortened():
     assert circle.message.count(" → ") == 10
 
 
-def test_problems_are_so_many_at_most():
+def test_the_number_of_reported_problems_of_a_flow_is_limited():
     nodes = [node(f"n{index}", depends="x") for index in range(MAX_NODES)]
 
     *named, last = [problem for problem in problems({"nodes": nodes}) if problem.severity == "error"]
@@ -115,7 +115,7 @@ def test_problems_are_so_many_at_most():
     assert (last.path, last.message) == ("flow", f"has {MAX_NODES - MAX_PROBLEMS:,} more errors")
 
 
-def test_a_long_name_is_shortened():
+def test_a_long_name_is_shortened_in_a_problems_message():
     (problem, *_) = problems({"nodes": [node(depends=after("x" * 10_000))]})
 
     assert len(problem.message) < 200
@@ -130,7 +130,7 @@ def test_a_long_name_is_shortened():
     ],
     ids=["nodes", "values", "edges"],
 )
-def test_a_flow_above_the_bounds_is_told_so_at_once(nodes):
+def test_a_flow_above_the_limits_is_refused_quickly(nodes):
     began = time.monotonic()
     (problem,) = problems({"nodes": nodes})
 
@@ -138,7 +138,7 @@ def test_a_flow_above_the_bounds_is_told_so_at_once(nodes):
     assert time.monotonic() - began < 1
 
 
-def test_a_choice_of_many_branches_takes_no_longer():
+def test_a_choice_with_many_branches_is_checked_quickly():
     options = [{"id": f"o{index}"} for index in range(MAX_NODES - 1)]
     nodes = [node("a", CHOICE, options=options)]
     nodes += [node(f"n{index}", depends=after("a", option=f"o{index}")) for index in range(MAX_NODES - 1)]
@@ -149,7 +149,7 @@ def test_a_choice_of_many_branches_takes_no_longer():
     assert time.monotonic() - began < 10
 
 
-def test_many_nodes_of_one_impossible_connection_take_no_longer():
+def test_many_nodes_with_one_impossible_connection_are_checked_quickly():
     kinds = ["dynamiq.nodes.llms.OpenAI", "dynamiq.nodes.llms.Groq"]
     nodes = [node(f"n{index}", kinds[index % 2], model="m", connection="c") for index in range(MAX_NODES)]
 

@@ -1,4 +1,4 @@
-"""Connections in an export: under which id they stand, and that no secret is among what stands there."""
+"""Connections in an export have ids and contain no secret."""
 
 import json
 
@@ -35,13 +35,14 @@ def node(name: str = "a", kind: str = LLM, **fields) -> dict:
 
 
 def config_of(*nodes: dict, **flow) -> dict:
-    """What stands in the file of a flow, whether or not the SDK would load it."""
+    """The export of a flow, whether or not the SDK could load it."""
     config = Config({"nodes": list(nodes), **flow})
     return {"connections": config.connections, "nodes": config.nodes, "flows": config.flows}
 
 
 def connection_of(connection: dict) -> dict:
-    (exported,) = config_of(node(connection=connection))["connections"].values()
+    config = config_of(node(connection=connection), confirmed_variables=["MINE"])
+    (exported,) = config["connections"].values()
     return exported
 
 
@@ -55,7 +56,7 @@ def problems_of(*nodes: dict) -> dict[str, str]:
 @pytest.mark.parametrize(
     "kind", [*CLASSES, "my.own.Connection", "my.connections.Own", "dynamiq.connections.FromTheFuture"]
 )
-def test_no_field_of_any_class_leaks(kind, secret):
+def test_no_connection_field_of_any_class_is_exported_with_a_secret(kind, secret):
     fields = dict.fromkeys((*CLASSES.get(kind, {}), "id", "api_key", "unheard_of"), secret)
     connection = {"type": kind, **fields, CANARY: secret}
     factory = {"llm": {"type": LLM, "connection": connection}, "connections": {"c": connection}}
@@ -83,7 +84,7 @@ def test_no_field_of_any_class_leaks(kind, secret):
 
 
 @pytest.mark.parametrize("connection", [{"api_key": CANARY}, {"type": CANARY, "api_key": CANARY}, [CANARY], 5])
-def test_a_connection_without_a_class_is_named_and_not_shown(connection):
+def test_a_connection_without_a_class_is_refused_without_showing_it(connection):
     found = problems_of(node(llm=node("l", connection=connection)))
 
     assert list(found) == ["flow.nodes[0].llm.connection"]
@@ -116,18 +117,18 @@ def test_a_connection_without_a_class_is_named_and_not_shown(connection):
          {"a": 1, "b": True, "c": '${oc.env:THING_C,""}'}),
     ],
 )  # fmt: skip
-def test_a_field_is_kept_when_it_says_no_more_than_its_class(connection, exported):
+def test_an_export_keeps_only_connection_fields_that_reveal_no_more_than_the_class(connection, exported):
     assert connection_of(connection) == {"type": connection["type"], **exported}
 
 
-def test_an_id_gets_the_class_that_the_node_declares():
+def test_a_connection_id_gets_the_class_that_its_node_declares():
     config = config_of(node(connection="7c9e"), node("b", llm=node("l", connection="7c9e")))
 
     assert config["connections"] == {"7c9e": {"type": OPENAI, "api_key": '${oc.env:OPENAI_API_KEY,""}'}}
     assert config["nodes"]["a"]["connection"] == config["nodes"]["b"]["llm"]["connection"] == "7c9e"
 
 
-def test_of_several_classes_the_first_is_taken_and_a_comment_names_the_others():
+def test_a_connection_id_gets_the_first_of_several_classes_and_a_comment_names_the_others():
     text, warnings = export_config({"nodes": [node(kind="dynamiq.nodes.detectors.PIIDetector", connection="c")]})
 
     assert text.startswith(
@@ -136,7 +137,7 @@ def test_of_several_classes_the_first_is_taken_and_a_comment_names_the_others():
     assert "flow.nodes[0].connection" in {warning.path for warning in warnings}
 
 
-def test_an_id_gets_a_class_that_all_its_nodes_accept():
+def test_a_connection_id_gets_a_class_that_all_its_nodes_accept():
     both = node(kind="dynamiq.nodes.audio.WhisperSTT", connection="c"), node("b", connection="c")
 
     assert config_of(*both)["connections"]["c"]["type"] == OPENAI
@@ -145,11 +146,11 @@ def test_an_id_gets_a_class_that_all_its_nodes_accept():
     ]
 
 
-def test_an_id_on_a_node_of_no_known_type_is_named():
+def test_a_connection_id_on_a_node_of_unknown_type_is_refused():
     assert list(problems_of(node(kind="x.Y", connection="c"))) == ["flow.nodes[0].connection"]
 
 
-def test_an_id_may_be_defined_in_the_flow():
+def test_a_connection_id_may_be_defined_in_the_flow():
     flow = {"connections": {"c": {"type": OPENAI, "api_key": CANARY}, "unused": {"type": OPENAI}}}
 
     assert config_of(node(kind="x.Y", connection="c"), **flow)["connections"] == {
@@ -162,14 +163,14 @@ def inline(name: str, **fields) -> dict:
 
 
 def variables_of(config: dict) -> dict[str, dict[str, str]]:
-    """By connection and field, the names of the variables."""
+    """The names of variables, by connection and field."""
     return {
         name: {key: Variable.of(parse(text)[0].value()).name for key, text in body.items() if "${" in str(text)}
         for name, body in config["connections"].items()
     }
 
 
-def test_inline_connections_are_one_only_when_their_values_are_the_same():
+def test_inline_connections_are_merged_only_when_their_values_are_the_same():
     nodes = inline("a", api_key="x"), inline("b", api_key="x", id="i"), inline("c", api_key="y"), inline("d")
 
     config = config_of(*nodes, node("e", connection="openai"))
@@ -184,7 +185,7 @@ def test_inline_connections_are_one_only_when_their_values_are_the_same():
     }
 
 
-def test_what_is_left_out_tells_connections_apart_too():
+def test_inline_connections_that_differ_in_a_value_left_out_are_not_merged():
     http = {"type": HTTP, "method": "GET", "url": "https://x"}
 
     config = config_of(node(connection={**http, "headers": {"a": "1"}}), node("b", connection={**http, "headers": {}}))
@@ -211,7 +212,7 @@ def test_connections_with_the_same_value_share_the_variable_of_their_class():
         ("x" * 100, "x" * 101, (f"{'X' * 64}_URL", f"{'X' * 64}_URL_2")),
     ],
 )
-def test_a_variable_that_would_stand_for_several_values_is_named_after_each_connection(one, other, names):
+def test_a_variable_with_several_values_is_split_and_named_after_each_connection(one, other, names):
     connections = {name: {"type": HTTP, "method": "GET", "url": f"https://{name}.example"} for name in (one, other)}
 
     config = config_of(node(kind="x.Y", connection=one), node("b", "x.Y", connection=other), connections=connections)
@@ -219,13 +220,13 @@ def test_a_variable_that_would_stand_for_several_values_is_named_after_each_conn
     assert tuple(found["url"] for found in variables_of(config).values()) == names
 
 
-def test_connections_that_are_known_by_id_only_each_have_their_own_variable():
+def test_each_connection_known_by_id_only_has_its_own_variable():
     config = config_of(node(connection="main"), node("b", connection="spare"), node("c", connection="main"))
 
     assert variables_of(config) == {"main": {"api_key": "MAIN_API_KEY"}, "spare": {"api_key": "SPARE_API_KEY"}}
 
 
-def test_a_variable_that_a_connection_names_itself_stands_for_nothing_else():
+def test_a_variable_that_a_connection_names_is_not_used_for_another_value():
     named = {"$env": "OPENAI_API_KEY", "default": ""}
 
     config = config_of(inline("a", api_key="x"), inline("b", api_key=named), inline("c", api_key=named, url="u"))
@@ -237,7 +238,7 @@ def test_a_variable_that_a_connection_names_itself_stands_for_nothing_else():
     }
 
 
-def test_a_connection_where_no_node_declares_one_has_its_own_variable_too():
+def test_a_connection_in_an_undeclared_field_has_its_own_variable():
     def elsewhere(key: str) -> dict:
         return {"connection": {"type": OPENAI, "api_key": key}}
 
@@ -269,7 +270,7 @@ TOKEN = "{type: dynamiq.connections.HuggingFace, api_key: '${oc.env:HUGGINGFACE_
 
 
 @pytest.mark.parametrize("detectors", ["by id", "inline"])
-def test_an_export_of_several_connections_of_a_class_comes_back_as_it_was(detectors):
+def test_an_export_with_several_connections_of_a_class_is_the_same_after_an_import(detectors):
     plain = f"\n  one: {SAME_KEY}\n  two: {SAME_KEY}\n  three: {TOKEN}\n  four: {TOKEN}\n"
     flow = json.loads(import_config(CONFIG.replace("\nnodes", f"{plain}nodes"), None, 1 << 20)[0])
     if detectors == "by id":
@@ -286,7 +287,7 @@ def test_an_export_of_several_connections_of_a_class_comes_back_as_it_was(detect
     assert ("PII_API_KEY" in first, first.count("# or ")) == (detectors == "by id", 2)
 
 
-def test_what_is_called_connection_in_a_schema_is_left_alone():
+def test_a_schema_property_named_connection_is_exported_unchanged():
     schema = {"properties": {"connection": {"type": "string"}, "connections": {"a": {"type": "object"}}}}
 
     assert config_of(node(schema=schema, response_format=schema))["nodes"]["a"] == {
@@ -297,7 +298,7 @@ def test_what_is_called_connection_in_a_schema_is_left_alone():
     }
 
 
-def test_the_backend_of_a_memory_holds_a_connection_too():
+def test_connections_of_memory_backends_are_exported():
     backend = {"type": "dynamiq.memory.backends.Qdrant", "connection": {"type": "dynamiq.connections.Qdrant"}}
 
     config = config_of(node(memory={"backend": backend}), node("b", memory={"backend": {**backend, "connection": "q"}}))
@@ -307,7 +308,7 @@ def test_the_backend_of_a_memory_holds_a_connection_too():
 
 
 @pytest.mark.parametrize(("kind", "name"), [("prompt_injection", "HuggingFace"), ("llama_guard", "Replicate")])
-def test_the_detector_of_a_hook_takes_the_connection_of_its_kind(kind, name):
+def test_the_connection_of_a_hooks_detector_gets_the_class_of_its_kind(kind, name):
     hooks = [{"type": "prompt_injection", "on": ["input"], "detector": {"kind": kind, "connection": "c"}}]
 
     assert config_of(node(hooks=hooks))["connections"]["c"]["type"] == f"dynamiq.connections.{name}"

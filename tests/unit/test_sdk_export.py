@@ -1,4 +1,4 @@
-"""The exported archive, and what keeps a flow from being exported."""
+"""The exported archive, and the problems that prevent an export."""
 
 import io
 import json
@@ -35,15 +35,15 @@ def problems_of(*nodes: dict) -> dict[str, str]:
     return dict(caught.value.fields)
 
 
-def test_the_example_exports_as_the_example_says():
+def test_the_examples_export_matches_its_expected_file():
     assert files_of(FLOW) == {"config.yaml": (DATA / "config.yaml").read_text(), "main.py": MAIN}
 
 
-def test_the_same_flow_gives_the_same_bytes():
+def test_the_same_flow_exports_to_the_same_bytes():
     assert export_zip(FLOW) == export_zip(json.loads(json.dumps(FLOW)))
 
 
-def test_no_nodes_export():
+def test_a_flow_without_nodes_is_exported():
     assert config_of() == {
         "connections": {},
         "nodes": {},
@@ -52,7 +52,7 @@ def test_no_nodes_export():
     }
 
 
-def test_a_node_is_keyed_by_its_id_and_else_verbatim():
+def test_an_exported_node_is_keyed_by_its_id_and_otherwise_unchanged():
     config = config_of(node("b", z=1, a=[1.0, None]), node("a"), id="f", note="kept")
 
     assert list(config["nodes"]) == ["b", "a"]
@@ -67,13 +67,13 @@ def test_a_node_is_keyed_by_its_id_and_else_verbatim():
         ("a ${x} ${", r"a \${x} \${"),
         ("$x {x} $", "$x {x} $"),
         ("$${x}", r"$\${x}"),
-        # The loader takes two backslashes before a `${` for one, so each has to be written twice.
+        # The loader reads two backslashes before a `${` as one, so each has to be written twice.
         (r"\${x}", r"\\\${x}"),
         (r"\\${x}", r"\\\\\${x}"),
         (r"C:\dir", r"C:\dir"),
     ],
 )
-def test_a_literal_variable_is_escaped(text, written):
+def test_text_that_looks_like_a_variable_is_escaped_in_an_export(text, written):
     config = config_of(node(code=text, deep=[{"k": text}]), note=text)
 
     assert config["nodes"]["a"]["code"] == written
@@ -81,7 +81,7 @@ def test_a_literal_variable_is_escaped(text, written):
     assert config["flows"]["flow"]["note"] == written
 
 
-def test_ids_are_escaped_where_they_are_values():
+def test_ids_in_an_export_are_escaped_where_they_are_values():
     config = config_of(node("${n}"), id="${f}")
 
     assert config["nodes"].keys() == {"${n}"}
@@ -90,7 +90,7 @@ def test_ids_are_escaped_where_they_are_values():
 
 
 @pytest.mark.parametrize("text", ["1e5", "12E3", "1_0e5", "+1e-3", "1.5e5", "yes", "null", "0x1f", "2024-01-01", "1"])
-def test_text_that_looks_like_something_else_is_quoted(text):
+def test_text_that_yaml_would_read_as_another_type_is_quoted(text):
     written = files_of({"nodes": [node(text, v=text)]})["config.yaml"]
 
     assert f"  '{text}':\n" in written
@@ -100,11 +100,11 @@ def test_text_that_looks_like_something_else_is_quoted(text):
 @pytest.mark.parametrize(
     "text", ["é", "😀", "\x00\x07", "\x85\u2028\ufeff", "a: b # c", "- d", " x ", "a\n\n b\n", "x " * 200]
 )
-def test_any_text_reads_back(text):
+def test_any_text_in_an_export_reads_back_unchanged(text):
     assert config_of(node(v=text))["nodes"]["a"]["v"] == text
 
 
-def test_numbers_keep_their_kind():
+def test_numbers_in_an_export_keep_their_type():
     numbers = [1, 1.0, 2**70, 1e16, 5e-324, -0.0, True]
 
     read = config_of(node(v=numbers))["nodes"]["a"]["v"]
@@ -112,7 +112,7 @@ def test_numbers_keep_their_kind():
     assert list(map(repr, read)) == list(map(repr, numbers))
 
 
-def test_the_same_value_twice_is_written_twice():
+def test_an_export_has_no_yaml_aliases():
     shared = {"a": [1]}
 
     assert "&" not in files_of({"nodes": [node("a", v=shared), node("b", v=shared)]})["config.yaml"]
@@ -125,7 +125,7 @@ def test_a_flow_at_the_depth_limit_exports():
     assert files_of(flow)
 
 
-def test_an_empty_connection_is_none():
+def test_a_null_connection_is_exported_as_null():
     assert config_of(node(connection=None))["nodes"]["a"]["connection"] is None
 
 
@@ -142,17 +142,17 @@ def test_an_empty_connection_is_none():
         ([{"node": "nobody"}], ".depends[0].node"),
     ],
 )
-def test_what_a_node_depends_on_has_one_shape(depends, path):
+def test_a_malformed_dependency_prevents_the_export(depends, path):
     assert list(problems_of(node(depends=depends), node("b"))) == ["flow.nodes[0]" + path]
 
 
-def test_a_dependency_may_have_an_option_and_a_trigger():
+def test_a_dependency_with_an_option_and_a_trigger_is_exported():
     depends = [{"node": "b", "option": "o"}, {"node": "c", "option": None, "trigger": "failure"}]
 
     assert config_of(node(depends=depends), node("b"), node("c"))["nodes"]["a"]["depends"] == depends
 
 
-def test_every_problem_is_listed():
+def test_every_problem_that_prevents_an_export_is_listed():
     found = problems_of(node("a", connection="c", depends=[{"node": "x"}]), node("b", depends="a"))
 
     assert list(found) == ["flow.nodes[0].connection", "flow.nodes[0].depends[0].node", "flow.nodes[1].depends"]
@@ -161,7 +161,7 @@ def test_every_problem_is_listed():
 @pytest.mark.parametrize(
     ("edges", "circle"), [({"a": "a"}, "a"), ({"a": "b", "b": "a"}, "ab"), ({"a": "b", "b": "c", "c": "b"}, "bc")]
 )
-def test_a_circle_is_named(edges, circle):
+def test_a_circle_of_dependencies_prevents_the_export_and_is_named(edges, circle):
     nodes = [node(name, depends=[{"node": edges[name]}] if name in edges else []) for name in "abc"]
 
     before, _, named = problems_of(*nodes)["flow.nodes"].partition(": ")
@@ -170,21 +170,21 @@ def test_a_circle_is_named(edges, circle):
     assert set(named.split(" → ")) == set(circle)
 
 
-def test_a_diamond_is_no_circle():
+def test_two_paths_to_one_node_are_not_a_circle():
     edges = {"b": "a", "c": "a"}
     nodes = [node(name, depends=[{"node": edges[name]}] if name in edges else []) for name in "abc"]
 
     assert config_of(*nodes, node("d", depends=[{"node": "b"}, {"node": "c"}]))["nodes"].keys() == set("abcd")
 
 
-def test_a_version_stands_in_its_workflow():
+def test_an_export_has_the_version_number_in_its_workflow():
     with zipfile.ZipFile(io.BytesIO(export_zip({"nodes": []}, 3)[0])) as archive:
         config = yaml.safe_load(archive.read("config.yaml"))
 
     assert config["workflows"] == {"workflow": {"flow": "flow", "version": 3}}
 
 
-def test_warnings_come_with_the_archive():
+def test_an_export_returns_warnings_with_the_archive():
     _, warnings = export_zip({"nodes": [node("Not A Slug")]})
 
     assert {warning.path for warning in warnings} == {"flow.nodes", "flow.nodes[0].id", "flow.nodes[0].depends"}
@@ -200,18 +200,18 @@ def test_warnings_come_with_the_archive():
         ({"$env": "KEY", "default": 'a"${b}\\'}, r'${oc.env:KEY,"a\"\${b}\\"}'),
     ],
 )
-def test_a_variable_of_the_environment_is_written_as_one(value, written):
+def test_an_environment_variable_is_exported_as_an_interpolation(value, written):
     assert config_of(node(deep=[{"k": value}]))["nodes"]["a"]["deep"] == [{"k": written}]
 
 
 @pytest.mark.parametrize(
     "value", [{"$env": "not a name"}, {"$env": 1}, {"$env": "A", "default": []}, {"$env": "A", "b": 1}]
 )
-def test_what_is_almost_a_variable_is_named(value):
+def test_a_malformed_environment_variable_prevents_the_export(value):
     assert list(problems_of(node(deep=[value]))) == ["flow.nodes[0].deep[0]"]
 
 
-def test_a_requirement_is_named():
+def test_a_requirement_reference_prevents_the_export():
     reference = {"$type": "requirement", "$id": "r1"}
     llm = {"type": "dynamiq.nodes.llms.OpenAI", "model": "gpt-4o", "connection": reference}
 
@@ -221,7 +221,7 @@ def test_a_requirement_is_named():
     ]
 
 
-def test_prompts_that_nodes_name_stand_in_a_section():
+def test_prompts_that_nodes_name_are_exported_in_their_section():
     inline = {"id": "q", "messages": []}
     config = config_of(node(prompt="p"), node("b", prompt=inline), prompts={"p": {"messages": []}, "unused": {}})
 
@@ -230,7 +230,7 @@ def test_prompts_that_nodes_name_stand_in_a_section():
     assert list(problems_of(node(prompt="nobody"))) == ["flow.nodes[0].prompt"]
 
 
-def test_a_flow_in_a_node_stands_in_the_sections():
+def test_a_flow_inside_a_node_is_exported_in_its_section():
     inner = {"id": "inner", "name": "n", "nodes": [node("x"), node("y", depends=[{"node": "x"}])]}
 
     config = config_of(node("a", flow=inner), node("b", node={"type": "x.Map", "flow": inner}), id="outer")
@@ -250,5 +250,5 @@ def test_a_flow_in_a_node_stands_in_the_sections():
         ({"nodes": [node("x")]}, "flow.nodes[0].flow.id"),
     ],
 )
-def test_what_is_wrong_with_a_flow_in_a_node_is_named(flow, path):
+def test_a_problem_of_a_flow_inside_a_node_prevents_the_export(flow, path):
     assert list(problems_of(node("a", flow=flow), node("b", other=1))) == [path]

@@ -1,4 +1,4 @@
-"""A config.yaml becomes a flow that holds all it needs, and exports as it came."""
+"""A config.yaml is imported as a complete flow, and its export is the same."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def problems_of(text: str, workflow: str | None = None) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("name", "workflow"), WORKFLOWS)
-def test_a_real_config_exports_the_same_from_the_first_time_on(name, workflow):
+def test_a_real_config_exports_the_same_after_each_import(name, workflow):
     flow, flow_ui, _ = import_config(CONFIGS[name], workflow, LIMIT)
     first, _ = export_config(json.loads(flow))
     second, _ = export_config(flow_of(first))
@@ -55,19 +55,19 @@ def test_a_real_config_exports_the_same_from_the_first_time_on(name, workflow):
     assert first == second == third
 
 
-def test_the_example_imports_as_the_flow_it_was():
+def test_the_examples_export_imports_as_the_same_flow():
     text = (DATA / "config.yaml").read_text()
 
     assert export_config(flow_of(text))[0] == text
 
 
-def test_the_same_config_gives_the_same_bytes():
+def test_the_same_config_imports_to_the_same_bytes():
     text = CONFIGS["families"]
 
     assert import_config(text, None, LIMIT) == import_config(text, None, LIMIT)
 
 
-def test_connections_and_prompts_stand_where_they_are_named():
+def test_an_import_puts_connections_and_prompts_where_they_are_named():
     prompt = {"messages": [{"role": "user", "content": "Hi"}]}
     connection = {"type": "dynamiq.connections.OpenAI", "id": "other", "api_key": "${oc.env:KEY}"}
     llm = {"type": "dynamiq.nodes.llms.OpenAI", "connection": "c", "prompt": "p"}
@@ -84,7 +84,7 @@ def test_connections_and_prompts_stand_where_they_are_named():
     assert flow["nodes"] == [{"id": "a", "type": "x.Y", "llm": written, "deep": [[{"x": written}]]}]
 
 
-def test_a_connection_that_export_wrote_for_an_id_is_that_id_again():
+def test_a_connection_that_was_exported_for_an_id_is_imported_as_that_id():
     flow = {
         "nodes": [
             {
@@ -99,7 +99,7 @@ def test_a_connection_that_export_wrote_for_an_id_is_that_id_again():
     assert flow_of(export_config(flow)[0])["nodes"] == flow["nodes"]
 
 
-def test_a_flow_that_a_node_names_stands_in_it():
+def test_an_import_puts_a_flow_into_the_node_that_names_it():
     flows = {"f": {"nodes": ["a"]}, "inner": {"name": "In", "nodes": ["b"]}}
 
     flow = flow_of(config({"a": node(map={"type": "x.Sub", "flow": "inner"}), "b": node()}, flows=flows))
@@ -108,7 +108,7 @@ def test_a_flow_that_a_node_names_stands_in_it():
     assert flow == {"id": "f", "nodes": [{"id": "a", "type": "x.Y", "map": {"type": "x.Sub", "flow": inner}}]}
 
 
-def test_keys_of_a_flow_are_kept_and_what_it_does_not_use_is_reported():
+def test_an_import_keeps_the_flows_keys_and_warns_about_unused_parts():
     flows = {"f": {"nodes": ["a", "a"], "name": "F", "id": "g"}, "unused": {"nodes": ["b"]}}
     text = config(
         {"a": node(id="z"), "b": node()}, flows=flows, connections={"c": {}}, prompts={"p": {}}, other=1, ref="${other}"
@@ -122,7 +122,7 @@ def test_keys_of_a_flow_are_kept_and_what_it_does_not_use_is_reported():
     assert "other" not in paths
 
 
-def test_of_several_workflows_one_is_picked():
+def test_an_import_of_a_file_with_several_workflows_takes_the_named_one():
     sections = {
         "workflows": {"w": {"flow": "f"}, "v": {"flow": "g", "version": 2}},
         "flows": {"f": {"nodes": ["a"]}, "g": {"nodes": ["b"]}},
@@ -135,7 +135,7 @@ def test_of_several_workflows_one_is_picked():
             import_config(text, name, LIMIT)
 
 
-def test_the_environment_is_never_read():
+def test_an_import_does_not_read_environment_variables():
     with mock.patch.object(os, "environ", None), mock.patch.object(os, "getenv", None):
         flow = flow_of(config({"a": node(home="${oc.env:HOME}", path='${oc.env:PATH,"x"}')}))
 
@@ -143,7 +143,7 @@ def test_the_environment_is_never_read():
     assert flow["nodes"][0]["path"] == {"$env": "PATH", "default": "x"}
 
 
-def test_references_within_the_file_are_resolved():
+def test_an_import_resolves_references_within_the_file():
     fields = {
         "whole": "${values.list}",
         "item": "${values.list[1].x}",
@@ -168,7 +168,7 @@ def test_references_within_the_file_are_resolved():
     }
 
 
-def test_yaml_reads_as_the_loader_of_the_sdk_reads_it():
+def test_an_import_reads_yaml_values_as_the_sdks_loader_does():
     text = """
     nodes:
       a: {type: x.Y, date: 2024-01-01, big: 1e5, small: .5, octal: 010, base: 1:30, on: [off], 404: 1.0, tilde: ~,
@@ -207,17 +207,17 @@ def test_yaml_reads_as_the_loader_of_the_sdk_reads_it():
         ("k: !", None),
     ],
 )
-def test_what_only_pyyaml_reads_is_read(text, value):
+def test_yaml_that_only_pyyaml_accepts_is_imported(text, value):
     assert read_document(text, LIMIT) == {"k": value}
 
 
-def test_a_long_text_that_libyaml_refuses_is_not_read_again():
+def test_a_long_yaml_text_that_libyaml_refuses_is_not_tried_again():
     text = "k: {a:, b: 1}\nt: " + "x" * MAX_CHARS_READ_AGAIN
 
     assert list(problems_of(text)) == ["config"]
 
 
-def test_a_variable_within_a_longer_text_is_refused_with_what_to_write():
+def test_a_variable_within_a_longer_text_is_refused_with_advice():
     (sentence,) = problems_of(config({"a": node(v="https://${oc.env:API_HOST}/v1")})).values()
 
     assert sentence == (
@@ -242,7 +242,7 @@ def test_a_variable_within_a_longer_text_is_refused_with_what_to_write():
         ({"$env": "A"}, "nodes.a.v"),
     ],
 )
-def test_an_interpolation_that_cannot_be_kept_is_named(value, path):
+def test_an_unsupported_interpolation_is_refused_with_its_path(value, path):
     assert list(problems_of(config({"a": node(v=value), "b": node(v=value)}))) == [path]
 
 
@@ -280,11 +280,11 @@ def test_an_interpolation_that_cannot_be_kept_is_named(value, path):
         (config({"a": node(flow="f")}), "nodes.a.flow"),
     ],
 )
-def test_what_is_wrong_is_named_by_its_path(text, path):
+def test_each_problem_of_an_imported_config_is_named_with_its_path(text, path):
     assert list(problems_of(text)) == [path]
 
 
-def test_what_could_not_be_exported_is_a_warning():
+def test_a_problem_that_prevents_an_export_is_a_warning_of_the_import():
     flow, _, warnings = import_config(
         config({"a": node(depends=[{"node": "b"}]), "b": node()}, flows={"f": {"nodes": ["a"]}}), None, LIMIT
     )
@@ -293,7 +293,7 @@ def test_what_could_not_be_exported_is_a_warning():
     assert ("flow.nodes[0].depends[0].node", "warning") in {(warning.path, warning.severity) for warning in warnings}
 
 
-def test_any_flow_exports_again_as_it_did():
+def test_any_exported_flow_exports_the_same_after_an_import():
     chance = random.Random(7)
     for _ in range(200):
         flow = {

@@ -1,4 +1,4 @@
-"""`${…}` in a config.yaml; tests/sdk compares the same with OmegaConf itself."""
+"""`${…}` in a config.yaml. tests/sdk compares the same cases with OmegaConf."""
 
 import pytest
 
@@ -21,7 +21,7 @@ from workflow_service.dynamiq_config.interpolation import Reference, Unreadable,
         ("${oc.env:A}-${oc.env:B}", [Variable("A"), "-", Variable("B")]),
     ],
 )
-def test_a_text_is_read_as_its_pieces(text, pieces):
+def test_a_text_with_interpolations_is_split_into_its_parts(text, pieces):
     assert parse(text) == pieces
 
 
@@ -58,21 +58,21 @@ def test_a_text_is_read_as_its_pieces(text, pieces):
         ('"a\nb"', "a\nb"),
     ],
 )
-def test_a_default_is_the_text_that_the_loader_makes_of_it(written, default):
+def test_the_default_of_a_variable_is_the_text_that_the_sdks_loader_makes(written, default):
     assert parse(f"${{oc.env:KEY,{written}}}") == [Variable("KEY", default, has_default=True)]
 
 
 @pytest.mark.parametrize(
     "default", ["", "a", "8080", "True", 'a"b', "a\\", "\\\\", "${x}", "\\${x}", '\\"', "}\n{", "é'😀"]
 )
-def test_a_default_reads_back(default):
+def test_the_default_of_a_variable_reads_back_unchanged(default):
     variable = Variable("KEY", default, has_default=True)
 
     assert parse(variable.text()) == [variable]
 
 
 @pytest.mark.parametrize("text", ["${x}", "a ${x} ${", "\\${x}", "\\\\${", "$${", "a\\", "${oc.env:KEY}"])
-def test_an_escaped_text_reads_back(text):
+def test_an_escaped_text_reads_back_unchanged(text):
     assert parse(escape(text)) == [text]
 
 
@@ -96,7 +96,7 @@ def test_an_escaped_text_reads_back(text):
         "${a b}",
     ],
 )
-def test_what_cannot_be_kept_is_refused(text):
+def test_an_unsupported_interpolation_is_refused(text):
     with pytest.raises(Unreadable):
         parse(text)
 
@@ -110,6 +110,6 @@ def test_what_cannot_be_kept_is_refused(text):
         ("${oc.decode:${oc.env:PORT}}", r"oc\.decode: write \$\{oc\.env:NAME\}"),
     ],
 )
-def test_a_refusal_says_what_to_write(text, sentence):
+def test_the_refusal_of_an_interpolation_says_what_to_write(text, sentence):
     with pytest.raises(Unreadable, match=sentence):
         parse(text)

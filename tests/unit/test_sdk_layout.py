@@ -1,4 +1,4 @@
-"""The canvas of an imported flow, in the shape of the editor's own."""
+"""The canvas of an imported flow, in the form of the editor's own."""
 
 import json
 
@@ -24,7 +24,7 @@ def shape(value: object) -> object:
     return [shape(child) for child in value[:1]] if isinstance(value, list) else type(value).__name__
 
 
-def test_the_example_is_laid_out_as_the_editor_has_it():
+def test_the_generated_canvas_has_the_fields_of_the_editors_canvas():
     editor, ours = json.loads(stack.FLOW_UI), lay_out(json.loads(stack.FLOW))
 
     assert [n["position"] for n in ours["nodes"]] == [n["position"] for n in editor["nodes"]]
@@ -39,11 +39,11 @@ def test_the_example_is_laid_out_as_the_editor_has_it():
     ]
 
 
-def test_the_same_flow_is_laid_out_the_same():
+def test_the_same_flow_gives_the_same_canvas():
     assert lay_out(json.loads(stack.FLOW)) == lay_out(json.loads(stack.FLOW))
 
 
-def test_a_node_stands_after_all_it_waits_for():
+def test_the_generated_canvas_places_a_node_after_its_dependencies():
     assert places(node("a"), node("b", "a"), node("c", "a"), node("d", "b", "c", "a")) == {
         "a": (0, 0),
         "b": (1, -0.5),
@@ -52,11 +52,11 @@ def test_a_node_stands_after_all_it_waits_for():
     }
 
 
-def test_what_stands_in_a_circle_comes_last():
+def test_the_generated_canvas_places_nodes_in_a_circle_last():
     assert places(node("a"), node("b", "a", "c"), node("c", "b"), node("d", "nobody"))["b"][0] == 1
 
 
-def test_a_branch_leaves_through_its_option():
+def test_an_edge_of_the_generated_canvas_leaves_through_its_option():
     choice = node("a", kind=CHOICE, options=[{"id": "yes", "name": "Yes"}])
     canvas = lay_out({"nodes": [choice, {**node("b"), "depends": [{"node": "a", "option": "yes"}]}]})
 
@@ -64,14 +64,14 @@ def test_a_branch_leaves_through_its_option():
     assert (edge["source_handle"], edge["label"], edge["is_choice_option"]) == ("yes", "Yes", True)
 
 
-def test_nodes_in_nodes_are_found_by_their_own_ids():
+def test_the_generated_canvas_lists_nodes_inside_nodes_by_their_ids():
     inner = {"id": "inner", "type": "x.Y"}
     agent = node("a", llm={"id": "l", "type": "x.L"}, tools=[{"id": "t", "type": "x.T", "llm": inner}, {"type": "x.T"}])
 
     assert list(lay_out({"nodes": [agent]})["custom_node_data"])[1:] == ["t", "inner", "l"]
 
 
-def test_odd_values_are_laid_out_too():
+def test_a_flow_with_malformed_values_gets_a_canvas():
     odd = [node("a", kind=CHOICE, options="x"), {"id": "b", "type": "x.Y", "depends": "a", "tools": 1, "name": 5}]
     odd.append({"id": "c", "type": "x.Y", "depends": [1, {}, {"node": 1}, {"node": "a", "option": []}]})
 

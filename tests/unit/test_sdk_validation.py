@@ -1,4 +1,4 @@
-"""Values that the SDK's classes refuse are errors with the path of the field; tests/sdk asks the SDK itself."""
+"""Values that the SDK's classes refuse are errors with the field's path. tests/sdk compares with the SDK itself."""
 
 import json
 
@@ -46,13 +46,13 @@ def node(kind: str = PYTHON, node_id: str = "a", **fields) -> dict:
         (node(AGENT, llm=LLM, tools=[5]), "tools[0]", "must be a dynamiq.nodes.Node"),
         (node(AGENT, llm={"type": PYTHON, "code": "x"}), "llm", "must be a dynamiq.nodes.llms.BaseLLM"),
         (node(AGENT, llm=LLM, inference_mode="X"), "inference_mode", 'must be "DEFAULT" or "XML" or '),
-        (node(AGENT, llm=LLM, hooks=[{"type": "nope"}]), "hooks[0].type", "names no hook of the SDK"),
-        (node(AGENT, llm=LLM, hooks=[{"type": "pii", "x": 1}]), "hooks[0].x", "is no field of its class"),
-        (node(HTTP, connection={**GET, "type": "dynamiq.connections.Nope"}), "connection.type", "is no class"),
+        (node(AGENT, llm=LLM, hooks=[{"type": "nope"}]), "hooks[0].type", "must be a hook of the SDK"),
+        (node(AGENT, llm=LLM, hooks=[{"type": "pii", "x": 1}]), "hooks[0].x", "is not a field of its class"),
+        (node(HTTP, connection={**GET, "type": "dynamiq.connections.Nope"}), "connection.type", "is not a class"),
         (node(HTTP, connection=OPENAI), "connection", "must be a dynamiq.connections.Http"),
         (node(HTTP, connection={**GET, "method": "X"}), "connection.method", 'must be "GET" or "POST"'),
         (node(HTTP, connection={**GET, "headers": {"k": 1}, "params": 5}), "connection.params", "must be null or"),
-        (node("dynamiq.connections.OpenAI"), "type", "is no node type of the SDK"),
+        (node("dynamiq.connections.OpenAI"), "type", "is not a node type of the SDK"),
         (node(code="x", flows="x"), "flows", "must be a list of flows"),
         (node("x.Y", llm={"type": "a b.c"}), "llm.type", "must be a dotted name"),
         (node("x.Y", llm={"type": 5}), "llm.type", "must be a string"),
@@ -61,7 +61,7 @@ def node(kind: str = PYTHON, node_id: str = "a", **fields) -> dict:
          "expressions[0].key", "must be an identifier"),
     ],
 )  # fmt: skip
-def test_what_a_class_refuses_is_an_error_at_its_field(wrong, path, message):
+def test_a_value_that_an_sdk_class_refuses_is_an_error_at_its_field(wrong, path, message):
     said = errors(wrong)
 
     assert list(said) == [f"flow.nodes[0].{path}"]
@@ -79,7 +79,7 @@ def test_what_a_class_refuses_is_an_error_at_its_field(wrong, path, message):
         ("checkpoint", {"backend": {"type": "dynamiq.Nope"}}, "checkpoint.backend.type"),
     ],
 )
-def test_keys_of_a_flow_are_checked_and_of_flows_in_nodes_too(key, value, path):
+def test_fields_of_a_flow_and_of_flows_inside_nodes_are_checked(key, value, path):
     inner = {"id": "inner", "nodes": [node(node_id="x", code="x")], key: value}
     sub = node("dynamiq.nodes.operators.SubWorkflow", flow=inner)
 
@@ -87,7 +87,7 @@ def test_keys_of_a_flow_are_checked_and_of_flows_in_nodes_too(key, value, path):
     assert list(errors(sub)) == [f"flow.nodes[0].flow.{path}"]
 
 
-def test_a_node_names_another_once():
+def test_a_duplicated_dependency_is_an_error():
     said = errors(node(code="x"), node(node_id="b", code="x", depends=[{"node": "a"}, {"node": "a"}]))
 
     assert said == {"flow.nodes[1].depends[1]": "names 'a' again: a node waits for another once"}
@@ -103,11 +103,11 @@ def test_a_node_names_another_once():
         {"type": "my.own.Node", "code": 5, "llm": {"type": "my.Llm", "model": []}},
     ],
 )
-def test_what_the_sdk_takes_is_no_error(fields):
+def test_a_value_that_the_sdk_accepts_is_not_an_error(fields):
     assert errors(node(code="x") | fields) == {}
 
 
-def test_a_variable_may_stand_for_any_field():
+def test_a_variable_may_replace_the_value_of_any_field():
     for name in samples.nodes():
         base = samples.node(name)
         fields = {
@@ -118,7 +118,7 @@ def test_a_variable_may_stand_for_any_field():
         assert said == {}, name
 
 
-def test_a_selector_that_reads_from_no_node_is_a_warning():
+def test_a_selector_that_names_no_node_is_a_warning():
     start = node("dynamiq.nodes.utils.Input", "in", schema={"properties": {"price": {"type": "float"}}})
     selector = {
         "gone": "$.gone.output.content",
@@ -135,10 +135,10 @@ def test_a_selector_that_reads_from_no_node_is_a_warning():
 
     where = "flow.nodes[1].input_transformer.selector."
     assert list(said) == [f"{where}gone", f"{where}quoted", f"{where}either"]
-    assert said[f"{where}gone"] == "reads from 'gone', which is no node of the flow"
+    assert said[f"{where}gone"] == "reads from 'gone', which is not a node of the flow"
 
 
-def test_without_a_schema_of_the_input_only_what_reads_an_output_is_named():
+def test_without_an_input_schema_only_selectors_that_read_an_output_give_warnings():
     last = node(code="x", input_transformer={"selector": {"query": "$.query", "x": "$.gone.output"}})
 
     assert [path for path in found("warning", last) if "selector" in path] == [
@@ -146,7 +146,7 @@ def test_without_a_schema_of_the_input_only_what_reads_an_output_is_named():
     ]
 
 
-def test_values_never_stand_in_a_sentence():
+def test_messages_about_wrong_values_do_not_contain_the_values():
     secret = "sk-canary"
     connection = {"type": "dynamiq.connections.MCPStdio", "env": {secret: [secret]}, "command": {secret: secret}}
 
@@ -156,13 +156,13 @@ def test_values_never_stand_in_a_sentence():
     assert secret not in json.dumps(said)
 
 
-def test_a_long_list_of_wrong_values_is_cut():
+def test_the_number_of_reported_wrong_values_is_limited():
     said = errors(node(AGENT, llm=LLM, tools=[1] * 5000))
 
     assert len(said) <= 201
 
 
-def test_deep_objects_are_checked_to_the_end():
+def test_deeply_nested_nodes_are_checked_completely():
     value: dict = {"type": PYTHON}
     for _ in range(95):
         value = {"type": "dynamiq.nodes.operators.Map", "node": value}
@@ -172,7 +172,7 @@ def test_deep_objects_are_checked_to_the_end():
     assert path.startswith("flow.nodes[0].node.node.")
 
 
-def test_every_rule_belongs_to_a_class():
+def test_every_validation_rule_belongs_to_an_sdk_class():
     named = {rule for row in schemas.rows().values() for rule in row.get("rules", ())}
 
     assert {rule for rule in RULES if "unless" not in rule} <= named

@@ -1,4 +1,4 @@
-"""Each setting is listed with the value it will have and where that comes from; secrets are not shown."""
+"""Each setting is listed with its value and the source of it. Secrets are not shown."""
 
 import pytest
 
@@ -14,27 +14,27 @@ def rows(monkeypatch: pytest.MonkeyPatch, given: dict[str, str] = GIVEN, **envir
     return {row.name: row for row in settings_of(Settings, environ, given)}
 
 
-def test_a_setting_nobody_made_has_its_default(monkeypatch):
+def test_a_setting_that_is_not_given_is_listed_with_its_default(monkeypatch):
     row = rows(monkeypatch)["WORKFLOW_POOL_SIZE"]
 
     assert (row.value, row.source) == ("8", "default")
-    assert row.meaning == "Connections to Postgres at most, beside those for pages and the one of the health check."
+    assert row.meaning.startswith("Maximum number of connections to Postgres, without those for pages")
 
 
-def test_a_setting_of_the_environment_has_that_value(monkeypatch):
+def test_a_setting_from_the_environment_is_listed_with_that_value(monkeypatch):
     row = rows(monkeypatch, WORKFLOW_POOL_SIZE="20")["WORKFLOW_POOL_SIZE"]
 
     assert (row.value, row.source) == ("20", "environment")
 
 
-def test_what_up_sets_goes_over_the_environment(monkeypatch):
+def test_a_setting_that_up_sets_is_listed_with_ups_value(monkeypatch):
     row = rows(monkeypatch, WORKFLOW_LISTEN="0.0.0.0:1")["WORKFLOW_LISTEN"]
 
     assert (row.value, row.source) == ("127.0.0.1:4711", "flowpin up")
-    assert "to no effect" in row.meaning
+    assert "without effect" in row.meaning
 
 
-def test_secrets_are_set_or_unset_and_nothing_more(monkeypatch):
+def test_secret_settings_are_listed_only_as_set_or_unset(monkeypatch):
     found = rows(monkeypatch, WORKFLOW_ADMIN_DATABASE_URL="postgresql://admin:hunter2@/db")
 
     assert found["WORKFLOW_DATABASE_URL"].value == "set"
@@ -43,7 +43,7 @@ def test_secrets_are_set_or_unset_and_nothing_more(monkeypatch):
     assert "hunter2" not in str(found)
 
 
-def test_a_value_that_cannot_be_says_what_is_wrong(monkeypatch):
+def test_an_invalid_setting_is_listed_with_its_problem(monkeypatch):
     found = rows(monkeypatch, WORKFLOW_POOL_SIZE="many")
 
     assert "valid integer" in found["WORKFLOW_POOL_SIZE"].wrong

@@ -1,4 +1,4 @@
-"""The bounds of a time filter, to the microsecond that Postgres keeps."""
+"""The bounds of a time filter are computed to the microsecond, as Postgres stores times."""
 
 from datetime import UTC, datetime
 
@@ -35,14 +35,14 @@ def moment(nanos: int) -> dict[str, int]:
         ({"gte": moment(5000), "gt": moment(9000), "lte": moment(30000), "lt": moment(20000)}, at(10), at(19)),
     ],
 )
-def test_bounds_hold_every_moment_that_the_filter_keeps_and_no_other(given, first, last):
+def test_the_bounds_of_a_time_filter_match_exactly_its_moments(given, first, last):
     assert between("created_at", TimeFilter(**given)) == (first, last)
 
 
 @pytest.mark.parametrize(
     "given", [{"lt": {"seconds": -62135596800}}, {"gt": {"seconds": 253402300799, "nanos": 999999999}}]
 )
-def test_a_bound_outside_every_calendar_is_named(given):
+def test_a_time_filter_outside_the_calendar_is_refused_with_its_field(given):
     with pytest.raises(InvalidFields) as caught:
         between("created_at", TimeFilter(**given))
 

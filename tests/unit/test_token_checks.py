@@ -1,4 +1,4 @@
-"""Questions about tokens: one at a time each, remembered briefly, and unknown ones within a budget."""
+"""The gateway checks each token with one call at a time, caches the result briefly, and limits unknown tokens."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from service_kit.http.token_checks import TokenChecks
 
 
 class Service:
-    """Answers `Ping`: knows which tokens are valid, counts the questions, and can be made to wait."""
+    """Answers `Ping`: knows the valid tokens, records the calls, and can be made to wait."""
 
     def __init__(self, *valid: str) -> None:
         self.valid = set(valid)
@@ -29,7 +29,7 @@ class Service:
         return b"", {}
 
 
-async def test_a_valid_token_is_asked_about_once_at_a_time_and_then_remembered():
+async def test_a_valid_token_is_checked_by_one_call_at_a_time_and_then_cached():
     service = Service("Bearer good")
     checks = TokenChecks(service.ping)
 
@@ -39,7 +39,7 @@ async def test_a_valid_token_is_asked_about_once_at_a_time_and_then_remembered()
     assert service.asked == ["Bearer good"]
 
 
-async def test_an_invalid_token_is_remembered_for_less_than_a_revocation_may_take(monkeypatch: pytest.MonkeyPatch):
+async def test_an_invalid_token_is_cached_for_less_time_than_a_change_may_take(monkeypatch: pytest.MonkeyPatch):
     assert token_checks.INVALID_SECONDS <= 1
     monkeypatch.setattr(token_checks, "INVALID_SECONDS", 0.05)
     service = Service()
@@ -56,7 +56,7 @@ async def test_an_invalid_token_is_remembered_for_less_than_a_revocation_may_tak
     assert asked == 1
 
 
-async def test_an_answer_that_is_not_about_the_token_is_not_remembered():
+async def test_a_failed_token_check_is_not_cached():
     service = Service("Bearer good")
     service.failure = Unavailable("The service cannot be reached.")
     checks = TokenChecks(service.ping)
@@ -69,7 +69,7 @@ async def test_an_answer_that_is_not_about_the_token_is_not_remembered():
     assert len(service.asked) == 2
 
 
-async def test_unknown_tokens_do_not_hold_up_a_token_that_was_valid(monkeypatch: pytest.MonkeyPatch):
+async def test_checks_of_unknown_tokens_do_not_delay_a_known_token(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(token_checks, "VALID_SECONDS", 0)
     service = Service("Bearer good")
     checks = TokenChecks(service.ping)
@@ -91,7 +91,7 @@ async def test_unknown_tokens_do_not_hold_up_a_token_that_was_valid(monkeypatch:
         await checks.check("Bearer one more")
 
 
-async def test_a_caller_that_leaves_does_not_take_the_answer_from_others():
+async def test_a_canceled_caller_does_not_cancel_a_shared_token_check():
     service = Service("Bearer good")
     service.answers.clear()
     checks = TokenChecks(service.ping)

@@ -1,4 +1,4 @@
-"""access.yaml: tokens come and go, and what people wrote around them stays."""
+"""Tokens in access.yaml are added and revoked without changing other lines."""
 
 import os
 import stat
@@ -52,7 +52,7 @@ def access_file(tmp_path: Path) -> Path:
 
 
 def lines_added(before: str, after: str) -> list[str]:
-    """The lines `after` has more; fails when a line of `before` is missing or out of order."""
+    """The additional lines of `after`. Fails when a line of `before` is missing or out of order."""
     rest = iter(after.splitlines())
     added: list[str] = []
     for line in before.splitlines():
@@ -65,7 +65,7 @@ def lines_added(before: str, after: str) -> list[str]:
     return [*added, *rest]
 
 
-def test_a_new_token_is_kept_as_its_hash_only(access_file):
+def test_a_new_token_is_stored_only_as_its_hash(access_file):
     token = tokens.mint_token(access_file, ANN, {PROJECT: Role.EDITOR})
 
     row = tokens.read_access_file(access_file).tokens[-1]
@@ -79,7 +79,7 @@ def test_a_new_token_is_kept_as_its_hash_only(access_file):
     assert token.secret not in access_file.read_text()
 
 
-def test_a_new_token_is_good_until_it_expires(access_file):
+def test_a_new_token_is_valid_until_it_expires(access_file):
     expires_at = tokens.expiry("30d")
 
     tokens.mint_token(access_file, ANN, {ORG: Role.ADMIN}, expires_at)
@@ -90,7 +90,7 @@ def test_a_new_token_is_good_until_it_expires(access_file):
     assert not row.is_valid(now + timedelta(days=31))
 
 
-def test_a_new_token_leaves_every_line_that_was_there(access_file):
+def test_adding_a_token_keeps_every_line_of_the_access_file(access_file):
     tokens.mint_token(access_file, ANN, {PROJECT: Role.EDITOR})
 
     added = lines_added(WRITTEN_BY_HAND, access_file.read_text())
@@ -104,7 +104,18 @@ def test_a_new_token_leaves_every_line_that_was_there(access_file):
     ]
 
 
-def test_a_revoked_token_stays_with_the_time_of_it(access_file):
+def test_a_token_becomes_an_operators_once_unless_the_file_says_false(access_file):
+    new = tokens.mint_token(access_file, ANN, {ORG: Role.ADMIN}, is_operator=True)
+    before = access_file.read_text()
+
+    assert tokens.make_operator(access_file, "tok_old").operator
+    assert tokens.make_operator(access_file, "tok_old").operator
+    assert lines_added(before, access_file.read_text()) == ["  operator: true"]
+    access_file.write_text(access_file.read_text().replace("operator: true", "operator: false"))
+    assert not tokens.make_operator(access_file, new.id).operator
+
+
+def test_a_revoked_token_stays_in_the_file_with_the_time_of_revocation(access_file):
     token = tokens.mint_token(access_file, ANN, {PROJECT: Role.EDITOR})
     before = access_file.read_text()
 
@@ -116,7 +127,7 @@ def test_a_revoked_token_stays_with_the_time_of_it(access_file):
     assert [line.split(":")[0] for line in lines_added(before, access_file.read_text())] == ["  revoked_at"]
 
 
-def test_revoking_twice_keeps_the_first_time(access_file):
+def test_revoking_a_token_twice_keeps_the_first_time(access_file):
     first = tokens.revoke_token(access_file, "tok_old")
     after_first = access_file.read_text()
 
@@ -126,7 +137,7 @@ def test_revoking_twice_keeps_the_first_time(access_file):
     assert access_file.read_text() == after_first
 
 
-def test_a_service_account_is_made_once(access_file):
+def test_a_service_account_is_created_once(access_file):
     first = tokens.service_account(access_file, "ci")
 
     second = tokens.service_account(access_file, "ci")
@@ -135,7 +146,7 @@ def test_a_service_account_is_made_once(access_file):
     assert [user.name for user in tokens.read_access_file(access_file).users if user.service] == ["ci"]
 
 
-def test_a_person_is_found_by_id_and_by_email(access_file):
+def test_a_user_is_found_by_id_and_by_email(access_file):
     access = tokens.read_access_file(access_file)
 
     found = [tokens.find_user(access, who).id for who in (str(ANN), "ann@EXAMPLE.org")]
@@ -152,31 +163,31 @@ def test_a_person_is_found_by_id_and_by_email(access_file):
         (lambda path: tokens.find_user(tokens.read_access_file(path), "bob"), "no user bob"),
     ],
 )
-def test_what_is_not_declared_is_named_and_changes_nothing(access_file, change, words):
+def test_a_token_for_something_undeclared_is_refused_and_changes_nothing(access_file, change, words):
     with pytest.raises(AccessFileError, match=words):
         change(access_file)
 
     assert access_file.read_text() == WRITTEN_BY_HAND
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_access_file_is_named(tmp_path):
     with pytest.raises(AccessFileError, match="there is no access file"):
         tokens.mint_token(tmp_path / "access.yaml", ANN, {PROJECT: Role.VIEWER})
 
 
 @pytest.mark.parametrize("lifetime", ["", "30", "0d", "-1d", "30y", "1.5h", "30 d", "123456d"])
-def test_a_lifetime_that_is_none_is_refused(lifetime):
+def test_an_invalid_token_lifetime_is_refused(lifetime):
     with pytest.raises(ValueError, match="must be a number"):
         tokens.expiry(lifetime)
 
 
-def test_the_file_keeps_its_mode(access_file):
+def test_an_edited_access_file_keeps_its_mode(access_file):
     tokens.mint_token(access_file, ANN, {PROJECT: Role.VIEWER})
 
     assert stat.S_IMODE(access_file.stat().st_mode) == 0o640
 
 
-def test_a_linked_file_stays_a_link(access_file):
+def test_an_edited_access_file_behind_a_link_stays_behind_the_link(access_file):
     link = access_file.parent / "link.yaml"
     link.symlink_to(access_file)
 
@@ -186,7 +197,7 @@ def test_a_linked_file_stays_a_link(access_file):
     assert len(tokens.read_access_file(access_file).tokens) == 2
 
 
-def test_a_first_file_is_private_and_names_no_token(tmp_path):
+def test_the_first_access_file_is_private_and_has_no_token(tmp_path):
     path = tmp_path / "access.yaml"
 
     tokens.write_first_access_file(path, 'o"neil: #1')
@@ -197,7 +208,7 @@ def test_a_first_file_is_private_and_names_no_token(tmp_path):
     assert access.users[0].first_name == 'o"neil: #1'
 
 
-def test_commands_at_once_lose_no_token(access_file):
+def test_concurrent_commands_lose_no_token(access_file):
     code = dedent(f"""
         from pathlib import Path
         from uuid import UUID
@@ -252,7 +263,7 @@ ROW = {"id": "b", "roles": {"x": "viewer"}}
         "base: &base {x: viewer}\ntokens:\n- id: a\n  roles: *base\n",
     ],
 )
-def test_a_row_is_appended_to_any_layout(text):
+def test_a_row_is_appended_to_a_yaml_list_of_any_layout(text):
     changed = append_row(text, "tokens", ROW)
 
     was = yaml.safe_load(text) or {}
@@ -275,7 +286,7 @@ def test_a_row_is_appended_to_any_layout(text):
         '{"tokens": [{"id": "a"}]}',
     ],
 )
-def test_a_field_is_set_in_any_layout(text):
+def test_a_field_is_set_in_a_yaml_list_of_any_layout(text):
     changed = set_field(text, "tokens", 0, "revoked_at", "2026-01-01T00:00:00Z")
 
     expected = yaml.safe_load(text)
@@ -285,6 +296,6 @@ def test_a_field_is_set_in_any_layout(text):
 
 
 @pytest.mark.parametrize("text", ["- a\n", "tokens: 5\n", "tokens: {id: a}\n", "a: &a [1]\ntokens: *a\n"])
-def test_what_cannot_be_added_to_is_refused(text):
+def test_a_yaml_text_that_cannot_be_edited_is_refused(text):
     with pytest.raises(CannotEdit):
         append_row(text, "tokens", ROW)

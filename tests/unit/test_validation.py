@@ -1,4 +1,4 @@
-"""What every request must satisfy by its contract alone."""
+"""The checks of requests that follow from the contract alone."""
 
 import pytest
 
@@ -26,7 +26,10 @@ JSON = pb.Json(utf8=b"{}")
             },
         ),
         (pb.CreateWorkflowRequest(project_id=ID, name="a", flow=JSON, flow_ui=JSON), {}),
-        (pb.CreateWorkflowRequest(project_id=ID, name="a", flow=pb.Json(), flow_ui=JSON), {}),  # the check names it
+        (
+            pb.CreateWorkflowRequest(project_id=ID, name="a", flow=pb.Json(), flow_ui=JSON),
+            {},
+        ),  # the check of the flow names it
         (pb.ResolveVersionRequest(project_id=ID, workflow_id=ID), {}),
         (
             pb.ResolveVersionRequest(project_id=ID, workflow_id=ID, workflow_version_id=""),
@@ -40,15 +43,15 @@ JSON = pb.Json(utf8=b"{}")
         (pb.SaveWorkflowRequest(workflow_id=ID, flow=JSON, flow_ui=JSON, name=""), {}),  # counts on a draft only
         (
             pb.UpdateWorkflowRequest(workflow_id=ID, name="a\0", description="\0"),
-            {"name": "cannot hold a NUL character", "description": "cannot hold a NUL character"},
+            {"name": "must not contain a NUL character", "description": "must not contain a NUL character"},
         ),
     ],
 )
-def test_each_wrong_field_is_named(request_, problems):
+def test_each_wrong_field_of_a_request_is_named(request_, problems):
     assert violations(request_) == problems
 
 
-def test_a_text_is_bounded_unless_it_is_a_document():
+def test_a_text_field_is_limited_unless_it_is_a_document():
     long = "😀" * (MAX_TEXT_CHARS + 1)
 
     assert violations(pb.UpdateWorkflowRequest(workflow_id=ID, name=long, description=long[1:])) == {
@@ -57,7 +60,7 @@ def test_a_text_is_bounded_unless_it_is_a_document():
     assert violations(pb.ImportWorkflowRequest(project_id=ID, name="a", config=long)) == {}
 
 
-def test_a_list_is_bounded():
+def test_the_entries_of_a_list_field_are_limited():
     request = deploy_pb2.DeployAppRequest(app_id=ID, workflow_id=ID)
     request.deployment_config.deployment_type = deploy_pb2.DEPLOYMENT_TYPE_SERVER_BASED
     metrics = request.deployment_config.config.autoscaling.metrics
@@ -72,7 +75,7 @@ def test_a_list_is_bounded():
     assert violations(request) == {"deployment_config.config.autoscaling.metrics": "must have at most 100 entries"}
 
 
-def test_a_field_inside_a_message_is_named_with_its_path():
+def test_a_missing_nested_field_is_named_with_its_path():
     request = deploy_pb2.CreateAppRequest(project_id=ID, name="a", workflow_id=ID)
     request.deployment_config.deployment_type = deploy_pb2.DEPLOYMENT_TYPE_SERVER_BASED
     request.deployment_config.config.autoscaling.metrics.add(type="resource")
@@ -85,12 +88,12 @@ def test_a_field_inside_a_message_is_named_with_its_path():
     }
 
 
-def test_an_optional_message_left_out_breaks_nothing():
+def test_a_request_without_an_optional_message_is_valid():
     assert violations(deploy_pb2.CreateAppRequest(project_id=ID, name="a", workflow_id=ID)) == {}
 
 
 @pytest.mark.parametrize("value", [ID, ID.upper()])
-def test_the_usual_form_is_a_uuid(value):
+def test_a_uuid_is_accepted_in_its_usual_form(value):
     assert is_uuid(value)
 
 
@@ -98,5 +101,5 @@ def test_the_usual_form_is_a_uuid(value):
     "value",
     ["", "x", ID.replace("-", ""), f"{{{ID}}}", f"urn:uuid:{ID}", ID[:-1], ID + "0", ID[:-1] + "g", " " + ID[1:]],
 )
-def test_no_other_form_is_a_uuid(value):
+def test_a_uuid_in_another_form_is_refused(value):
     assert not is_uuid(value)

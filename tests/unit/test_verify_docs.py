@@ -1,4 +1,4 @@
-"""docs/verify.md says what each check of `flowpin verify` promises."""
+"""docs/verify.md describes each check of `flowpin verify`."""
 
 import re
 
@@ -15,23 +15,23 @@ CHECKS_UNDER_LOAD, THE_FAULTS = UNDER_LOAD.split("\n### The faults\n")
 
 
 def first_columns(text: str) -> list[str]:
-    """Of the table's rows, without its head."""
+    """The first column of the table's rows, without its header."""
     cells = re.findall(r"^\| (.*?) \|", text, re.MULTILINE)
     return [name.strip("`") for cell in cells[1:] for name in cell.split(", ")]
 
 
-def test_every_check_of_verify_is_in_its_documentation():
+def test_every_check_of_verify_is_documented():
     assert sorted(first_columns(CHECKS_AT_REST)) == sorted(check.name for check in CHECKS)
 
 
-def test_every_check_of_a_history_is_in_the_documentation():
+def test_every_check_of_verify_under_load_is_documented():
     assert first_columns(CHECKS_UNDER_LOAD) == [*history.CHECKS, RECOVERY, AT_REST]
 
 
-def test_every_fault_is_in_the_documentation():
+def test_every_fault_of_verify_is_documented():
     assert first_columns(THE_FAULTS) == list(FAULTS) == list(faults())
 
 
-def test_checks_of_verify_have_names_and_sentences_of_their_own():
+def test_checks_of_verify_have_unique_names_and_a_sentence_each():
     assert len({check.name for check in CHECKS}) == len(CHECKS)
     assert [check.name for check in CHECKS if not check.promise.endswith(".")] == []

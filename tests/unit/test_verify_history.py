@@ -1,12 +1,14 @@
-"""The checker of recorded histories finds each broken promise by its smallest piece, and nothing in a true history."""
+"""The checker of recorded histories finds each violation with the calls involved, and none in a correct history."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
+from flowpin_cli.verify.load.app_checks import AGAIN_SECONDS, IMPORT_SECONDS, FaultMade
 from flowpin_cli.verify.load.calls import Call
+from flowpin_cli.verify.load.documents import answer_of
 from flowpin_cli.verify.load.history import CHECKS, check
 from flowpin_cli.verify.load.kept import Kept, KeptDeployment, KeptVersion
 from flowpin_cli.verify.load.operations import Violation
@@ -16,11 +18,12 @@ VERSION_ETAG = '"{id}.1{current}"'
 
 @dataclass
 class History:
-    """A history under construction: calls by name, and what is kept of one workflow `w` and one app `a`."""
+    """A history under construction: calls by name, and the stored state of one workflow `w` and one app `a`."""
 
     calls: dict[str, Call]
     versions: list[KeptVersion]
     deployments: list[KeptDeployment]
+    faults: list[FaultMade] = field(default_factory=list)
 
     def change(self, name: str, **fields: Any) -> None:
         self.calls[name] = replace(self.calls[name], **fields)
@@ -29,10 +32,10 @@ class History:
         self.change(name, got={**self.calls[name].got, **got})
 
     def check(self) -> list[Violation]:
-        return check(list(self.calls.values()), Kept({"w": self.versions}, {"a": self.deployments}))
+        return check(list(self.calls.values()), Kept({"w": self.versions}, {"a": self.deployments}), self.faults)
 
     def pieces(self, check: str) -> list[set[str]]:
-        """Of the violations of this check, the names of the calls and the ids of the rows."""
+        """The names of calls and ids of rows in the violations of this check."""
         names = {id(call): name for name, call in self.calls.items()}
         return [
             {names[id(piece)] if isinstance(piece, Call) else piece.id for piece in violation.piece}
@@ -42,7 +45,7 @@ class History:
 
 
 def call(kind: str, operation: str, begin: float, end: float, **fields: Any) -> Call:
-    target = "a" if kind in ("deploy", "rollback", "app", "deployments") else "w"
+    target = "a" if kind in ("deploy", "rollback", "app", "deployments", "call") else "w"
     defaults = {"caller": "c", "face": "rest", "outcome": "answered", "code": "200"}
     return Call(**{**defaults, **fields}, kind=kind, operation=operation, target=target, begin=begin, end=end)
 
@@ -76,6 +79,12 @@ def live(number: int, begin: float, end: float) -> Call:
     return call("app", "read", begin, end, got={"live": f"d{number}", "etag": f'"{number}"', "body": str(number)})
 
 
+def answered(number: int, begin: float, end: float) -> Call:
+    """A call of the app: all of its deployments pin v1, which answers with 7."""
+    got = {"deployment": f"d{number}", "version": "v1", "answer": answer_of(5, 7)}
+    return call("call", f"call-{begin}", begin, end, face="apps", sent={"call": 5}, got=got)
+
+
 def deployment(number: int, *, last: bool = False, **fields: Any) -> KeptDeployment:
     row = KeptDeployment(
         id=f"d{number}",
@@ -96,7 +105,7 @@ def history() -> History:
     conflict = save(9, 4.1, 4.9, "v2", outcome="refused", code="409 VERSION_CONFLICT", got={})
     return History(
         {
-            "save 1": save(1, 0, 1),
+            "save 1": save(1, 0, 1, sent={"digest": "bytes-1", "base": None, "answers": 7}),
             "read 1": read(1, 1.1, 1.2),
             "read 1 unmodified": unmodified(1, 1.3, 1.4),
             "save 2": save(2, 2, 3),
@@ -112,17 +121,21 @@ def history() -> History:
             "live 1": live(1, 2.1, 2.2),
             "deploy 2": deploy(2, 3, 4),
             "live 2": live(2, 5, 6),
+            "call 0": answered(0, 0.5, 1.5),
+            "call 1": answered(1, 2.5, 3.4),
+            "call 2": answered(2, 3.5, 4.2),
+            "call 2 again": answered(2, 4.3, 4.4),
         },
         [KeptVersion(f"v{number}", number, f"bytes-{number}") for number in (1, 2, 3, 4)],
         [deployment(0), deployment(1), deployment(2, last=True)],
     )
 
 
-def test_a_true_history_has_no_violation(history: History):
+def test_a_correct_history_has_no_violation(history: History):
     assert history.check() == []
 
 
-def test_a_save_of_unknown_answer_may_be_missing(history: History):
+def test_a_save_without_an_answer_may_be_missing_from_the_history(history: History):
     history.versions.pop()
     del history.calls["read 4"]
 
@@ -299,6 +312,51 @@ def stale_304_of_an_app(history: History) -> None:
     history.calls["late"] = call("app", "read", 7, 8, code="304", sent={"if_none_match": '"1"'}, got=got)
 
 
+def call_of_no_deployment(history: History) -> None:
+    history.answer("call 1", deployment="d7")
+
+
+def call_of_another_version(history: History) -> None:
+    history.answer("call 1", version="v2")
+
+
+def answer_to_another_caller(history: History) -> None:
+    history.answer("call 1", answer=answer_of(6, 7))
+
+
+def answer_of_another_version(history: History) -> None:
+    history.answer("call 1", answer=answer_of(5, 8))
+
+
+def call_after_the_deploys_answer(history: History) -> None:
+    history.calls.pop("call 2")
+    history.calls["call 2 again"] = answered(1, 4.3, 4.4)
+
+
+def calls_went_back(history: History) -> None:
+    history.calls["call 2 again"] = answered(1, 4.25, 4.4)
+    history.change("deploy 2", outcome="unknown", got={}, code="TimeoutError")
+
+
+def call_before_it_was_live(history: History) -> None:
+    history.calls["call 2"] = answered(2, 3.05, 3.1)
+    history.calls["live"] = live(1, 3.2, 3.3)
+
+
+def call_of_what_never_was_live(history: History) -> None:
+    history.deployments.insert(2, deployment(5, reason="deploy-5", live_from=None, live_to=None))
+    history.calls["deploy 5"] = deploy(5, 2.1, 2.2, outcome="unknown", got={}, code="TimeoutError")
+    history.calls["call 1"] = answered(5, 2.5, 3.4)
+
+
+def call_before_the_deploy_was_sent(history: History) -> None:
+    history.calls["call 2"] = answered(2, 2.7, 2.8)
+
+
+def nobody_was_answered(history: History) -> None:
+    history.calls["call 2 again"] = answered(2, 6.3, 6.4)
+
+
 BROKEN: dict[str, list[tuple[Callable[[History], None], set[str]]]] = {
     "saves kept": [
         (lost_save, {"save 3"}),
@@ -357,11 +415,40 @@ BROKEN: dict[str, list[tuple[Callable[[History], None], set[str]]]] = {
         (replaced_before_the_next_was_sent, {"read 1 by number", "save 2"}),
         (stale_304_of_an_app, {"deploy 2", "late"}),
     ],
+    "calls exact": [
+        (call_of_no_deployment, {"call 1"}),
+        (call_of_another_version, {"call 1", "d1"}),
+        (answer_to_another_caller, {"call 1", "d1"}),
+        (answer_of_another_version, {"call 1", "d1"}),
+    ],
+    "calls routed": [
+        (call_after_the_deploys_answer, {"deploy 2", "call 2 again"}),
+        (calls_went_back, {"call 2", "call 2 again"}),
+        (call_before_it_was_live, {"call 2", "live"}),
+        (call_of_what_never_was_live, {"call 1", "d5"}),
+        (call_before_the_deploy_was_sent, {"call 2", "deploy 2"}),
+    ],
+    "calls answered": [(nobody_was_answered, {"call 2", "call 2 again"})],
     "true refusals": [(token_that_is_not_known, {"read 2"}), (workflow_that_is_not_found, {"deploy 2"})],
 }
 
 
-def test_every_check_has_a_history_that_breaks_it():
+def test_calls_after_a_deploy_that_names_a_late_router_are_not_checked(history: History):
+    call_after_the_deploys_answer(history)
+    history.answer("deploy 2", notes=["The router r had not taken the deployment up."])
+
+    assert history.pieces("calls routed") == []
+
+
+def test_calls_may_wait_longer_after_a_fault_that_ended_a_process(history: History):
+    history.calls["call 2 again"] = answered(2, 4.3, 4.2 + AGAIN_SECONDS + IMPORT_SECONDS)
+
+    assert history.pieces("calls answered") == [{"call 2", "call 2 again"}]
+    history.faults.append(FaultMade("kill", "host", 4.25, 4.26))
+    assert history.pieces("calls answered") == []
+
+
+def test_every_check_of_verify_under_load_has_a_history_that_violates_it():
     assert set(BROKEN) == set(CHECKS)
 
 
@@ -369,7 +456,7 @@ def test_every_check_has_a_history_that_breaks_it():
     ("name", "break_it", "piece"),
     [pytest.param(name, *each, id=each[0].__name__) for name, broken in BROKEN.items() for each in broken],
 )
-def test_a_broken_promise_is_found_by_its_smallest_piece(
+def test_a_violation_in_a_history_is_found_with_the_calls_involved(
     history: History, name: str, break_it: Callable[[History], None], piece: set[str]
 ):
     break_it(history)

@@ -1,4 +1,4 @@
-"""How many processes `flowpin up` starts, where they listen, and how that is kept between runs."""
+"""How many processes `flowpin up` starts, and which ports they use in this run and the next."""
 
 import json
 import os
@@ -35,17 +35,17 @@ def children(folder: DataFolder, count: Workers, **environ: str) -> Children:
         (16, Workers(8, 8, 1)),
     ],
 )
-def test_two_cores_get_a_gateway_and_a_workflow_service_unless_told(monkeypatch, cores, expected):
+def test_the_default_number_of_workers_depends_on_the_cores(monkeypatch, cores, expected):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
 
     assert workers(None) == expected
 
 
-def test_a_told_count_is_that_of_each_service():
+def test_a_given_number_of_workers_applies_to_each_service():
     assert workers(3) == Workers(gateway=3, workflow=3, deploy=3)
 
 
-def test_every_worker_of_a_service_has_a_port_and_all_callers_know_it(folder: DataFolder):
+def test_every_worker_has_a_port_that_all_callers_know(folder: DataFolder):
     ours = children(folder, Workers(2, 2, 2))
 
     first, second = ours.workflows(DATABASES)
@@ -56,7 +56,7 @@ def test_every_worker_of_a_service_has_a_port_and_all_callers_know_it(folder: Da
     assert {child.command.env["GATEWAY_WORKFLOW_TARGET"] for child in ours.gateways()} == {targets}
 
 
-def test_gateways_share_a_port_when_there_are_several(folder: DataFolder):
+def test_several_gateways_share_a_port(folder: DataFolder):
     several = children(folder, Workers(2, 1, 1)).gateways()
     [alone] = children(folder, Workers()).gateways()
 
@@ -65,7 +65,7 @@ def test_gateways_share_a_port_when_there_are_several(folder: DataFolder):
     assert "GATEWAY_SHARE_PORT" not in alone.command.env, "another program on its port is then an error"
 
 
-def test_each_worker_has_a_metrics_port_of_its_own(folder: DataFolder):
+def test_each_worker_has_its_own_metrics_port(folder: DataFolder):
     ours = children(folder, Workers(1, 3, 1), WORKFLOW_METRICS_LISTEN="127.0.0.1:9100")
 
     found = [child.command.env["WORKFLOW_METRICS_LISTEN"] for child in ours.workflows(DATABASES)]
@@ -74,7 +74,7 @@ def test_each_worker_has_a_metrics_port_of_its_own(folder: DataFolder):
     assert "DEPLOY_METRICS_LISTEN" not in ours.deploys(DATABASES, "token")[0].command.env
 
 
-def test_the_next_run_has_the_ports_of_the_last(folder: DataFolder):
+def test_the_next_run_reuses_the_ports_of_the_last_run(folder: DataFolder):
     two = choose_ports(folder, 0, workflow=2, deploy=2)
 
     three = choose_ports(folder, 0, workflow=3, deploy=1)
@@ -83,7 +83,7 @@ def test_the_next_run_has_the_ports_of_the_last(folder: DataFolder):
     assert last_ports(folder) == three
 
 
-def test_the_ports_that_an_earlier_release_kept_are_read(folder: DataFolder):
+def test_ports_saved_by_an_earlier_release_are_read(folder: DataFolder):
     (folder.path / "ports.json").write_text(json.dumps({"gateway": 20_001, "workflow": 20_002, "deploy": 20_003}))
 
     ports = choose_ports(folder, 0)

@@ -1,4 +1,4 @@
-"""The worker runs in a runtime's Python, which has the SDK and nothing of ours."""
+"""The worker runs in a runtime's Python, which has the SDK and nothing of Flowpin."""
 
 import ast
 import sys
@@ -11,11 +11,11 @@ SDK = {"dynamiq", "omegaconf"}
 """The SDK, and the library that its loader reads documents with."""
 
 
-def test_the_worker_imports_the_standard_library_and_the_sdk_only():
+def test_the_worker_imports_only_the_standard_library_and_the_sdk():
     assert {name for path in WORKER.glob("*.py") for name in imported(path)} - sys.stdlib_module_names == SDK
 
 
-def test_only_one_module_of_the_worker_knows_the_sdk():
+def test_only_one_module_of_the_worker_imports_the_sdk():
     assert [path.name for path in WORKER.glob("*.py") if SDK & set(imported(path))] == ["sdk.py"]
 
 

@@ -1,4 +1,4 @@
-"""The rules of workflows and versions."""
+"""Rules of workflows and versions that do not need a database."""
 
 from uuid import UUID
 
@@ -13,26 +13,26 @@ DIGEST, OTHER = b"d" * 32, b"o" * 32
 
 
 @pytest.mark.parametrize("name", ["a", "0", "a-b", "abc-1-2", "a" * 128])
-def test_a_name_is_a_slug(name):
+def test_a_slug_is_a_valid_workflow_name(name):
     check_texts(name=name)
 
 
 @pytest.mark.parametrize("name", ["-a", "a-", "a--b", "A", "a_b", "a b", "é", "a\n", "a\0", "a" * 129, "a.b"])
-def test_another_name_is_refused(name):
+def test_a_workflow_name_that_is_not_a_slug_is_refused(name):
     with pytest.raises(InvalidFields) as caught:
         check_texts(name=name)
 
     assert list(caught.value.fields) == ["name"]
 
 
-def test_a_blank_name_is_called_blank():
+def test_the_error_for_a_blank_workflow_name_says_blank():
     with pytest.raises(InvalidFields) as caught:
         check_texts(name="")
 
     assert caught.value.fields == {"name": "cannot be blank"}
 
 
-def test_each_wrong_text_is_named():
+def test_each_invalid_text_of_a_workflow_is_named():
     with pytest.raises(InvalidFields) as caught:
         check_texts(name="No", description="é" * 513)
 
@@ -59,7 +59,7 @@ def test_a_version_is_named_by_id_number_or_latest(text, ref):
     "text",
     ["0", "-1", "2147483648", "9" * 5000, "1.0", "²", "\u0661", "Latest", "v1", " 1", ID.hex, f"{{{ID}}}", "1\n"],
 )
-def test_anything_else_names_no_version(text):
+def test_a_malformed_version_reference_is_refused(text):
     with pytest.raises(InvalidFields) as caught:
         VersionRef.parse(text)
 
@@ -71,7 +71,9 @@ def test_anything_else_names_no_version(text):
     [(0, False, None), (1, True, DIGEST), (7, True, DIGEST)],
     ids=["a draft", "saved once", "saved often"],
 )
-def test_a_release_is_taken(version_count, accepts_release, latest_digest):
+def test_the_official_client_may_release_a_workflow_with_an_unchanged_flow(
+    version_count, accepts_release, latest_digest
+):
     workflow = LockedWorkflow(ID, ID, version_count, accepts_release, latest_digest)
 
     workflow.check_releasable(DIGEST, by_official_client=True)
@@ -82,7 +84,7 @@ def test_a_release_is_taken(version_count, accepts_release, latest_digest):
     [(1, False, DIGEST, True), (1, True, OTHER, True), (1, True, DIGEST, False), (7, True, DIGEST, False)],
     ids=["released explicitly", "another flow", "another client", "another client, saved often"],
 )
-def test_a_release_is_refused(version_count, accepts_release, latest_digest, official):
+def test_only_draft_workflows_can_be_released(version_count, accepts_release, latest_digest, official):
     workflow = LockedWorkflow(ID, ID, version_count, accepts_release, latest_digest)
 
     with pytest.raises(WorkflowNotDraft, match=r"^Only draft workflows can be released\.$"):

@@ -1,4 +1,4 @@
-"""The bounds of YAML text are ours: the same in the same words, whatever the parser refuses by itself."""
+"""The limits of YAML text, with the same messages for every parser."""
 
 import re
 from itertools import accumulate
@@ -39,12 +39,12 @@ def refused_with(text: str, loader=yaml.CSafeLoader) -> YamlRefused:
 @pytest.mark.parametrize(
     "text", ["[" * 21, "[" * 3000, "[" * 21 + "]" * 21, "- " * 21 + "a", "a:\n- " + "[" * 60, '"[": ' + "[" * 60]
 )
-def test_what_is_nested_too_deeply_is_refused_in_the_same_words(text, loader):
+def test_deeply_nested_yaml_is_refused_with_the_same_message_by_every_parser(text, loader):
     assert str(refused_with(text, loader)) == "is nested deeper than 20 levels"
 
 
 @pytest.mark.parametrize("loader", LOADERS)
-def test_as_many_levels_as_the_bound_are_read(loader):
+def test_yaml_at_the_depth_limit_is_read(loader):
     text = "[" * 20 + "]" * 20
 
     assert list(bounded_events(loader(text), text, BOUNDS))
@@ -61,14 +61,14 @@ def test_as_many_levels_as_the_bound_are_read(loader):
         ("\0", "is not YAML: it holds a character that YAML does not allow"),
     ],
 )
-def test_what_is_wrong_is_said(text, sentence):
+def test_the_refusal_of_a_yaml_text_says_what_is_wrong(text, sentence):
     assert str(refused_with(text)) == sentence
 
 
-def test_the_line_of_a_syntax_error_is_named():
+def test_a_yaml_syntax_error_names_its_line():
     assert re.fullmatch("is not YAML: .+ at line 2", str(refused_with("a: b\nc: d: e\nf: g")))
 
 
-def test_a_document_is_called_too_large_only_when_it_is():
+def test_a_yaml_text_that_is_only_too_deep_is_not_called_too_large():
     assert isinstance(refused_with("[" + "x, " * 100 + "]"), YamlTooLarge)
     assert not isinstance(refused_with("[" * 21), YamlTooLarge)

@@ -1,1 +1,1 @@
-"""What the Dynamiq SDK reads and writes: config.yaml out of a flow and back, without importing the SDK."""
+"""Converts flows to the Dynamiq SDK's config.yaml and back, without importing the SDK."""

@@ -1,4 +1,4 @@
-"""What the SDK's classes are called and accept: data that make_catalogue.py wrote."""
+"""Names and fields of the SDK's classes. The data is written by make_catalogue.py."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -45,13 +45,18 @@ def accepted_connections(type_name: str) -> Sequence[str]:
 
 
 def is_connection(name: str) -> bool:
-    """Whether it is a connection class, or by its name likely one that the catalogue does not know."""
+    """Whether it is a connection class, or has a name like one that the catalogue does not know."""
     return name in _connections() or ".connections." in name
 
 
 def connection_fields(name: str) -> Mapping[str, Field] | None:
     """The fields of a connection class, `id` aside; None for a class that is not the SDK's."""
     return _connections().get(name)
+
+
+def variables() -> frozenset[str]:
+    """Every variable that some connection class reads."""
+    return frozenset(field.env for fields in _connections().values() for field in fields.values() if field.env)
 
 
 @cache

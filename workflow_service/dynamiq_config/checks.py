@@ -1,4 +1,4 @@
-"""What keeps the SDK from loading a flow, and what is unusual about it."""
+"""Finds what prevents the SDK from loading a flow, and what is unusual about the flow."""
 
 import json
 import re
@@ -12,6 +12,8 @@ from service_kit.paths import Path, below
 from workflow_service.dynamiq_config.config import Config
 from workflow_service.dynamiq_config.loading import Loading, dependency_problems
 from workflow_service.dynamiq_config.problems import MAX_NODES, MAX_VALUES, Problem, Problems, shown
+from workflow_service.dynamiq_config.secret_search import is_suspicious
+from workflow_service.dynamiq_config.secret_values import may_hold
 from workflow_service.dynamiq_config.selector_checks import INPUT, check_selectors
 from workflow_service.flow import parse_flow
 
@@ -30,12 +32,22 @@ def problems(flow: dict[str, Any]) -> list[Problem]:
 
 
 def problems_of(flow: bytes, limit: int) -> list[Problem]:
-    """The same of a document. Raises FlowTooLarge or InvalidFlow."""
+    """The problems of a document. Raises FlowTooLarge or InvalidFlow."""
     return problems(parse_flow(flow, limit))
 
 
 def problems_of_saved(flow: bytes) -> list[Problem]:
     return problems(json.loads(flow))
+
+
+def may_have_secrets(flow: bytes) -> bool:
+    """Whether `secrets_in_saved` could find any, at a tenth of its cost."""
+    return may_hold(flow) and is_suspicious(flow.decode())
+
+
+def secrets_in_saved(flow: bytes) -> list[Problem]:
+    """Those of the warnings that are about secrets."""
+    return [problem for problem in problems_of_saved(flow) if problem.about_secret]
 
 
 def checked(flow: dict[str, Any], *, keep_values: bool = False) -> tuple[Config | None, list[Problem]]:
@@ -89,12 +101,12 @@ def _wrong_with(dependency: Any, options: dict[str, set[str] | None]) -> Iterato
     yield from dependency_problems(dependency)
     option, trigger = dependency.get("option"), dependency.get("trigger", "success")
     if name not in options:
-        yield ("node",), f"names no node: {shown(name)}"
+        yield ("node",), f"must be a node of the flow, not {shown(name)}"
     elif isinstance(option, str) and option:
         if trigger == "failure":
             yield ("option",), "is taken when its node succeeds, so it cannot go with the trigger failure"
         elif (known := options[name]) is not None and option not in known:
-            yield ("option",), f"names no option of {shown(name)}: {shown(option)}"
+            yield ("option",), f"must be an option of {shown(name)}: {shown(option)}"
 
 
 def _options(node: dict[str, Any]) -> set[str] | None:

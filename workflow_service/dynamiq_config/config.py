@@ -7,13 +7,13 @@ from typing import Any
 
 from service_kit.paths import Path, below
 from service_kit.paths import shown as shown_path
-from workflow_service.dynamiq_config import catalogue
+from workflow_service.dynamiq_config import catalogue, secret_values
 from workflow_service.dynamiq_config.connection_ids import ConnectionCollector
-from workflow_service.dynamiq_config.connections import FILE_ID, dotted_type, without_secrets
+from workflow_service.dynamiq_config.connections import FILE_ID, dotted_type, own_name, without_secrets
 from workflow_service.dynamiq_config.interpolation import ENV, Variable, escape
 from workflow_service.dynamiq_config.nested_objects import NestedObject, built_objects
 from workflow_service.dynamiq_config.problems import Problems, shown
-from workflow_service.dynamiq_config.variable_names import Body, VariableNames
+from workflow_service.dynamiq_config.variable_names import Body, NewVariable, VariableNames
 
 SUB_WORKFLOW = "dynamiq.nodes.operators.SubWorkflow"
 
@@ -22,11 +22,13 @@ class Config:
     """The mappings of one flow. `flows_found` lists each flow, inner ones too, as (path, flow)."""
 
     def __init__(self, flow: dict[str, Any], *, keep_values: bool = False) -> None:
-        """With `keep_values` connections have the values that were saved, which may be secrets: never for people."""
+        """With `keep_values` connections keep the saved values, which may be secret and must not be shown to people."""
         self.problems = Problems()
         self._keep_values = keep_values
+        self._owner = ""
+        self._confirmed = secret_values.confirmed_by(flow)
         self.flows_found: list[tuple[Path, dict[str, Any]]] = []
-        # What its nodes name stands beside the flow, not in it; the rest is changed on the way, so it is a copy.
+        # What nodes refer to is in sections beside the flow. The rest is changed here, so it is a copy.
         shared = {key: flow[key] for key in ("connections", "prompts") if isinstance(flow.get(key), dict)}
         own = json.loads(json.dumps({key: value for key, value in flow.items() if key not in shared}))
         names = VariableNames(with_defaults=not keep_values)
@@ -40,9 +42,13 @@ class Config:
         self.flow_id = self._flow(own, "flow")
         self._hoisting.fill_in()
         self.connections, self.comments = self._hoisting.connections, self._hoisting.comments
-        self.prompts = self._written(prompts, "flow.prompts")
-        self.nodes = {name: self._written(node, self._sources["node", name][0]) for name, node in nodes.items()}
-        self.flows = {name: self._written(found, self._sources["flow", name][0]) for name, found in flows.items()}
+        self.prompts = self._written_of("prompts", prompts, "flow.prompts")
+        self.nodes = {
+            name: self._written_of(name, node, self._sources["node", name][0]) for name, node in nodes.items()
+        }
+        self.flows = {
+            name: self._written_of(name, found, self._sources["flow", name][0]) for name, found in flows.items()
+        }
 
     def _flow(self, flow: dict[str, Any], path: Path) -> str:
         flow_id = flow["id"] if isinstance(flow.get("id"), str) else "flow"
@@ -61,7 +67,7 @@ class Config:
                 self._build(built)
 
     def _is_new(self, what: str, name: str, value: dict[str, Any], path: Path) -> bool:
-        """Whether the id stands for the first time. It may stand again for the same: flows can share a node."""
+        """Whether the id is new. The same node may occur again, because flows can share it."""
         digest = hashlib.sha256(json.dumps(value).encode()).digest()
         first, same = self._sources.setdefault((what, name), (path, digest))
         if same != digest:
@@ -82,7 +88,7 @@ class Config:
             if isinstance(found := self._shared_prompts.get(prompt), dict):
                 self._prompts[prompt] = found
             else:
-                self.problems.error((path, "prompt"), "names no prompt of the flow")
+                self.problems.error((path, "prompt"), "must be a prompt of the flow")
         if value.get("flow"):
             value["flow"] = self._inner_flow(value["flow"], (path, "flow"))
         if isinstance(flows := value.get("flows"), list):
@@ -106,32 +112,70 @@ class Config:
         self.problems.error(path, "must be a flow with a list `nodes`, each with an `id` and a dotted `type`")
         return None
 
-    def _written(self, value: Any, path: Path, key: str = "") -> Any:
-        """The value under `key` as YAML holds it: escaped, variables as text, no secrets in what is a connection."""
-        if isinstance(value, str):
-            return escape(value)
+    def _written_of(self, owner: str, value: Any, path: Path) -> Any:
+        """The same as `_written`; variables for what is left out are named after the owner."""
+        self._owner = owner
+        return self._written(value, path)
+
+    def _written(
+        self, value: Any, path: Path, key: str = "", place: secret_values.Place = secret_values.NOWHERE
+    ) -> Any:
+        """The value under `key` as YAML holds it: escaped, variables as text, without secrets."""
         if isinstance(value, list):
-            return [self._written(child, (path, index), key) for index, child in enumerate(value)]
+            return [self._written(child, (path, index), key, place) for index, child in enumerate(value)]
         if not isinstance(value, dict):
-            return value
+            return self._plain(value, path, key, place)
         if (variable := Variable.of(value)) is not None:
-            return variable.text()
+            return self._variable(variable, path, key, place)
         if ENV in value:
             self.problems.error(path, 'must be {"$env": "NAME", "default"?}, with a plain value as default')
         type_name = dotted_type(value)
-        if type_name and (key == "connection" or catalogue.is_connection(type_name)):
+        if type_name and (key in ("connection", "connections", "db_connection") or catalogue.is_connection(type_name)):
             return self._hoisting.variables.write_one(key, self._body(value, path))
         within = "connection" if key == "connections" else None
-        return {name: self._written(child, (path, name), within or name) for name, child in value.items()}
+        return {
+            name: self._written(child, (path, name), within or name, self._below(place, name, child))
+            for name, child in value.items()
+        }
+
+    @staticmethod
+    def _below(place: secret_values.Place, key: str, child: Any) -> secret_values.Place:
+        return secret_values.NOWHERE if key == secret_values.CONFIRMED or child is None else place.below(key)
+
+    def _plain(self, value: Any, path: Path, key: str, place: secret_values.Place) -> Any:
+        """A text, a number, true, false or null."""
+        sentence = None if self._keep_values else secret_values.found_in(value, place)
+        if sentence is not None:
+            self.problems.warn_of_secret(path, sentence)
+            if sentence == secret_values.FIELD or secret_values.is_one_token(value):
+                return self._stand_in(key, json.dumps(value))
+        return escape(value) if isinstance(value, str) else value
+
+    def _variable(self, variable: Variable, path: Path, key: str, place: secret_values.Place) -> str:
+        if self._keep_values:
+            return variable.text()
+        if not secret_values.may_be_read(variable, place, self._confirmed):
+            self.problems.warn_of_secret(path, secret_values.VARIABLE)
+            return self._stand_in(key, f"of {variable.name}")
+        if variable.has_default and (sentence := secret_values.found_in(variable.default, place)) is not None:
+            self.problems.warn_of_secret((path, "default"), sentence)
+            return Variable(variable.name, "", True).text()
+        return variable.text()
+
+    def _stand_in(self, key: str, value: str) -> str:
+        """A variable in the place of what is left out, named after the owner and the field."""
+        left_out = NewVariable(own_name(self._owner, key), self._owner, key, "", value)
+        written: str = self._hoisting.variables.write_one(self._owner, {key: left_out})[key]
+        return written
 
     def _body(self, connection: Mapping[str, Any], path: Path) -> Body:
         """The fields of a connection."""
         if not self._keep_values:
-            return without_secrets(connection, path, self.problems)
+            return without_secrets(connection, path, self.problems, self._confirmed)
         return {
             key: self._written(value, (path, key), key)
             for key, value in connection.items()
-            if key not in ("id", FILE_ID)  # the loader takes the key it stands under for its id
+            if key not in ("id", FILE_ID)  # the loader uses the key of the mapping as the id
         }
 
 

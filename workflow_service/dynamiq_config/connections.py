@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service_kit.paths import Path
-from workflow_service.dynamiq_config import catalogue
+from workflow_service.dynamiq_config import catalogue, secret_values
 from workflow_service.dynamiq_config.catalogue import Field
 from workflow_service.dynamiq_config.interpolation import Variable, escape
 from workflow_service.dynamiq_config.problems import Problems
@@ -17,6 +17,7 @@ from workflow_service.flow import DOTTED_NAME
 # anyone may have put anything into, so it names nothing in an export.
 FILE_ID = "$id"
 _NUMBER = re.compile(r"[+-]?\d{1,16}(\.\d{1,16})?", re.ASCII)
+_NOT_IN_A_NAME = re.compile(r"[^A-Z0-9_]+")
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -26,27 +27,32 @@ def dotted_type(value: Any) -> str | None:
     return name if isinstance(name, str) and DOTTED_NAME.fullmatch(name) else None
 
 
-def without_secrets(connection: Mapping[str, Any], path: Path, problems: Problems) -> dict[str, Any]:
+def without_secrets(
+    connection: Mapping[str, Any], path: Path, problems: Problems, confirmed: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     """What is exported of an inline connection: numbers, booleans, enums, literals and defaults; text as variables.
 
-    Variables have no name yet, unless they have one in the connection.
+    Variables have no name yet, unless they have one in the connection that its class reads or that is `confirmed`.
     """
     name: str = connection["type"]
     known = catalogue.connection_fields(name)
     exported: dict[str, Any] = {"type": name}
     unknown = False
+    own = frozenset(field.env for field in (known or {}).values())
     for key, value in connection.items():
         if key in ("type", "id", FILE_ID):
             continue
+        where = (path, key) if known is not None and key in known else path
+        _warn_of_secrets(value, where, secret_values.NOWHERE.below(key), own | confirmed, problems)
         field = known.get(key) if known is not None else _guess(key, value)
         if field is None:
             unknown = True
-        elif (kept := _kept(name, key, field, value)) is not None:
+        elif (kept := _kept(name, key, field, value, own | confirmed)) is not None:
             exported[key] = kept[0]
         else:
             problems.warn((path, key), "is not exported: set it in config.yaml")
     if unknown:
-        # Their names could hold anything, too.
+        # Their names could contain secrets too.
         problems.warn(path, "has fields that its class does not have; they are not exported")
     return exported
 
@@ -69,9 +75,31 @@ def in_common(accepted: Sequence[Sequence[str]]) -> list[str]:
     return [name for name in distinct[0] if all(name in others for others in distinct)]
 
 
-def _kept(name: str, key: str, field: Field, value: Any) -> tuple[Any] | None:
+def _warn_of_secrets(
+    value: Any, path: Path, place: secret_values.Place, readable: frozenset[str | None], problems: Problems
+) -> None:
+    """Of a field of a connection. `readable` are the variables that may be named in it.
+
+    The path is that of the field: keys below it may be secret too.
+    """
+    left: list[tuple[Any, secret_values.Place]] = [(value, place)]
+    while left:
+        value, place = left.pop()
+        if (variable := Variable.of(value)) is not None:
+            if variable.name not in readable:
+                problems.warn_of_secret(path, secret_values.VARIABLE)
+            value = variable.default
+        if isinstance(value, dict):
+            left += [(child, place.below(key)) for key, child in value.items()]
+        elif isinstance(value, list):
+            left += [(child, place) for child in value]
+        elif (sentence := secret_values.found_in(value, place)) is not None:
+            problems.warn_of_secret(path, sentence)
+
+
+def _kept(name: str, key: str, field: Field, value: Any, readable: frozenset[str | None]) -> tuple[Any] | None:
     """The exported value in a tuple, or None when the field is left out."""
-    if (variable := Variable.of(value)) is not None:
+    if (variable := Variable.of(value)) is not None and variable.name in readable:
         safe = not variable.has_default or variable.default is None or _is_plain(field, variable.default)
         return (variable if safe else Variable(variable.name, "", True),)
     if value is None:
@@ -84,7 +112,7 @@ def _kept(name: str, key: str, field: Field, value: Any) -> tuple[Any] | None:
 
 
 def _is_plain(field: Field, value: str | int | float) -> bool:
-    """Whether a value says nothing that its class does not say already, numbers aside."""
+    """Whether a value contains nothing but what its class defines. Numbers are not considered."""
     if field.default is not None and str(value) == str(field.default):
         return True
     if field.kind == "boolean":
@@ -96,11 +124,17 @@ def _is_plain(field: Field, value: str | int | float) -> bool:
 
 def _variable(name: str, key: str, field: Field, value: str) -> NewVariable:
     stand_in = field.values[0] if field.values else 0 if field.kind == "number" else ""
-    return NewVariable(field.env or f"{name.rpartition('.')[2]}_{key}".upper(), name, key, str(stand_in), value)
+    return NewVariable(field.env or own_name(name.rpartition(".")[2], key), name, key, str(stand_in), value)
+
+
+def own_name(*words: str) -> str:
+    """Of a variable that no class reads: nobody has a value in it yet."""
+    name = _NOT_IN_A_NAME.sub("_", "_".join(word[:64] for word in words).upper()).strip("_")
+    return f"FLOW_{name}" if not name or name[0].isdigit() or secret_values.is_of_a_class(name) else name
 
 
 def _guess(key: str, value: Any) -> Field | None:
-    """A field of a class that the catalogue does not know, by what stands there."""
+    """A field of a class that is not in the catalogue, judged by its value."""
     if not _IDENTIFIER.fullmatch(key):
         return None
     if isinstance(value, bool):

@@ -16,10 +16,15 @@ from workflow_service.flow import parse_flow
 
 WORKFLOW_ID = "workflow"
 MAIN = """\
+import sys
+
 from dynamiq import Workflow
 
 wf = Workflow.from_yaml_file(file_path="config.yaml")
-print(wf.run(input_data={}))
+result = wf.run(input_data={})
+print(result)
+if result.status != "success":
+    sys.exit(1)
 """
 # The same flow gives the same bytes; this is the earliest time that a ZIP can say.
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -51,7 +56,7 @@ def export_config(flow: dict[str, Any], version: int | None = None) -> tuple[str
 
 
 def mappings_of(config: Config, version: int | None = None) -> dict[str, Any]:
-    """All but the connections."""
+    """All sections except the connections."""
     workflow = {"flow": escape(config.flow_id)} | ({} if version is None else {"version": version})
     prompts = {"prompts": config.prompts} if config.prompts else {}
     return prompts | {"nodes": config.nodes, "flows": config.flows, "workflows": {WORKFLOW_ID: workflow}}
@@ -76,7 +81,7 @@ def _dump(value: Any) -> str:
 
 
 class _Dumper(yaml.CSafeDumper):
-    """Writes every value out: the SDK's loader knows no anchors we would have to explain."""
+    """Writes every value out, without anchors and aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

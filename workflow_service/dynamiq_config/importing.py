@@ -1,4 +1,4 @@
-"""Makes a flow and its canvas of one workflow in a config.yaml, with all that it names put where it is named."""
+"""Makes a flow and its canvas of one workflow in a config.yaml, with all references resolved."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ _MAX_NAMED = 50  # workflows that an error lists
 
 
 def import_content(text: str, workflow: str | None, limit: int) -> tuple[Content, list[Problem]]:
-    """What can be kept of it, and warnings. Raises as import_config and check_content do."""
+    """The content to save, and warnings. Raises the errors of import_config and check_content."""
     flow, flow_ui, found = import_config(text, workflow, limit)
     return check_content(flow, flow_ui, limit), found
 
@@ -46,7 +46,7 @@ def import_config(text: str, workflow: str | None, limit: int) -> tuple[bytes, b
     file.name_plain_connections(document)
     for key in document:
         if key not in (*SECTIONS, *resolver.named):
-            file.problems.warn(key, "is no part of a workflow; it is left out")
+            file.problems.warn(key, "is not part of a workflow and is omitted")
     file.report_unused()
     found = [Problem(problem.path, problem.message, "warning") for problem in problems_of(flow)]
     canvas = lay_out(flow)
@@ -79,7 +79,7 @@ class _File:
             raise InvalidConfig(wrong)
 
     def choose(self, workflow: str | None) -> tuple[str, Path]:
-        """The flow of the workflow that was asked for, or of the only one, and where that is said."""
+        """The flow of the requested or only workflow, and its path."""
         names = list(self._sections["workflows"])
         if not names:
             raise InvalidConfig({"workflows": "cannot be empty"})
@@ -99,10 +99,10 @@ class _File:
             where = shown_path(below("flows", flow_id, "nodes"))
             raise InvalidConfig({where: "must be a list of ids that is not empty"})
         if flow_id in self._open:
-            raise InvalidConfig({shown_path(path): f"names the flow {shown(flow_id)}, which it stands in"})
+            raise InvalidConfig({shown_path(path): f"names the flow {shown(flow_id)}, which contains it"})
         if len(self._open) == MAX_FLOWS:
             raise InvalidConfig({shown_path(path): f"is the end of more than {MAX_FLOWS} flows, one within the other"})
-        # The loader takes an id that stands twice for one.
+        # The loader ignores duplicates of an id.
         ids = list(dict.fromkeys(ids))
         self._count += len(ids)
         if self._count > MAX_NODES:
@@ -138,13 +138,13 @@ class _File:
         for section in ("nodes", "connections", "prompts"):
             for name in self._sections[section]:
                 if (section, name) not in self._used:
-                    self.problems.warn((section, name), "is not used by the workflow; it is left out")
+                    self.problems.warn((section, name), "is not used by the workflow and is omitted")
 
     def _entry(self, section: str, name: str, path: Path) -> dict[str, Any]:
-        """A copy of what stands in a section under an id, counted against the limit."""
+        """A copy of a section's entry with this id, counted against the limit."""
         found = self._sections[section].get(name)
         if found is None:
-            raise InvalidConfig({shown_path(path): f"names no entry of `{section}`"})
+            raise InvalidConfig({shown_path(path): f"must be an entry of `{section}`"})
         self._used.add((section, name))
         copied = json.dumps(found, ensure_ascii=False)
         self._left -= len(copied)

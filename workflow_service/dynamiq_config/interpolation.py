@@ -19,7 +19,7 @@ _INTEGER = re.compile(rf"[+-]?{_UNSIGNED}")
 _FLOAT = re.compile(rf"[+-]?(?:(?:{_POINT}|{_UNSIGNED})[eE][+-]?{_DIGITS}|{_POINT}|[iI][nN][fF]|[nN][aA][nN])")
 
 
-_NOT_PLAIN = 'has a default that is no plain value: put it in quotes, as in ${oc.env:NAME,"a, b"}'
+_NOT_PLAIN = 'has a default that is not a plain value: put it in quotes, as in ${oc.env:NAME,"a, b"}'
 _NOT_NESTED = (
     'has a default that is another variable: write ${oc.env:NAME}, or a plain default, as in ${oc.env:NAME,"text"}'
 )
@@ -31,7 +31,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """`${oc.env:NAME}`, or with a default: then `has_default`, and None stands for `null`."""
+    """`${oc.env:NAME}`, optionally with a default: then `has_default` is set, and None means `null`."""
 
     name: str
     default: str | None = None
@@ -39,7 +39,7 @@ class Variable:
 
     @classmethod
     def of(cls, value: Any) -> "Variable | None":
-        """The variable that `{"$env": "NAME", "default"?}` in a flow stands for."""
+        """The variable of `{"$env": "NAME", "default"?}` in a flow."""
         if not isinstance(value, dict) or not value.keys() <= {ENV, "default"}:
             return None
         name, default = value.get(ENV), value.get("default")
@@ -71,13 +71,13 @@ class Reference:
 
 
 def escape(text: str) -> str:
-    """The same text with each literal `${` escaped, and so the backslashes before it."""
+    """The text with each literal `${` escaped, and the backslashes before it."""
     *parts, last = text.split("${")
     return "".join(f"{part}{_backslashes(part)}\\${{" for part in parts) + last
 
 
 def _backslashes(text: str) -> str:
-    """Those that the text ends with."""
+    """The backslashes at the end of the text."""
     return text[len(text.rstrip("\\")) :]
 
 
@@ -129,9 +129,9 @@ def _interpolation(inner: str) -> Variable | Reference:
         return Reference(len(match[1]), tuple(_keys(match[2])))
     if colon and resolver.strip() == "oc.decode":
         raise Unreadable(
-            "uses oc.decode: write ${oc.env:NAME}, of which the SDK makes a number, true or false where a field is one"
+            "uses oc.decode: write ${oc.env:NAME}, which the SDK converts to a number or boolean where the field is one"
         )
-    raise Unreadable("has an interpolation that is neither ${oc.env:NAME} nor the place of another value")
+    raise Unreadable("must use only ${oc.env:NAME} or the path of another value")
 
 
 def _keys(path: str) -> Iterator[str]:
@@ -143,12 +143,13 @@ def _variable(arguments: str) -> Variable:
     if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":
         name = name[1:-1]
     if not NAME.fullmatch(name):
-        raise Unreadable("names a variable of the environment that no shell could set")
+        raise Unreadable("must name a variable that a shell can set")
     return Variable(name, _default(default), True) if comma else Variable(name)
 
 
 def _trimmed(text: str) -> str:
-    """Without the white space around it, unless that follows a backslash or a colon at the end, and belongs to it."""
+    """The text without surrounding white space, except white space at the end after a backslash or a colon, which
+    belongs to it."""
     found = text.strip(" \t\n\r")
     after = text[text.index(found) + len(found) :]
     if len(_backslashes(found)) % 2:

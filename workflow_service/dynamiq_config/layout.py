@@ -9,7 +9,7 @@ COLUMN, ROW, MIDDLE = 378, 120, 245.5
 FIXED = ("dynamiq.nodes.utils.Input", "dynamiq.nodes.utils.Output")
 CHOICE = "dynamiq.nodes.operators.Choice"
 _NESTED = ("llm", "embedder", "memory")
-_MAX_NESTED = 5  # levels of nodes in nodes that the editor is told of; each repeats what it holds
+_MAX_NESTED = 5  # maximum nesting of nodes in the layout; each level repeats its content
 
 
 def lay_out(flow: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def _dependencies(node: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _columns(nodes: list[dict[str, Any]]) -> list[int]:
-    """How many steps lead to each node at most; what stands in a circle stands at the end."""
+    """The longest path to each node, in steps. Nodes in a cycle come last."""
     index = {node["id"]: position for position, node in enumerate(nodes)}
     after: list[list[int]] = [[] for _ in nodes]
     waiting = [0] * len(nodes)
@@ -91,7 +91,7 @@ def _node(node: dict[str, Any], canvas_id: str, position: dict[str, float]) -> d
 
 
 def _labels(node: dict[str, Any]) -> dict[str, str]:
-    """What to write on the branches of a Choice, by the id of the option."""
+    """Labels of the branches of a Choice, by the option's id."""
     options = node.get("options") if node["type"] == CHOICE else None
     found = (option for option in options if isinstance(option, dict)) if isinstance(options, list) else ()
     return {o["id"]: str(o.get("name") or o["id"]) for o in found if isinstance(o.get("id"), str)}

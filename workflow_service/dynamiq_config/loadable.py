@@ -10,10 +10,10 @@ from workflow_service.dynamiq_config.exporting import mappings_of
 
 
 def loadable_of(flow: bytes) -> bytes | None:
-    """The mappings that the SDK's loader takes, of a flow that is kept; None when it has errors.
+    """The mappings that the SDK loads for a stored flow. None if the flow has errors.
 
-    Texts are escaped and variables written as in a config.yaml. A connection that is known by its id only reads
-    variables that have no default, so that loading fails, and names the variable, where one is not set.
+    Texts are escaped, and variables are written as in a config.yaml. A connection of which only the id is known reads
+    variables without a default. So loading fails if one is not set, and names it.
     """
     config, problems = checked(json.loads(flow), keep_values=True)
     if config is None or any(problem.severity == "error" for problem in problems):

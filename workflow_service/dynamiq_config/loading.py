@@ -1,6 +1,6 @@
-"""What the SDK's loader would refuse in a flow: it builds objects from the inside out, each by the schema of its class.
+"""Finds what the SDK's loader would refuse. It builds objects from the inside out, each by the schema of its class.
 
-Nothing is loaded here. Classes of someone's own, outside of `dynamiq.`, are taken as they are.
+Nothing is loaded here. Classes outside `dynamiq.` are accepted as they are.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ _NODE = "dynamiq.nodes.Node"
 _CONNECTION = "dynamiq.connections.BaseConnection"
 _VERBATIM = ("agent_factory", "response_format", "schema")
 _VERBATIM_PARTS = (*_VERBATIM, "connection", "prompt")
-"""Keys of what has no class; the loader hands their values on as they are."""
+"""Keys whose values have no class. The loader passes them on unchanged."""
 _DETECTOR = "dynamiq.nodes.agents.hooks.DetectorConfig"
 _PROMPT_INJECTION = "prompt_injection"
 _UNKNOWN = {BUILT: UNKNOWN}
@@ -49,7 +49,7 @@ class Loading:
             where = below(path, "nodes", index)
             built = self._object(node, where)[BUILT]
             if built != UNKNOWN and not schemas.is_a(built, _NODE):
-                self._problems.error((where, "type"), f"{shown(node['type'])} is no node type of the SDK")
+                self._problems.error((where, "type"), f"{shown(node['type'])} is not a node type of the SDK")
 
     def _check(self, fields: dict[str, Any], name: str, path: Path) -> None:
         for keys, sentence in schemas.wrong_with(fields, name):
@@ -58,7 +58,7 @@ class Loading:
             self._problems.error(below(path, *shown_keys), sentence)
 
     def _object(self, value: dict[str, Any], path: Path) -> dict[str, str]:
-        """What is made of an object whose `type` names a class."""
+        """The result of an object whose `type` names a class."""
         fields: dict[str, Any] = {}
         for key, child in value.items():  # no comprehension: each level may take two frames
             if key == "flow":
@@ -112,7 +112,7 @@ class Loading:
         elif (name := schemas.class_name(written)) is not None:
             return name
         elif written.startswith(_SDK):
-            self._problems.error((path, "type"), f"{shown(written)} is no class of the SDK that a flow can hold")
+            self._problems.error((path, "type"), f"{shown(written)} is not a class of the SDK that a flow can contain")
         return UNKNOWN
 
     def _flow(self, value: Any, path: Path) -> Any:
@@ -131,7 +131,7 @@ class Loading:
             return None
         if isinstance(value, str):
             if value not in self._named:
-                # Of one that stands nowhere, export writes the class that the nodes take.
+                # Export writes the class that the nodes expect if the connection has no class.
                 found = self._connections.get(value)
                 where = ("flow.connections", value)
                 self._named[value] = self._connection_object(found, where) if found else _UNKNOWN
@@ -140,12 +140,12 @@ class Loading:
 
     def _connection_object(self, value: Any, path: Path) -> dict[str, str]:
         if dotted_type(value) is None:
-            return _UNKNOWN  # export says so
+            return _UNKNOWN  # export reports it
         name = self._class(value, path)
         if name == UNKNOWN:
             return _UNKNOWN
         if not schemas.is_a(name, _CONNECTION):
-            self._problems.error((path, "type"), f"{shown(value['type'])} is no connection of the SDK")
+            self._problems.error((path, "type"), f"{shown(value['type'])} is not a connection of the SDK")
             return _UNKNOWN
         # Its id is the key under which export writes it.
         fields = {key: child for key, child in value.items() if key not in ("type", "id", FILE_ID)}
@@ -197,7 +197,7 @@ class Loading:
         if name is None:
             if not str(hook["type"]).startswith(_SDK) and "." in str(hook["type"]):
                 return _UNKNOWN
-            self._problems.error((path, "type"), "names no hook of the SDK")
+            self._problems.error((path, "type"), "must be a hook of the SDK")
             return _UNKNOWN
         fields = {key: value for key, value in hook.items() if key != "type"}
         detector = fields.get("detector")
@@ -209,5 +209,5 @@ class Loading:
 
 
 def dependency_problems(dependency: dict[str, Any]) -> list[schemas.Wrong]:
-    """What is wrong with the fields of a dependency, `node` aside."""
+    """The problems of a dependency's fields, except `node`."""
     return schemas.wrong_with(dependency | {"node": _UNKNOWN}, DEPENDENCY)

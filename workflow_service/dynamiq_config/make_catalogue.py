@@ -154,7 +154,7 @@ def is_union(annotation: object) -> bool:
 
 
 def variable_of(factory: object) -> tuple[str | None, object]:
-    """The environment variable that a default comes from, and what stands in when it is not set."""
+    """The environment variable of a default, and the value if it is not set."""
     if isinstance(factory, partial):
         name, *rest = factory.args
         return name, rest[0] if rest else factory.keywords.get("default_value")

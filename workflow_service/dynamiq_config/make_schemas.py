@@ -1,6 +1,6 @@
 """JSON Schemas of the SDK's classes, made of pydantic's own core schemas; part of make_catalogue.py.
 
-Beside the standard keywords there are three of ours, which `schemas.py` reads:
+In addition to the standard keywords there are three of our own, which `schemas.py` reads:
 
 - `scalar`: the value is what pydantic takes for this leaf of a core schema, `"5"` for an integer as well.
 - `object`: the value is an object of this class, or of one below it, that the loader has built; or its fields.
@@ -14,7 +14,7 @@ from collections.abc import Callable
 SCALARS = {"str", "int", "float", "bool", "bytes", "date", "datetime"}
 BOUNDS = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern", "strip_whitespace")
 NO_VALUE = {"not": {}}
-"""What no JSON value is: a Python object that the loader does not build."""
+"""A schema that matches no JSON value, for Python objects that the loader does not build."""
 CHECK_CONNECTION = ("ConnectionNode.validate_connection_client", "VectorStoreNode.validate_connection_client")
 CHECKED_WHEN_MADE = ("Agent", "DecisionTable", "Expression", "Rules")
 """Classes whose constructors refuse values that their fields take."""
@@ -44,9 +44,9 @@ class Schemas:
                 self._classes[cls] = self._class(cls)
 
     def rows(self, names: dict[type, set[str]], listed: dict) -> dict[str, dict]:
-        """A row for each class: what it has beside the classes above it, nearest first.
+        """One row per class: what it adds to its base classes, nearest first.
 
-        `names` load each class; those of `listed` classes stand in the catalogue.
+        `names` load each class. The catalogue has those of `listed` classes.
         """
         known = set(self._classes)
         rows = {}
@@ -173,7 +173,7 @@ class Schemas:
 
 
 def any_of(schemas: list[dict]) -> dict:
-    """One schema for several, each once; anything is anything, and what no value is adds nothing."""
+    """One schema for several, each once. A schema for any value wins; one for no value adds nothing."""
     flat = []
     for schema in schemas:
         flat += [one for one in schema.get("anyOf", [schema]) if one not in flat and one != NO_VALUE]
@@ -186,7 +186,8 @@ def has_default(cls: type) -> bool:
 
 
 def connects(cls: type) -> str | None:
-    """What must not be given where a class makes itself a connection, "" for nothing; None where it makes none."""
+    """The field without which a class creates its own connection, "" if there is no such field. None if it creates
+    none."""
     for base in cls.__mro__:
         if "__init__" in vars(base) and base.__module__.startswith("dynamiq."):
             source = inspect.getsource(base.__init__)
@@ -197,7 +198,7 @@ def connects(cls: type) -> str | None:
 
 
 def inherited(above: list[str], rows: dict[str, dict]) -> dict:
-    """What the rows of these classes, nearest first, say together."""
+    """The rows of these classes combined, nearest first."""
     found = {"properties": {}}
     for name in reversed(above):
         found["properties"] |= rows[name].get("properties", {})

@@ -1,4 +1,5 @@
-"""What the SDK's loader builds of a node: itself, and the models, tools, memories and the like in it, at any depth."""
+"""Finds the objects that the SDK's loader builds for a node: itself, and models, tools, memories and others at any
+depth."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from service_kit.paths import Path, below
 from workflow_service.dynamiq_config import catalogue
 from workflow_service.dynamiq_config.connections import dotted_type
 
-# What the loader hands on as it is.
+# Values that the loader passes on unchanged.
 _VERBATIM = ("agent_factory", "connection", "prompt", "response_format", "schema")
 _DETECTORS = {"llama_guard": "dynamiq.nodes.detectors.LlamaGuardDetector"}
 _DETECTOR = "dynamiq.nodes.detectors.PromptInjectionDetector"
@@ -24,7 +25,7 @@ class NestedObject:
 
 
 def built_objects(node: dict[str, Any], path: Path) -> Iterator[NestedObject]:
-    """Each in the order of the document. What the caller puts into one is not walked through."""
+    """The objects in the order of the document. Objects that the caller inserts are not visited."""
     left: list[tuple[Path, Any, str | None]] = [(path, node, None)]
     while left:
         path, value, usual_type = left.pop()

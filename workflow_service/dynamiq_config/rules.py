@@ -28,7 +28,7 @@ def _is_on(value: Any) -> bool:
 
 
 def _repeated(names: list[Any]) -> list[int]:
-    """The places of names that stood before."""
+    """The places of earlier names."""
     return [index for index, name in enumerate(names) if isinstance(name, str) and name in names[:index]]
 
 
@@ -50,7 +50,7 @@ def _connection_unless(other: str, is_needed: bool) -> Callable[[Fields], Found]
 
 
 def _not_null(key: str) -> Callable[[Fields], Found]:
-    """Of a field that the class puts its key into."""
+    """A rule for a field that receives the class's key."""
 
     def rule(fields: Fields) -> Found:
         if fields.get(key, "") is None:
@@ -73,7 +73,7 @@ def _search(fields: Fields) -> Found:
     others = ("reranking", "implicit_filter")
     kind = fields.get("search_type", "DEFAULT")
     if fields.get("managed_search") and (any(fields.get(key) for key in others) or kind != "DEFAULT"):
-        yield ("managed_search",), "cannot stand beside search_type, reranking or implicit_filter"
+        yield ("managed_search",), "cannot be combined with search_type, reranking or implicit_filter"
 
 
 def _managed_reranking(fields: Fields) -> Found:
@@ -88,7 +88,7 @@ def _metadata_selection(fields: Fields) -> Found:
     include, exclude = fields.get("metadata_fields_to_include"), fields.get("metadata_fields_to_exclude")
     mode = fields.get("metadata_selection_mode")
     if include and exclude:
-        yield ("metadata_fields_to_exclude",), "cannot stand beside metadata_fields_to_include"
+        yield ("metadata_fields_to_exclude",), "cannot be combined with metadata_fields_to_include"
     elif (include or exclude) and mode != "SELECTIVE":
         yield ("metadata_selection_mode",), 'must be "SELECTIVE" beside the fields of the metadata'
     elif mode == "SELECTIVE" and not (include or exclude):
@@ -296,7 +296,7 @@ def _sub_agent(fields: Fields) -> Found:
     if agent is None and factory is None:
         yield ("agent",), "is required, or agent_factory"
     elif agent is not None and factory is not None:
-        yield ("agent_factory",), "cannot stand beside agent"
+        yield ("agent_factory",), "cannot be combined with agent"
 
 
 def _textract(fields: Fields) -> Found:
@@ -311,7 +311,7 @@ def _vertex_search(fields: Fields) -> Found:
     pairs = (("vector_distance_threshold", "vector_similarity_threshold"), ("rank_service_model", "llm_ranker_model"))
     for one, other in pairs:
         if fields.get(one) not in (None, "") and fields.get(other) not in (None, ""):
-            yield (other,), f"cannot stand beside {one}"
+            yield (other,), f"cannot be combined with {one}"
     parts = fields["rag_corpus_id"].split("/")
     is_name = len(parts) == 6 and parts[2] == "locations" and parts[4] == "ragCorpora" and all(parts)
     if parts[0] == "projects" and len(parts) > 1 and not is_name:

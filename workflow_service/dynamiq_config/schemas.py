@@ -26,7 +26,7 @@ DEPENDENCY = "dynamiq.nodes.node.NodeDependency"
 AGENT = "dynamiq.nodes.agents.base.Agent"
 _URI = "sdk:///"
 _MAX_ERRORS = 1000  # of a field; each takes 20 µs
-_NO_FIELD = "is no field of its class"
+_NO_FIELD = "is not a field of its class"
 _MAX_NAMES = 12  # values or classes that a sentence names
 _SCALARS = {
     "str": "text",
@@ -49,7 +49,7 @@ _BOUNDS = {
 
 
 class Wrong(NamedTuple):
-    """What is wrong with a value: the keys that lead to it, and a sentence without the value."""
+    """A problem of a value: the keys that lead to it, and a sentence without the value."""
 
     keys: tuple[str | int, ...]
     sentence: str
@@ -71,7 +71,7 @@ def hook_class(kind: str) -> str | None:
 
 
 def wrong_with(value: Mapping[str, Any], name: str) -> list[Wrong]:
-    """What keeps a class from being made of these fields. Variables of the environment are of any type."""
+    """The problems that prevent a class from being built of these fields. Environment variables may have any type."""
     schema = _schema(_URI + name)
     found: dict[Wrong, None] = {}
     for key, child in value.items():
@@ -92,7 +92,7 @@ def _data() -> dict[str, Any]:
 
 
 def rows() -> dict[str, dict[str, Any]]:
-    """What each class has beside those above it, by the name that loads it."""
+    """What each class adds to its base classes, by the name that loads it."""
     found: dict[str, dict[str, Any]] = _data()["classes"]
     return found
 
@@ -154,7 +154,7 @@ class _Scalar:
 
     def validate(self, value: Any) -> None:
         if value is None or isinstance(value, list | dict):
-            raise ValueError(self._sentence)  # a third of what pydantic takes to say so
+            raise ValueError(self._sentence)  # a third of pydantic's time
         try:
             self._check(value)
         except ValueError:
@@ -259,7 +259,7 @@ def _found(value: Any, path: Iterable[str | int]) -> tuple[tuple[str | int, ...]
 
 
 def _wrong_with_each(branches: list[list[Wrong]], keys: tuple[str | int, ...]) -> list[Wrong]:
-    """What to say of a value that is none of several: of the one that it comes closest to, or what it could be."""
+    """The problem of a value that matches none of several schemas: that of the nearest one, or the list of choices."""
     if not all(branches):
         return []
     inside = [branch for branch in branches if all(len(wrong.keys) > len(keys) for wrong in branch)]
@@ -285,5 +285,5 @@ def _sentence(name: str, kind: dict[str, Any]) -> str:
         case "maxItems":
             return f"must have at most {kind['limit']} entries"
         case "propertyNames":
-            return "has a key that its class does not take"
+            return "has a key that its class does not have"
     return "cannot be set in a flow"

@@ -1,4 +1,4 @@
-"""Which selectors of a flow read from a node that is not there: the SDK runs those, and finds nothing."""
+"""Warns of selectors that read from a missing node. The SDK runs them without a result."""
 
 import re
 from typing import Any
@@ -33,7 +33,7 @@ def check_selectors(flow: dict[str, Any], path: Path, problems: Problems) -> Non
         for key, expression in expressions.items():
             for source in _sources(expression, inputs):
                 if source not in names:
-                    problems.warn((where, key), f"reads from {shown(source)}, which is no node of the flow")
+                    problems.warn((where, key), f"reads from {shown(source)}, which is not a node of the flow")
 
 
 def _inputs(nodes: list[dict[str, Any]]) -> set[str] | None:

@@ -1,7 +1,7 @@
-"""Names the variables of an export: connections whose values differ never read the same one.
+"""Names the variables of an export, so that connections with different values never read the same one.
 
-A variable has the name that its class reads by itself (OPENAI_API_KEY), as long as all connections that would read it
-have the same value there. Otherwise each of them has a variable named after the connection (BILLING_API_KEY).
+A variable has the name that its class reads (OPENAI_API_KEY) if all connections that read it have the same value.
+Otherwise each of them has a variable named after the connection (BILLING_API_KEY).
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 from workflow_service.dynamiq_config.interpolation import Variable
 
 MAX_ID_CHARS = 64
-"""Of a connection's id in a variable's name."""
+"""Maximum characters of a connection's id in a variable's name."""
 _NOT_IN_A_NAME = re.compile(r"[^A-Z0-9]+")
 
 
@@ -38,12 +38,12 @@ class VariableNames:
     """The variables of one export."""
 
     def __init__(self, taken: Iterable[str] = (), *, with_defaults: bool = True) -> None:
-        """`taken` are names that stand for something else. Without defaults, loading fails where one is not set."""
+        """`taken` are names with another meaning. Without defaults, loading fails if one is not set."""
         self._taken = set(taken)
         self._with_defaults = with_defaults
         self._names: dict[tuple[str, str], str] = {}
         self._shared: set[str] = set()
-        """Names that would stand for several values."""
+        """Names that would have several values."""
 
     def write(self, connections: Mapping[str, Body]) -> dict[str, dict[str, Any]]:
         """Connections by id, with text for each variable."""
@@ -61,7 +61,7 @@ class VariableNames:
         return {name: self.write_one(name, body) for name, body in connections.items()}
 
     def write_one(self, name: str, body: Body) -> dict[str, Any]:
-        """One more connection."""
+        """Add one more connection."""
         return {key: self._written(name, field) for key, field in body.items()}
 
     def _written(self, connection: str, field: Any) -> Any:

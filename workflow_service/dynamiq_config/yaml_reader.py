@@ -1,4 +1,4 @@
-"""Reads a config.yaml as the SDK's loader does, in bounded time and memory: aliases count as often as they stand."""
+"""Reads a config.yaml as the SDK's loader does, in bounded time and memory. Each use of an alias counts."""
 
 import math
 import re
@@ -14,7 +14,7 @@ from workflow_service.errors import ConfigTooLarge, InvalidConfig
 from workflow_service.flow import MAX_DEPTH
 
 MAX_CHARS_READ_AGAIN = 64 << 10
-"""Of a text that libyaml refuses. The worst one takes two seconds without it."""
+"""Maximum length of a text that libyaml refuses. The worst one takes two seconds without it."""
 _MAX_NUMBER = 1000  # characters
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {f"{_TAG}{name}" for name in ("bool", "float", "int", "null", "str")}
@@ -29,9 +29,9 @@ def read_document(text: str, limit: int) -> Any:
     try:
         size = len(text.encode("utf-8"))
     except UnicodeEncodeError:
-        raise InvalidConfig({_ROOT: "holds half of a surrogate pair"}) from None
+        raise InvalidConfig({_ROOT: "must not contain half of a surrogate pair"}) from None
     if size > limit:
-        raise ConfigTooLarge(f"is larger than {limit / (1 << 20):g} MiB")
+        raise ConfigTooLarge(f"must be at most {limit / (1 << 20):g} MiB")
     bounds = Bounds(MAX_DEPTH, MAX_VALUES, limit)
     try:
         try:
@@ -47,7 +47,7 @@ def read_document(text: str, limit: int) -> Any:
 
 
 def _read_again(text: str, bounds: Bounds, refusal: YamlSyntaxError) -> Any:
-    """What PyYAML's own scanner reads, with which the SDK reads; libyaml refuses some of it."""
+    """The value that PyYAML's own scanner reads, which the SDK uses. libyaml refuses some of its texts."""
     try:
         loader = _SlowLoader(text)
     except yaml.YAMLError:
@@ -60,7 +60,7 @@ class _Loader(yaml.CSafeLoader):
 
 
 class _SlowLoader(yaml.SafeLoader):
-    """The same without libyaml; it takes thirty times as long."""
+    """The loader without libyaml. It takes thirty times as long."""
 
 
 for _loader in (_Loader, _SlowLoader):
@@ -89,11 +89,11 @@ class _Open:
 
 
 class _Merge:
-    """What the key `<<` reads as."""
+    """The value of the key `<<`."""
 
 
 _UNFINISHED = object()
-"""What an anchor stands for until its list or mapping has ended."""
+"""The value of an anchor until its list or mapping has ended."""
 
 
 class _Reader:
@@ -121,7 +121,7 @@ class _Reader:
     def _begin(self, event: yaml.CollectionStartEvent) -> None:
         is_mapping = isinstance(event, yaml.MappingStartEvent)
         if event.tag not in (None, "!", f"{_TAG}{'map' if is_mapping else 'seq'}"):
-            raise self._wrong("has a tag, which no config needs")
+            raise self._wrong("must not have a tag")
         if event.anchor:
             self._anchors[event.anchor] = _UNFINISHED
         self._open.append(_Open(is_mapping, event.anchor))
@@ -138,9 +138,9 @@ class _Reader:
 
     def _alias(self, anchor: str) -> None:
         if anchor not in self._anchors:
-            raise self._wrong("names an anchor that does not stand before it")
+            raise self._wrong("must name an earlier anchor")
         if self._anchors[anchor] is _UNFINISHED:
-            raise self._wrong("is an alias of what it stands in")
+            raise self._wrong("must not be an alias of its own parent")
         self._keep(None, self._anchors[anchor])
 
     def _keep(self, anchor: str | None, value: Any) -> None:
@@ -161,7 +161,7 @@ class _Reader:
         elif isinstance(parent.key, _Merge):
             sources = value if isinstance(value, list) else [value]
             if not all(isinstance(source, dict) for source in sources):
-                raise self._wrong("merges what is no mapping")
+                raise self._wrong("must merge a mapping")
             parent.merged += sources
             parent.has_key = False
         else:
@@ -175,7 +175,7 @@ class _Reader:
         resolve: Callable[..., str] = self._loader.resolve
         tag = event.tag
         if tag is None or tag == "!":
-            # A long one is text; the patterns are slow to say so, and of 1:1:1:… they make a number of base 60.
+            # A long one is text. The patterns are slow, and read 1:1:1:… as a number of base 60.
             is_short = len(event.value) <= _MAX_NUMBER
             # PyYAML takes a lone `!` for nothing, libyaml for text.
             implicit = event.implicit if tag is None else (True, False)
@@ -183,8 +183,8 @@ class _Reader:
         if tag in (f"{_TAG}merge", f"{_TAG}value"):
             return _Merge() if is_key and tag == f"{_TAG}merge" else event.value
         if tag not in _PLAIN_TAGS:
-            raise self._wrong("has a tag, which no config needs")
-        # A key stands as it is written: `on` and 404 are text in JSON, whatever YAML makes of them.
+            raise self._wrong("must not have a tag")
+        # A key is kept as written, because `on` and 404 are text in JSON but not in YAML.
         if is_key or tag == f"{_TAG}str":
             return event.value
         try:

@@ -145,7 +145,7 @@ async def find_names(db: Connection, project_id: UUID, workflow_id: UUID, number
 
 
 async def count_other_names(db: Connection, project_id: UUID, workflow_id: UUID, name: str) -> int:
-    """Of labels that the workflow has or has had."""
+    """Number of other labels that the workflow has or had."""
     count: int = await db.fetchval(
         "SELECT count(*) FROM labels WHERE project_id = $1 AND workflow_id = $2 AND name <> $3",
         project_id,

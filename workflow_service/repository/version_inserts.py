@@ -1,4 +1,4 @@
-"""Appends to the table versions: every number once and without a gap, whatever comes at the same time."""
+"""Appends to the table versions: each number once and without a gap, also for concurrent saves."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from workflow_service.repository.versions import version_from
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """What is about to be saved, by whom, in which call. `action` is its RPC's name."""
+    """A version to save, with its author and call. `action` is the RPC's name."""
 
     caller: Caller
     workflow_id: UUID
@@ -27,7 +27,7 @@ class NewVersion:
     action: str
     description: str
     name: str | None = None
-    """For the workflow, when this is its first release."""
+    """The workflow's new name, if this is its first release."""
     released_by_save: bool = False
     id: UUID = field(default_factory=new_id)
 
@@ -130,10 +130,10 @@ async def insert_version(db: Connection, new: NewVersion) -> Version:
 
 
 async def insert_versions(db: Connection, news: Sequence[NewVersion]) -> list[Version | None]:
-    """The same for several in one statement, which waits for nothing; those of one workflow in their order.
+    """Insert several versions in one statement that waits for nothing. Those of one workflow are in order.
 
-    None is for one to insert by itself, to wait or to hear why not: something else is changing the workflow, or it is
-    not there. When one of them cannot be stored, that is all.
+    None marks a version that must be inserted by itself, because the workflow is locked or missing. If one cannot be
+    stored, none is.
     """
     batches = _by_workflow(news)
     values = (_values(new, place) for batch in batches for place, new in enumerate(batch, 1))
@@ -151,7 +151,8 @@ async def insert_versions(db: Connection, news: Sequence[NewVersion]) -> list[Ve
 
 
 def _by_workflow(news: Iterable[NewVersion]) -> list[list[NewVersion]]:
-    """Without those whose callers see other projects than the first of their workflow: they may not see it."""
+    """Grouped by workflow, without those whose callers see other projects than the first one's: they may not see the
+    workflow."""
     batches: dict[UUID, list[NewVersion]] = {}
     for new in news:
         batch = batches.setdefault(new.workflow_id, [new])
@@ -175,7 +176,7 @@ def _values(new: NewVersion, place: int) -> tuple[object, ...]:
 
 
 async def _inserted(db: Connection, rows: Sequence[Row]) -> list[Version]:
-    """From the rows of one workflow."""
+    """The versions of one workflow's rows."""
     versions: list[Version] = []
     for row in rows:
         identical_to = row["identical_to"]

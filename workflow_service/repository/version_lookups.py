@@ -16,7 +16,7 @@ from workflow_service.repository.versions import HEAD, HEAD_COLUMNS, version_fro
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A version, all of it that can change, and what its workflow is called now."""
+    """The changeable state of a version, and the current name of its workflow."""
 
     id: UUID
     revision: int
@@ -66,7 +66,7 @@ def _state(row: Row) -> State:
 
 
 async def find_versions(db: Connection, keys: Sequence[Key]) -> list[Version | ServiceError]:
-    """Each with flow and flow_ui, or WorkflowNotFound or VersionNotFound."""
+    """The version with flow and flow_ui, WorkflowNotFound or VersionNotFound for each key."""
     rows = await db.fetch(_VERSIONS, *_columns(keys))
     return _in_order(keys, rows, partial(version_from, content=True))
 

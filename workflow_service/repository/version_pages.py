@@ -1,7 +1,7 @@
-"""Pages of a workflow's versions: any page costs the same, however long the history and however much of it is hidden.
+"""Pages of a workflow's versions. Every page costs the same, however long the history is and however much is hidden.
 
-Hidden are the deleted versions and, unless they are asked for, the archived ones. The numbers on a page are found
-first, and exactly these are read.
+Deleted versions are hidden, and archived ones unless they are requested. The numbers on a page are found first, and
+exactly these versions are read.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from workflow_service.repository.versions import HEAD, HEAD_COLUMNS, version_fro
 
 # Of $4 versions of a list that has $3 older ones. None of the list is hidden:
 _NUMBERS = "generate_series($3::integer + 1, $3 + $4::integer) AS n (number)"
-# Some are: counted is from the end of the list that is nearer, in blocks of a thousand numbers, of which the last holds
-# those up to the latest number $8. Blocks $6 to $7 are passed by how many each lists; $3 are to be passed in all. In
-# those that have a part of the page no more is looked at than what is passed, the page, and as much as is hidden.
+# For a page with hidden versions. Counting starts at the nearer end of the list, in blocks of a thousand numbers; the
+# last block ends at the latest number $8. Blocks $6 to $7 are skipped by their counts; $3 versions are skipped in
+# total. In the blocks with a part of the page, only skipped, hidden and shown versions are read.
 _LISTED_NUMBERS = """(
     WITH blocks AS (
         SELECT b.block, least(1000, $8::integer - b.block * 1000) AS held,
@@ -82,6 +82,60 @@ async def list_versions(
             return sorted(found, key=lambda version: version.number, reverse=newest_first), total
 
 
+_OF_AUTHOR = """
+    SELECT v.number FROM w JOIN versions v ON v.project_id = w.project_id AND v.workflow_id = w.id
+    WHERE v.created_by = $3 AND v.deleted_at IS NULL AND (v.archived_at IS NULL OR $4)
+"""
+# Each id by versions_id_key: without the workflow in the condition no other index fits, also while the table is small.
+_OF_IDS = """
+    SELECT v.number FROM w CROSS JOIN (SELECT DISTINCT unnest($3::uuid[]) AS id) chosen CROSS JOIN LATERAL (
+        SELECT workflow_id, number, archived_at, deleted_at FROM versions
+        WHERE versions.project_id = w.project_id AND versions.id = chosen.id LIMIT 1
+    ) v
+    WHERE v.workflow_id = w.id AND v.deleted_at IS NULL AND (v.archived_at IS NULL OR $4)
+"""
+_PAGE_OF_AUTHOR, _PAGE_OF_IDS = (
+    {
+        is_newest_first: f"""
+        WITH w AS MATERIALIZED (
+            SELECT project_id, id, version_count FROM workflows
+            WHERE project_id = ANY($1) AND id = $2 AND deleted_at IS NULL
+        ), listed AS NOT MATERIALIZED ({numbers}), page AS MATERIALIZED (
+            SELECT number FROM listed ORDER BY number {order} LIMIT $5 OFFSET $6
+        ), counted AS (SELECT count(*) AS total FROM listed)
+        SELECT counted.total, {HEAD}
+        FROM counted JOIN w ON true LEFT JOIN page ON true LEFT JOIN LATERAL (
+            SELECT {HEAD_COLUMNS} FROM versions
+            WHERE project_id = w.project_id AND workflow_id = w.id AND versions.number >= page.number
+            ORDER BY versions.number LIMIT 1
+        ) v ON true ORDER BY v.number {order}
+        """
+        for is_newest_first, order in ((True, "DESC"), (False, "ASC"))
+    }
+    for numbers in (_OF_AUTHOR, _OF_IDS)
+)
+
+
+async def list_chosen_versions(
+    db: Connection,
+    projects: Sequence[UUID],
+    workflow_id: UUID,
+    chosen: UUID | Sequence[UUID],
+    page: Page,
+    *,
+    newest_first: bool,
+    with_archived: bool,
+) -> tuple[list[Version], int]:
+    """The same of what one person or service account saved, or of some versions by id. Raises WorkflowNotFound."""
+    statements = _PAGE_OF_AUTHOR if isinstance(chosen, UUID) else _PAGE_OF_IDS
+    rows = await db.fetch(
+        statements[newest_first], projects, workflow_id, chosen, with_archived, page.size, page.offset
+    )
+    if not rows:
+        raise WorkflowNotFound(workflow_id)
+    return [version_from(row) for row in rows if row["id"] is not None], rows[0]["total"]
+
+
 async def _fetch_page(
     db: Connection, workflow: Row, total: int, page: Page, *, newest_first: bool, with_archived: bool
 ) -> list[Row]:
@@ -101,5 +155,5 @@ async def _fetch_page(
 
 
 def _block(number: int) -> int:
-    """In which thousand a version's number is."""
+    """The block of a thousand numbers that contains the version."""
     return (number - 1) // 1000

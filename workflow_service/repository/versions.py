@@ -39,13 +39,13 @@ _GETHEAD = {by: "SELECT" + HEAD + _FROM + clause + _OF_WORKFLOW for by, clause i
 
 
 async def get_version(db: Connection, projects: Sequence[UUID], workflow_id: UUID, version: VersionRef) -> Version:
-    """With flow and flow_ui. Raises WorkflowNotFound or VersionNotFound."""
+    """The version with flow and flow_ui. Raises WorkflowNotFound or VersionNotFound."""
     row = await db.fetchrow(_GET[version.by], projects, workflow_id, *version.values)
     return version_from(_found(row, workflow_id, version), content=True)
 
 
 async def get_version_head(db: Connection, projects: Sequence[UUID], workflow_id: UUID, version: VersionRef) -> Version:
-    """Without flow and flow_ui. Raises WorkflowNotFound or VersionNotFound."""
+    """The version without flow and flow_ui. Raises WorkflowNotFound or VersionNotFound."""
     row = await db.fetchrow(_GETHEAD[version.by], projects, workflow_id, *version.values)
     return version_from(_found(row, workflow_id, version))
 
@@ -59,7 +59,7 @@ def _found(row: Row | None, workflow_id: UUID, version: VersionRef) -> Row:
 
 
 async def find_flow(db: Connection, project_id: UUID, workflow_id: UUID, version_id: UUID) -> bytes | None:
-    """The flow of a version, of a deleted one too."""
+    """The flow of a version, which may be deleted."""
     flow: bytes | None = await db.fetchval(
         "SELECT flow FROM versions WHERE project_id = $1 AND workflow_id = $2 AND id = $3",
         project_id,

@@ -53,7 +53,7 @@ FROM = " FROM workflows w" + LATEST
 
 
 async def get_workflow(db: Connection, projects: Sequence[UUID], workflow_id: UUID) -> Workflow:
-    """With flow and flow_ui. Raises WorkflowNotFound."""
+    """The workflow with flow and flow_ui. Raises WorkflowNotFound."""
     row = await db.fetchrow(
         "SELECT"
         + HEAD
@@ -72,7 +72,7 @@ async def get_workflow(db: Connection, projects: Sequence[UUID], workflow_id: UU
 
 
 async def get_workflow_head(db: Connection, projects: Sequence[UUID], workflow_id: UUID) -> Workflow:
-    """Without flow and flow_ui. Raises WorkflowNotFound."""
+    """The workflow without flow and flow_ui. Raises WorkflowNotFound."""
     row = await db.fetchrow(
         "SELECT" + HEAD + FROM + "WHERE w.project_id = ANY($1) AND w.id = $2 AND w.deleted_at IS NULL",
         projects,
@@ -121,7 +121,7 @@ async def lock_workflow(db: Connection, projects: Sequence[UUID], workflow_id: U
 async def update_texts(
     db: Connection, workflow_id: UUID, project_id: UUID, name: str | None, description: str | None, by: UUID
 ) -> bool:
-    """What is None stays. False when nothing changes."""
+    """Fields that are None do not change. False if nothing changes."""
     updated = await db.fetchval(
         """
         UPDATE workflows
@@ -140,7 +140,7 @@ async def update_texts(
 
 
 async def accept_release(db: Connection, workflow_id: UUID, project_id: UUID, name: str, by: UUID) -> None:
-    """Name what a save has released already. It happens once."""
+    """Rename a workflow that a save has released. It happens once."""
     await db.execute(
         """
         UPDATE workflows
@@ -179,7 +179,7 @@ async def count_hidden(
 async def insert_workflow(
     db: Connection, project_id: UUID, workflow_id: UUID, name: str, description: str, by: UUID
 ) -> None:
-    """One without a canvas: its first version follows in the same transaction."""
+    """Insert a workflow without a canvas. Its first version follows in the same transaction."""
     await db.execute(
         """
         INSERT INTO workflows (project_id, id, name, description, created_by, updated_by)
@@ -194,7 +194,7 @@ async def insert_workflow(
 
 
 async def delete_draft(db: Connection, workflow_id: UUID, project_id: UUID) -> None:
-    """For good, its canvas too."""
+    """Permanently, including its canvas."""
     await db.execute(
         "DELETE FROM workflows WHERE project_id = $1 AND id = $2 AND version_count = 0", project_id, workflow_id
     )

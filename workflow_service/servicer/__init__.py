@@ -3,8 +3,9 @@
 from workflow_service.servicer.canvases import CanvasMethods
 from workflow_service.servicer.labels import LabelMethods
 from workflow_service.servicer.versions import VersionMethods
+from workflow_service.servicer.watching import WatchMethods
 from workflow_service.servicer.workflows import WorkflowMethods
 
 
-class WorkflowServicer(WorkflowMethods, VersionMethods, LabelMethods, CanvasMethods):
+class WorkflowServicer(WorkflowMethods, VersionMethods, LabelMethods, CanvasMethods, WatchMethods):
     """All of WorkflowService."""

@@ -1,4 +1,4 @@
-"""The RPCs of canvases that are not, or not yet, a version: export, import, checks."""
+"""The RPCs of canvases without a version: export, import, validation."""
 
 from hashlib import sha256
 from uuid import UUID
@@ -21,7 +21,9 @@ from workflow_service.servicer.base import ServicerBase, new_draft, tag
 class CanvasMethods(ServicerBase):
     async def ExportWorkflow(self, request: pb.ExportWorkflowRequest, context: Context) -> pb.ExportWorkflowResponse:
         current_caller().project(UUID(request.project_id))
-        archive = await self._documents.export(request.flow.utf8)
+        archive = await self._documents.export(
+            request.flow.utf8, request.version_number if request.HasField("version_number") else None
+        )
         return pb.ExportWorkflowResponse(data=HttpBody(content_type="application/octet-stream", data=archive))
 
     async def ImportWorkflow(self, request: pb.ImportWorkflowRequest, context: Context) -> pb.ImportWorkflowResponse:

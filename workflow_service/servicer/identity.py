@@ -3,13 +3,20 @@
 from uuid import UUID
 
 from service_kit.access.caller import current_caller
-from service_kit.access.file import Org, Project
+from service_kit.access.file import Org, Project, Role, User
 from service_kit.access.registry import AccessRegistry
 from service_kit.errors import NotFound, PermissionDenied, ProjectNotFound
 from service_kit.idempotency import Context
 from service_kit.paging import page_of
 from service_kit.pb.flowpin.identity.v1 import identity_pb2 as pb
 from service_kit.pb.flowpin.identity.v1 import identity_pb2_grpc as rpc
+
+ROLES = {
+    Role.VIEWER: pb.PROJECT_ROLE_VIEWER,
+    Role.EDITOR: pb.PROJECT_ROLE_EDITOR,
+    Role.ADMIN: pb.PROJECT_ROLE_ADMIN,
+    Role.RUNNER: pb.PROJECT_ROLE_RUNNER,
+}
 
 
 class OrgNotFound(NotFound):
@@ -74,16 +81,28 @@ class IdentityServicer(rpc.IdentityServiceServicer):
             raise NotAMember("The token has no role in this project.", project_id=request.project_id)
         return pb.GetProjectResponse(data=project_message(project))
 
+    async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> pb.ListUsersResponse:
+        page = page_of(request)
+        found = self._registry.users_of(current_caller().principal.orgs)
+        return pb.ListUsersResponse(
+            data=map(user_message, found[page.offset : page.offset + page.size]),
+            pagination=pb.Pagination(**page.of(len(found))),
+        )
+
     async def Ping(self, request: pb.PingRequest, context: Context) -> pb.PingResponse:
         return pb.PingResponse()
 
     def _org(self, org_id: UUID) -> Org:
         org = self._registry.orgs.get(org_id)
         if org is None:
-            raise OrgNotFound("There is no such org.", org_id=str(org_id))
+            raise OrgNotFound("Org not found.", org_id=str(org_id))
         if org.id not in current_caller().principal.orgs:
             raise NotAMember("The token has no role in this org.", org_id=str(org_id))
         return org
+
+
+def user_message(user: User) -> pb.User:
+    return pb.User(id=str(user.id), name=user.display_name, service=user.service)
 
 
 def org_message(org: Org) -> pb.Org:
@@ -91,6 +110,11 @@ def org_message(org: Org) -> pb.Org:
 
 
 def project_message(project: Project) -> pb.Project:
+    """The project as the caller of this RPC sees it."""
     return pb.Project(
-        id=str(project.id), name=project.name, org_id=str(project.org_id), environments=project.environments
+        id=str(project.id),
+        name=project.name,
+        org_id=str(project.org_id),
+        environments=project.environments,
+        role=ROLES[current_caller().principal.roles[project.id]],
     )

@@ -46,7 +46,9 @@ class LabelMethods(ServicerBase):
 
         project_of = project_of_workflow(caller, workflow_id)
         call = IdempotentCall(self._pool, context, request, pb.SetLabelResponse, project_of)
-        return await call.run(work, changed=workflow_id)
+        moved = await call.run(work, changed=workflow_id)
+        self._tell(workflow_id)
+        return moved
 
     async def DeleteLabel(self, request: pb.DeleteLabelRequest, context: Context) -> pb.DeleteLabelResponse:
         caller, workflow_id = current_caller(), UUID(request.workflow_id)
@@ -54,6 +56,7 @@ class LabelMethods(ServicerBase):
         expected = expected_of(caller)
         async with self._pool.acquire_to_change(workflow_id) as db:
             await delete_label(db, caller, workflow_id, request.name, expected)
+        self._tell(workflow_id)
         return pb.DeleteLabelResponse(message="deleted")
 
     async def ListLabelMoves(self, request: pb.ListLabelMovesRequest, context: Context) -> pb.ListLabelMovesResponse:

@@ -1,5 +1,6 @@
 """The RPCs of versions."""
 
+from functools import partial
 from hashlib import sha256
 from uuid import UUID
 
@@ -25,25 +26,28 @@ from workflow_service.model import Version, VersionRef, check_texts
 from workflow_service.permissions import lock_workflow, project_of_workflow
 from workflow_service.repository import labels, version_pages, versions, workflows
 from workflow_service.repository.version_inserts import NewVersion, insert_version
-from workflow_service.servicer.base import MAX_KEPT_LOADABLES_BYTES, ServicerBase, tag
+from workflow_service.requests import chosen_versions
+from workflow_service.servicer.base import MAX_KEPT_LOADABLES_BYTES, MAX_WARNINGS, ServicerBase, tag
 
 # Numbers grow with time, so both names mean the same order.
 SORTS = {"version": "version", "created_at": "version"}
-MAX_WARNINGS = 20
 
 
 class VersionMethods(ServicerBase):
     async def ListVersions(self, request: pb.ListVersionsRequest, context: Context) -> pb.ListVersionsResponse:
         page = page_of(request, SORTS, default="-version")
+        projects, workflow_id = current_caller().permitted_projects, UUID(request.workflow_id)
+        chosen = chosen_versions(request)
+        newest_first, with_archived = page.order_by.startswith("version DESC"), request.include_archived
         async with self._pages.acquire() as db:
-            found, total = await version_pages.list_versions(
-                db,
-                current_caller().permitted_projects,
-                UUID(request.workflow_id),
-                page,
-                newest_first=page.order_by.startswith("version DESC"),
-                with_archived=request.include_archived,
-            )
+            if chosen is None:
+                found, total = await version_pages.list_versions(
+                    db, projects, workflow_id, page, newest_first=newest_first, with_archived=with_archived
+                )
+            else:
+                found, total = await version_pages.list_chosen_versions(
+                    db, projects, workflow_id, chosen, page, newest_first=newest_first, with_archived=with_archived
+                )
         return pb.ListVersionsResponse(data=map(version_message, found), pagination=pb.Pagination(**page.of(total)))
 
     async def GetVersion(self, request: pb.GetVersionRequest, context: Context) -> pb.GetVersionResponse:
@@ -80,6 +84,7 @@ class VersionMethods(ServicerBase):
                 await audit.record(
                     db, caller, workflow.project_id, workflow_id, action, version.id, version=version.label
                 )
+        self._tell(workflow_id)
         return version
 
     async def SetVersionNote(self, request: pb.SetVersionNoteRequest, context: Context) -> pb.SetVersionNoteResponse:
@@ -94,6 +99,7 @@ class VersionMethods(ServicerBase):
                 await audit.record(
                     db, caller, workflow.project_id, workflow_id, "SetVersionNote", version.id, version=version.label
                 )
+        self._tell(workflow_id)
         tag(context, version)
         return pb.SetVersionNoteResponse(data=version_message(version))
 
@@ -112,7 +118,9 @@ class VersionMethods(ServicerBase):
             identical = await versions.hide_version(db, workflow.project_id, version.id, caller.id)
             details = {"version": version.label} | ({} if identical is None else {"identical": f"v{identical}"})
             await audit.record(db, caller, workflow.project_id, workflow_id, "DeleteVersion", version.id, **details)
-        return pb.DeleteVersionResponse(message="deleted")
+        self._tell(workflow_id)
+        warnings = await self._deploys.warnings(context, caller, workflow.project_id, workflow_id, version.id)
+        return pb.DeleteVersionResponse(message="deleted", warnings=warnings)
 
     async def RestoreVersion(self, request: pb.RestoreVersionRequest, context: Context) -> pb.RestoreVersionResponse:
         caller, workflow_id = current_caller(), UUID(request.workflow_id)
@@ -131,7 +139,9 @@ class VersionMethods(ServicerBase):
 
         project_of = project_of_workflow(caller, workflow_id)
         call = IdempotentCall(self._pool, context, request, pb.RestoreVersionResponse, project_of)
-        return await call.run(restore, changed=workflow_id)
+        restored = await call.run(restore, changed=workflow_id)
+        self._tell(workflow_id)
+        return restored
 
     async def DiffVersions(self, request: pb.DiffVersionsRequest, context: Context) -> pb.DiffVersionsResponse:
         projects, workflow_id = current_caller().permitted_projects, UUID(request.workflow_id)
@@ -176,28 +186,37 @@ class VersionMethods(ServicerBase):
         """Empty when the SDK cannot load the flow; then the warnings say why. Made once, as the warnings are."""
         loadable = self._loadables.get(version.digest)
         if loadable is None:
-            try:
-                document = await self._documents.loadable(version.flow.utf8)
-            except DocumentTooComplex:
-                document = None
-            loadable = pb.Loadable()
-            if document is not None:
-                loadable = pb.Loadable(document=pb.Json(utf8=document), digest=sha256(document).digest())
-            if loadable.ByteSize() < MAX_KEPT_LOADABLES_BYTES // 4:
-                self._loadables[version.digest] = loadable
+            loadable = await self._translations.run(version.digest, partial(self._translated, version))
+        return loadable
+
+    async def _translated(self, version: pb.Version) -> pb.Loadable:
+        try:
+            document = await self._documents.loadable(version.flow.utf8)
+        except DocumentTooComplex:
+            document = None
+        loadable = pb.Loadable()
+        if document is not None:
+            loadable = pb.Loadable(document=pb.Json(utf8=document), digest=sha256(document).digest())
+        if loadable.ByteSize() < MAX_KEPT_LOADABLES_BYTES // 4:
+            self._loadables[version.digest] = loadable
         return loadable
 
     async def _warnings_of(self, version: pb.Version) -> list[str]:
-        """What validate says of a flow. A flow's meaning never changes, so that is found out once."""
+        """The warnings of validation. A flow's meaning never changes, so this is computed once."""
         warnings = self._warnings.get(version.digest)
         if warnings is None:
-            try:
-                problems = await self._documents.validate_saved(version.flow.utf8)
-            except DocumentTooComplex as error:
-                problems = [Problem("flow", error.message, "warning")]
-                self._loadables[version.digest] = pb.Loadable()  # to translate it would take as long once more
-            warnings = [f"{problem.path} {problem.message}" for problem in problems[:MAX_WARNINGS]]
-            self._warnings[version.digest] = warnings
+            warnings = await self._validations.run(version.digest, partial(self._validated, version))
+        return warnings
+
+    async def _validated(self, version: pb.Version) -> list[str]:
+        try:
+            problems = await self._documents.validate_saved(version.flow.utf8)
+        except DocumentTooComplex as error:
+            problems = [Problem("flow", error.message, "warning")]
+            self._loadables[version.digest] = pb.Loadable()  # to translate it would take as long once more
+        secrets_first = sorted(problems, key=lambda problem: not problem.about_secret)
+        warnings = [f"{problem.path} {problem.message}" for problem in secrets_first[:MAX_WARNINGS]]
+        self._warnings[version.digest] = warnings
         return warnings
 
     @staticmethod

@@ -11,13 +11,14 @@ from service_kit.idempotency import Context, IdempotentCall, in_project
 from service_kit.ids import new_id
 from service_kit.paging import page_of
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
+from service_kit.times import between
 from workflow_service.conflicts import base_of
 from workflow_service.errors import NoSuchVersion, VersionNotFound, WorkflowNotFound
 from workflow_service.flow import Content
 from workflow_service.messages import version_message, workflow_message
 from workflow_service.model import Version, VersionRef, Workflow, check_texts
 from workflow_service.permissions import lock_workflow, lock_workflow_to_delete, project_of_workflow
-from workflow_service.repository import versions, workflow_pages, workflows
+from workflow_service.repository import audit_events, versions, workflow_pages, workflows
 from workflow_service.repository.version_inserts import NewVersion, insert_version
 from workflow_service.requests import workflow_filter
 from workflow_service.servicer.base import ServicerBase, new_draft, tag
@@ -76,7 +77,11 @@ class WorkflowMethods(ServicerBase):
             else:
                 await workflows.hide_workflow(db, workflow.id, workflow.project_id, caller.id)
             await audit.record(db, caller, workflow.project_id, workflow.id, "DeleteWorkflow", workflow.id)
-        return pb.DeleteWorkflowResponse(message="deleted")
+        self._tell(workflow_id)
+        # A draft has no version that could be live.
+        live = not workflow.is_draft
+        warnings = await self._deploys.warnings(context, caller, workflow.project_id, workflow_id) if live else []
+        return pb.DeleteWorkflowResponse(message="deleted", warnings=warnings)
 
     async def SaveWorkflow(self, request: pb.SaveWorkflowRequest, context: Context) -> pb.SaveWorkflowResponse:
         caller, workflow_id = current_caller(), UUID(request.workflow_id)
@@ -86,12 +91,15 @@ class WorkflowMethods(ServicerBase):
         new = NewVersion(caller, workflow_id, content, "SaveWorkflow", request.description, name, released_by_save=True)
         project_of = project_of_workflow(caller, workflow_id)
         call = IdempotentCall(self._pool, context, request, pb.SaveWorkflowResponse, project_of)
+        warnings = await self._warnings_of_secrets(content)
 
         def answer(version: Version) -> pb.SaveWorkflowResponse:
             tag(context, version)
-            return pb.SaveWorkflowResponse(data=version_message(version))
+            return pb.SaveWorkflowResponse(data=version_message(version), warnings=warnings)
 
-        return await self._saver.save(call, new, base, answer)
+        saved = await self._saver.save(call, new, base, answer)
+        self._tell(workflow_id)
+        return saved
 
     async def ReleaseWorkflow(self, request: pb.ReleaseWorkflowRequest, context: Context) -> pb.ReleaseWorkflowResponse:
         caller, workflow_id = current_caller(), UUID(request.workflow_id)
@@ -100,12 +108,15 @@ class WorkflowMethods(ServicerBase):
         new = NewVersion(caller, workflow_id, content, "ReleaseWorkflow", request.description, request.name)
         project_of = project_of_workflow(caller, workflow_id)
         call = IdempotentCall(self._pool, context, request, pb.ReleaseWorkflowResponse, project_of)
+        warnings = await self._warnings_of_secrets(content)
 
         def answer(workflow: Workflow) -> pb.ReleaseWorkflowResponse:
             tag(context, workflow)
-            return pb.ReleaseWorkflowResponse(data=workflow_message(workflow))
+            return pb.ReleaseWorkflowResponse(data=workflow_message(workflow), warnings=warnings)
 
-        return await self._saver.release(call, new, base, answer)
+        released = await self._saver.release(call, new, base, answer)
+        self._tell(workflow_id)
+        return released
 
     async def ForkWorkflow(self, request: pb.ForkWorkflowRequest, context: Context) -> pb.ForkWorkflowResponse:
         caller = current_caller()
@@ -142,9 +153,11 @@ class WorkflowMethods(ServicerBase):
         if not given:
             return None
         if request.HasField("workflow_version_id"):
-            raise InvalidFields(dict.fromkeys(given, "cannot be given together with workflow_version_id"))
+            raise InvalidFields(dict.fromkeys(given, "must not be given together with workflow_version_id"))
         if len(given) == 1:
-            raise InvalidFields(dict.fromkeys({"flow", "flow_ui"} - set(given), "is required with the other"))
+            raise InvalidFields(
+                dict.fromkeys({"flow", "flow_ui"} - set(given), "must be given together with the other")
+            )
         return await self._content(request)
 
     async def _draft_canvas(self, request: pb.ForkWorkflowRequest, source_id: UUID) -> Content | None:
@@ -175,6 +188,17 @@ class WorkflowMethods(ServicerBase):
         if not total:
             raise WorkflowNotFound(workflow_id)
         return pb.ListAuditEventsResponse(data=events, pagination=pb.Pagination(**page.of(total)))
+
+    async def ListProjectWorkflowAuditEvents(
+        self, request: pb.ListProjectWorkflowAuditEventsRequest, context: Context
+    ) -> pb.ListProjectWorkflowAuditEventsResponse:
+        project = current_caller().project(UUID(request.project_id))
+        page, (first, last) = page_of(request), between("created_at", request.created_at)
+        async with self._pages.acquire() as db:
+            found, total = await audit_events.list_project_events(db, project.id, first, last, page)
+        return pb.ListProjectWorkflowAuditEventsResponse(
+            data=audit.messages(found, pb, ("workflow_id", "workflow_name")), pagination=pb.Pagination(**page.of(total))
+        )
 
 
 def renamed(name: str | None) -> dict[str, str]:

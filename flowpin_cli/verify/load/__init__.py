@@ -1,1 +1,1 @@
-"""`flowpin verify --load`: records what callers are answered under load, and checks it against what was kept."""
+"""`flowpin verify --load`: records the answers to callers under load, and compares them with the stored data."""

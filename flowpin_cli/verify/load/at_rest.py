@@ -1,4 +1,4 @@
-"""What the checks of `flowpin verify` without `--load` find in the installation that a run has started itself."""
+"""Runs the checks of `flowpin verify` without `--load` on the installation that the run has started."""
 
 from flowpin_cli.errors import CannotRun
 from flowpin_cli.verify.load.faults.installation import Installation

@@ -1,4 +1,4 @@
-"""One call of the load: what was sent, when, and what came back."""
+"""A call of the load: what was sent, when, and the answer."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -9,7 +9,7 @@ NO_ANSWER = ("REQUEST_IN_PROGRESS",)
 """Reasons that refuse a call and leave open what became of an earlier one with the same key."""
 
 UNREADABLE = "UNREADABLE"
-"""In the code of a call whose answer is not one of its kind."""
+"""Code of a call whose answer cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Request:
     operation: str
     """Its name, unique in the run. Calls that repeat it with the same key share it."""
     kind: str
-    """save, version, workflow, versions, deploy, rollback, app, deployments."""
+    """save, version, workflow, versions, deploy, rollback, app, deployments; call: of the app itself."""
     target: str
     """The id of the workflow or of the app."""
     sent: dict[str, Any] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back: `code` is the HTTP status or gRPC code and the reason, `got` what the checks read."""
+    """An answer: `code` is the HTTP status or gRPC code with the reason, `got` what the checks read."""
 
     outcome: Outcome
     code: str
@@ -46,11 +46,11 @@ class Call:
     operation: str
     kind: str
     face: str
-    """rest or grpc."""
+    """rest, grpc, or apps: where apps answer."""
     target: str
     begin: float
     end: float
-    """When the answer was there, or when the caller gave up."""
+    """When the answer arrived, or when the caller stopped waiting."""
     outcome: Outcome
     code: str = ""
     sent: dict[str, Any] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Call:
         return bool(self.got.get("unmodified"))
 
     def line(self) -> dict[str, Any]:
-        """As it is kept in the history file."""
+        """The call as it is written to the history file."""
         return {"call": asdict(self)}
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ class Call:
 
 
 def _shown(values: dict[str, Any]) -> str:
-    """What a person needs to compare two calls; digests by their first letters."""
+    """The values that a person needs to compare two calls, with shortened digests."""
     shown = {name: value for name, value in values.items() if value is not None and name not in ("body", "ids")}
     if "digest" in shown:
         shown["digest"] = shown["digest"][:SHOWN_DIGEST_CHARS]

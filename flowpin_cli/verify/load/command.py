@@ -14,7 +14,7 @@ NOT_CHECKED = 2
 def verify_under_load(
     load: str,
     *,
-    data: Path,
+    data: Path | None,
     savers: int = 8,
     deployers: int = 4,
     fault: str = "",
@@ -49,6 +49,6 @@ def verify_under_load(
         return run_load(options)
     except CannotRun:
         raise
-    except Exception:  # a fault of ours must not look like a finding
+    except Exception:  # a bug here must not look like a finding
         Console(stderr=True).print_exception()
     return NOT_CHECKED

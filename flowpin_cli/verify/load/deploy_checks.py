@@ -1,4 +1,4 @@
-"""The promises about deployments, on the calls to one app and on its history as it is afterwards."""
+"""Checks of deployments, from the calls to one app and its history afterwards."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -51,7 +51,7 @@ class DeployHistory:
 
 
 def check_kept(history: DeployHistory) -> Iterator[Violation]:
-    """Every answered deploy is in the history, as it was answered, and pins the version that was asked for."""
+    """Every answered deployment is in the history as it was answered, and pins the requested version."""
     for deploy in history.deploys:
         for call in deploy.answers[:1]:
             place = history.place.get(call.got["id"])
@@ -122,7 +122,7 @@ def check_sources(history: DeployHistory) -> Iterator[Violation]:
 
 
 def check_live(history: DeployHistory) -> Iterator[Violation]:
-    """What is live never goes back in the history, and is never a deploy that nobody has sent yet."""
+    """What is live never goes back in the history, and is never a deployment that is not sent yet."""
     done = [
         (deploy, place)
         for deploy, place in history.effects

@@ -1,7 +1,9 @@
-"""The flows that savers send: each unique, and none as a JSON library would write it."""
+"""The flows that savers send, each unique, and none as a JSON library would write it; and flows that apps run."""
 
 import hashlib
+import json
 
+VERSIONS_AT_MOST = 100
 FLOW_UI = b'{"zoom" : 1.50, "nodes":[ ]}'
 
 
@@ -13,6 +15,36 @@ def flow_of(operation: str) -> bytes:
     )
 
 
+def answering_flow(version: int) -> bytes:
+    """A flow that answers an input {"call": number} with `answer_of` it and of `version`, so each answer says whose
+    and which version's it is."""
+    take = {"selector": {"call": "$.input.output.call"}}
+    give = {"selector": {"output": "$.answer.output.answer"}}
+    nodes = [
+        {"id": "input", "name": "input", "type": "dynamiq.nodes.utils.Input"},
+        {
+            "id": "answer",
+            "name": "answer",
+            "type": "dynamiq.nodes.operators.Expression",
+            "depends": [{"node": "input"}],
+            "input_transformer": take,
+            "expressions": [{"key": "answer", "expression": f"call * {VERSIONS_AT_MOST} + {version}"}],
+        },
+        {
+            "id": "output",
+            "name": "output",
+            "type": "dynamiq.nodes.utils.Output",
+            "depends": [{"node": "answer"}],
+            "input_transformer": give,
+        },
+    ]
+    return json.dumps({"nodes": nodes}).encode()
+
+
+def answer_of(call: int, version: int) -> int:
+    return call * VERSIONS_AT_MOST + version
+
+
 def digest_of(flow: bytes, flow_ui: bytes = FLOW_UI) -> str:
-    """Of the exact bytes, as the contract defines `canvas_digest`."""
+    """Digest of the exact bytes, as the contract defines `canvas_digest`."""
     return f"sha256:{hashlib.sha256(flow + bytes(1) + flow_ui).hexdigest()}"

@@ -1,4 +1,4 @@
-"""The same calls over gRPC, to the services themselves."""
+"""The load's calls over gRPC, to the services themselves."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -7,9 +7,9 @@ from typing import Any
 
 import grpc
 
-from flowpin_cli.client import FlowpinClient, flowpin_client
 from flowpin_cli.verify.load.calls import NO_ANSWER, UNREADABLE, Reply, Request
 from flowpin_cli.verify.load.documents import FLOW_UI, digest_of
+from flowpin_cli.verify.load.grpc_client import FlowpinClient, flowpin_client
 from flowpin_cli.verify.load.options import Target
 from flowpin_cli.verify.load.rest import PAGE_SIZE
 from service_kit.errors import ServiceError
@@ -92,7 +92,11 @@ class Grpc:
 async def open_grpc(target: Target, call_seconds: float) -> AsyncIterator[Grpc]:
     """`call_seconds` is the deadline of each call."""
     async with flowpin_client(
-        workflow=target.workflow_grpc, deploy=target.deploy_grpc, token=target.token, timeout_seconds=call_seconds
+        workflow=target.workflow_grpc,
+        deploy=target.deploy_grpc,
+        token=target.token,
+        ca=target.ca,
+        timeout_seconds=call_seconds,
     ) as client:
         yield Grpc(client)
 
@@ -116,4 +120,5 @@ def _got(kind: str, message: Any) -> dict[str, Any]:
         case "app":
             return {"live": data.environments[-1].deployment_id or None}
     status = deploy_pb2.DeploymentStatus.Name(data.status).removeprefix("DEPLOYMENT_STATUS_").lower()
-    return {"id": data.id, "status": status, "live": data.live, "version_id": data.workflow_version_id}
+    notes = {"notes": list(data.rollout_notes)} if data.rollout_notes else {}
+    return {"id": data.id, "status": status, "live": data.live, "version_id": data.workflow_version_id, **notes}

@@ -1,14 +1,17 @@
-"""The checker: compares the calls of a load with what the installation holds afterwards."""
+"""Compares the calls of a load with the content of the installation afterwards."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from flowpin_cli.verify.load.app_checks import APP_CHECKS, AppHistory, FaultMade, versions_that_answer
 from flowpin_cli.verify.load.calls import UNREADABLE, Call
 from flowpin_cli.verify.load.deploy_checks import DEPLOY_CHECKS, DeployHistory
 from flowpin_cli.verify.load.kept import Kept
 from flowpin_cli.verify.load.operations import Violation
 from flowpin_cli.verify.load.version_checks import VERSION_CHECKS, VersionHistory
 
+OF_APPS = ("calls exact", "calls routed", "calls answered")
+"""The checks of calls of apps, where these run."""
 CHECKS = (
     "saves kept",
     "saves once",
@@ -24,6 +27,7 @@ CHECKS = (
     "keys once",
     "etags",
     "true refusals",
+    *OF_APPS,
 )
 """The names that violations carry; docs/verify.md says what each promises."""
 
@@ -32,12 +36,13 @@ UNTRUE = ("401", "403", "404", "UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUN
 """Refusals that are never true of the load's calls."""
 
 
-def check(calls: Sequence[Call], kept: Kept) -> list[Violation]:
+def check(calls: Sequence[Call], kept: Kept, faults: Sequence[FaultMade] = ()) -> list[Violation]:
     """Every violation, by workflow and app. The calls may be in any order."""
     by_target: dict[str, list[Call]] = defaultdict(list)
     for call in calls:
         by_target[call.target].append(call)
     found: list[Violation] = []
+    answering = versions_that_answer(calls)
     for workflow, versions in kept.versions.items():
         of_workflow = VersionHistory(by_target[workflow], versions)
         for check_versions in VERSION_CHECKS:
@@ -46,18 +51,21 @@ def check(calls: Sequence[Call], kept: Kept) -> list[Violation]:
         of_app = DeployHistory(by_target[app], deployments)
         for check_deployments in DEPLOY_CHECKS:
             found += check_deployments(of_app)
+        of_calls = AppHistory(of_app, answering, faults)
+        for check_calls in APP_CHECKS:
+            found += check_calls(of_calls)
     return [*found, *_readable(calls), *_one_body_an_etag(calls), *_true_refusals(calls)]
 
 
 def _readable(calls: Sequence[Call]) -> Iterator[Violation]:
-    """Each answer is one of its kind."""
+    """Each answer can be read."""
     for call in calls:
         if call.code.endswith(UNREADABLE):
             yield Violation("reads exact", "An answer is not one of its kind.", (call,))
 
 
 def _true_refusals(calls: Sequence[Call]) -> Iterator[Violation]:
-    """No call is told that it is not permitted, or that what it names is not there: all of it is, for its token."""
+    """No call is refused for its permissions or as not found, because its token may see and do everything."""
     for call in calls:
         status, _, reason = call.code.partition(" ")
         if call.outcome == "refused" and (status in UNTRUE or reason.endswith("_NOT_FOUND")):
@@ -67,7 +75,7 @@ def _true_refusals(calls: Sequence[Call]) -> Iterator[Violation]:
 
 
 def _one_body_an_etag(calls: Sequence[Call]) -> Iterator[Violation]:
-    """The same ETag of the same address always comes with the same answer, and a 304 names the ETag that was asked."""
+    """The same ETag of the same address always has the same answer, and a 304 names the requested ETag."""
     first: dict[tuple[str, ...], Call] = {}
     for call in calls:
         etag = call.got.get("etag")

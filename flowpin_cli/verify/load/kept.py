@@ -1,4 +1,4 @@
-"""What the installation holds after the load: the other half of what the checks compare."""
+"""What the installation has after the load, for the checks to compare."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -40,13 +40,13 @@ class KeptDeployment:
 
 @dataclass(frozen=True)
 class Kept:
-    """By workflow its versions, by app its deployments, both oldest first."""
+    """Versions by workflow and deployments by app, both oldest first."""
 
     versions: dict[str, list[KeptVersion]] = field(default_factory=dict)
     deployments: dict[str, list[KeptDeployment]] = field(default_factory=dict)
 
     def lines(self) -> list[dict[str, Any]]:
-        """As they are kept in the history file."""
+        """The rows as they are written to the history file."""
         versions = [
             {"version": asdict(version), "workflow": workflow}
             for workflow, rows in self.versions.items()

@@ -22,7 +22,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class Operation:
-    """One write: the calls that asked for it, all with the same key if there are several."""
+    """One write: its calls, with the same key if there are several."""
 
     calls: tuple[Call, ...]
 
@@ -36,7 +36,7 @@ class Operation:
 
     @property
     def end(self) -> float:
-        """When the first answer was there; for ever without one, as it may take effect at any time."""
+        """The time of the first answer. Infinite without one, as it may take effect at any time."""
         return min((call.end for call in self.answers), default=math.inf)
 
     @property
@@ -45,19 +45,19 @@ class Operation:
 
     @property
     def outcome(self) -> Outcome:
-        """Refused only when every call was: an unknown one may have taken effect."""
+        """Whether every call was refused. A call of unknown outcome may have taken effect."""
         if self.answers:
             return "answered"
         return "unknown" if any(call.outcome == "unknown" for call in self.calls) else "refused"
 
     @property
     def call(self) -> Call:
-        """The one that speaks for it: the first answered one, or else the last one."""
+        """The call that represents the operation: the first answered one, or else the last one."""
         return self.answers[0] if self.answers else self.calls[-1]
 
 
 def operations(calls: Iterable[Call], *kinds: str) -> list[Operation]:
-    """In the order they were begun."""
+    """In the order of their beginning."""
     found: dict[str, list[Call]] = {}
     for call in sorted(calls, key=lambda call: call.begin):
         if call.kind in kinds:

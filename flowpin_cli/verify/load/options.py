@@ -1,4 +1,4 @@
-"""What a load is asked to do, and where the installation is that it calls."""
+"""Options of the load, and the address of the installation that it calls."""
 
 import re
 from collections.abc import Mapping
@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flowpin_cli.errors import CannotRun
-from flowpin_cli.machine.data_folder import DataFolder
+from flowpin_cli.rest.installation import variables_of
+from flowpin_cli.rest.trust import CA_VARIABLE
 
+KILL_APPS = "kill-apps"
 FAULTS = (
     "kill",
     "freeze",
@@ -21,6 +23,7 @@ FAULTS = (
     "read-only",
     "access-file",
     "crowd",
+    KILL_APPS,
 )
 EVERY_FAULT = "all"
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
@@ -29,7 +32,7 @@ UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """One run of the load. With `faults` it starts an installation of its own and never calls another."""
+    """Options of a run of the load. With `faults` it starts its own installation and calls no other."""
 
     seconds: float
     seed: int
@@ -37,14 +40,14 @@ class LoadOptions:
     deployers: int = 4
     faults: tuple[str, ...] = ()
     workers: int = 1
-    """Of each service, in the installation that a run with faults starts."""
-    data: Path = Path(".flowpin")
-    """Whose env file says where to call, for what the environment does not say."""
+    """Processes of each service in the installation that a run with faults starts."""
+    data: Path | None = None
+    """The data folder with the env file. None: the environment, else ./.flowpin."""
     history: Path | None = None
     as_json: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
     postgres_settings: Mapping[str, str] = field(default_factory=dict)
-    """Of the Postgres that a run with faults starts: tests break durability with it."""
+    """Settings of the Postgres that a run with faults starts. Tests break durability with them."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,12 @@ class Target:
     project_id: str
     workflow_grpc: str = ""
     deploy_grpc: str = ""
+    apps_url: str = ""
+    """Below which apps answer, each at its id. Empty: apps do not run there."""
+    access_key: str = ""
+    """For calls of apps."""
+    ca: str = ""
+    """The file of the authority that certificates are checked with; empty for those of the machine."""
 
 
 def seconds_of(text: str) -> float:
@@ -77,10 +86,10 @@ def faults_of(text: str) -> tuple[str, ...]:
     return names
 
 
-def target_of(data: Path, environ: Mapping[str, str]) -> Target:
-    """From FLOWPIN_URL, FLOWPIN_TOKEN and FLOWPIN_PROJECT_ID, or from the data folder's env file. Raises CannotRun."""
-    given = {name: value for name, value in environ.items() if name.startswith("FLOWPIN_") and value}
-    variables = given if "FLOWPIN_URL" in given else {**DataFolder(data).env(), **given}
+def target_of(data: Path | None, environ: Mapping[str, str]) -> Target:
+    """The target in the data folder's env file, or in FLOWPIN_URL, FLOWPIN_TOKEN and FLOWPIN_PROJECT_ID. Raises
+    CannotRun."""
+    variables = variables_of(data, environ)
     try:
         return Target(
             variables["FLOWPIN_URL"].rstrip("/"),
@@ -88,8 +97,9 @@ def target_of(data: Path, environ: Mapping[str, str]) -> Target:
             variables["FLOWPIN_PROJECT_ID"],
             variables.get("FLOWPIN_WORKFLOW_GRPC", ""),
             variables.get("FLOWPIN_DEPLOY_GRPC", ""),
+            variables.get("FLOWPIN_APPS_URL", "") if variables.get("FLOWPIN_ACCESS_KEY") else "",
+            variables.get("FLOWPIN_ACCESS_KEY", ""),
+            variables.get(CA_VARIABLE, ""),
         )
     except KeyError as missing:
-        raise CannotRun(
-            f"{missing.args[0]} is not set, and {data}/env does not say it; run `flowpin up` first"
-        ) from None
+        raise CannotRun(f"{missing.args[0]} is not set, beside FLOWPIN_URL; set all three") from None

@@ -35,7 +35,7 @@ async def _versions(rest: Rest, workflow: str) -> list[KeptVersion]:
     async def read(row: dict[str, Any]) -> KeptVersion | None:
         async with limit:
             content = await _get(rest, f"/v1/workflows/{workflow}/versions/{row['id']}")
-        if content is None:  # listed and not found: to the checks it is not there
+        if content is None:  # listed but not found: the checks treat it as missing
             return None
         version = msgspec.json.decode(content, type=Answer).data
         return KeptVersion(version.id, version.version, digest_of(bytes(version.flow), bytes(version.flow_ui)))
@@ -76,7 +76,7 @@ async def _every(rest: Rest, path: str) -> list[dict[str, Any]]:
 
 
 async def _get(rest: Rest, path: str) -> bytes | None:
-    """None when it is not found. Raises CannotRun when there is no answer to any of several tries."""
+    """None if it is not found. Raises CannotRun if several tries get no answer."""
     failure: Exception | None = None
     for _ in range(TRIES):
         try:

@@ -7,16 +7,17 @@ from typing import Any, Protocol
 
 import msgspec
 
+from flowpin_cli.verify.load.app_checks import FaultMade
 from flowpin_cli.verify.load.calls import Call, Reply, Request
 
 
 class Face(Protocol):
-    """One way to call the installation: REST or gRPC."""
+    """A way to call the installation: REST or gRPC."""
 
     name: str
 
     async def send(self, request: Request) -> Reply:
-        """Never raises for what the installation does: no answer within the deadline is an unknown one."""
+        """Never raises errors of the installation. No answer within the deadline is an unknown outcome."""
 
 
 class Recorder:
@@ -25,6 +26,7 @@ class Recorder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.calls: list[Call] = []
+        self.faults: list[FaultMade] = []
         self._began = time.monotonic()
         self._file = path.open("wb")
 
@@ -61,6 +63,12 @@ class Recorder:
         self.calls.append(call)
         self.write(call.line())
         return call
+
+    def note_fault(self, name: str, what: str, begin: float) -> None:
+        """Record that the fault was caused, from `begin` until now."""
+        made = FaultMade(name, what, begin, self.now)
+        self.faults.append(made)
+        self.write({"fault": name, "what": what, "begin": begin, "end": made.end})
 
     def write(self, line: dict[str, Any]) -> None:
         self._file.write(msgspec.json.encode(line) + b"\n")

@@ -1,4 +1,4 @@
-"""What a run is told as: figures, checks, and the smallest piece of each violation."""
+"""The report of a run: figures, checks, and the smallest part of each violation."""
 
 import json
 from collections import Counter
@@ -10,18 +10,19 @@ from rich.console import Console
 
 from flowpin_cli.verify.load.at_rest import AT_REST
 from flowpin_cli.verify.load.calls import Call
-from flowpin_cli.verify.load.history import CHECKS
+from flowpin_cli.verify.load.history import CHECKS, OF_APPS
 from flowpin_cli.verify.load.operations import Violation
 
 MOST_SHOWN = 3
 """Violations of one check; the rest are counted."""
+NO_APPS = "Apps were not called: no runtime is installed that they could run in (FLOWPIN_RUNTIMES)."
 RECOVERY = "recovery"
 """The check that the installation becomes healthy again after the load."""
 
 
 @dataclass
 class Report:
-    """One run: `faults` counts those made, `left_out` says why others were not."""
+    """The report of a run. `faults` counts those caused; `left_out` says why others were not."""
 
     seconds: float
     seed: int
@@ -34,16 +35,19 @@ class Report:
     """Seconds from the end of the load until reads, saves and deploys were answered again."""
     looked_at_rest: bool = False
     """Whether the checks of `flowpin verify` were run on the installation, which was the run's own."""
+    called_apps: bool = False
+    """Whether apps run there, and were called."""
 
     def figures(self) -> dict[str, dict[str, Any]]:
-        """By face and kind: calls by outcome, p50 and p99 of the answered ones in milliseconds."""
+        """By face and kind: calls by outcome, and p50 and p99 of the answered ones in milliseconds."""
         kinds: dict[str, list[Call]] = {}
         for call in self.calls:
             kinds.setdefault(f"{call.face} {call.kind}", []).append(call)
         return {kind: _figures(calls) for kind, calls in sorted(kinds.items())}
 
     def by_check(self) -> dict[str, list[Violation]]:
-        names = (*CHECKS, RECOVERY, *((AT_REST,) if self.looked_at_rest else ()))
+        checks = [name for name in CHECKS if self.called_apps or name not in OF_APPS]
+        names = (*checks, RECOVERY, *((AT_REST,) if self.looked_at_rest else ()))
         return {name: [each for each in self.violations if each.check == name] for name in names}
 
     def refusals(self) -> Counter[str]:
@@ -71,6 +75,7 @@ def print_json(report: Report, console: Console) -> None:
                 "history": report.history,
                 "calls": report.figures(),
                 "not_answered": report.refusals(),
+                "called_apps": report.called_apps,
                 "faults": report.faults,
                 "faults_left_out": report.left_out,
                 "healthy_after_seconds": report.healthy_after,
@@ -98,6 +103,8 @@ def print_text(report: Report, console: Console) -> None:
         say("Faults made: " + ", ".join(f"{name} {count}" for name, count in sorted(report.faults.items())))
     for name, reason in report.left_out.items():
         say(f"Left out: {name}: {reason}")
+    if not report.called_apps:
+        say(NO_APPS)
     if report.healthy_after is not None:
         say(f"Healthy {report.healthy_after:.1f} s after the load.")
     for name, found in report.by_check().items():

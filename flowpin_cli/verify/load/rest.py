@@ -9,12 +9,15 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from flowpin_cli.rest.trust import context_of
 from flowpin_cli.verify.load.calls import NO_ANSWER, UNREADABLE, Reply, Request
 from flowpin_cli.verify.load.documents import FLOW_UI, digest_of
 from flowpin_cli.verify.load.options import Target
 
+CREATE_SECONDS = 60.0
+"""A new app waits for its first replica, for some time."""
 PAGE_SIZE = 20
-"""Of the lists that the load reads."""
+"""Page size of the lists that the load reads."""
 
 
 class Document(msgspec.Struct):
@@ -69,7 +72,8 @@ class Rest:
     async def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Make what the load works on. Raises aiohttp.ClientError or TimeoutError."""
         headers = {"Authorization": f"Bearer {self._target.token}"}
-        async with self._session.post(self._target.url + path, json=body, headers=headers) as response:
+        timeout = aiohttp.ClientTimeout(total=CREATE_SECONDS)
+        async with self._session.post(self._target.url + path, json=body, headers=headers, timeout=timeout) as response:
             response.raise_for_status()
             return dict((await response.json())["data"])
 
@@ -91,7 +95,8 @@ class Rest:
 async def open_rest(target: Target, call_seconds: float) -> AsyncIterator[Rest]:
     """`call_seconds` is the deadline of each call."""
     timeout = aiohttp.ClientTimeout(total=call_seconds)
-    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
+    connector = aiohttp.TCPConnector(limit=0, ssl=context_of(target.ca) or True)
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
         yield Rest(target, session, call_seconds)
 
 
@@ -163,4 +168,8 @@ def _got(kind: str, content: bytes) -> dict[str, Any]:
             return {"ids": [row["id"] for row in data], "live": next((row["id"] for row in data if row["live"]), None)}
         case "app":
             return {"live": data["environments"][-1].get("deployment_id")}
-    return {name: data[name] for name in ("id", "status", "live")} | {"version_id": data["workflow_version_id"]}
+    notes = {"notes": data["rollout_notes"]} if data.get("rollout_notes") else {}
+    return {name: data[name] for name in ("id", "status", "live")} | {
+        "version_id": data["workflow_version_id"],
+        **notes,
+    }

@@ -1,4 +1,4 @@
-"""One run of the load, from top to bottom."""
+"""A run of the load, from start to end."""
 
 import asyncio
 import json
@@ -15,6 +15,9 @@ import aiohttp
 from rich.console import Console
 
 from flowpin_cli.errors import CannotRun
+from flowpin_cli.verify.load.app_callers import AppCallers
+from flowpin_cli.verify.load.app_checks import IMPORT_SECONDS
+from flowpin_cli.verify.load.app_face import open_apps
 from flowpin_cli.verify.load.at_rest import findings_at_rest
 from flowpin_cli.verify.load.faults.installation import Installation, open_installation
 from flowpin_cli.verify.load.faults.schedule import Schedule
@@ -74,8 +77,11 @@ async def load(options: LoadOptions) -> Report:
         faces: list[Face] = [rest]
         if target.workflow_grpc and target.deploy_grpc:
             faces.append(await stack.enter_async_context(open_grpc(target, CALL_SECONDS)))
-        workload = Workload(recorder, faces, options.seed, run)
-        return await _Run(options, target, recorder, rest, workload, installation, schedule).to_report()
+        workload = Workload(recorder, faces, options.seed, run, runs_apps=bool(target.apps_url))
+        callers = None
+        if target.apps_url:
+            callers = AppCallers(recorder, await stack.enter_async_context(open_apps(target)))
+        return await _Run(options, target, recorder, rest, workload, callers, installation, schedule).to_report()
 
 
 @dataclass
@@ -85,6 +91,8 @@ class _Run:
     recorder: Recorder
     rest: Rest
     workload: Workload
+    callers: AppCallers | None
+    """None where apps do not run."""
     installation: Installation | None
     """The run's own, None when it calls another."""
     schedule: Schedule | None
@@ -93,12 +101,17 @@ class _Run:
     async def to_report(self) -> Report:
         options, workload, recorder = self.options, self.workload, self.recorder
         await workload.prepare(self.rest, self.target.project_id, options.savers, options.deployers)
-        async with self._faults():
-            working = asyncio.create_task(workload.work(options.savers, options.deployers))
-            await asyncio.wait({working}, timeout=options.seconds)
-            workload.stop()
-        await working
-        healthy_after = await self._recovered()
+        working = asyncio.create_task(self._work())
+        try:
+            async with self._faults():
+                await asyncio.wait({working}, timeout=options.seconds)
+                workload.stop()
+            healthy_after = await self._recovered()
+            if self.callers is not None:
+                self.callers.stop()
+            await working
+        finally:
+            working.cancel()
         if healthy_after is not None:
             await workload.settle()
         self.violations += await self._checked()
@@ -114,11 +127,20 @@ class _Run:
             left_out=self.schedule.left_out if self.schedule else {},
             healthy_after=healthy_after,
             looked_at_rest=self.installation is not None,
+            called_apps=self.callers is not None,
         )
+
+    async def _work(self) -> None:
+        """Work until both are stopped. Apps are called until everything has recovered, so the history shows when they
+        answered."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.workload.work(self.options.savers, self.options.deployers))
+            if self.callers is not None:
+                tasks.create_task(self.callers.work(self.workload.apps))
 
     @asynccontextmanager
     async def _faults(self) -> AsyncIterator[None]:
-        """Makes faults until the block ends, and ends the one that is under way."""
+        """Causes faults until the block ends, and ends the current one."""
         if self.schedule is None:
             yield
             return
@@ -130,27 +152,29 @@ class _Run:
             await faults
 
     async def _checked(self) -> list[Violation]:
-        """Of the history. What cannot be read after the load is a violation too: the installation did not recover."""
+        """The violations in the history. What cannot be read after the load is a violation too, because the
+        installation did not recover."""
         try:
             kept = await read_kept(self.rest, self.workload.workflows, self.workload.apps)
         except CannotRun as error:
             return [Violation(RECOVERY, str(error), ())]
         for line in kept.lines():
             self.recorder.write(line)
-        return check(self.recorder.calls, kept)
+        return check(self.recorder.calls, kept, self.recorder.faults)
 
     async def _recovered(self) -> float | None:
-        """How many seconds it took; a violation when it did not within the bound."""
+        """Seconds until recovery. A violation if it took longer than the limit."""
         gave_up = self.schedule.gave_up() if self.schedule else None
         if gave_up is not None:
             self.violations.append(Violation(RECOVERY, gave_up, ()))
             return None
         began = time.monotonic()
-        while time.monotonic() < began + HEALTHY_SECONDS:
+        seconds = HEALTHY_SECONDS + (IMPORT_SECONDS if self.callers is not None else 0)
+        while time.monotonic() < began + seconds:
             if await self._is_ready() and await self.workload.probe():
                 return time.monotonic() - began
             await asyncio.sleep(POLL_SECONDS)
-        says = f"The installation did not answer reads, saves and deploys again within {HEALTHY_SECONDS:.0f} s."
+        says = f"The installation did not answer reads, saves and deploys again within {seconds:.0f} s."
         self.violations.append(Violation(RECOVERY, says, tuple(self.recorder.calls[-3:])))
         return None
 

@@ -1,4 +1,4 @@
-"""The promises about versions, on the calls to one workflow and on what it holds afterwards."""
+"""Checks of versions, from the calls to one workflow and its versions afterwards."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ class VersionHistory:
 
     @cached_property
     def writer(self) -> dict[int, Operation]:
-        """By number, the save that made the version."""
+        """The save that created the version, by number."""
         return {number: save for save, number in self.effects}
 
     @cached_property
@@ -57,7 +57,7 @@ class VersionHistory:
 
 
 def _shown_as_latest(call: Call) -> int | None:
-    """The number that an answer says is the latest; None when it says nothing of the kind."""
+    """The number of the latest version according to an answer. None if the answer does not contain it."""
     if not call.is_answered or call.is_unmodified:
         return None
     if call.kind == "versions":

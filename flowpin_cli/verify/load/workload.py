@@ -1,15 +1,17 @@
-"""The callers: savers and deployers that work until they are told to stop."""
+"""The callers: savers and deployers that work until they are stopped."""
 
 import asyncio
+import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import aiohttp
 
 from flowpin_cli.errors import CannotRun
 from flowpin_cli.verify.load.calls import Call, Request
-from flowpin_cli.verify.load.documents import digest_of, flow_of
+from flowpin_cli.verify.load.documents import answering_flow, digest_of, flow_of
 from flowpin_cli.verify.load.recorder import Face, Recorder
 from flowpin_cli.verify.load.rest import Rest
 
@@ -18,10 +20,15 @@ DEPLOYERS_PER_APP = 2
 MOST_PAUSE_SECONDS = 0.04
 TRIES_WITH_KEY = 4
 HURRIED, REPEATED = 0.1, 0.1
-"""Of the writes, how many give up before the answer can be there; of those with a key, how many are sent once more."""
+"""The share of writes that stop waiting early, and of keyed writes that are sent once more."""
 PATIENCE_SECONDS = (0.002, 0.05)
 FIRST_RETRY_SECONDS = 0.1
 SETTLE_TRIES = 10
+ANSWERING_VERSIONS = 4
+"""Versions per workflow that can run where apps run. Only these are deployed, so an app has no more replicas than
+these."""
+LIVE_SECONDS = 240.0
+"""How long the first replicas may take. The host process imports the SDK first, on a busy machine."""
 CANVAS = {"nodes": [{"id": "n", "type": "x.Y"}]}
 
 
@@ -37,7 +44,10 @@ class Latest:
 class Workload:
     """The workflows and apps of one run, and the callers on them."""
 
-    def __init__(self, recorder: Recorder, faces: Sequence[Face], seed: int, run: str) -> None:
+    def __init__(
+        self, recorder: Recorder, faces: Sequence[Face], seed: int, run: str, *, runs_apps: bool = False
+    ) -> None:
+        """`runs_apps`: what is deployed has to be a flow that can run."""
         self._recorder = recorder
         self._faces = faces
         self._seed = seed
@@ -46,6 +56,9 @@ class Workload:
         self.workflows: list[str] = []
         self.apps: list[str] = []
         self._workflow_of: dict[str, str] = {}
+        self._runs_apps = runs_apps
+        self._answering: dict[str, list[str]] = {}
+        """Ids of the versions that may be deployed where apps run, by workflow."""
         self._latest: dict[str, Latest] = {}
         self._etags: dict[tuple[str, str, str], str] = {}
         self._unsettled: list[tuple[Face, Request, str]] = []
@@ -58,20 +71,28 @@ class Workload:
                 body = {"name": f"verify-{self._run}-{number}", "project_id": project_id, "flow_ui": {}, "flow": CANVAS}
                 workflow = (await rest.create("/v1/workflows", body))["id"]
                 self.workflows.append(workflow)
-                await self._save("setup", workflow, self._faces[0], key=True)
-                if workflow not in self._latest:
-                    raise CannotRun("the installation does not save: see the last lines of the history file")
+                await self._prepare_versions(workflow)
             for number in range(max(1, -(-deployers // DEPLOYERS_PER_APP))):
                 workflow = self.workflows[number % len(self.workflows)]
                 body = {"name": f"verify {self._run} {number}", "project_id": project_id, "workflow_id": workflow}
-                app = (await rest.create("/v1/apps", body))["id"]
-                self.apps.append(app)
-                self._workflow_of[app] = workflow
+                made = await rest.create("/v1/apps", body)
+                self.apps.append(made["id"])
+                self._workflow_of[made["id"]] = workflow
+                if self._runs_apps:
+                    await _until_live(rest, made)
         except (TimeoutError, aiohttp.ClientError) as error:
             raise CannotRun(f"the installation refuses what the load needs: {error or type(error).__name__}") from None
 
+    async def _prepare_versions(self, workflow: str) -> None:
+        for answers in range(1, ANSWERING_VERSIONS + 1) if self._runs_apps else (None,):
+            call = await self._save("setup", workflow, self._faces[0], key=True, answers=answers)
+            if not call.is_answered:
+                raise CannotRun("the installation does not save: see the last lines of the history file")
+            if answers is not None:
+                self._answering.setdefault(workflow, []).append(call.got["id"])
+
     async def work(self, savers: int, deployers: int) -> None:
-        """Until `stop`."""
+        """Work until `stop`."""
         async with asyncio.TaskGroup() as tasks:
             for number in range(savers):
                 tasks.create_task(self._saver(f"saver-{number}", self.workflows[number % len(self.workflows)]))
@@ -87,7 +108,8 @@ class Workload:
             if not (await self._save("probe", workflow, self._faces[0], key=False)).is_answered:
                 return False
         for app in self.apps:
-            if not (await self._deploy("probe", app, self._faces[0], key=False)).is_answered:
+            call = await self._deploy("probe", app, self._faces[0], key=False)
+            if not call.is_answered or (self._runs_apps and call.got["status"] != "succeeded"):
                 return False
         return True
 
@@ -150,10 +172,14 @@ class Workload:
         chance: random.Random | None = None,
         base: Latest | None = None,
         by_etag: bool = False,
+        answers: int | None = None,
     ) -> Call:
+        """`answers`: save a flow that can run, and answers with this number."""
         request = self._request("save", workflow, {}, key)
-        document = flow_of(f"{self._run}-{request.operation}")
-        sent = {"digest": digest_of(document)}
+        document = flow_of(f"{self._run}-{request.operation}") if answers is None else answering_flow(answers)
+        sent: dict[str, Any] = {"digest": digest_of(document)}
+        if answers is not None:
+            sent["answers"] = answers
         if base is not None:
             sent["base"] = base.id
             if by_etag and base.etag is not None:
@@ -172,13 +198,16 @@ class Workload:
     ) -> Call:
         workflow = self._workflow_of[app]
         version_id = self._latest[workflow].id if pinned else None
+        if self._runs_apps:
+            versions = self._answering[workflow]
+            version_id = chance.choice(versions) if chance else versions[0]
         sent = {"workflow_id": workflow, "version_id": version_id}
         return await self._write(caller, face, self._request("deploy", app, sent, key), chance)
 
     async def _write(self, caller: str, face: Face, request: Request, chance: random.Random | None) -> Call:
         """Make the call; one with a key is repeated while its answer is unknown, and sometimes after it is known."""
         hurried, is_repeated = request, False
-        if chance is not None:  # all draws come first: what is answered must not change those of later calls
+        if chance is not None:  # all random draws come first, so that answers do not change the draws of later calls
             is_repeated = chance.random() < REPEATED
             if chance.random() < HURRIED:
                 hurried = replace(request, patience_seconds=chance.uniform(*PATIENCE_SECONDS))
@@ -223,3 +252,16 @@ class Workload:
         self._count += 1
         operation = f"{kind}-{self._count}"
         return Request(operation, kind, target, dict(sent), key=f"{self._run}-{operation}" if keyed else None)
+
+
+async def _until_live(rest: Rest, app: Mapping[str, Any]) -> None:
+    """Wait until a new app's first deployment is. Raises CannotRun."""
+    path = f"/v1/apps/{app['id']}/deployments/{app['latest_deployment_id']}"
+    async with asyncio.timeout(LIVE_SECONDS):
+        while True:
+            deployment = json.loads(await rest.get(path))["data"]
+            if deployment["status"] == "succeeded":
+                return
+            if deployment["status"] == "failed":
+                raise CannotRun(f"the load's app does not run: {deployment['error']['message']}")
+            await asyncio.sleep(FIRST_RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""The command line: parses, measures, reports."""
+"""The command line of the bench."""
 
 import signal
 import sys
@@ -37,16 +37,16 @@ def bench(
 ) -> None:
     """Measure Flowpin on this machine, each figure next to its ceiling of the same run.
 
-    Starts `flowpin up` in a folder of its own, fills it, drives it with h2load (gRPC), wrk (REST) and pgbench (the
-    floor), ends it, prints one table, and writes it as JSON, Markdown and a picture. Nothing else should be running.
+    Starts `flowpin up` in its own folder, fills it, drives it with h2load (gRPC), wrk (REST) and pgbench (the floor),
+    and ends it. Prints one table, and writes it as JSON, Markdown and a picture. Nothing else should be running.
 
-    Needs h2load and wrk: apt install nghttp2-client wrk. Whole, it takes about half an hour and 12 GB of disk.
+    Needs h2load and wrk: apt install nghttp2-client wrk. A whole run takes about half an hour and 12 GB of disk.
 
-    Exits with 0 when everything was measured, missed targets or not, and with 1 when something could not be.
+    Exits with 0 when everything was measured, even with missed targets, and with 1 otherwise.
 
     Examples: `python -m tests.load.bench --quick`, `python -m tests.load.bench --rows grpc-read,rest-read --quick`
     """
-    signal.signal(signal.SIGTERM, _stop)  # so that what was started is ended then, too
+    signal.signal(signal.SIGTERM, _stop)  # so that the started processes are ended
     progress, answer = Console(stderr=True), Console(width=None if sys.stdout.isatty() else 150)
     if advice := tools.missing():
         for line in advice:

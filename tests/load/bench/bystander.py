@@ -1,4 +1,4 @@
-"""A caller of an RPC beside a load: what its gRPC library tells it, and how soon."""
+"""A caller of an RPC beside a load: the codes that its gRPC library reports, and how quickly."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -17,15 +17,15 @@ TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """How one call ended."""
+class BystanderCall:
+    """The outcome of one call."""
 
     code: str
     took_ms: float
 
 
 class GrpcCaller:
-    """One channel, which tries nothing again by itself."""
+    """A caller on one channel without retries."""
 
     def __init__(self, address: str, method: str, message: Message, headers: Mapping[str, str]) -> None:
         self._channel = grpc.insecure_channel(address, [("grpc.enable_retries", 0)])
@@ -49,9 +49,9 @@ class GrpcCaller:
         return (time.perf_counter() - sent) * 1000
 
     @contextmanager
-    def beside(self) -> Iterator[list[Told]]:
-        """Calls steadily, whether those before are answered or not, until the block ends; it fills the list."""
-        told: list[Told] = []
+    def beside(self) -> Iterator[list[BystanderCall]]:
+        """Call at a steady rate, without waiting for answers, until the block ends. Fills the list."""
+        told: list[BystanderCall] = []
         over = Event()
         with ThreadPoolExecutor(1) as thread:
             calling = thread.submit(self._until, over, told)
@@ -61,18 +61,18 @@ class GrpcCaller:
                 over.set()
                 calling.result()
 
-    def _until(self, over: Event, told: list[Told]) -> None:
+    def _until(self, over: Event, told: list[BystanderCall]) -> None:
         under_way: list[Future[bytes]] = []
         while not over.wait(BETWEEN_SECONDS):
             under_way.append(self._send(told))
         for call in under_way:
             call.exception()
 
-    def _send(self, told: list[Told]) -> "Future[bytes]":
+    def _send(self, told: list[BystanderCall]) -> "Future[bytes]":
         sent = time.perf_counter()
 
         def ended(call: "Future[bytes]") -> None:
-            told.append(Told(call.code().name, (time.perf_counter() - sent) * 1000))  # type: ignore[attr-defined]
+            told.append(BystanderCall(call.code().name, (time.perf_counter() - sent) * 1000))  # type: ignore[attr-defined]
 
         call = self._rpc.future(self._message, TIMEOUT_SECONDS, self._metadata)
         call.add_done_callback(ended)

@@ -1,7 +1,8 @@
-"""One caller, one request at a time on one connection: what a call takes when nobody is in the way."""
+"""One caller with one request at a time on one connection: the duration of a call without other load."""
 
 import http.client
 import json
+import ssl
 import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -14,9 +15,15 @@ from tests.load.bench.result import Load, Unmeasurable
 
 
 class Caller:
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], context: ssl.SSLContext | None = None) -> None:
+        """`context` checks the certificate of an https URL; None: with the machine's authorities."""
         parts = urlsplit(url)
-        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+        host = parts.hostname or ""
+        self._connection: http.client.HTTPConnection = (
+            http.client.HTTPSConnection(host, parts.port, timeout=60, context=context)
+            if parts.scheme == "https"
+            else http.client.HTTPConnection(host, parts.port, timeout=60)
+        )
         self._headers = dict(headers)
 
     def __enter__(self) -> "Caller":
@@ -26,7 +33,7 @@ class Caller:
         self._connection.close()
 
     def send(self, request: Request) -> bytes:
-        """The answer's body. Raises Unmeasurable unless it is a success."""
+        """The body of the answer. Raises Unmeasurable unless it is a success."""
         headers = {**self._headers, **request.headers}
         try:
             self._connection.request(request.method, request.path, request.body, headers)
@@ -40,7 +47,7 @@ class Caller:
         return body
 
     def timed(self, request: Request) -> float:
-        """Milliseconds until the whole answer is here."""
+        """Milliseconds until the whole answer has arrived."""
         sent = time.perf_counter()
         self.send(request)
         return (time.perf_counter() - sent) * 1000
@@ -53,7 +60,7 @@ class Caller:
         return json.loads(self.send(post(path, raw)))["data"]
 
     def drive(self, requests: Iterable[Request], seconds: float) -> Load:
-        """One after the other, until there are no more or the time is over."""
+        """Make one call after the other, until there are no more or the time is over."""
         took: list[float] = []
         began = time.perf_counter()
         for request in requests:

@@ -1,4 +1,4 @@
-"""What every row is given: the running stack, the generators bound to it, and what has been measured so far."""
+"""The context of every row: the running stack, the load generators for it, and the rows measured so far."""
 
 import math
 import time
@@ -24,19 +24,19 @@ Drive = Callable[[], Load]
 WORKFLOW = "flowpin.workflow.v1.WorkflowService"
 IDENTITY = "flowpin.identity.v1.IdentityService"
 CLOSED_LOOP = Clients()
-CUT_OFF = ("OK", "CANCELLED")
-"""How RPCs may end: those under way when a generator stops are cancelled by it."""
+ACCEPTED_CODES = ("OK", "CANCELLED")
+"""Acceptable codes of RPCs. A generator that stops cancels the calls in progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Ours next to its ceiling. `ours` and `ceiling` are those of the pair with the median ratio."""
+    """Our load and its ceiling. `ours` and `ceiling` are from the pair with the median ratio."""
 
     ours: Load
     ceiling: Load
     ratio: float
     cpu_ratio: float
-    """CPU of a call of ours, in multiples of the ceiling's; NaN when one of them was not metered."""
+    """CPU of our call as a multiple of the ceiling's. NaN when one of them was not measured."""
     raw: Mapping[str, Any]
 
     @property
@@ -51,33 +51,33 @@ class Bench:
     quick: bool
     say: Callable[[str], None]
     rows: list[Row] = field(default_factory=list)
-    """Those measured so far."""
+    """The rows measured so far."""
     content: Graph = field(default_factory=graph)
-    """The 7 KB that are saved and read."""
+    """The flow of 7 KB that is saved and read."""
 
     def seconds(self, normal: float, quick: float) -> float:
         return quick if self.quick else normal
 
     def rate(self, name: str) -> float | None:
-        """What our row of this name did, calls a second; None when it was not measured in this run."""
+        """The rate of our row of this name, calls a second. None when it was not measured in this run."""
         return next((row.load.rate for row in self.rows if row.name == name and row.load), None)
 
     def caller(self) -> Caller:
-        """One connection to the gateway, one request at a time."""
-        return Caller(self.stack.url, self.stack.headers)
+        """A caller with one connection to the gateway and one request at a time."""
+        return Caller(self.stack.url, self.stack.headers, self.stack.context)
 
     def rest(self, requests: Request | Sequence[Request], seconds: float, connections: int = wrk.CONNECTIONS) -> Load:
-        """Our gateway under wrk. Raises Unmeasurable when an answer is not a success."""
+        """Drive our gateway with wrk. Raises Unmeasurable when an answer is not a success."""
         return self.wrk(self.stack.url, requests, seconds, connections, self.stack.headers)
 
     def peak(self, requests: Sequence[Request]) -> float:
-        """What our gateway keeps up with, requests a second: the most in a few short drives of wrk."""
+        """The highest rate of our gateway, requests a second, in a few short drives of wrk."""
         return max(self.rest(requests, self.seconds(5, 1)).rate for _ in range(2 if self.quick else 3))
 
     def open_loop(
         self, requests: Sequence[Request], rate: float, seconds: float, event: Event | None = None
     ) -> list[Call]:
-        """Our gateway at a fixed rate, each call timed from when it was due."""
+        """Drive our gateway at a fixed rate, and measure each call from its due time."""
         return open_loop.drive(self.stack.url, requests, self.stack.headers, rate, seconds, event)
 
     def wrk(
@@ -88,7 +88,7 @@ class Bench:
         connections: int = wrk.CONNECTIONS,
         headers: Mapping[str, str] | None = None,
     ) -> Load:
-        """Anybody's server under wrk, the requests in turn; wrk knows whole seconds only."""
+        """Drive any server with wrk, the requests in turn. wrk accepts only whole seconds."""
         each = [requests] if isinstance(requests, Request) else requests
         return self.metered(lambda: wrk.drive(url, each, headers or {}, seconds, self.scratch, connections))
 
@@ -99,7 +99,7 @@ class Bench:
         seconds: float,
         clients: Clients = CLOSED_LOOP,
     ) -> Load:
-        """An RPC of the workflow service, "package.Service/Method", under h2load.
+        """Drive an RPC of the workflow service, "package.Service/Method", with h2load.
 
         Raises Unmeasurable when the service counted an answer that is not OK.
         """
@@ -111,21 +111,21 @@ class Bench:
         body = h2load.grpc_frame(message.SerializeToString())
         load = self.metered(lambda: h2load.drive([url], headers, seconds, self.scratch, body=body, clients=clients)[0])
         codes = metrics.handled(port, name) - before
-        if set(codes) - set(CUT_OFF) or codes["OK"] < load.count - load.errors:
+        if set(codes) - set(ACCEPTED_CODES) or codes["OK"] < load.count - load.errors:
             raise Unmeasurable(f"{name} was answered with {dict(codes)}, {load.count} as h2load counts")
         return load
 
     def pgbench(self, script: pgbench.Script, role: str, clients: int, seconds: float) -> Load:
-        """As a serving role, on its schema. Raises Unmeasurable when a transaction fails."""
+        """Drive pgbench as a serving role on its schema. Raises Unmeasurable when a transaction fails."""
         url = f"{self.stack.role_url(role)}&options=-csearch_path%3D{role.removeprefix('flowpin_')}"
         return self.metered(lambda: pgbench.drive(script, url, clients, seconds, self.scratch))
 
     def on(self, stack: Stack) -> "Bench":
-        """The same bench, driving another stack."""
+        """The same bench for another stack."""
         return replace(self, stack=stack)
 
     def metered(self, drive: Drive) -> Load:
-        """With the CPU that each of our processes used for a call."""
+        """Drive a load and add the CPU per call of each of our processes."""
         before = self.stack.cpu_seconds()
         load = drive()
         after = self.stack.cpu_seconds()
@@ -134,11 +134,11 @@ class Bench:
         return replace(load, cpu_us={name: 1e6 * (after[name] - before[name]) / load.count for name in after})
 
     def compare(self, ceiling: Drive, ours: Drive, pairs: int) -> Comparison:
-        """Ceiling, ours, ceiling, ours, …, ceiling: each of ours over the mean of its two neighbours; the median."""
+        """Drive ceiling, ours, ceiling, …, ceiling. The ratio is the median of our rate to its neighbours' mean."""
         return self.compare_all(ceiling, {"": ours}, pairs)[""]
 
     def compare_all(self, ceiling: Drive, ours: Mapping[str, Drive], rounds: int) -> dict[str, Comparison]:
-        """Likewise, with several between two ceilings. Unless in a hurry, each is driven once before it counts."""
+        """The same with several drives between two ceilings. Without --quick each is first driven once as a warm-up."""
         if not self.quick:
             for drive in (ceiling, *ours.values()):
                 drive()
@@ -151,12 +151,12 @@ class Bench:
         return {name: comparison(found, ceilings) for name, found in loads.items()}
 
     def settle(self) -> None:
-        """Let what the last row left behind come to an end."""
+        """Wait for work that the last row left behind."""
         time.sleep(0.2 if self.quick else 1)
 
 
 def comparison(ours: Sequence[Load], ceilings: Sequence[Load]) -> Comparison:
-    """The median of ours over what is around it; there is one ceiling more than there are of ours."""
+    """Compare our drives with the ceilings around them by the median. There is one more ceiling than drives."""
     around = [(before.rate + after.rate) / 2 for before, after in pairwise(ceilings)]
     ratios = [load.rate / rate for load, rate in zip(ours, around, strict=True)]
     middle = median(ratios)

@@ -1,4 +1,4 @@
-"""Statements to Postgres as its superuser: what measures it, and what it is told to do meanwhile."""
+"""Sends statements to Postgres as its superuser, to measure and control it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ SECONDS = 120.0
 
 
 def execute(url: str, *statements: str) -> None:
-    """One after the other. Raises Unmeasurable when one fails."""
+    """Execute statements in order. Raises Unmeasurable when one fails."""
 
     async def run() -> None:
         async with _connection(url) as connection:

@@ -1,4 +1,4 @@
-"""pgbench scripts of the very statements that a save and a deploy send."""
+"""pgbench scripts of the statements that a save and a deploy send."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ LIMIT = 16 << 20
 
 
 def save_script(bench: Bench, history: History) -> Script:
-    """A save of the bench's content on this workflow."""
+    """The statements of a save of the bench's content on this workflow."""
     caller = _caller(bench)
     content = check_content(bench.content.flow, bench.content.flow_ui, LIMIT)
     workflow_id = UUID(history.workflow_id)
@@ -41,7 +41,7 @@ def save_script(bench: Bench, history: History) -> Script:
 
 
 def deploy_script(bench: Bench, app_id: str) -> Script:
-    """A deploy of what is live on this app, again: the two statements."""
+    """The two statements of deploying again what is live on this app."""
     caller, project_id, app = _caller(bench), UUID(bench.stack.project_id), UUID(app_id)
     known = {PERSON, project_id, app}
 
@@ -53,7 +53,7 @@ def deploy_script(bench: Bench, app_id: str) -> Script:
         known.update((live.pin.workflow_id, live.pin.version_id, live.runtime_id))
         order = DeploySpec("production", ResolvedVersion(live.pin, bench.content.flow, ()))
         ordered = DeployCommand(caller, project_id, app, order, "DeployApp")
-        # Another one first: then no number of the recorded one is the 1 that places are counted from.
+        # One deploy first, so that no number in the recorded one is 1, the first place of an array.
         await deploy_shared(recorder.db, InstantDriver(), [ordered])
         await deploy_shared(db, InstantDriver(), [ordered])
 
@@ -64,7 +64,7 @@ def deploy_script(bench: Bench, app_id: str) -> Script:
 async def _recorded(
     bench: Bench, role: str, schema: str, work: Callable[[Connection], Awaitable[None]]
 ) -> list[Statement]:
-    """What the work sends, done once and for good."""
+    """The statements that the work sends. The work is committed."""
     async with open_pool(bench.stack.role_url(role), schema, 1, one_plan=True) as pool, pool.acquire() as db:
         recorder = Recorder(db)
         await work(cast("Connection", recorder))

@@ -1,4 +1,4 @@
-"""What is saved and read: the graphs that `flowpin seed` draws, as request bodies."""
+"""The graphs of `flowpin seed` as request bodies, which are saved and read."""
 
 import random
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from flowpin_cli.seed.graphs import Graph as Drawing
 
 USUAL_BYTES = 7_000
-"""Of flow and flow_ui together."""
+"""Size of flow and flow_ui together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """JSON, as it is sent."""
+    """A flow and its canvas as the JSON that is sent."""
 
     flow: bytes
     flow_ui: bytes
@@ -22,17 +22,17 @@ class Graph:
 
     @property
     def body(self) -> bytes:
-        """Of a save; and, as it takes the same fields, of a ping."""
+        """The body of a save. A ping accepts the same fields."""
         return b'{"flow": %s, "flow_ui": %s}' % (self.flow, self.flow_ui)
 
 
 def graph(size: int = USUAL_BYTES) -> Graph:
-    """The same every time."""
+    """The same graph every time."""
     drawing = Drawing(random.Random(1), size)
     return Graph(drawing.flow, drawing.flow_ui)
 
 
 def large_graph(flow_size: int) -> Graph:
-    """One whose flow alone is about so large, with the canvas of a usual one."""
-    share = 0.76  # of what is drawn, as nodes get many
+    """A graph whose flow has about this size, with the canvas of an ordinary one."""
+    share = 0.76  # of the generated nodes
     return Graph(graph(round(flow_size / share)).flow, graph().flow_ui)

@@ -14,8 +14,8 @@ from tests.load.bench.result import Load, Unmeasurable
 
 LANES = 20
 MOST_CONNECTIONS = 4000
-"""What the system's own limit lets wait to be accepted, net.core.somaxconn, is 4096: of more that come at once some are
-dropped by the kernel, and a second goes by before they try again."""
+"""The system's limit of connections that wait to be accepted, net.core.somaxconn, is 4096. The kernel drops further
+ones, and they try again after a second."""
 GRPC_HEADERS = {"content-type": "application/grpc", "te": "trailers"}
 _FINISHED = re.compile(r"finished in ([\d.]+)(us|ms|s), ([\d.]+) req/s")
 _REQUESTS = re.compile(r"requests: .* (\d+) done, (\d+) succeeded, (\d+) failed")
@@ -27,15 +27,15 @@ class Answer:
     """One line of h2load's log."""
 
     sent_us: int
-    """Since the epoch."""
+    """Time since the epoch."""
     status: int
-    """HTTP's; -1 for none."""
+    """HTTP status. -1 without an answer."""
     took_us: int
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """How many connections, how many requests under way on each; `rps` a connection, None for as fast as answered."""
+    """The number of connections and of concurrent requests on each. `rps` per connection, None for unlimited."""
 
     connections: int = 4
     streams: int = 8
@@ -43,7 +43,7 @@ class Clients:
 
 
 def grpc_frame(message: bytes) -> bytes:
-    """A message as it stands in a request's body: not compressed, its length, itself."""
+    """A message in a request's body: a flag for compression, its length, and the message."""
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
@@ -57,9 +57,9 @@ def drive(
     clients: Clients,
     http1: bool = False,
 ) -> tuple[Load, list[Answer]]:
-    """Send to the URLs in turn (one server's), with `body` as POST. What is not a success is counted in `errors`.
+    """Send requests to the URLs of one server in turn, as POST with a `body`. Counts failures in `errors`.
 
-    h2load looks at HTTP only: whether gRPC answered OK, the caller has to find out.
+    h2load sees only HTTP. The caller has to check the gRPC status.
     """
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         log = Path(folder) / "log"
@@ -80,11 +80,11 @@ def drive(
 def open_loop(
     urls: Sequence[str], headers: Mapping[str, str], seconds: float, scratch: Path, *, rate: float, body: bytes | None
 ) -> list[Answer]:
-    """Send so many requests a second over HTTP/1.1, whether those before are answered or not.
+    """Send so many requests a second over HTTP/1.1, without waiting for answers.
 
-    One h2load sends on all of its connections at the same moments: so there are several, each a little later. Each
-    connection sends once a second, or more often where there would be more than MOST_CONNECTIONS, and waits for its
-    answer, so at most so much is under way.
+    One h2load sends on all its connections at the same moments, so several processes start slightly apart. Each
+    connection sends once a second, or more often above MOST_CONNECTIONS, and waits for its answer. So the number of
+    connections limits the requests in progress.
     """
     connections = max(1, round(min(MOST_CONNECTIONS, rate) / LANES))
     clients = Clients(connections, streams=1, rps=rate / LANES / connections)
@@ -104,10 +104,10 @@ def read_log(lines: Iterable[str]) -> Iterable[Answer]:
 
 
 def parse(output: str, answers: Sequence[Answer]) -> Load:
-    """Rates from what it prints, percentiles from its log."""
+    """Read rates from its output and percentiles from its log."""
     finished, requests = _FINISHED.search(output), _REQUESTS.search(output)
     if finished is None or requests is None:
-        raise Unmeasurable("h2load did not report what it found")
+        raise Unmeasurable("h2load printed no results")
     seconds = float(finished[1]) * _SECONDS[finished[2]]
     done, succeeded, failed = (int(requests[group]) for group in (1, 2, 3))
     p50, p99 = percentiles((answer.took_us / 1000 for answer in answers if 200 <= answer.status < 300), 50, 99)

@@ -1,4 +1,4 @@
-"""Where and when: what a figure means nothing without."""
+"""The machine and the time of a run, without which its figures mean nothing."""
 
 import os
 import platform

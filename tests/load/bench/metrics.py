@@ -1,4 +1,4 @@
-"""What the services count themselves: RPCs by code."""
+"""The services' own counts of RPCs by code."""
 
 import re
 import urllib.request
@@ -13,7 +13,7 @@ _HANDLED = re.compile(
 
 
 def handled(port: int, method: str) -> Counter[str]:
-    """How often the RPC of this name was answered with each code, since the start."""
+    """The number of answers with each code of the RPC of this name, since the start."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             return parse(answer.read().decode(), method)

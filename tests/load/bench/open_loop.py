@@ -1,7 +1,7 @@
-"""An open loop over HTTP/1.1: every call is due at a time fixed in advance, and is timed from then.
+"""An open loop over HTTP/1.1: every call has a due time fixed in advance, and is measured from it.
 
-wrk and h2load time a call from when they send it. What they cannot send while they wait for earlier answers is missing
-from their percentiles (coordinated omission).
+wrk and h2load measure a call from its sending. Calls that they cannot send while they wait for earlier answers are
+missing from their percentiles (coordinated omission).
 """
 
 import asyncio
@@ -17,22 +17,22 @@ from tests.load.bench.request import Request
 
 CONNECTIONS = 512
 ANSWER_SECONDS = 10.0
-"""How long an answer is waited for."""
+"""Timeout of an answer."""
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """How one call went."""
+    """The outcome of one call."""
 
     due_s: float
-    """Since the loop began."""
+    """Due time since the start of the loop."""
     late_ms: float
-    """From when it was due until it was sent."""
+    """Time from its due time until it was sent."""
     took_ms: float
-    """From when it was due until its whole answer was here, or it failed."""
+    """Time from its due time until the whole answer arrived, or it failed."""
     status: int
-    """HTTP's; 0 for no answer."""
+    """HTTP status. 0 without an answer."""
 
     @property
     def is_success(self) -> bool:
@@ -41,7 +41,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happens once during the loop, in a thread."""
+    """An action that runs once during the loop, in a thread."""
 
     at_s: float
     happen: Callable[[], None]
@@ -56,12 +56,12 @@ def drive(
     event: Event | None = None,
     connections: int = CONNECTIONS,
 ) -> list[Call]:
-    """Send the requests in turn, `rate` a second for `seconds`; the calls in the order in which they were due.
+    """Send the requests in turn, `rate` a second for `seconds`. Returns the calls in the order of their due times.
 
-    A call without an answer ANSWER_SECONDS after the last was due is given up. Raises what `event` raises.
+    A call without an answer ANSWER_SECONDS after the last was due is canceled. Raises what `event` raises.
     """
     messages = [_message(url, one, {**headers, **one.headers}) for one in requests]
-    gc.disable()  # a collection would delay calls that are due
+    gc.disable()  # a garbage collection would delay due calls
     try:
         return asyncio.run(_Loop(url, messages, connections).run(arrivals(rate, seconds), event))
     finally:
@@ -69,13 +69,13 @@ def drive(
 
 
 def statuses(calls: Iterable[Call]) -> str:
-    """How often each HTTP status was answered, for people."""
+    """The number of answers with each HTTP status, as text."""
     counted = Counter(call.status for call in calls)
     return ", ".join(f"{status or 'no answer'}: {count:,}" for status, count in sorted(counted.items()))
 
 
 def arrivals(rate: float, seconds: float) -> list[float]:
-    """Random moments, as independent callers choose them, in seconds from 0 on; the same in every run."""
+    """Random moments, like those of independent callers, in seconds from 0. They are the same in every run."""
     moments, draw, now = [], random.Random(1), 0.0
     while (now := now + draw.expovariate(rate)) < seconds:
         moments.append(now)
@@ -122,7 +122,7 @@ class _Loop:
                 connection.close()
             finally:
                 self._free.put_nowait(connection)
-        except asyncio.CancelledError:  # given up, maybe before it was sent
+        except asyncio.CancelledError:  # canceled, perhaps before it was sent
             pass
         took = since_due()
         return Call(due, took if late is None else late, took, status)
@@ -134,7 +134,7 @@ async def _happening(event: Event) -> None:
 
 
 class _Connection:
-    """Opened when it is first used, and again after it was closed."""
+    """A connection that is opened at its first use, and again after it was closed."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)

@@ -1,11 +1,11 @@
-"""Percentiles of what was measured one by one."""
+"""Percentiles of single measurements."""
 
 import math
 from collections.abc import Iterable
 
 
 def percentiles(values: Iterable[float], *wanted: float) -> tuple[float, ...]:
-    """The smallest value that at least so many percent do not exceed; NaN of nothing."""
+    """The smallest value that at least so many percent do not exceed. NaN without values."""
     ordered = sorted(values)
     if not ordered:
         return tuple(math.nan for _ in wanted)

@@ -1,4 +1,4 @@
-"""pgbench: the same statements, with nothing in between them and Postgres."""
+"""pgbench: the same statements sent directly to Postgres."""
 
 import re
 import tempfile
@@ -17,7 +17,7 @@ _FAILED = re.compile(r"number of failed transactions: (\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What each client runs again and again; variables are sent as parameters."""
+    """The statements that each client repeats. Variables are sent as parameters."""
 
     sql: str
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -40,7 +40,7 @@ def drive(script: Script, url: str, clients: int, seconds: float, scratch: Path)
 def parse(output: str, took_us: list[int]) -> Load:
     tps, count, failed = _TPS.search(output), _COUNT.search(output), _FAILED.search(output)
     if tps is None or count is None:
-        raise Unmeasurable("pgbench did not report what it found")
+        raise Unmeasurable("pgbench printed no results")
     if failed is not None and int(failed[1]):
         raise Unmeasurable(f"pgbench: {failed[1]} transactions failed")
     p50, p99 = percentiles((took / 1000 for took in took_us), 50, 99)

@@ -1,4 +1,4 @@
-"""CPU and memory of processes, as /proc tells."""
+"""CPU and memory of processes, from /proc."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def children(parent: int) -> list[int]:
-    """The processes whose parent it is."""
+    """The child processes."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         fields = _stat(int(entry.name))
@@ -18,7 +18,7 @@ def children(parent: int) -> list[int]:
 
 
 def words(pid: int) -> list[str]:
-    """Its command line; empty when it is gone."""
+    """The command line of a process. Empty when it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except OSError:
@@ -31,7 +31,7 @@ def environment(pid: int) -> dict[str, str]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of it and of its children that have ended; 0 when it is gone."""
+    """User and system time of a process and its ended children, in seconds. 0 when it has ended."""
     fields = _stat(pid)
     return sum(int(ticks) for ticks in fields[11:15]) / TICKS if fields else 0.0
 
@@ -42,7 +42,7 @@ def rss_mb(pid: int) -> float:
 
 
 def peak_rss_mb(pid: int) -> float:
-    """The most there was since its start, or since `forget_peak`."""
+    """Peak resident memory since its start, or since `forget_peak`."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 1e6

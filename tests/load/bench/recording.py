@@ -1,4 +1,4 @@
-"""Turns what the repository sends to Postgres into a pgbench script, so that the floor is always of the same SQL."""
+"""Converts the repository's statements into a pgbench script, so the floor always has the same SQL."""
 
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -23,7 +23,7 @@ class Statement:
 
 @dataclass
 class Recorder:
-    """A connection that keeps what is sent over it. It stands in where a Connection is wanted."""
+    """A connection that records its statements. It is used in place of a Connection."""
 
     db: Connection
     sent: list[Statement] = field(default_factory=list)
@@ -54,8 +54,8 @@ class Recorder:
 
 
 def script(sent: Sequence[Statement], known: set[UUID]) -> Script:
-    """To be run again and again: ids not in `known` are made anew each time, and what a statement returned is passed on
-    to those after it."""
+    """A script that can be repeated. Ids not in `known` are new each time, and values that a statement returned are
+    passed to later statements."""
     writer = _Writer(sent, known)
     lines = [writer.line(place) for place in range(len(sent))]
     return Script("\n".join([*writer.prologue(), *lines]) + "\n", writer.variables)
@@ -70,7 +70,7 @@ class _Writer:
         self._fresh: dict[UUID, str] = {}
 
     def prologue(self) -> list[str]:
-        """Ids that several statements share."""
+        """Ids that several statements use."""
         made = ", ".join(f"uuidv7() AS {name}" for name in self._fresh.values())
         return [f"SELECT {made} \\gset"] if made else []
 
@@ -79,7 +79,7 @@ class _Writer:
         values = [self._text(value, place) for value in statement.values]
         sql = _PARAMETER.sub(lambda found: values[int(found[1]) - 1], statement.sql)
         sql = " ".join(line.partition("--")[0].strip() for line in sql.strip().splitlines())
-        # A row that was there has to be there each time, or pgbench stops: it would be measuring something else.
+        # A row that existed must exist each time. Otherwise pgbench stops, as it would measure something else.
         return f"{sql} \\gset s{place}_" if len(statement.rows) == 1 else f"{sql};"
 
     def _text(self, value: Any, place: int) -> str:
@@ -93,14 +93,14 @@ class _Writer:
         if isinstance(value, list) and any(self._is_made(one, place) for one in value):
             return f"ARRAY[{', '.join(self._text(one, place) for one in value)}]"
         text = as_text(value)
-        return f":{self._variable(text)}" if text else "''"  # pgbench takes no empty variables
+        return f":{self._variable(text)}" if text else "''"  # pgbench does not accept empty variables
 
     def _is_made(self, value: Any, place: int) -> bool:
-        """Whether it is another one each time."""
+        """Whether the value is new each time."""
         return (isinstance(value, UUID) and value not in self._known) or bool(self._returned(value, place))
 
     def _returned(self, value: Any, before: int) -> str | None:
-        """Where the value came from, when a statement before returned it in its one row."""
+        """The variable of the value, if an earlier statement returned it in its only row."""
         if isinstance(value, bool) or not isinstance(value, UUID | datetime | int) or value in self._known:
             return None
         for place, statement in enumerate(self._sent[:before]):
@@ -122,7 +122,7 @@ def as_text(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case bytes():
-            # Documents go as they are, digests in hex.
+            # Documents are sent unchanged, digests in hexadecimal.
             return value.decode() if value[:1] in (b"{", b"[") else f"\\x{value.hex()}"
         case datetime():
             return value.isoformat()
@@ -132,7 +132,7 @@ def as_text(value: Any) -> str:
 
 
 def _element(value: Any) -> str:
-    """As it stands in an array."""
+    """The value as text in an array."""
     if value is None:
         return "NULL"
     text = as_text(value)

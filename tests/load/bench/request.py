@@ -1,4 +1,4 @@
-"""One HTTP request that a generator sends again and again."""
+"""One HTTP request that a generator repeats."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ class Request:
     method: str = "GET"
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Beyond authorization, which every request of a drive has."""
+    """Headers in addition to authorization, which every request has."""
 
 
 def post(path: str, body: bytes) -> Request:

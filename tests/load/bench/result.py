@@ -1,4 +1,4 @@
-"""What a bench finds: a Load (one drive of one target), a Row (one figure of the table), its Target."""
+"""Results of the bench: a Load (one drive), a Row (one figure of the table), and its Target."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,18 +6,18 @@ from typing import Any
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 AS_STRIPPED = "missed, as stripped"
-"""The verdict on a row that misses its target while a stripped program misses it as well."""
+"""The verdict on a row whose target a stripped program misses as well."""
 NEAR = 85.0
-"""Percent of a stripped program's rate from which on what is left to gain is not worth a missed row."""
+"""Minimum percent of a stripped program's rate for that verdict: little is left to gain."""
 
 
 class Unmeasurable(Exception):
-    """The row could not be measured; the message says why, and what would help."""
+    """The row could not be measured. The message says why, and what would help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One drive of one target. Rates are answers a second that were a success."""
+    """The result of one drive. The rate counts successful answers per second."""
 
     rate: float
     p50_ms: float
@@ -25,21 +25,21 @@ class Load:
     count: int
     errors: int = 0
     cpu_us: Mapping[str, float] = field(default_factory=dict)
-    """CPU a call, in microseconds, by process."""
+    """CPU per call in microseconds, by process."""
 
     @property
     def total_cpu_us(self) -> float:
-        """Of all server processes together."""
+        """CPU per call of all server processes together."""
         return sum(self.cpu_us.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a row's value must at least, or at most, be."""
+    """The minimum or maximum for a row's value."""
 
     bound: float
     unit: str
-    """Of value and bound: "%" of the ceiling, TIMES, "ms", "s", "MB", "MB/s"."""
+    """Unit of value and bound: "%" of the ceiling, TIMES, "ms", "s", "MB", "MB/s"."""
     is_least: bool
 
     @staticmethod
@@ -59,29 +59,29 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. `value`, in the target's unit, is what is judged."""
+    """One line of the table. `value`, in the target's unit, is compared with the target."""
 
     name: str
     load: Load | None = None
-    """What was driven; its rate and percentiles are printed."""
+    """The measured load, whose rate and percentiles are printed."""
     ceiling: float | None = None
-    """Calls a second of what it is measured against, in the same run."""
+    """Calls a second of its ceiling or peer, in the same run."""
     value: float | None = None
     unit: str = ""
-    """Of a value without a target; with one, it is the target's."""
+    """Unit of a value without a target."""
     target: Target | None = None
     note: str = ""
-    """What a reader has to know: what was driven against what, and what was made shorter."""
+    """Information for the reader: what was compared with what, and what was shortened."""
     raw: Mapping[str, Any] = field(default_factory=dict)
-    """All there is, for the JSON."""
+    """All figures, for the JSON."""
     stripped: float | None = None
-    """Our rate in percent of a program's that does only the unavoidable steps, in the same run."""
+    """Our rate in percent of the stripped program's, in the same run."""
     problem: str = ""
     """Why it could not be measured."""
 
     @property
     def verdict(self) -> str:
-        """passed, missed, AS_STRIPPED, not measured; nothing without a target."""
+        """passed, missed, AS_STRIPPED or not measured. Empty without a target."""
         if self.problem:
             return "not measured"
         if self.target is None or self.value is None:
@@ -98,6 +98,6 @@ class Row:
 
 
 def shown(value: float, unit: str) -> str:
-    """A number with its unit, three digits of it, as a person writes it."""
+    """A number with three digits and its unit."""
     digits = 0 if abs(value) >= 100 or value == int(value) else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f}" + (unit if unit in ("%", TIMES, "") else f" {unit}")

@@ -1,4 +1,4 @@
-"""One run of the bench, from the empty folder to the files."""
+"""One run of the bench, from an empty folder to the reports."""
 
 import asyncio
 import importlib
@@ -30,7 +30,7 @@ PEERS = ("mlflow", "prefect", "envoy")
 class Plan:
     quick: bool
     names: Sequence[str]
-    """Of the groups of rows; empty for all."""
+    """Names of groups of rows. Empty for all."""
     peers: bool
     out: Path
 
@@ -94,7 +94,7 @@ def _measure(bench: Bench, name: str, measure: Callable[[], list[Row]]) -> None:
         found = measure()
     except Unmeasurable as problem:
         found = [Row(name, problem=str(problem))]
-    except Exception as error:  # one row must not take the others with it
+    except Exception as error:  # one failed row must not end the others
         found = [Row(name, problem=f"the bench broke: {error!r}")]
     for row in found:
         bench.say(
@@ -105,7 +105,7 @@ def _measure(bench: Bench, name: str, measure: Callable[[], list[Row]]) -> None:
 
 
 def _peer(name: str, bench: Bench) -> list[Row]:
-    """What tests/load/peers/NAME.py measures."""
+    """Run the rows of tests/load/peers/NAME.py."""
     try:
         module = importlib.import_module(f"tests.load.peers.{name}")
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""What the rows read and write: workflows and apps made over REST, long histories made by `flowpin seed`."""
+"""The data of the rows: workflows and apps made over REST, long histories made by `flowpin seed`."""
 
 import json
 import secrets
@@ -38,18 +38,18 @@ class History:
 
 
 class Seeds:
-    """Each is made when it is first asked for."""
+    """Data that is created at its first use."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
 
     def move_to(self, bench: Bench) -> None:
-        """What was made is still there, but another stack serves it."""
+        """Use another stack, which serves the same data."""
         self._bench = bench
 
     @cached_property
     def read(self) -> History:
-        """A hundred versions, saved."""
+        """A workflow with a hundred saved versions."""
         with self._bench.caller() as caller:
             return self._with_saves(caller, self._new_workflow(caller), SPREAD)
 
@@ -66,8 +66,8 @@ class Seeds:
 
     @cached_property
     def many(self) -> History:
-        """The newest are saved, as those of `few` are; of the others every tenth is archived, and in a hurry all of
-        them are small."""
+        """A long history. The newest versions are saved, as those of `few`. Every tenth of the others is archived, and
+        with --quick they are small."""
         seeded = self._seeded(1, MANY - FEW, SMALL_BYTES if self._bench.quick else USUAL_BYTES)
         with self._bench.caller() as caller:
             return self._with_saves(caller, seeded[0], FEW)
@@ -84,7 +84,7 @@ class Seeds:
         return [self.app(self.read) for _ in range(APPS)]
 
     def fill(self, versions: int = MILLION, size: int = SMALL_BYTES) -> None:
-        """So many versions more in the database, in workflows of a thousand."""
+        """Add so many versions to the database, in workflows of a thousand."""
         self._seeded(versions // 1000, 1000, size)
 
     def _seeded(self, workflows: int, versions: int, size: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The programs that drive and measure: where they are, and what brings those that are missing."""
+"""The programs that drive and measure, and the packages that contain them."""
 
 import shutil
 import subprocess
@@ -9,16 +9,16 @@ from flowpin_cli.postgres.install import client_programs
 from tests.load.bench.result import Unmeasurable
 
 PACKAGES = {"h2load": "nghttp2-client", "wrk": "wrk"}
-"""Debian's, by program."""
+"""Debian packages, by program."""
 
 
 def missing() -> list[str]:
-    """What to do about each program that is not there."""
+    """How to install each missing program."""
     return [_advice(name) for name in PACKAGES if shutil.which(name) is None]
 
 
 def program(name: str) -> str:
-    """Its path. Raises Unmeasurable naming the package that brings it."""
+    """The path of a program. Raises Unmeasurable, which names its package."""
     if name == "pgbench":
         path = client_programs() / "pgbench"
         if not path.exists():
@@ -31,7 +31,7 @@ def program(name: str) -> str:
 
 
 def run(words: Sequence[str | Path], seconds: float) -> str:
-    """What it wrote to stdout. Raises Unmeasurable when it fails, or takes far longer than the `seconds` it drives."""
+    """Run it and return its stdout. Raises Unmeasurable when it fails, or takes far longer than its `seconds`."""
     try:
         done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=seconds + 30)
     except subprocess.TimeoutExpired:

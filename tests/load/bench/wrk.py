@@ -1,4 +1,4 @@
-"""wrk: a closed loop over HTTP/1.1, its requests and its report in a small Lua script."""
+"""wrk: a closed loop over HTTP/1.1, with a small Lua script for its requests and its report."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -41,21 +41,21 @@ def drive(
     scratch: Path,
     connections: int = CONNECTIONS,
 ) -> Load:
-    """Send the requests in turn, as fast as they are answered. Raises Unmeasurable when one is not a success."""
+    """Send the requests in turn, as fast as they are answered. Raises Unmeasurable when one fails."""
     script = scratch / "wrk.lua"
     script.write_bytes(_script(requests, headers))
     words = [tools.program("wrk"), "-t1", f"-c{connections}", f"-d{_duration(seconds)}", f"--timeout={ANSWER_SECONDS}s"]
     load = parse(tools.run([*words, "-s", script, url], seconds))
     if load.errors:
-        raise Unmeasurable(f"{load.errors} of {load.count} requests like {requests[0].path} were not a success")
+        raise Unmeasurable(f"{load.errors} of {load.count} requests like {requests[0].path} failed")
     return load
 
 
 def parse(output: str) -> Load:
-    """What the script's last line says."""
+    """Read the last line of the script's output."""
     lines = [line for line in output.splitlines() if line.startswith('{"requests"')]
     if not lines:
-        raise Unmeasurable("wrk did not report what it found")
+        raise Unmeasurable("wrk printed no results")
     found = json.loads(lines[-1])
     errors = found["refused"] + found["broken"]
     return Load(
@@ -68,7 +68,7 @@ def parse(output: str) -> Load:
 
 
 def _duration(seconds: float) -> str:
-    return f"{max(1, round(seconds))}s"  # wrk knows no fractions
+    return f"{max(1, round(seconds))}s"  # wrk accepts only whole seconds
 
 
 def _script(requests: Sequence[Request], headers: Mapping[str, str]) -> bytes:
@@ -89,6 +89,6 @@ def _script(requests: Sequence[Request], headers: Mapping[str, str]) -> bytes:
 
 
 def _lua(text: bytes) -> bytes:
-    """A Lua string: every byte as it is, but for those that would end it."""
+    """A Lua string with every byte unchanged, except those that would end it."""
     escaped = text.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n").replace(b"\r", b"\\r")
     return b'"' + escaped.replace(b"\0", b"\\0") + b'"'

@@ -1,4 +1,4 @@
-"""A database of the peer's own, on the Postgres server that ours are on."""
+"""A database for the peer, on the same Postgres server as ours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from tests.load.bench.result import Load, Unmeasurable
 
 @contextmanager
 def database(bench: Bench, name: str) -> Iterator[str]:
-    """An empty one until the block ends; its URL."""
+    """Create an empty database until the block ends. Yields its URL."""
     drop = f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"
     execute(bench.stack.admin_url, drop, f"CREATE DATABASE {name}")
     try:
@@ -20,7 +20,7 @@ def database(bench: Bench, name: str) -> Iterator[str]:
 
 
 def adding_rows(drive: Drive, url: str, table: str) -> Load:
-    """Drive what creates, and count. Raises Unmeasurable when there are fewer new rows than answers."""
+    """Drive requests that create rows, and count the rows. Raises Unmeasurable with fewer new rows than answers."""
     before = _count(url, table)
     load = drive()
     added = _count(url, table) - before

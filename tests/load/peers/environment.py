@@ -1,4 +1,4 @@
-"""Peers live in environments of their own, kept between runs: what they depend on never meets what we do."""
+"""Peers are installed in separate environments, kept between runs, so their dependencies do not mix with ours."""
 
 import fcntl
 import os
@@ -17,14 +17,14 @@ INSTALL_SECONDS = 900.0
 
 
 def folder() -> Path:
-    """Where environments are kept: FLOWPIN_PEERS_FOLDER, or in the user's cache."""
+    """The folder of environments: FLOWPIN_PEERS_FOLDER, or the user's cache."""
     if chosen := os.environ.get(FOLDER_VARIABLE):
         return Path(chosen).resolve()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flowpin-peers"
 
 
 def installed(name: str, requirements: Sequence[str], say: Callable[[str], None]) -> Path:
-    """The programs of an environment with exactly these. Raises Unmeasurable naming what cannot be installed."""
+    """The programs of an environment with exactly these packages. Raises Unmeasurable if one cannot be installed."""
     place = folder() / name
     complete, wanted = place / "complete", "\n".join([sys.version, *requirements])
     with _alone(name):
@@ -42,7 +42,7 @@ def installed(name: str, requirements: Sequence[str], say: Callable[[str], None]
 
 @contextmanager
 def _alone(name: str) -> Iterator[None]:
-    """Two runs at once take turns at installing."""
+    """Lock the installation, so concurrent runs install one after the other."""
     try:
         folder().mkdir(parents=True, exist_ok=True)
         lock = (folder() / f"{name}.lock").open("w")

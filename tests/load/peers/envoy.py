@@ -1,4 +1,4 @@
-"""Envoy's gRPC-JSON transcoder, the yardstick for our gateway: the same read from the same workflow service."""
+"""Envoy's gRPC-JSON transcoder compared with our gateway: the same read from the same workflow service."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ EXTENSIONS = "type.googleapis.com/envoy.extensions"
 
 
 def measure(bench: Bench) -> list[Row]:
-    """One row, which says why when Envoy cannot be run."""
+    """One row. It says why if Envoy cannot be run."""
     try:
         return [_row(bench)]
     except PROBLEMS as problem:
@@ -74,7 +74,7 @@ def _row(bench: Bench) -> Row:
 
 
 def _check_same(bench: Bench, server: Server, path: str) -> tuple[int, int]:
-    """How long both answers are. Raises Unmeasurable unless they are about the same version and hold the same flow."""
+    """The sizes of both answers. Raises Unmeasurable unless they have the same version and flow."""
     with bench.caller() as ours, Caller(server.url, bench.stack.headers) as theirs:
         answer, their_answer = ours.send(Request(path)), theirs.send(Request(path))
     version, their_version = json.loads(answer)["data"], json.loads(their_answer)["data"]

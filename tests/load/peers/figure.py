@@ -1,4 +1,4 @@
-"""Two drives, a pair at a time, as one Row; what could not be measured says so."""
+"""Compares two drives in interleaved pairs as one Row, which says so if it could not be measured."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,11 @@ from tests.load.bench.result import TIMES, Load, Row, Target, Unmeasurable
 from tests.load.peers.server import Server
 
 CALLERS = 16
-LEAST_ANSWERS = CALLERS
-"""In one drive; what was answered less often has no rate."""
+MIN_ANSWERS = CALLERS
+"""Minimum number of answers in a drive. With fewer there is no rate."""
 TWENTY_TIMES = Target.at_least(20, TIMES)
 PROBLEMS = (Unmeasurable, OSError, LookupError, ValueError)
-"""What a peer's server, disk or answers can lead to; one that cannot be measured takes no other row with it."""
+"""Errors of a peer's server, disk or answers. A row that fails with one does not affect other rows."""
 
 
 def seconds(bench: Bench) -> float:
@@ -21,8 +21,8 @@ def seconds(bench: Bench) -> float:
 def times(
     bench: Bench, name: str, server: Server, theirs: Drive, ours: Drive, doing: str, stripped: Drive | None = None
 ) -> Row:
-    """How many times their rate ours is. `doing` says what is compared with what; `stripped` drives the stripped
-    programs with what ours are driven with."""
+    """Our rate as a multiple of theirs. `doing` says what is compared. `stripped` drives the stripped programs with the
+    requests that ours get."""
     bench.say(f"  {name}")
     drives = {"ours": ours} if stripped is None else {"ours": ours, "stripped": stripped}
     try:
@@ -58,8 +58,8 @@ def unmeasured(names: Sequence[str], target: Target, problem: BaseException) -> 
 
 
 def both(ours: Load, theirs: Load) -> str:
-    """What the table's columns do not have. CPU is of servers and Postgres, and hardly moves when others are at work on
-    the machine."""
+    """Figures that the table has no columns for. CPU is of servers and Postgres, and hardly changes on a busy
+    machine."""
     their_times = f"theirs p50 {theirs.p50_ms:.0f} ms, p99 {theirs.p99_ms:.0f} ms"
     return f"{their_times}; CPU a call, Postgres included: ours {_cpu_ms(ours):.2f} ms, theirs {_cpu_ms(theirs):.2f} ms"
 
@@ -73,6 +73,6 @@ def _cpu_ms(load: Load) -> float:
 
 
 def _enough(load: Load) -> Load:
-    if load.count < LEAST_ANSWERS:
+    if load.count < MIN_ANSWERS:
         raise Unmeasurable(f"{load.count} answers in one drive are too few for a rate")
     return load

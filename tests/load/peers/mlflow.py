@@ -1,4 +1,4 @@
-"""MLflow's model registry: a model version is its workflow version, an alias what an app has live."""
+"""MLflow's model registry. A model version corresponds to a workflow version, an alias to what an app has live."""
 
 import json
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ NAMES = ("Peer: MLflow create version", "Peer: MLflow get version", "Peer: MLflo
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Each figure a row; all of them say why when MLflow cannot be run."""
+    """One row for each figure. They say why if MLflow cannot be run."""
     try:
         programs = environment.installed("mlflow", REQUIREMENTS, bench.say)
         bench.say("Starting MLflow")
@@ -72,7 +72,7 @@ def _rows(bench: Bench, server: Server, url: str) -> list[Row]:
 
 
 def _seed(server: Server) -> list[str]:
-    """Models of two versions; the first is put through what is measured, and looked at."""
+    """Create models of two versions, and check each measured request once on the first."""
     models = [f"model-{number}" for number in range(MODELS)]
     with Caller(server.url, {}) as caller:
         for model in models:

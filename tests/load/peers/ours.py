@@ -1,4 +1,4 @@
-"""What of ours is compared: the same requests for every peer, through our gateway, as many callers."""
+"""Our side of the comparison: the same requests through our gateway for every peer, with as many callers."""
 
 from tests.load.bench.context import Bench
 from tests.load.bench.request import Request, post
@@ -13,14 +13,14 @@ class Ours:
         self._bench, self._seeds = bench, Seeds(bench)
 
     def save(self) -> Load:
-        """Create a version, over a hundred workflows."""
+        """Save a version, on a hundred workflows in turn."""
         return self._drive(self.saves)
 
     def get_version(self) -> Load:
         return self._drive(self.version_reads)
 
     def deploy(self) -> Load:
-        """Another version than the live one, over fifty apps."""
+        """Deploy another version than the live one, on fifty apps in turn."""
         return self._drive(self.deploys)
 
     def get_app(self) -> Load:

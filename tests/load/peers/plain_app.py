@@ -1,4 +1,4 @@
-"""What one would write without Flowpin: a uvicorn process that loads one version of a flow with the SDK.
+"""The alternative without Flowpin: a uvicorn process that loads one version of a flow with the SDK.
 
 Runs in a runtime's Python: `python plain_app.py FLOW.json PORT`. A new version is a new process.
 """

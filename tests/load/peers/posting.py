@@ -1,4 +1,4 @@
-"""A POST of a few fields as JSON."""
+"""Sends a POST with a few fields as JSON."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Prefect's server: a deployment is what an app has live."""
+"""Prefect's server. A deployment corresponds to what an app has live."""
 
 import itertools
 import json
@@ -8,17 +8,18 @@ from tests.load.bench.caller import Caller
 from tests.load.bench.context import Bench
 from tests.load.bench.request import Request
 from tests.load.bench.result import Load, Row, Unmeasurable
+from tests.load.bench.seeds import APPS
 from tests.load.peers import environment, stripped
 from tests.load.peers.database import adding_rows, database
 from tests.load.peers.figure import CALLERS, PROBLEMS, TWENTY_TIMES, seconds, times, unmeasured
-from tests.load.peers.ours import APPS, Ours
+from tests.load.peers.ours import Ours
 from tests.load.peers.posting import post_json
 from tests.load.peers.server import Server, running
 from tests.support.ports import free_port
 
 REQUIREMENTS = (
     "prefect==3.8.8",
-    "fastapi==0.150.0",  # Prefect allows newer ones, which from 0.160 at the latest it does not start with
+    "fastapi==0.150.0",  # Prefect allows newer versions, but does not start with 0.160 or newer
     "starlette==1.10.0",
     "uvicorn==0.54.0",
     "SQLAlchemy==2.1.9",
@@ -27,12 +28,12 @@ REQUIREMENTS = (
 ENVIRONMENT = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "true"}
 NAMES = ("Peer: Prefect create deployment", "Peer: Prefect get deployment")
 FLOWS = 20
-MORE_THAN_A_DRIVE = 5000
-"""New names in one drive; the first that comes twice would be an update, and be noticed."""
+NAMES_PER_DRIVE = 5000
+"""Number of new names in one drive. A repeated name would be an update, which is detected."""
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Each figure a row; all of them say why when Prefect cannot be run."""
+    """One row for each figure. They say why if Prefect cannot be run."""
     try:
         programs = environment.installed("prefect", REQUIREMENTS, bench.say)
         bench.say("Starting Prefect")
@@ -57,7 +58,7 @@ def _rows(bench: Bench, server: Server, url: str) -> list[Row]:
     names = (f"deployment-{number}" for number in itertools.count())
 
     def creating() -> Load:
-        creations = [_create(flows[n % FLOWS], next(names)) for n in range(MORE_THAN_A_DRIVE)]
+        creations = [_create(flows[n % FLOWS], next(names)) for n in range(NAMES_PER_DRIVE)]
         return adding_rows(lambda: bench.wrk(server.url, creations, seconds(bench), CALLERS), url, "deployment")
 
     def reading() -> Load:

@@ -1,4 +1,4 @@
-"""A peer's server: started in a session of its own, waited for, and ended with all that it started."""
+"""A peer's server: started in its own session, waited for, and ended with all processes that it started."""
 
 import http.client
 import os
@@ -18,12 +18,12 @@ START_SECONDS = 180.0
 STOP_SECONDS = 15.0
 QUIET_SECONDS = 60.0
 QUIET_SHARE = 0.1
-"""Of a core: what a server that has started uses at most while nobody calls it."""
+"""Maximum share of a core that a started server uses without calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A peer that answers. `pid` is also its session's."""
+    """A running peer. `pid` is also the id of its session."""
 
     name: str
     port: int
@@ -34,11 +34,11 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def cpu_seconds(self) -> float:
-        """Of all its processes."""
+        """CPU seconds of all its processes."""
         return sum(processes.cpu_seconds(pid) for pid in _session(self.pid))
 
     def metered(self, drive: Drive) -> Load:
-        """With the CPU it used for a call, next to what ours did."""
+        """Drive a load and add the peer's CPU per call, next to that of our processes."""
         before = self.cpu_seconds()
         load = drive()
         if not load.count:
@@ -50,9 +50,9 @@ class Server:
 def running(
     name: str, words: Sequence[str | Path], env: Mapping[str, str], port: int, ready: str | None, scratch: Path
 ) -> Iterator[Server]:
-    """Up until the block ends, `ready` being a path that is then answered. Raises Unmeasurable when it is not.
+    """Run the server until the block ends, after `ready`, a path, is answered. Raises Unmeasurable if it is not.
 
-    None is for what does not speak HTTP, and is not waited for.
+    With None, for servers without HTTP, it does not wait.
     """
     log, home = scratch / f"{name}.log", scratch / f"{name}-home"
     home.mkdir(exist_ok=True)
@@ -64,7 +64,7 @@ def running(
             raise Unmeasurable(f"{name} does not answer {START_SECONDS:.0f} s after its start: {last_lines(log, 3)}")
         if _has_ended(process.pid):
             raise Unmeasurable(f"{name} ended while it started: {last_lines(log, 3)}")
-        _until(lambda: _is_quiet(server), QUIET_SECONDS)  # workers that start one by one would be measured half
+        _until(lambda: _is_quiet(server), QUIET_SECONDS)  # workers may start one after the other
         yield server
     finally:
         _end(process.pid)
@@ -72,7 +72,7 @@ def running(
 
 
 def _end(pid: int) -> None:
-    """Ask it, then make sure of it and of all in its session. Its pid is not reaped yet, so is nobody else's."""
+    """Ask it to end, then kill it and all in its session. Its pid cannot be reused, as it is not reaped yet."""
     os.kill(pid, signal.SIGTERM)
     _until(lambda: _has_ended(pid), STOP_SECONDS)
     with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""The stripped programs, started next to our own stack: what is unavoidable, to compare with."""
+"""Starts the stripped programs next to our own stack. They do only the unavoidable work, for comparison."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -32,9 +32,9 @@ def gateway(bench: Bench, workflow_target: str, deploy_target: str) -> Iterator[
 
 @contextmanager
 def services(bench: Bench, workflow_target: str = "") -> Iterator[str]:
-    """Both services, on the same databases as ours; where they are going to answer, host:port.
+    """Start both services on the same databases as ours. Yields their address, host:port.
 
-    `workflow_target` is whom they ask what to deploy: others of them.
+    `workflow_target`: the stripped services that they ask what to deploy.
     """
     stack, port = bench.stack, free_port()
     folder = DataFolder(stack.data)
@@ -47,13 +47,13 @@ def services(bench: Bench, workflow_target: str = "") -> Iterator[str]:
 
 @contextmanager
 def everything(bench: Bench) -> Iterator[Server]:
-    """Gateway and services, each a process."""
+    """Run the gateway and the services, each as a process."""
     with services(bench) as workflow, services(bench, workflow) as deploy, gateway(bench, workflow, deploy) as server:
         yield server
 
 
 def grpc_reads(bench: Bench, target: str, request: GetVersionRequest, seconds: float) -> Drive:
-    """As `Bench.grpc` does with ours. Raises Unmeasurable when what is asked for is not what is answered."""
+    """Drive them as `Bench.grpc` drives ours. Raises Unmeasurable when an answer is not as requested."""
     headers = {**h2load.GRPC_HEADERS, **bench.stack.headers}
     with grpc.insecure_channel(target) as channel:
         stub, metadata = WorkflowServiceStub(channel), tuple(bench.stack.headers.items())

@@ -1,8 +1,8 @@
-"""What a gateway of aiohttp and grpc.aio cannot leave out of reading a version, saving one, reading an app, deploying.
+"""A minimal gateway on aiohttp and grpc.aio for reading a version, saving, reading an app and deploying.
 
-It reads the request, passes token and request id on in one RPC over one connection, writes the answer as JSON with the
-graphs spliced in and the service's ETag, and a line to the log. It has no other routes, no checks but those of reading
-a body, no error envelope, no limits, retries, metrics or drain.
+It reads the request and sends token and request id in one RPC over one connection. It writes the answer as JSON with
+the flow's bytes inserted and the service's ETag, and one log line. It has no other routes, checks, error envelope,
+limits, retries, metrics or drain.
 
     python -m tests.load.peers.stripped_gateway PORT WORKFLOW_TARGET DEPLOY_TARGET
 """

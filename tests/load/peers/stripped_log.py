@@ -1,4 +1,4 @@
-"""A line to the log for each call, as the stripped programs write it."""
+"""The log line that the stripped programs write for each call."""
 
 import sys
 import time

@@ -1,9 +1,9 @@
-"""What services of grpc.aio and asyncpg cannot leave out of reading a version, saving one, reading an app, deploying.
+"""Minimal services on grpc.aio and asyncpg for reading a version, saving, reading an app and deploying.
 
-They authenticate the token, read the message, send the statements that the real ones send for a call that comes alone,
-and write the answer and a line to the log; what a version holds is asked for once, whether it is still so each time.
-A deploy asks the workflow service at WORKFLOW_TARGET what to pin, with the token in DEPLOY_TOKEN. There are no roles
-but those in the statements, no idempotency keys, plans or conflicts, no batches, no limits, metrics, health or drain.
+They authenticate the token, read the message, send the real services' statements for a single call, and write the
+answer and a log line. They read a version's content once, and its revision each time. A deploy asks the workflow
+service at WORKFLOW_TARGET what to pin, with the token in DEPLOY_TOKEN. There are no roles except in the statements, no
+idempotency keys, plans, conflicts, batches, limits, metrics, health or drain.
 Each process serves both contracts.
 
     python -m tests.load.peers.stripped_services PORT ACCESS_FILE WORKFLOW_DATABASE DEPLOY_DATABASE WORKFLOW_TARGET
@@ -126,7 +126,7 @@ class Services(workflow_pb2_grpc.WorkflowServiceServicer, deploy_pb2_grpc.Deploy
         ordered = DeployCommand(caller, project.id, app_id, DeploySpec(project.environments[-1], resolved), "DeployApp")
         async with self._apps.acquire() as connection:
             (deployment,) = await deploy_shared(connection, InstantDriver(), [ordered])
-            if not isinstance(deployment, Deployment):  # something else is changing the app
+            if not isinstance(deployment, Deployment):  # another call is changing the app
                 async with connection.transaction():
                     deployment = await deploy_locked(connection, InstantDriver(), ordered)
         answer = deploy_pb2.DeployAppResponse(data=deployment_message(deployment))

@@ -1,4 +1,4 @@
-"""Calls to an app of a `flowpin up`, as its users make them; and callers that never pause."""
+"""Calls to an app of a `flowpin up`, as its users make them, and callers that never pause."""
 
 import http.client
 import json
@@ -19,28 +19,31 @@ INPUT = {"price": 2.5, "quantity": 4}
 class Answer:
     began: float
     ended: float
-    """By the monotonic clock."""
+    """Time by the monotonic clock."""
     status: int
     version: str | None
-    """As its header says."""
+    """The version in its header."""
     output: object
     error: str = ""
 
 
 class App:
-    """An app whose versions say their number in what they answer."""
+    """An app whose answers contain the number of their version."""
 
-    def __init__(self, env: dict[str, str]) -> None:
+    def __init__(self, env: dict[str, str], given: object = INPUT) -> None:
+        """`given`: the input of its calls."""
         self._env = env
+        self._given = given
         name = f"app-{time.monotonic_ns()}"
         body = {"name": name, "project_id": env["FLOWPIN_PROJECT_ID"], "flow": flow(0), "flow_ui": {}}
         self.workflow_id = call(env, "POST", "/v1/workflows", body)["data"]["id"]
         self.versions = 0
         self.id = self.url = ""
 
-    def save(self, document: dict | None = None) -> str:
-        """The new version's id."""
+    def save(self, document: dict | bytes | None = None) -> str:
+        """Save a version and return its id."""
         self.versions += 1
+        document = json.loads(document) if isinstance(document, bytes) else document
         body = {"flow": document or flow(self.versions), "flow_ui": {}}
         return call(self._env, "POST", f"/v1/workflows/{self.workflow_id}/save", body)["data"]["id"]
 
@@ -60,11 +63,12 @@ class App:
         body = {"workflow_id": self.workflow_id, "workflow_version_id": version_id}
         return call(self._env, "POST", f"/v1/apps/{self.id}/deploy", body, seconds=60)["data"]
 
-    def rollback(self) -> dict:
-        return call(self._env, "POST", f"/v1/apps/{self.id}/rollback", {}, seconds=60)["data"]
+    def rollback(self, deployment_id: str | None = None) -> dict:
+        body = {"deployment_id": deployment_id} if deployment_id else {}
+        return call(self._env, "POST", f"/v1/apps/{self.id}/rollback", body, seconds=60)["data"]
 
     def deployment(self, deployment_id: str, seconds: float = 120) -> dict:
-        """As it is once its rollout has ended."""
+        """The deployment after its rollout has ended."""
         end = time.monotonic() + seconds
         while True:
             found = call(self._env, "GET", f"/v1/apps/{self.id}/deployments/{deployment_id}")["data"]
@@ -83,7 +87,7 @@ class App:
         headers = {"Authorization": f"Bearer {self._env['FLOWPIN_ACCESS_KEY']}", "Content-Type": "application/json"}
         began = time.monotonic()
         try:
-            line.request("POST", parts.path, json.dumps({"input": INPUT}), headers)
+            line.request("POST", parts.path, json.dumps({"input": self._given}), headers)
             response = line.getresponse()
             answer = json.loads(response.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -126,7 +130,7 @@ class Calls:
 
 
 def flow(number: int, code: str | None = None) -> dict:
-    """It answers {"text": "v<number> total=10.0"}, or what `code`, a Python node's, returns."""
+    """A flow that answers {"text": "v<number> total=10.0"}, or what `code` of a Python node returns."""
     run = f"def run(input_data):\n    return {{'text': 'v{number} total=' + str(input_data['total'])}}\n"
     return {
         "nodes": [

@@ -1,4 +1,4 @@
-"""What is sent to test a flow, and the flows themselves: those of the stand-in runtime do what the input says."""
+"""Requests that test a flow, and flows for them. Flows of the stand-in runtime do what the input says."""
 
 import json
 from textwrap import dedent
@@ -29,7 +29,7 @@ def flow(name: str = "canvas", **told: Any) -> dict[str, Any]:
 
 
 def form(**fields: Any) -> aiohttp.FormData:
-    """As the official command line sends it; documents become JSON text, bytes become files."""
+    """A form as the official command line sends it: documents as JSON text, bytes as files."""
     data = aiohttp.FormData(default_to_multipart=True)
     for name, value in fields.items():
         if isinstance(value, bytes):
@@ -42,7 +42,7 @@ def form(**fields: Any) -> aiohttp.FormData:
 async def send(
     installation: Installation, path: str, body: Any, *, token: str = "editor", headers: Any = None
 ) -> Answer:
-    """A POST through the gateway: of a form, or of JSON."""
+    """Send a form or JSON with POST through the gateway."""
     stack = installation.stack
     sent = {"Authorization": f"Bearer {stack.people.secret(token)}", **(headers or {})}
     given = {"data": body} if isinstance(body, aiohttp.FormData | bytes) else {"json": body}

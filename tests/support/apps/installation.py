@@ -1,6 +1,6 @@
-"""All services, the host process and its replicas, as they run together: nothing is scripted but the runtime."""
+"""All services, the host process and its replicas together. Only the runtime is scripted."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,9 @@ from tests.support.ports import free_port
 from tests.support.stack import Answer, Stack, fresh_stack, running_stack
 from tests.support.waiting import eventually
 
+DEFAULT_RUNTIME = "0.69"
+"""The runtime that a new schema of the deploy service has."""
+
 
 @dataclass
 class Installation:
@@ -26,7 +29,8 @@ class Installation:
     host: HostProcess
     key: str = ""
     port: int = 0
-    runs: RunServiceStub = None  # type: ignore[assignment]  # set while it runs
+    run_target: str = ""
+    runs: RunServiceStub = None  # type: ignore[assignment]  # set while running
 
     async def call(self, app_id: str, given: Any = None, **headers: str) -> Answer:
         sent = {"Authorization": f"Bearer {self.key}", **headers}
@@ -52,10 +56,13 @@ async def running_installation(
     sdk: Path | None = None,
     *,
     workflow: Mapping[str, Any] | None = None,
+    deploy: Mapping[str, Any] | None = None,
     front: Mapping[str, Any] | None = None,
+    versions: Sequence[str] = (DEFAULT_RUNTIME,),
     **settings: Any,
 ) -> AsyncIterator[Installation]:
-    """With the runtime at `sdk`, or a stand-in whose flows answer with what they were given."""
+    """With the runtime at `sdk`, or a stand-in whose flows answer with what they were given; or one of each of
+    `versions`."""
     stack = await fresh_stack(urls, folder)
     schema = stack.schemas["deploy"].replace("deploy", "run")
     migrator, serving = urls["flowpin_run_migrator"], urls["flowpin_run"]
@@ -65,11 +72,13 @@ async def running_installation(
     installation = Installation(stack, host)
     async with AsyncExitStack() as running:
         running.callback(host.end)
-        runtimes = _runtimes(host.folder, sdk)
+        runtimes = _runtimes(host.folder, sdk, versions)
         host.start()
-        deploy = {"rollout_driver": "local", "wait_seconds": 240, "variable_keys": SecretStr("0" * 64)}
+        own = {"rollout_driver": "local", "wait_seconds": 240, "variable_keys": SecretStr("0" * 64)}
+        deploy = {**own, **(deploy or {})}
         grpc_port = free_port()
-        front = {"timeout_seconds": 250, "run_target": f"127.0.0.1:{grpc_port}", **(front or {})}
+        installation.run_target = f"127.0.0.1:{grpc_port}"
+        front = {"timeout_seconds": 250, "run_target": installation.run_target, **(front or {})}
         await running.enter_async_context(running_stack(stack, workflow=workflow, deploy=deploy, front=front))
         chosen = Settings(
             listen="127.0.0.1:0",
@@ -93,8 +102,9 @@ async def running_installation(
         yield installation
 
 
-def _runtimes(folder: Path, sdk: Path | None) -> Path:
+def _runtimes(folder: Path, sdk: Path | None, versions: Sequence[str]) -> Path:
     runtimes = folder / "runtimes"
     runtimes.mkdir(mode=0o755)
-    runtimes.joinpath("0.69").symlink_to(sdk or standin_runtime(folder))
+    for version in versions:
+        runtimes.joinpath(version).symlink_to(sdk or standin_runtime(folder / f"made-{version}", version))
     return runtimes

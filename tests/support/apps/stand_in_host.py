@@ -1,8 +1,9 @@
-"""A small host process in the tests' own: it speaks the protocols of hosts and replicas, and its flows do as told.
+"""A small host process within the tests' process. It uses the protocols of hosts and replicas; its flows are scripted.
 
-A flow is a JSON object: `name` is what its output says; `start_seconds`, `fails` (a reason) and `dies` are about its
-start. A run's input is one, too: `sleep` (seconds), `fail`, `stream` (how many events), `die` and `stubborn` (it cannot
-be canceled). Any other input is answered with the flow's name and the input.
+A flow is a JSON object: `name` is in its output; `start_seconds`, `later_by` (additional seconds for each start),
+`fails` (a reason) and `dies` describe its start. A run's input is a JSON object too: `sleep` (seconds), `fail`,
+`stream` (number of events), `die` and `stubborn` (it cannot be canceled). Any other input is answered with the flow's
+name and the input.
 """
 
 import asyncio
@@ -43,6 +44,8 @@ class StandInReplica:
         self.runs: dict[str, asyncio.Task[None]] = {}
         self.most_runs = 0
         self.served = 0
+        self.grown = 0
+        """Bytes of memory that `usage` reports."""
         self._connections: list[Channel] = []
         self._serving: list[asyncio.Task[None]] = []
 
@@ -105,9 +108,10 @@ class StandInHost:
         self.path = path
         self.replicas: dict[str, StandInReplica] = {}
         self.starts: Counter[str] = Counter()
-        """By the flow's name."""
+        """Numbers of started replicas, by the flow's name."""
         self.runs: Counter[str] = Counter()
         self.canceled = 0
+        self.places = 100
         self._number = 0
         self._routers: list[Channel] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -136,7 +140,7 @@ class StandInHost:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """As when the process is killed: its replicas go with it."""
+        """End as if the process was killed, with its replicas."""
         for replica in list(self.replicas.values()):
             await replica.end()
         for task in list(self._tasks):
@@ -148,7 +152,7 @@ class StandInHost:
         self._routers.append(router)
         while (body := await router.receive()) is not None:
             message = json.loads(body)
-            if message["type"] == "connect":  # descriptors come in the order of the frames
+            if message["type"] == "connect":  # descriptors arrive in the order of the frames
                 message["descriptor"] = router.take_descriptor()
             self._start(self._answer(router, message))
 
@@ -160,6 +164,10 @@ class StandInHost:
             answer |= await self._start_replica(message["spec"])
         elif kind == "list":
             answer["replicas"] = [each.described for each in self.replicas.values()]
+        elif kind == "usage":
+            answer["usage"] = {
+                each.id: {"grown_bytes": each.grown, "cpu_seconds": 0} for each in self.replicas.values()
+            }
         elif replica is None:
             answer |= {"type": "refused", "reason": "REPLICA_GONE", "message": "The replica is gone."}
         elif kind == "connect":
@@ -174,7 +182,9 @@ class StandInHost:
     async def _start_replica(self, spec: dict[str, Any]) -> dict[str, Any]:
         told = json.loads(spec["flow"])
         self.starts[told["name"]] += 1
-        await asyncio.sleep(told.get("start_seconds", 0))
+        await asyncio.sleep(told.get("start_seconds", 0) + told.get("later_by", 0) * self.starts[told["name"]])
+        if len(self.replicas) >= self.places:
+            return {"type": "refused", "reason": "HOST_FULL", "message": "The host process starts no more replicas."}
         if reason := told.get("fails"):
             return {"type": "refused", "reason": reason, "message": f"The flow {told['name']} is not good."}
         if missing := told.get("needs", "") not in ("", *spec["variables"]) and told["needs"]:

@@ -1,4 +1,4 @@
-"""The deploy service's RoutingService as tests script it, on a real gRPC server: it streams what it is told to."""
+"""A scripted RoutingService of the deploy service, on a real gRPC server."""
 
 import asyncio
 import hashlib
@@ -23,7 +23,7 @@ HEARTBEAT_SECONDS = 0.5
 
 @dataclass
 class App:
-    """An app and what it has live, by environment."""
+    """An app and its live deployments, by environment."""
 
     project_id: UUID
     app_id: UUID = field(default_factory=new_id)
@@ -59,18 +59,23 @@ class StandInRouting(rpc.RoutingServiceServicer):
     def __init__(self) -> None:
         self.apps: dict[UUID, App] = {}
         self.keys: dict[UUID, dict[str, Any]] = {}
-        """Secrets by project, each with when it expires."""
+        """Secrets by project, each with its expiry."""
         self.loadables: dict[str, bytes] = {}
         self.variables: dict[str, str] = {}
+        self.is_refusing_variables = False
+        self.snapshot_seconds = 0.0
+        """Seconds that a snapshot takes."""
         self.acknowledged: dict[str, int] = {}
-        """Revisions by app."""
+        """Acknowledged revisions, by app."""
         self.reports: dict[str, pb.ReportRolloutRequest] = {}
-        """By deployment."""
+        """Reports, by deployment."""
+        self.drains: dict[str, tuple[int, int]] = {}
+        """Numbers of calls that ended by themselves and that were killed, by deployment."""
         self.leavings = 0
         self.changed = asyncio.Condition()
         self._streams: list[asyncio.Queue[pb.WatchRoutesResponse]] = []
 
-    # What tests do.
+    # Called by tests.
 
     def app(self, project_id: UUID, **fields: Any) -> App:
         app = App(project_id, **fields)
@@ -81,7 +86,7 @@ class StandInRouting(rpc.RoutingServiceServicer):
         """A deployment of the app that pins `flow`."""
         app.deployments += 1
         self.loadables[digest(flow)] = flow
-        given = {"server_based": fields.pop("server_based")} if "server_based" in fields else {}
+        given = {name: fields.pop(name) for name in ("server_based", "min_replicas") if name in fields}
         return pb.Pin(
             deployment_id=str(new_id()),
             number=app.deployments,
@@ -94,7 +99,7 @@ class StandInRouting(rpc.RoutingServiceServicer):
         )
 
     async def send(self, app: App) -> None:
-        """Stream the app as it is now, with a new revision."""
+        """Send the app's current state with a new revision."""
         app.revision += 1
         await self._stream(pb.WatchRoutesResponse(routes=[app.route]))
 
@@ -107,7 +112,7 @@ class StandInRouting(rpc.RoutingServiceServicer):
         await self._stream(pb.WatchRoutesResponse(keys=[self._keys_of(project_id)]))
 
     async def deploy(self, app: App, flow: bytes, environment: str = "production", **fields: Any) -> pb.Pin:
-        """As the deploy service does it: roll out, wait for the report, make it live, wait for the acknowledgement.
+        """Deploy as the deploy service does: roll out, wait for the report, go live, wait for the acknowledgement.
 
         Raises AssertionError with the reason of a rollout that failed.
         """
@@ -153,12 +158,13 @@ class StandInRouting(rpc.RoutingServiceServicer):
             ],
         )
 
-    # What routers call.
+    # Called by routers.
 
     async def WatchRoutes(self, request, context):  # noqa: N802
         stream: asyncio.Queue[pb.WatchRoutesResponse] = asyncio.Queue()
         self._streams.append(stream)
         try:
+            await asyncio.sleep(self.snapshot_seconds)
             yield pb.WatchRoutesResponse(routes=[app.route for app in self.apps.values()])
             yield pb.WatchRoutesResponse(snapshot_complete=True, keys=[self._keys_of(each) for each in self.keys])
             while True:
@@ -183,7 +189,14 @@ class StandInRouting(rpc.RoutingServiceServicer):
         return pb.GetLoadableResponse(loadable=pb.Json(utf8=self.loadables[request.digest]))
 
     async def GetVariables(self, request, context):  # noqa: N802
+        if self.is_refusing_variables:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the deploy service is ending")
         return pb.GetVariablesResponse(variables=self.variables)
+
+    async def ReportDrain(self, request, context):  # noqa: N802
+        assert request.deployment_id not in self.drains
+        self.drains[request.deployment_id] = request.drained, request.killed
+        return pb.ReportDrainResponse()
 
     async def ReportRollout(self, request, context):  # noqa: N802
         async with self.changed:
@@ -194,7 +207,7 @@ class StandInRouting(rpc.RoutingServiceServicer):
 
 @asynccontextmanager
 async def running_routing(routing: StandInRouting, port: int = 0) -> AsyncIterator[int]:
-    """Serve until the block ends; yields the port."""
+    """Serve until the block ends. Yields the port."""
     # Channels here ping more often than gRPC's server lets them by default.
     server = grpc.aio.server(options=[("grpc.http2.min_ping_interval_without_data_ms", SHORTEST_PING_INTERVAL_MS)])
     rpc.add_RoutingServiceServicer_to_server(routing, server)

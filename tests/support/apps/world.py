@@ -1,4 +1,4 @@
-"""The run service, real but for what is beside it: the deploy service and the host process are scripted stand-ins."""
+"""A real run service with a scripted deploy service and a scripted host process."""
 
 import itertools
 import json
@@ -31,15 +31,16 @@ numbers = itertools.count(1)
 
 @dataclass
 class Apps:
-    """A run service, and the app `app` of `people.project`, which has the flow `one` live and the key KEY."""
+    """A run service, and the app `app` of `people.project`, which serves the flow `one` and has the key KEY."""
 
     people: People
     urls: Mapping[str, str]
     schema: str
     folder: Path
     routing: StandInRouting
-    host: StandInHost = None  # type: ignore[assignment]  # set while it runs
+    host: StandInHost = None  # type: ignore[assignment]  # set while running
     app: App = None  # type: ignore[assignment]
+    other: App = None  # type: ignore[assignment]  # for tests with a second one
     live: pb.Pin = None  # type: ignore[assignment]
     session: aiohttp.ClientSession = None  # type: ignore[assignment]
     runs: RunServiceStub = None  # type: ignore[assignment]
@@ -48,6 +49,7 @@ class Apps:
     routing_port: int = 0
     running_host: AsyncExitStack = field(default_factory=AsyncExitStack)
     running_routing: AsyncExitStack = field(default_factory=AsyncExitStack)
+    running_service: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def url(self, app: App | None = None, path: str = "") -> str:
         return f"http://127.0.0.1:{self.port}/apps/{(app or self.app).app_id}{path}"
@@ -64,7 +66,7 @@ class Apps:
         headers: Any = None,
         **more: Any,
     ) -> Answer:
-        """Call an app with an input, and more of the body; or with a `body` of its own."""
+        """Call an app with an input and further fields of the body, or with a whole `body`."""
         sent = {"Content-Type": "application/json"} if body is None or isinstance(body, bytes) else {}
         if key is not None:
             sent["Authorization"] = f"Bearer {key}"
@@ -113,7 +115,7 @@ class Apps:
 
 
 async def apps_of(urls: Mapping[str, str], folder: Path) -> Apps:
-    """Nothing of it runs yet."""
+    """An installation that is not started yet."""
     people = People(folder / "access.yaml")
     people.write()
     schema = f"run_{next(numbers)}"
@@ -130,14 +132,19 @@ async def apps_of(urls: Mapping[str, str], folder: Path) -> Apps:
 
 
 @asynccontextmanager
-async def running_apps(urls: Mapping[str, str], folder: Path, **settings: Any) -> AsyncIterator[Apps]:
+async def running_apps(
+    urls: Mapping[str, str], folder: Path, *, variables: Mapping[str, str] | None = None, **settings: Any
+) -> AsyncIterator[Apps]:
+    """`variables` are those of every app, from the start."""
     apps = await apps_of(urls, folder)
+    apps.routing.variables = dict(variables or {})
     async with AsyncExitStack() as running:
         running.push_async_callback(apps.running_routing.aclose)
         running.push_async_callback(apps.running_host.aclose)
         await apps.start_routing()
         await apps.start_host()
         apps.session = await running.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
-        await running.enter_async_context(apps.run_service(**settings))
+        running.push_async_callback(apps.running_service.aclose)
+        await apps.running_service.enter_async_context(apps.run_service(**settings))
         await eventually(apps.is_ready, seconds=30)
         yield apps

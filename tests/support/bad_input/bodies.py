@@ -1,4 +1,4 @@
-"""Bodies that are no request: not JSON, another shape, wrong types, fields that are missing or given twice."""
+"""Invalid bodies: not JSON, another shape, wrong types, missing or duplicate fields."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -168,12 +168,12 @@ TWICE = [
     ),
     wrong("a flow twice", Rest("POST", SAVE, f'{{"flow": {FLOW}, "flow": {FLOW}, "flow_ui": {{}}}}'.encode()), "flow"),
     wrong(
-        "a key twice in an object of ours",
+        "a key twice in one of our objects",
         Rest("PUT", "/v1/apps/<app>", b'{"access_control": {"access_type": "private", "access_type": "public"}}'),
         "access_control.access_type",
     ),
     wrong(
-        "a key twice, deep in an object of ours",
+        "a key twice, deep in one of our objects",
         Rest(
             "POST",
             DEPLOY,
@@ -185,8 +185,8 @@ TWICE = [
 ]
 
 HTTP = [
-    Bad("a path that is none", Rest("GET", "/v1/nothing"), "NOT_FOUND", None),
-    Bad("a path that is none, without a token", Rest("GET", "/v2", token=None), "NOT_FOUND", None),
+    Bad("an unknown path", Rest("GET", "/v1/nothing"), "NOT_FOUND", None),
+    Bad("an unknown path, without a token", Rest("GET", "/v2", token=None), "NOT_FOUND", None),
     Bad("a path with a slash too many", Rest("GET", "/v1/workflows/<workflow>/"), "NOT_FOUND", None),
     Bad("an internal RPC", Rest("POST", "/flowpin.workflow.v1.WorkflowService/ResolveVersion", {}), "NOT_FOUND", None),
     *(
@@ -201,7 +201,7 @@ HTTP = [
         )
     ),
     Bad(
-        "a body that is said to be zipped",
+        "a body with a false Content-Encoding",
         Rest("POST", CREATE, b"{}", headers={"Content-Encoding": "gzip"}),
         "INVALID_ARGUMENT",
         None,

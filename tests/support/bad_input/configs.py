@@ -1,4 +1,4 @@
-"""Configurations that no deployment can run with."""
+"""Invalid deployment configurations."""
 
 from typing import Any
 

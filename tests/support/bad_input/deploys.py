@@ -1,4 +1,4 @@
-"""Deploys of what is not there, or not the project's, and malformed ids in bodies."""
+"""Deploys of workflows and versions that do not exist or are another project's, and malformed ids in bodies."""
 
 from tests.support.bad_input.table import Bad, Rest, Rpc
 
@@ -6,7 +6,7 @@ MALFORMED = ("x", "<workflow>0", "urn:uuid:<workflow>", "00000000-0000-0000-0000
 
 
 def deploys(rule: str, reason: str, field: str, code: str = "INVALID_ARGUMENT", **body: str) -> list[Bad]:
-    """What a body names and cannot be seen is a 400, of a deploy and of a create alike, over both faces."""
+    """A body that names something invisible is a 400, for a deploy and a create, over REST and gRPC."""
     body = {"workflow_id": "<workflow>", **body}
     new = {"project_id": "<project>", "name": "x", **body}
     return [
@@ -34,8 +34,8 @@ ROWS = [
         workflow_version_id="<other_version>",
     ),
     deploys("a draft to deploy", "WORKFLOW_NOT_RELEASED", "workflow_id", "FAILED_PRECONDITION", workflow_id="<draft>"),
-    deploys("a runtime that is none", "RUNTIME_NOT_FOUND", "runtime_id", runtime_id="<nobody>"),
-    deploys("an environment that is none", "ENVIRONMENT_NOT_FOUND", "environment", environment="staging"),
+    deploys("an unknown runtime", "RUNTIME_NOT_FOUND", "runtime_id", runtime_id="<nobody>"),
+    deploys("an unknown environment", "ENVIRONMENT_NOT_FOUND", "environment", environment="staging"),
     deploys("no environment's name", "ENVIRONMENT_NOT_FOUND", "environment", environment=""),
     deploys("an environment of NUL", "INVALID_REQUEST", "environment", environment="production\0"),
     deploys("an environment of 10,000 letters", "ENVIRONMENT_NOT_FOUND", "environment", environment="é" * 10_000),

@@ -1,20 +1,20 @@
-"""Flows and canvases that no save, create, release or fork may take."""
+"""Flows and canvases that every save, create, release and fork must refuse."""
 
 from tests.support.bad_input.table import FLOW, NODES, Bad, Rest, Rpc, wrong
 
 LIMIT = 300_000
-"""Bytes a flow may have where this table is run."""
+"""Size limit of a flow in the tests that use this table."""
 SAVE = "/v1/workflows/<workflow>/save"
 
 
 def padded(size: int) -> str:
-    """A flow of exactly that many bytes."""
+    """A flow of exactly so many bytes."""
     empty = f'{{"nodes": {NODES}, "pad": ""}}'
     return empty[:-2] + "x" * (size - len(empty)) + empty[-2:]
 
 
 def nested(depth: int) -> str:
-    """A flow of that depth, its own object included."""
+    """A flow of that depth, including its own object."""
     return f'{{"nodes": {NODES}, "deep": {"[" * (depth - 1)}{"]" * (depth - 1)}}}'
 
 
@@ -39,12 +39,12 @@ def both(rule: str, flow: str, *fields: str, flow_ui: str = "{}") -> list[Bad]:
 
 
 def straight(rule: str, flow: str | bytes, *fields: str) -> Bad:
-    """Over gRPC the bytes of a flow can be anything."""
+    """Over gRPC a flow can be any bytes."""
     return wrong(rule, rpc(flow), *fields, reason="INVALID_FLOW")
 
 
 def not_json(rule: str, flow: str | bytes) -> list[Bad]:
-    """Over REST the whole body is none then."""
+    """Over REST the whole body is invalid then."""
     return [wrong(rule, rest(flow)), straight(rule, flow, "flow")]
 
 
@@ -142,11 +142,11 @@ TEXT = [
 ]
 
 MANY = node(", ".join(f'"{"😀" * 100}{number}": 1, "{"😀" * 100}{number}": 2' for number in range(50)))
-"""More problems, with longer names, than an answer can hold."""
+"""More problems with longer names than an answer can contain."""
 
 SIZES = [
     [
-        Bad("more keys twice than an answer can hold", sent(MANY), "INVALID_ARGUMENT", "INVALID_FLOW")
+        Bad("more duplicated keys than an answer can hold", sent(MANY), "INVALID_ARGUMENT", "INVALID_FLOW")
         for sent in (rest, rpc)
     ],
     too_large("a flow one byte over the limit", "flow", flow=padded(LIMIT + 1)),

@@ -1,4 +1,4 @@
-"""Input that looks odd and breaks no rule."""
+"""Unusual but valid input."""
 
 from tests.support.bad_input.flows import LIMIT, SAVE, nested, node, padded, rest, rpc
 from tests.support.bad_input.ids import BYTES, CONTENT
@@ -20,26 +20,26 @@ GOOD = [
     Good("NUL escaped in a flow", rest(node(r'"x": "\u0000"'))),
     Good("a surrogate pair in a flow", rest(node(r'"x": "\ud83d\ude00"'))),
     Good("an integer of 4000 digits", rest(node(f'"x": {"9" * 4000}'))),
-    Good("a number too small to tell from zero", rest(node('"x": 1e-999'))),
+    Good("a number too small to differ from zero", rest(node('"x": 1e-999'))),
     Good("minus zero and exponents", rest(node('"x": [-0, -0.0, 1E+2, 1.0e-7]'))),
     Good("the same key in two objects", rest(node('"x": [{"k": 1}, {"k": 1}]'))),
     Good("keys that differ in case", rest(node('"k": 1, "K": 1'))),
     Good("an empty key", rest(node('"": {"": 1}'))),
-    Good("a key called nodes deeper down", rest(node('"nodes": null'))),
+    Good("a nested key called nodes", rest(node('"nodes": null'))),
     Good("white space around everything", rest(f" \n\t\r{FLOW}\n ")),
     Good("unknown keys", Rest("POST", SAVE, {**CONTENT, "id": 7, "version": [], "nested": {"deep": {"x": 1}}})),
     Good(
         "an unknown key with half a surrogate pair",
         Rest("PUT", "/v1/workflows/<workflow>", rb'{"x": "\ud800", "name": "odd"}'),
     ),
-    Good("a flow where none is taken", Rest("PUT", "/v1/workflows/<workflow>", {"flow": 5, "flow_ui": []})),
+    Good("an ignored flow in an update", Rest("PUT", "/v1/workflows/<workflow>", {"flow": 5, "flow_ui": []})),
     Good("an empty body", Rest("PUT", "/v1/workflows/<workflow>", b"")),
     Good("an empty body of an app", Rest("PUT", "/v1/apps/<app>", b"")),
-    Good("no body where one is taken", Rest("POST", "/v1/workflows/<workflow>/versions/<old_version>/archive")),
-    Good("archiving twice", Rest("POST", "/v1/workflows/<workflow>/versions/1/archive")),
-    Good("a body that is archived with", Rest("POST", "/v1/workflows/<workflow>/versions/1/unarchive", {"x": 1})),
+    Good("an archive without a body", Rest("POST", "/v1/workflows/<workflow>/versions/<old_version>/archive")),
+    Good("archiving a version twice", Rest("POST", "/v1/workflows/<workflow>/versions/1/archive")),
+    Good("an unarchive with a body", Rest("POST", "/v1/workflows/<workflow>/versions/1/unarchive", {"x": 1})),
     Good("another content type", Rest("POST", SAVE, CONTENT, headers={"Content-Type": "text/plain"})),
-    Good("nulls for what is optional", Rest("POST", "/v1/apps", {**NEW_APP, **NULLS}), 201),
+    Good("null for optional fields", Rest("POST", "/v1/apps", {**NEW_APP, **NULLS}), 201),
     Good("a null description", Rest("POST", "/v1/workflows", {**NEW, "description": None}), 201),
     Good(
         "the longest name and description",
@@ -51,7 +51,7 @@ GOOD = [
         "line breaks in a description", Rest("PUT", "/v1/workflows/<workflow>", {"description": "a\r\n\tb\u2028\x7f"})
     ),
     Good("two workflows of one name", Rest("POST", "/v1/workflows", NEW), 201),
-    Good("a name on a released workflow that is no slug", Rest("POST", SAVE, {**CONTENT, "name": "No Slug"})),
+    Good("a name on a released workflow that is not a slug", Rest("POST", SAVE, {**CONTENT, "name": "No Slug"})),
     Good("upper-case ids in a path", Rest("GET", UPPER)),
     Good("upper-case ids in a query", Rest("GET", "/v1/workflow-versions?workflow_id=<upper_workflow>")),
     Good("upper-case ids straight", Rpc("GetWorkflow", {"workflow_id": "<upper_workflow>"})),
@@ -80,14 +80,14 @@ GOOD = [
         ),
     ),
     Good("a filter that finds nothing", Rest("GET", "/v1/workflows?project_id=<project>&name=%25_%27%3B--")),
-    Good("an environment that is none to filter by", Rest("GET", "/v1/apps/<app>/deployments?environment=nowhere")),
+    Good("an unknown environment to filter by", Rest("GET", "/v1/apps/<app>/deployments?environment=nowhere")),
     Good("a body on a GET", Rest("GET", "/v1/runtimes", b"not json")),
     Good("a key of 255 characters", Rest("POST", "/v1/workflows", NEW, headers={"Idempotency-Key": "~" * 255}), 201),
     Good(
         "a key of 255 characters, straight",
         Rpc("SaveWorkflow", {"workflow_id": "<workflow>", **BYTES}, metadata={"idempotency-key": "!" * 255}),
     ),
-    Good("an unfit request id", Rest("GET", "/v1/me", headers={"X-Request-Id": "a b\tc" + "x" * 300})),
+    Good("an invalid request id", Rest("GET", "/v1/me", headers={"X-Request-Id": "a b\tc" + "x" * 300})),
     Good(
         "a server_based configuration at its bounds",
         Rest(

@@ -1,4 +1,4 @@
-"""Ids that name nothing, or what the caller cannot see, or the child of another parent."""
+"""Ids of nothing, of what the caller cannot see, or of another parent's child."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from tests.support.bad_input.table import FLOW, Bad, Rest, Rpc, wrong
 CONTENT = {"flow": {"nodes": [{"id": "a", "type": "x.Y"}]}, "flow_ui": {}}
 BYTES = {"flow": {"utf8": FLOW.encode()}, "flow_ui": {"utf8": b"{}"}}
 
-# What a path names: the REST call, the RPC, and the field that the ids below stand in.
+# The REST call, the RPC, and the field that gets the ids below.
 WORKFLOW_CALLS: list[tuple[str, str, Any, str, dict[str, Any]]] = [
     ("GET", "/v1/workflows/{id}", None, "GetWorkflow", {}),
     ("PUT", "/v1/workflows/{id}", {"name": "x"}, "UpdateWorkflow", {"name": "x"}),
@@ -29,6 +29,7 @@ APP_CALLS: list[tuple[str, str, Any, str, dict[str, Any]]] = [
     ("POST", "/v1/apps/{id}/archive", None, "ArchiveApp", {}),
     ("POST", "/v1/apps/{id}/unarchive", None, "UnarchiveApp", {}),
     ("POST", "/v1/apps/{id}/deploy/plan", {"workflow_id": "<workflow>"}, "PlanDeploy", {"workflow_id": "<workflow>"}),
+    ("POST", "/v1/apps/{id}/rollback/plan", None, "PlanRollback", {}),
     ("POST", "/v1/apps/{id}/rollback", None, "RollbackApp", {}),
     ("POST", "/v1/apps/{id}/promote", None, "PromoteApp", {}),
     ("GET", "/v1/apps/{id}/audit-events", None, "ListAuditEvents", {}),
@@ -36,7 +37,7 @@ APP_CALLS: list[tuple[str, str, Any, str, dict[str, Any]]] = [
 
 
 def unseen(calls: list[tuple[str, str, Any, str, dict[str, Any]]], field: str, noun: str) -> list[Bad]:
-    """Each call with an id of nothing, with one of another project, and with a malformed one."""
+    """Each call with an unknown id, an id of another project, and a malformed id."""
     rows = []
     for method, path, body, name, fields in calls:
         for rule, given in (("no", "<nobody>"), ("another project's", f"<foreign_{noun}>")):
@@ -110,7 +111,7 @@ DEPLOYMENTS = [
     )
 ] + [
     *(
-        Bad("nothing, or another project's, to cancel", sent, "NOT_FOUND", "DEPLOYMENT_NOT_FOUND")
+        Bad("an unknown or another project's deployment to cancel", sent, "NOT_FOUND", "DEPLOYMENT_NOT_FOUND")
         for given in ("<nobody>", "<foreign_deployment>")
         for sent in (
             Rest("POST", f"/v1/deployments/{given}/cancel"),
@@ -118,7 +119,7 @@ DEPLOYMENTS = [
         )
     ),
     *(
-        Bad("nothing, or another project's, to mark", sent, "NOT_FOUND", "DEPLOYMENT_NOT_FOUND")
+        Bad("an unknown or another project's deployment to mark", sent, "NOT_FOUND", "DEPLOYMENT_NOT_FOUND")
         for given in ("<nobody>", "<foreign_deployment>")
         for sent in (
             Rest("POST", f"/v1/deployments/{given}/health", {"health": "bad"}),

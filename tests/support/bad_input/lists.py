@@ -1,4 +1,4 @@
-"""Pages, sorts and filters that no list has."""
+"""Invalid pages, sorts and filters of lists."""
 
 from tests.support.bad_input.table import Bad, Rest, Rpc, wrong
 
@@ -11,15 +11,23 @@ LISTS = {
     "/v1/runtimes?": ("ListRuntimes", {}),
     "/v1/access-keys?project_id=<project>": ("ListAccessKeys", {"project_id": "<project>"}),
     "/v1/apps/<app>/audit-events?": ("ListAuditEvents", {"app_id": "<app>"}),
+    "/v1/workflow-audit-events?project_id=<project>": None,
+    "/v1/app-audit-events?project_id=<project>": ("ListProjectAppAuditEvents", {"project_id": "<project>"}),
+    "/v1/access-keys/audit-events?project_id=<project>": ("ListAccessKeyAuditEvents", {"project_id": "<project>"}),
     "/v1/orgs?": ("ListOrgs", {}),
     "/v1/projects?": ("ListProjects", {}),
+    "/v1/users?": ("ListUsers", {}),
 }
 UNSORTED = (
+    "/v1/workflow-audit-events?project_id=<project>",
+    "/v1/app-audit-events?project_id=<project>",
+    "/v1/access-keys/audit-events?project_id=<project>",
     "/v1/access-keys?project_id=<project>",
     "/v1/apps/<app>/audit-events?",
     "/v1/runtimes?",
     "/v1/orgs?",
     "/v1/projects?",
+    "/v1/users?",
 )
 
 PAGES = (
@@ -90,6 +98,8 @@ FILTERS = [
         for path, name in (
             (WORKFLOWS, "created_at"),
             (WORKFLOWS, "updated_at"),
+            ("/v1/workflow-audit-events?project_id=<project>", "created_at"),
+            ("/v1/app-audit-events?project_id=<project>", "created_at"),
             (APPS, "created_at"),
             (HISTORY, "started_at"),
         )

@@ -1,4 +1,4 @@
-"""How a row of the bad input table is written: what is sent, over which face, and what must come back."""
+"""A row of the table of bad input: a call over REST or gRPC, and the expected answer."""
 
 import re
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from typing import Any
 NODES = '[{"id": "a", "type": "x.Y"}]'
 FLOW = f'{{"nodes": {NODES}}}'
 MARK = re.compile(r"<(\w+)>")
-"""`<workflow>` in a path, a body or a message stands for the id of that thing."""
+"""`<workflow>` in a path, a body or a message is replaced by the id of that thing."""
 
 
 @dataclass(frozen=True)
 class Rest:
-    """One call through the gateway; a body of bytes goes out as it is."""
+    """One call through the gateway. A body of bytes is sent unchanged."""
 
     method: str
     path: str
@@ -24,7 +24,7 @@ class Rest:
 
 @dataclass(frozen=True)
 class Rpc:
-    """One call straight to the service that has an RPC of this name."""
+    """One call directly to the service that has an RPC of this name."""
 
     name: str
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Rpc:
 
 @dataclass(frozen=True)
 class Bad:
-    """`code` is the gRPC one; `http` is given where the answer is not the code's own. `fields` None: not compared."""
+    """`code` is the gRPC code. `http` is given where it differs from the code's status. `fields` None: not compared."""
 
     rule: str
     sent: Rest | Rpc
@@ -64,7 +64,7 @@ def wrong(rule: str, sent: Rest | Rpc, *fields: str, reason: str = "INVALID_REQU
 
 
 def fill(value: Any, known: Mapping[str, str]) -> Any:
-    """`value` with an id in the place of each mark."""
+    """`value` with each mark replaced by an id."""
     if isinstance(value, str):
         return MARK.sub(lambda match: known[match[1]], value)
     if isinstance(value, bytes):

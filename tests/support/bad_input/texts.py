@@ -1,4 +1,4 @@
-"""Names, descriptions and reasons that break their rule."""
+"""Invalid names, descriptions and reasons."""
 
 from tests.support.bad_input.ids import BYTES, CONTENT
 from tests.support.bad_input.table import Bad, Rest, Rpc, wrong
@@ -79,7 +79,7 @@ APP_TEXTS = [
     for row in (
         wrong(rule, Rest("POST", "/v1/apps", {**NEW_APP, "description": text}), "description"),
         wrong(rule, Rest("PUT", "/v1/apps/<app>", {"description": text}), "description"),
-        # Over REST the key `reason` of the details is the contract's reason; the message has the field's sentence.
+        # Over REST the key `reason` of the details is the contract's reason. The message names the field.
         wrong(rule, Rpc("DeployApp", {"app_id": "<app>", "workflow_id": "<workflow>", "reason": text}), "reason"),
         Bad(
             rule,

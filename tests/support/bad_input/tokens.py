@@ -1,4 +1,4 @@
-"""Callers that may not: no token, a wrong one, one without the role."""
+"""Callers without permission: without a token, with a wrong one, or without the role."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ TOKENS = (
     ]
     + [
         Bad(
-            "a header unfit for any token",
+            "a malformed authorization header",
             Rest("GET", "/v1/runtimes", token=None, headers={"Authorization": header}),
             "UNAUTHENTICATED",
             "TOKEN_INVALID",
@@ -83,7 +83,7 @@ EDITS: list[tuple[str, str, Any, str, dict[str, Any]]] = [
     *(
         (method, path.format(id="<app>"), body, name, {"app_id": "<app>", **fields})
         for method, path, body, name, fields in APP_CALLS
-        if method != "GET" and name != "PlanDeploy"
+        if method != "GET" and not name.startswith("Plan")
     ),
     ("POST", "/v1/deployments/<deployment>/cancel", None, "CancelDeployment", {"deployment_id": "<deployment>"}),
     (
@@ -97,12 +97,12 @@ EDITS: list[tuple[str, str, Any, str, dict[str, Any]]] = [
 
 ROLES = (
     [
-        Bad("a viewer who would change something", sent, "PERMISSION_DENIED", "ROLE_TOO_SMALL")
+        Bad("a viewer who changes something", sent, "PERMISSION_DENIED", "ROLE_TOO_SMALL")
         for method, path, body, name, fields in EDITS
         for sent in (Rest(method, path, body, token="viewer"), Rpc(name, fields, token="viewer"))
     ]
     + [
-        Bad("an editor who would delete for good", sent, "PERMISSION_DENIED", "ROLE_TOO_SMALL")
+        Bad("an editor who deletes permanently", sent, "PERMISSION_DENIED", "ROLE_TOO_SMALL")
         for sent in (
             Rest("DELETE", "/v1/workflows/<workflow>", token="editor"),
             Rest("DELETE", "/v1/apps/<app>", token="editor"),
@@ -114,13 +114,13 @@ ROLES = (
     ]
     + [
         Bad(
-            "a service account that asks who it is",
+            "a service account that calls GetMe",
             Rest("GET", "/v1/me", token="service"),
             "PERMISSION_DENIED",
             "NOT_A_PERSON",
         ),
         Bad(
-            "a service account that would save",
+            "a service account that saves",
             Rest("POST", "/v1/workflows/<workflow>/save", CONTENT, token="service"),
             "PERMISSION_DENIED",
             "ROLE_TOO_SMALL",

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of hosting; import them where they are used."""
+"""Fixtures of the tests of hosting. Import them where they are used."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -35,7 +35,7 @@ def runtime(host_process: HostProcess) -> Path:
 
 @pytest.fixture
 async def host(host_process: HostProcess) -> AsyncIterator[HostClient]:
-    """A router's connection; what the test started is ended."""
+    """A router's connection. At the end the replicas that the test started are ended."""
     async with host_process.client() as client:
         yield client
         for replica in await client.list():

@@ -54,7 +54,7 @@ PROBES = {
                 return {"error": type(error).__name__, "errno": getattr(error, "errno", None), "text": str(error)}
     """),
 }
-"""Executes `do` and answers what `is` is, or the error."""
+"""A flow that executes `do` and answers the value of `is`, or the error."""
 
 FORK_BOMB = flow("""
     import os, time

@@ -1,4 +1,4 @@
-"""A host process of a test's own, and what its replicas load."""
+"""A host process for one test, and the documents that its replicas load."""
 
 import asyncio
 import hashlib
@@ -11,9 +11,11 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
 
+from flowpin_cli.runtimes.folder import LOCK, MANIFEST, Runtime, digest_of
 from run_service.hosting.client import HostClient, HostGone, ReplicaSpec, RunEnded, RunEvent, RunRequest, open_host
 from run_service.hosting.ledger import Ledger
 from tests.support.paths import ROOT
@@ -23,7 +25,7 @@ START_SECONDS = 20
 
 
 class HostProcess:
-    """Its folder is one that every user may pass through: as root, replicas are other users."""
+    """Its folder is one that every user may enter: as root, replicas run as other users."""
 
     def __init__(self, **settings: float | Path) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="flowpin-host-"))
@@ -55,7 +57,7 @@ class HostProcess:
             yield host
 
     def written_down(self) -> list[int]:
-        """The processes that it says it started."""
+        """The processes that it reports as started."""
         return [
             entry["pid"] for entry in json.loads((self.folder / "host" / "processes.json").read_text())["processes"]
         ]
@@ -65,7 +67,7 @@ class HostProcess:
         self.process.wait(10)
 
     def end(self) -> None:
-        """Ask it to end; a host that was ended by the test itself counts as well."""
+        """Ask it to end. A host that the test ended itself is accepted."""
         self.process.send_signal(signal.SIGTERM)
         try:
             assert self.process.wait(40) == 0, self.output.read_text()
@@ -76,13 +78,26 @@ class HostProcess:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def standin_runtime(folder: Path) -> Path:
-    """A runtime that needs no SDK: tests/support/hosting/standin_engine.py says what its flows are."""
+def standin_runtime(folder: Path, name: str = "standin") -> Path:
+    """A runtime without the SDK. tests/support/hosting/standin_engine.py describes its flows.
+
+    Its flows find `name` in `sys._xoptions`.
+    """
     python = folder / "runtime" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / "standin_python.py"} "$@"\n')
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -X name={name} {HERE / "standin_python.py"} "$@"\n')
     python.chmod(0o755)
     return python.parents[1]
+
+
+def standin_runtimes(folder: Path) -> Path:
+    """A folder of runtimes for `flowpin up` with only the stand-in."""
+    runtime = standin_runtime(folder).rename(folder / "0.69")
+    lock = "standin==1\n"
+    manifest = Runtime("0.69", "0.69.0", "3.11", 1, digest_of(lock), "2026-11-30T00:00:00Z")
+    (runtime / MANIFEST).write_text(json.dumps(asdict(manifest)))
+    (runtime / LOCK).write_text(lock)
+    return folder
 
 
 def spec_of(runtime: Path, flow: object, **fields: object) -> ReplicaSpec:

@@ -10,7 +10,7 @@ from service_kit import logs
 
 
 def number(text: str) -> float | int | Path:
-    """Or the path that it is."""
+    """The value of a setting: a path if the text contains a slash, otherwise a number."""
     if "/" in text:
         return Path(text)
     return float(text) if "." in text else int(text)

@@ -1,4 +1,4 @@
-"""A model's HTTP API for tests: answers chat completions with the question's words, streamed or not."""
+"""A model's HTTP API for tests. It answers chat completions with the words of the question, streamed or not."""
 
 import json
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from aiohttp import web
 class ModelServer:
     url: str = ""
     keys: list[str] = field(default_factory=list)
-    """The bearer tokens that came."""
+    """The bearer tokens received."""
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         self.keys.append(request.headers.get("Authorization", "").removeprefix("Bearer "))

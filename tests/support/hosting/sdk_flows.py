@@ -1,4 +1,4 @@
-"""Documents that the SDK's loader takes, as the workflow service makes them of a canvas."""
+"""Documents for the SDK's loader, as the workflow service makes them from a canvas."""
 
 from textwrap import dedent
 from typing import Any
@@ -21,7 +21,7 @@ def output(node: str, **selector: str) -> dict[str, Any]:
 
 
 def multiplies(expression: str = "price * quantity") -> dict[str, Any]:
-    """As examples/flow.json: an Expression and a Python node."""
+    """Like examples/flow.json: an Expression and a Python node."""
     selector = {"price": "$.input.output.price", "quantity": "$.input.output.quantity"}
     code = "def run(input_data):\n    return {'text': 'total=' + str(input_data['total'])}\n"
     return document(
@@ -47,7 +47,7 @@ def multiplies(expression: str = "price * quantity") -> dict[str, Any]:
 
 
 def python(code: str) -> dict[str, Any]:
-    """A Python node named `code`, which gets the input as `input_data["value"]`."""
+    """A flow with a Python node `code`, whose input is `input_data["value"]`."""
     node = {"name": "code", "type": "dynamiq.nodes.tools.Python", "code": dedent(code)}
     return document(
         {
@@ -59,11 +59,11 @@ def python(code: str) -> dict[str, Any]:
 
 
 UNRESTRICTED = "import dynamiq.utils.env as env\nos = env.os\n"
-"""The SDK's restricted Python lets a node import the SDK, and with it everything."""
+"""The SDK's restricted Python allows a node to import the SDK, and through it everything."""
 
 
 def asks_model(connection: dict[str, Any]) -> dict[str, Any]:
-    """An LLM node that streams."""
+    """A flow with an LLM node that streams."""
     node = {
         "name": "model",
         "type": "dynamiq.nodes.llms.OpenAI",

@@ -1,4 +1,4 @@
-"""`bin/python` of a runtime without the SDK: the worker's program with standin_engine.py in place of its sdk.py."""
+"""`bin/python` of a runtime without the SDK: the worker's program with standin_engine.py instead of sdk.py."""
 
 import sys
 from importlib.util import module_from_spec, spec_from_file_location

@@ -1,4 +1,4 @@
-"""The official `dynamiq` command line, as a person runs it in a shell that has sourced `<data>/env`."""
+"""The official `dynamiq` command line, as in a shell that has sourced `<data>/env`."""
 
 import json
 import os
@@ -19,12 +19,12 @@ class Ran:
 
     @property
     def json(self) -> Any:
-        """What it printed; notes and errors go to stderr."""
+        """Its stdout. Notes and errors are in stderr."""
         return json.loads(self.stdout)
 
     @property
     def table(self) -> dict[str, str]:
-        """Names by id, of `org list` and `project list`."""
+        """Names by id, from `org list` and `project list`."""
         heading, *rows = (line.split(maxsplit=1) for line in self.stdout.splitlines())
         assert heading == ["ID", "Name"]
         return dict(rows)
@@ -36,18 +36,18 @@ class Ran:
 
     @property
     def error(self) -> str:
-        """The last thing that it said, without the log line before."""
+        """Its last line, without the log line before."""
         return self.stderr.strip().splitlines()[-1].removeprefix("Error: ")
 
     @property
     def http_error(self) -> tuple[int, dict[str, Any]]:
-        """The status and the error that it was answered."""
+        """The status and the error that it received."""
         status, _, body = self.error.removeprefix("HTTP ").partition(": ")
         return int(status), json.loads(body)["error"]
 
 
 class CommandLine:
-    """Runs `dynamiq` with the variables of `<data>/env` and a home of its own."""
+    """Runs `dynamiq` with the variables of `<data>/env` and its own home folder."""
 
     def __init__(self, python: Path, env: Mapping[str, str], home: Path) -> None:
         self._program = python.with_name("dynamiq")
@@ -59,20 +59,20 @@ class CommandLine:
         }
 
     def run(self, *words: str, **changed: str | None) -> Ran:
-        """Run it with some variables changed, or taken away (None)."""
+        """Run it with changed variables. None removes a variable."""
         env = {name: value for name, value in (self._env | changed).items() if value is not None}
         done = subprocess.run([self._program, *words], env=env, capture_output=True, text=True, timeout=PATIENCE)
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def done(self, *words: str, **changed: str | None) -> Ran:
-        """Run what must end with 0."""
+        """Run a command that must exit with 0."""
         ran = self.run(*words, **changed)
         assert ran.code == 0, (words, ran.code, ran.stderr)
-        assert "Failed to" not in ran.stdout, ran.stdout  # said with 0 by `org list` and `project list`
+        assert "Failed to" not in ran.stdout, ran.stdout  # `org list` and `project list` print it and exit with 0
         return ran
 
     def refused(self, *words: str, **changed: str | None) -> Ran:
-        """Run what must end with 1, having said why."""
+        """Run a command that must exit with 1 and say why."""
         ran = self.run(*words, **changed)
         assert ran.code == 1, (words, ran.code, ran.stdout, ran.stderr)
         assert "Traceback" not in ran.stderr

@@ -1,4 +1,4 @@
-"""Loads config.yaml files with the SDK, and runs those that come with an input: run with the SDK's Python."""
+"""Loads config.yaml files with the SDK, and runs those with an input. Run it with the SDK's Python."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from dynamiq import Workflow  # noqa: E402
 from dynamiq.flows import Flow  # noqa: E402
 from dynamiq.serializers.loaders.yaml import WorkflowYAMLLoader  # noqa: E402
 
-# What a flow does once all of it is loaded: vector stores ask their servers whether an index is there.
+# The last step of loading a flow, in which vector stores ask their servers for an index.
 Flow._init_components = lambda flow: None
 
 
@@ -39,7 +39,7 @@ def load(text: str, workflow: str | None, env: dict, input_data: dict | None = N
 
 
 def described(node: object) -> object:
-    """All that the SDK says of a node, its generated ids aside."""
+    """All that the SDK says about a node, without generated ids."""
     return without_ids(node.to_dict(include_secure_params=True))
 
 

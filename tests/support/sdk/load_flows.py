@@ -1,6 +1,6 @@
-"""Answers each flow, one a line as JSON, with what the SDK's loader says of it, or null: run with the SDK's Python.
+"""Reads flows, one JSON line each, and prints the error of the SDK's loader, or null. Run it with the SDK's Python.
 
-The flow is written out for the loader here once more, without our export, so that both can be compared.
+The flow is converted for the loader here without our export, so both can be compared.
 """
 
 import json
@@ -17,7 +17,7 @@ os.dup2(2, 1)
 from dynamiq.flows import Flow  # noqa: E402
 from dynamiq.serializers.loaders.yaml import WorkflowYAMLLoader  # noqa: E402
 
-# What a flow does once all of it is loaded: vector stores ask their servers whether an index is there.
+# The last step of loading a flow, in which vector stores ask their servers for an index.
 Flow._init_components = lambda flow: None
 
 
@@ -33,7 +33,7 @@ def refusal(flow: dict) -> str | None:
 
 
 def written(flow: dict, config: dict) -> str:
-    """The id of a flow that is put into the sections."""
+    """Put a flow into the sections. Returns its id."""
     name = flow.get("id", "flow")
     for node in flow["nodes"]:
         config["nodes"][node["id"]] = {key: value(child, config) for key, child in node.items() if key != "id"}

@@ -1,4 +1,4 @@
-"""What OmegaConf makes of each text, in a list; an empty list where it refuses: run with the SDK's Python."""
+"""Prints OmegaConf's value of each text in a list, which is empty if it refuses. Run it with the SDK's Python."""
 
 import json
 import sys

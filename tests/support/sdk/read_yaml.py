@@ -1,4 +1,4 @@
-"""What the SDK's loader makes of each YAML text, in a list, empty where it refuses: run with the SDK's Python."""
+"""Prints the SDK loader's value of each YAML text in a list, empty if it refuses. Run it with the SDK's Python."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ def read(text: str, path: Path) -> list:
     path.write_text(text, encoding="utf-8", newline="")
     try:
         return [WorkflowYAMLLoader.loads(path)]
-    except Exception:  # OmegaConf, PyYAML and Python each have their own
+    except Exception:  # OmegaConf, PyYAML and Python each have their own error class
         return []
 
 

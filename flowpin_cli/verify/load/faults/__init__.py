@@ -1,1 +1,1 @@
-"""What a run does to the installation that it started itself; never to another."""
+"""Faults in the installation that the run itself has started, and in no other."""

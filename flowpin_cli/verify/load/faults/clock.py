@@ -5,12 +5,12 @@ from pathlib import Path
 
 LIBRARIES = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib*/faketime/libfaketimeMT.so.1")
 READ_SECONDS = 1
-"""How often a process looks whether its clock is to be another."""
+"""Seconds between two checks of a process for another clock."""
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Of all processes that are started with `environment`: their time of day, not the clock that durations use."""
+    """The time of day of all processes started with `environment`, but not the clock for durations."""
 
     library: Path
     file: Path
@@ -31,7 +31,7 @@ class Clock:
 
 
 def clock(folder: Path) -> Clock | None:
-    """None where there is no libfaketime."""
+    """None without libfaketime."""
     root = Path("/")
     libraries = [path for pattern in LIBRARIES for path in sorted(root.glob(pattern.removeprefix("/")))]
     if not libraries:

@@ -14,7 +14,7 @@ SENT = (
     b"POST /v1/workflows HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer dyn_pat_made_up\r\n"
     b"Content-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n{ ",
 )
-"""What each of them sends, in turn, before it waits."""
+"""What each connection sends, in turn, before it waits."""
 
 
 @asynccontextmanager

@@ -26,12 +26,12 @@ CONNECT_SECONDS = 10.0
 TRIES = 10
 PAUSE_SECONDS = 1.0
 FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-"""What a session may end with, as Postgres may be starting again."""
+"""Errors that may end a session, because Postgres may be starting again."""
 
 
 @asynccontextmanager
 async def _session(installation: Installation) -> AsyncIterator["Session"]:
-    """An administrator's, past the proxy."""
+    """A connection of an administrator, not through the proxy."""
     db = await asyncpg.connect(installation.postgres.cluster.url(), timeout=CONNECT_SECONDS)
     try:
         yield db
@@ -82,7 +82,7 @@ async def restart(installation: Installation, chance: random.Random) -> str:
 
 
 async def stuck(installation: Installation, chance: random.Random) -> str:
-    """One session's process stands still, in the middle of whatever it does."""
+    """The process of one session is stopped, whatever it is doing."""
     seconds, drawn = chance.uniform(2, 6), chance.random()
     pids: list[int] = []
     with suppress(*FAILURES):
@@ -105,7 +105,7 @@ async def stuck(installation: Installation, chance: random.Random) -> str:
 
 
 async def read_only(installation: Installation, chance: random.Random) -> str:
-    """As after a failover to a standby: the same answers to reads, none to writes."""
+    """As after a failover to a standby: reads are answered, writes are not."""
     seconds = chance.uniform(1, 4)
     try:
         await _set_read_only(installation, "ALTER SYSTEM SET default_transaction_read_only = on")

@@ -1,4 +1,4 @@
-"""An installation of a run's own: a Postgres, and `flowpin up` on it as a child process, in a temporary folder."""
+"""The installation of a run: a Postgres, and `flowpin up` on it as a child process, in a temporary folder."""
 
 import asyncio
 import os
@@ -16,7 +16,11 @@ from flowpin_cli.errors import CannotRun
 from flowpin_cli.machine.data_folder import DataFolder
 from flowpin_cli.machine.health import until
 from flowpin_cli.machine.processes import Command, exited, last_lines, start
-from flowpin_cli.postgres.cluster import DATABASE, SUPERUSER
+from flowpin_cli.postgres.cluster import DATABASE
+from flowpin_cli.postgres.dump import split_password
+from flowpin_cli.postgres.passwords import SUPERUSER
+from flowpin_cli.rest.installation import DEFAULT_DATA
+from flowpin_cli.runtimes.folder import FOLDER_VARIABLE, runtimes_of
 from flowpin_cli.verify.load.faults.clock import Clock, clock
 from flowpin_cli.verify.load.faults.disk import SmallDisk, small_disk
 from flowpin_cli.verify.load.faults.postgres import Postgres, running_postgres
@@ -25,11 +29,16 @@ from flowpin_cli.verify.load.options import LoadOptions, Target, target_of
 
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
+DEPLOY_WAIT_SECONDS = "5"
+"""For rollouts of apps that run. Deployments are answered before the load's own deadline, so more outcomes are known.
+"""
+WORDS = {"run_service": "\0run_service\0serve\0", "host": "\0run_service\0host\0"}
+"""Parts of the command lines of processes that share a module."""
 
 
 @dataclass(frozen=True)
 class Installation:
-    """What a fault can be made on; `proxy`, `disk` and `clock` are there when asked for and possible."""
+    """The installation in which faults are caused. `proxy`, `disk` and `clock` are set if needed and possible."""
 
     target: Target
     postgres: Postgres
@@ -40,23 +49,40 @@ class Installation:
     disk: SmallDisk | None
     clock: Clock | None
 
-    def service(self, module: str, chance: random.Random) -> int | None:
-        """The process id of one of a service's workers, by one draw; None while none runs."""
+    @property
+    def runs_apps(self) -> bool:
+        return bool(self.target.apps_url)
+
+    def service(self, name: str, chance: random.Random) -> int | None:
+        """The process id of one of a service's workers, by one draw; None while none runs.
+
+        A `replica` is whatever the host process has started: replicas, and what they are forked from.
+        """
         drawn = chance.random()
-        found = []
-        for entry in Path("/proc").iterdir():
-            with suppress(OSError, ValueError):
-                pid = int(entry.name)
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                if parent == self.up.pid and f"\0{module}\0" in (entry / "cmdline").read_text():
-                    found.append(pid)
-        return sorted(found)[int(drawn * len(found))] if found else None
+        if name == "replica":
+            hosts = _children(self.up.pid, WORDS["host"])
+            found = [pid for host in hosts for pid in _children(host, "")]
+        else:
+            found = _children(self.up.pid, WORDS.get(name, f"\0{name}\0"))
+        return found[int(drawn * len(found))] if found else None
 
     def ended(self) -> str | None:
-        """What `up` said at its end, when it has given up."""
+        """The last output of `up` after it has ended."""
         if self.up.poll() is None:
             return None
         return f"`flowpin up` ended under the load. It said:\n{last_lines(self.log)}"
+
+
+def _children(parent: int, words: str) -> list[int]:
+    """Children whose command line contains the words."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            pid = int(entry.name)
+            is_child = parent == int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if is_child and words in (entry / "cmdline").read_text():
+                found.append(pid)
+    return sorted(found)
 
 
 @asynccontextmanager
@@ -70,12 +96,15 @@ async def open_installation(options: LoadOptions) -> AsyncIterator[Installation]
         home = (disk.path if disk else folder) / "postgres"
         postgres = await stack.enter_async_context(running_postgres(home, options.postgres_settings))
         proxy = None
-        url = postgres.cluster.url()
+        url, password = split_password(postgres.cluster.url())
         if "half-open" in options.faults:
             proxy = await stack.enter_async_context(running_proxy(postgres.socket_path))
             url = proxy.url(SUPERUSER, DATABASE)
         faked = clock(folder) if "clock" in options.faults else None
         environ = {**options.environ, **(faked.environment if faked else {})}
+        environ |= {"PGPASSWORD": password or ""}  # anybody can read a command line
+        environ.setdefault("DEPLOY_WAIT_SECONDS", DEPLOY_WAIT_SECONDS)
+        environ[FOLDER_VARIABLE] = str(runtimes_of(options.data or DEFAULT_DATA, options.environ).path)
         log = folder / "up.log"
         data = folder / "data"
         up = await stack.enter_async_context(_running_up(data, url, options.workers, environ, log))

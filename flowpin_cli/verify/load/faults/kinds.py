@@ -13,28 +13,49 @@ from typing import TypeAlias
 from flowpin_cli.verify.load.faults import database_kinds
 from flowpin_cli.verify.load.faults.crowd import crowd
 from flowpin_cli.verify.load.faults.installation import Installation
+from flowpin_cli.verify.load.options import KILL_APPS
 
 SERVICES = ("workflow_service", "deploy_service", "gateway")
+OF_APPS = ("run_service", "replica", "host")
+"""Processes that run apps. `host` and `replica` are only killed, because calls must wait for them."""
 
 Fault: TypeAlias = Callable[[Installation, random.Random], Awaitable[str]]
 """Makes the fault and takes it back; returns what it did."""
 
 
-def faults() -> dict[str, Fault]:
-    """By name. Those that kill take the processes in turn, so that `up` does not see one crash too often."""
-    killed = cycle(("postgres", *SERVICES))
+def faults(*, runs_apps: bool = False) -> dict[str, Fault]:
+    """Faults by name. Kills alternate between processes, so that `up` does not see too many crashes of one."""
+    killed, killed_of_apps = cycle(("postgres", *SERVICES)), cycle(OF_APPS)
+    frozen: tuple[str, ...] = (*SERVICES, *(OF_APPS[:1] if runs_apps else ()))
 
     async def kill(installation: Installation, chance: random.Random) -> str:
         name = next(killed)
         if name == "postgres":
             installation.postgres.crash()
-        elif (pid := installation.service(name, chance)) is not None:
-            os.kill(pid, signal.SIGKILL)
+        else:
+            _kill(installation.service(name, chance))
         return name
+
+    async def kill_apps(installation: Installation, chance: random.Random) -> str:
+        name = next(killed_of_apps)
+        _kill(installation.service(name, chance))
+        return name
+
+    async def freeze(installation: Installation, chance: random.Random) -> str:
+        name, seconds = chance.choice(frozen), chance.uniform(1, 5)
+        pid = installation.service(name, chance)
+        if pid is not None:
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+        return f"{name} {seconds:.1f} s"
 
     return {
         "kill": kill,
-        "freeze": _freeze,
+        "freeze": freeze,
         "half-open": database_kinds.half_open,
         "lock": database_kinds.lock,
         "clock": _clock,
@@ -45,20 +66,14 @@ def faults() -> dict[str, Fault]:
         "read-only": database_kinds.read_only,
         "access-file": _access_file,
         "crowd": _crowd,
+        KILL_APPS: kill_apps,
     }
 
 
-async def _freeze(installation: Installation, chance: random.Random) -> str:
-    name, seconds = chance.choice(SERVICES), chance.uniform(1, 5)
-    pid = installation.service(name, chance)
+def _kill(pid: int | None) -> None:
     if pid is not None:
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-    return f"{name} {seconds:.1f} s"
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 async def _clock(installation: Installation, chance: random.Random) -> str:
@@ -101,7 +116,7 @@ async def _access_file(installation: Installation, chance: random.Random) -> str
 
 
 def _replace(file: Path, content: bytes) -> None:
-    """At once, so that a service that is starting reads the whole of it or nothing."""
+    """Replace the file atomically, so that a starting service reads all of it or nothing."""
     other = file.with_suffix(".other")
     other.write_bytes(content)
     other.chmod(0o600)

@@ -1,4 +1,4 @@
-"""The Postgres of a run with faults: it is started again whenever it ends, as on a machine that looks after it."""
+"""The Postgres of a run with faults. It is restarted whenever it ends, as by a supervisor."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ from flowpin_cli.postgres.cluster import SOCKET_PORT, START_SECONDS, Cluster, op
 RESTART_SECONDS = 0.3
 STOP_SECONDS = 5.0
 SMALL = {"max_wal_size": "64MB", "min_wal_size": "32MB"}
-"""So that it fits on a small file system."""
+"""Settings with which it fits on a small file system."""
 
 
 class Postgres:
@@ -41,7 +41,7 @@ class Postgres:
     async def ready(self) -> None:
         """Raises CannotRun."""
         if not await until(lambda: self.cluster.is_ready(self.process), START_SECONDS):
-            raise CannotRun(f"Postgres did not get ready. The end of {self._log}:\n{last_lines(self._log)}")
+            raise CannotRun(f"Postgres did not start. The end of {self._log}:\n{last_lines(self._log)}")
 
     async def checkpoint(self) -> None:
         """All that was done so far is on disk. (With `synchronous_commit=off` a crash could lose the schemas.)"""
@@ -82,7 +82,7 @@ class Postgres:
 
 @asynccontextmanager
 async def running_postgres(folder: Path, settings: Mapping[str, str]) -> AsyncIterator[Postgres]:
-    """On a data folder of its own, which is made if need be."""
+    """A Postgres on its own data folder, which is created if needed."""
     with locked(folder) as data_folder:
         async with open_cluster(data_folder) as cluster:
             postgres = Postgres(cluster, settings)

@@ -18,7 +18,7 @@ READ_BYTES = 1 << 16
 
 @dataclass(eq=False)
 class Link:
-    """One connection of a service's, and the one to Postgres behind it."""
+    """A service's connection, and the one to Postgres behind it."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
@@ -38,12 +38,12 @@ class Proxy:
         return f"postgresql://{role}@{LOOPBACK}:{self.port}/{database}?sslmode=disable"
 
     def freeze(self) -> None:
-        """On the connections there are nothing passes any more, and what is sent is acknowledged all the same."""
+        """Existing connections pass nothing any more, but data is still acknowledged."""
         for link in self._links:
             link.passes.clear()
 
     def drop_packets(self) -> None:
-        """On the connections there are nothing is acknowledged any more: the other machine is gone."""
+        """Existing connections acknowledge nothing any more, as if the other machine had gone."""
         program = struct.pack("HL", 1, ctypes.addressof(DROP_ALL))
         for link in self._links:
             with suppress(OSError):

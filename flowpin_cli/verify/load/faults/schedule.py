@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 from flowpin_cli.verify.load.faults.installation import Installation
 from flowpin_cli.verify.load.faults.kinds import faults
+from flowpin_cli.verify.load.options import KILL_APPS
 from flowpin_cli.verify.load.recorder import Recorder
 
 PAUSE_SECONDS = (2.0, 4.0)
-"""Between two faults. Kills go in turn, so one process is killed every eighth second at most.
-
-`flowpin up` gives up at five crashes in thirty seconds.
-"""
+"""Seconds between two faults. Kills alternate, so one process is killed at most every eighth second. `flowpin up` ends
+after five crashes in thirty seconds."""
 
 
 class Schedule:
@@ -28,12 +27,12 @@ class Schedule:
         self._names = [name for name in names if name not in self.left_out]
 
     def stop(self) -> None:
-        """No further fault; the one that is under way is taken back as planned."""
+        """No further fault. The current one ends as planned."""
         self._stopping.set()
 
     async def run(self, recorder: Recorder) -> None:
-        """Until `stop`, or until `flowpin up` has given up."""
-        known = faults()
+        """Until `stop`, or until `flowpin up` has ended."""
+        known = faults(runs_apps=self._installation.runs_apps)
         waiting: list[str] = []
         while self._names and not await self._paused() and self._installation.ended() is None:
             if not waiting:  # each once before any comes again
@@ -42,10 +41,10 @@ class Schedule:
             begin = recorder.now
             what = await known[name](self._installation, self._chance)
             self.made[name] += 1
-            recorder.write({"fault": name, "what": what, "begin": begin, "end": recorder.now})
+            recorder.note_fault(name, what, begin)
 
     def gave_up(self) -> str | None:
-        """What `flowpin up` said at its end, when it did not outlive the faults."""
+        """The last output of `flowpin up`, if it has ended because of the faults."""
         return self._installation.ended()
 
     async def _paused(self) -> bool:
@@ -63,4 +62,6 @@ def _left_out(installation: Installation, names: Sequence[str]) -> dict[str, str
         reasons["clock"] = "this machine has no libfaketime"
     if installation.disk is None:
         reasons["full-disk"] = "it takes a small file system, which only root may mount"
+    if not installation.runs_apps:
+        reasons[KILL_APPS] = "no runtime is installed that apps could run in"
     return {name: reason for name, reason in reasons.items() if name in names}

@@ -1,1 +1,1 @@
-"""The findings as a person, a program and a README read them."""
+"""Reports of the measurements as text, JSON, Markdown and a picture."""

@@ -23,7 +23,7 @@ def write(folder: Path, rows: Sequence[Row], machine: Machine, *, quick: bool, s
 
 
 def among_earlier(folder: Path, rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    """A run of some rows only (`names` of groups) takes the place of these among what the folder has already."""
+    """Write the files. A run of some groups (`names`) replaces only their rows in the folder's files."""
     earlier = folder / "bench.json"
     if not names or not earlier.exists():
         return list(rows)
@@ -46,7 +46,7 @@ def as_json(rows: Sequence[Row], machine: Machine, *, quick: bool, seconds: floa
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows no NaN: a percentile of nothing is null."""
+    """JSON has no NaN, so a percentile without values is null."""
     if isinstance(value, float):
         return None if isnan(value) else round(value, 4)
     if isinstance(value, dict):

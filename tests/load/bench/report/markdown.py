@@ -1,4 +1,4 @@
-"""The table for the README, with how it was made."""
+"""The table in Markdown, with the circumstances of the run."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ METHOD = """\
 Everything runs on one machine: `flowpin up` (embedded Postgres, fsync on; both services and the gateway, one process
 each; authentication and a log line a call on), and on the same cores what drives it: `h2load` for gRPC (32 calls under
 way), `wrk` for REST (32 connections, answers checked), `pgbench` with the statements that the service itself sends,
-recorded from it, as the floor. A ceiling is driven before and after each drive of ours, and the ratio is the median
+recorded from it, as the floor. A ceiling is driven before and after each of our drives, and the ratio is the median
 over the pairs; an answer that is not a success makes a row invalid. The ceiling of the REST rows is `Ping`, which goes
 the same way: the gateway batches it as it batches the busiest routes.
 `wrk` corrects its percentiles for coordinated omission. The mix and the restarts are driven in an open loop of our own:

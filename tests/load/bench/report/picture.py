@@ -1,4 +1,4 @@
-"""A bar for each row that has a target: how far along the way to it, readable on dark and on light."""
+"""A picture with a bar for each row that has a target, readable on dark and light backgrounds."""
 
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
@@ -7,7 +7,7 @@ from tests.load.bench.result import AS_STRIPPED, Row
 
 WIDTH, BAR_HEIGHT, STEP, TOP = 960, 14, 24, 66
 NAMES, FULL = 250, 340
-"""Where the bars begin, and how long one that just meets its target is."""
+"""The start of the bars, and the length of a bar that just meets its target."""
 LONGEST = 1.35
 COLOURS = {"passed": "#2f9e5b", "missed": "#d1495b", AS_STRIPPED: "#3f7fb5"}
 STYLE = """
@@ -40,7 +40,7 @@ height="{height}" role="img" aria-label="Each figure next to its target">
 
 
 def progress(row: Row) -> float:
-    """1 just meets the target, more is better, whichever way the target goes."""
+    """The value relative to its target: 1 just meets it, more is better, for both kinds of targets."""
     if row.target is None or row.value is None:
         return 0.0
     if row.target.is_least:

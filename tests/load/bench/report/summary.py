@@ -1,11 +1,11 @@
-"""How many targets were met, and the names of the rows that did not meet theirs."""
+"""The number of targets met, and the names of the rows that missed theirs."""
 
 from collections.abc import Sequence
 
 from tests.load.bench.result import AS_STRIPPED, Row
 
 FAILURES = {"missed": "missed", AS_STRIPPED: "missed as the stripped programs miss it", "not measured": "not measured"}
-"""What is said of each verdict but "passed"."""
+"""The words for each verdict except "passed"."""
 
 
 def summary(rows: Sequence[Row]) -> str:

@@ -13,7 +13,7 @@ LETTERS = {"gateway": "g", "workflow": "w", "deploy": "d", "postgres": "p"}
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """One for each heading."""
+    """One cell for each heading."""
     return (
         row.name,
         *_of_load(row.load),
@@ -25,7 +25,7 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def cpu(load: Load) -> str:
-    """By process, of those that worked on it."""
+    """CPU by process, without idle ones."""
     used = ((letter, load.cpu_us.get(name, 0)) for name, letter in LETTERS.items())
     return " ".join(f"{letter} {us:,.0f}" for letter, us in used if us >= 1)
 

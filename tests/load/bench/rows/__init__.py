@@ -1,4 +1,4 @@
-"""The rows, in the order they are measured. `--rows` takes these names."""
+"""The groups of rows in the order of measurement. `--rows` accepts these names."""
 
 from collections.abc import Callable, Mapping
 
@@ -16,6 +16,7 @@ from tests.load.bench.rows import (
     restart,
     saves,
     storage,
+    tls,
     workers,
 )
 from tests.load.bench.seeds import Seeds
@@ -37,6 +38,7 @@ GROUPS: Mapping[str, Measure] = {
     "overload-saves": overload.saves,
     "overload-reads": overload.reads,
     "overload-grpc": overload.grpc,
+    "tls": tls.tls,
     "storage": storage.storage,
     "workers": workers.workers,
     "apps": apps.apps,
@@ -47,6 +49,6 @@ AFTER_RESTART: Mapping[str, Measure] = {
     "flat-million": flat.million,
     "process-restart": process_restart.restarts,
 }
-"""These get a stack that was started anew on the same data."""
-LONG = ("storage", "process-restart", "workers", "apps")
-"""Not under --quick, unless they are named."""
+"""Groups that get a restarted stack on the same data."""
+LONG = ("tls", "storage", "process-restart", "workers", "apps")
+"""Groups that --quick leaves out unless they are named."""

@@ -1,4 +1,4 @@
-"""Deploy and rollback, by one caller, next to pgbench running the statements that write one; and the CPU of many."""
+"""Deploy and rollback by one caller next to pgbench with the same statements, and the CPU of many callers."""
 
 import json
 from itertools import islice, repeat
@@ -17,7 +17,7 @@ TIMES_FLOOR = 8.0
 
 
 def deploys(bench: Bench, seeds: Seeds) -> list[Row]:
-    """Each deploy is of a version that was saved just before; each rollback goes to what was live before."""
+    """Each deploy is of a version saved just before. Each rollback returns to what was live before."""
     app_id, floor_app = seeds.app(seeds.read), seeds.app(seeds.read)
     script = floors.deploy_script(bench, floor_app)
     seconds, count = bench.seconds(5, 1), 1000 if not bench.quick else 150
@@ -43,7 +43,7 @@ def deploys(bench: Bench, seeds: Seeds) -> list[Row]:
 
 
 def cpu(bench: Bench, seeds: Seeds) -> list[Row]:
-    """Deploys by many callers, over fifty apps."""
+    """Deploys by many callers on fifty apps."""
     deploys, seconds = of_apps(seeds), bench.seconds(5, 1)
     compared = bench.compare(
         lambda: bench.rest(PING, seconds), lambda: bench.rest(deploys, seconds), pairs=3 if not bench.quick else 1
@@ -52,7 +52,7 @@ def cpu(bench: Bench, seeds: Seeds) -> list[Row]:
 
 
 def of_apps(seeds: Seeds) -> list[Request]:
-    """Another version than the live one, app after app."""
+    """Requests that deploy another version than the live one, app after app."""
     workflow_id = seeds.read.workflow_id
     return [
         post(

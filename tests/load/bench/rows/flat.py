@@ -1,4 +1,4 @@
-"""What a long history costs: the same calls on 100,000 versions and on 10, and any page of it."""
+"""The cost of a long history: the same calls on 100,000 versions and on 10, and pages of it."""
 
 import json
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ TIMES_FIRST = 3.0
 
 
 def flat(bench: Bench, seeds: Seeds) -> list[Row]:
-    """Each call in turn on the short and on the long history; the medians are compared."""
+    """Make each call alternately on the short and the long history, and compare the medians."""
     return _compared(bench, seeds, "Flat", f"{MANY:,} versions")
 
 
 def million(bench: Bench, seeds: Seeds) -> list[Row]:
-    """The same with a million versions in the database; not under --quick."""
+    """The same with a million versions in the database. --quick leaves it out."""
     if bench.quick:
         return []
     seeds.fill()
@@ -28,7 +28,7 @@ def million(bench: Bench, seeds: Seeds) -> list[Row]:
 
 
 def pages(bench: Bench, seeds: Seeds) -> list[Row]:
-    """First, middle and last of 100,000, newest and oldest first, every tenth version archived."""
+    """The first, middle and last page of 100,000 versions in both orders, with every tenth version archived."""
     base = f"{seeds.many.path}/versions?page_size={PAGE_SIZE}"
     with bench.caller() as caller:
         last = json.loads(caller.send(Request(base)))["pagination"]["page_count"]
@@ -77,7 +77,7 @@ def _compared(bench: Bench, seeds: Seeds, name: str, histories: str) -> list[Row
 
 
 def _calls(bench: Bench, seeds: Seeds, history: History) -> dict[str, Sequence[Request]]:
-    """Saves come last: they make the short history longer."""
+    """The calls, saves last, because they make the short history longer."""
     deploy = b'{"workflow_id": "%s"}' % history.workflow_id.encode()
     return {
         "read": [Request(path) for path in history.version_paths],
@@ -89,7 +89,7 @@ def _calls(bench: Bench, seeds: Seeds, history: History) -> dict[str, Sequence[R
 
 
 def _in_turn(bench: Bench, calls: Sequence[Sequence[Request]]) -> list[Load]:
-    """One of each, again and again, so that what disturbs one disturbs all."""
+    """Make one call of each in turn, so a disturbance affects all."""
     took: list[list[float]] = [[] for _ in calls]
     with bench.caller() as caller:
         for turn in range(-5, 500 if not bench.quick else 60):

@@ -1,4 +1,4 @@
-"""A flow of five million bytes through the gateway: how fast, in how much memory, and at whose cost."""
+"""A flow of five million bytes through the gateway: its time, memory, and effect on other callers."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from tests.load.peers import stripped
 
 FLOW_BYTES = 5_000_000
 OTHERS = 8
-"""Callers that read while large saves come in."""
+"""Callers that read during large saves."""
 
 
 def large(bench: Bench, seeds: Seeds) -> list[Row]:
@@ -44,7 +44,7 @@ def large(bench: Bench, seeds: Seeds) -> list[Row]:
             None,
             megabytes / came_in.p50_ms * 1000,
             target=Target.at_least(30, "MB/s"),
-            note=f"{note}; programs of aiohttp, grpc.aio and asyncpg that do nothing but the unavoidable "
+            note=f"{note}; minimal programs of aiohttp, grpc.aio and asyncpg that do only the unavoidable "
             f"(tests/load/peers/stripped.py) do {1000 * megabytes / least.p50_ms:.1f} MB/s; ours {percent:.0f} % of it",
             stripped=percent,
         ),
@@ -60,7 +60,7 @@ def large(bench: Bench, seeds: Seeds) -> list[Row]:
             "Large graph, memory",
             value=grown[worst] / megabytes,
             target=Target.at_most(8, TIMES),
-            note=f"how much the largest growth of a Python process ({worst}) is of the body, peak of resident memory",
+            note=f"the largest growth of a Python process' peak memory ({worst}), relative to the body",
             raw={"resting_mb": resting, "grown_mb": grown},
         ),
         others,
@@ -75,7 +75,7 @@ def _least(bench: Bench, save: Request, count: int) -> Load:
 
 
 def _others(bench: Bench, seeds: Seeds, save: Request) -> Row:
-    """What readers see while one large save a second comes in."""
+    """Durations of reads during one large save a second."""
     seconds = bench.seconds(15, 2)
     reads = [Request(path) for path in seeds.read.version_paths]
     with ThreadPoolExecutor(1) as pool, bench.caller() as caller:

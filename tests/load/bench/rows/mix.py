@@ -1,4 +1,4 @@
-"""Reads, saves and deploys together, at a rate that leaves some room, while Postgres writes a checkpoint."""
+"""Reads, saves and deploys together below the highest rate, while Postgres writes a checkpoint."""
 
 import random
 import time
@@ -16,7 +16,7 @@ from tests.load.bench.seeds import Seeds
 READS, APP_READS, SAVES, DEPLOYS = 40, 40, 15, 5
 """Percent: reads of a version, of a live app, …"""
 SHARE = 0.7
-"""Of what it keeps up with."""
+"""Share of the highest rate."""
 P999_MS = 250.0
 
 
@@ -40,7 +40,7 @@ def mix(bench: Bench, seeds: Seeds) -> list[Row]:
 
 
 def judged(calls: Sequence[Call], peak: float, seconds: float, note: str) -> list[Row]:
-    """A call that failed counts as one that was waited for as long as an answer is waited for."""
+    """A failed call counts with the timeout of an answer."""
     failed = sum(not call.is_success for call in calls)
     waited = (call.took_ms if call.is_success else 1000 * ANSWER_SECONDS for call in calls)
     p50, p99, p999 = percentiles(waited, 50, 99, 99.9)
@@ -55,7 +55,7 @@ def judged(calls: Sequence[Call], peak: float, seconds: float, note: str) -> lis
 
 
 def mixed(bench: Bench, seeds: Seeds) -> list[Request]:
-    """Two thousand, in an order that looks random and is always the same."""
+    """Two thousand requests in a random order that is always the same."""
     reads = [Request(path) for path in seeds.read.version_paths]
     app_reads = [Request(f"/v1/apps/{app_id}") for app_id in seeds.apps]
     saves = [post(f"{history.path}/save", bench.content.body) for history in seeds.spread]

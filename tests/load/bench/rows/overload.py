@@ -1,4 +1,4 @@
-"""More than there is room for, in an open loop: what is accepted, what is refused, and how soon it is over."""
+"""An open loop above the highest rate: accepted calls, refused calls, and the time to recover."""
 
 import time
 from collections import Counter
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from tests.load.bench import h2load, metrics
-from tests.load.bench.bystander import GrpcCaller, Told
+from tests.load.bench.bystander import BystanderCall, GrpcCaller
 from tests.load.bench.context import WORKFLOW, Bench
 from tests.load.bench.h2load import Answer, Clients
 from tests.load.bench.percentile import median, percentiles
@@ -18,27 +18,27 @@ from tests.load.bench.seeds import Seeds
 SAVES_TIMES, READS_TIMES = 4.0, 1.5
 REFUSALS = (429, 503)
 OPENING_SECONDS = 2
-"""In which the generator starts and opens its thousands of connections at once; told apart."""
+"""The first seconds, in which the generator opens thousands of connections. They are reported separately."""
 NORMAL_TIMES = 3.0
 CALM_CALLS = 5
 HANDLED = 90.0
-"""Percent of what is offered that must have been answered: the generator takes a moment to get up to its rate."""
+"""Minimum percent of offered calls that are answered. The generator needs a moment to reach its rate."""
 GRPC_CONNECTIONS = 64
 GRPC_REFUSALS = ("RESOURCE_EXHAUSTED", "UNAVAILABLE")
 
 
 def saves(bench: Bench, seeds: Seeds) -> list[Row]:
     requests = [post(f"{history.path}/save", bench.content.body) for history in seeds.spread]
-    return _flooded(bench, "Overload, saves", requests, SAVES_TIMES)
+    return _overload_rows(bench, "Overload, saves", requests, SAVES_TIMES)
 
 
 def reads(bench: Bench, seeds: Seeds) -> list[Row]:
-    return _flooded(bench, "Overload, reads", [Request(path) for path in seeds.read.version_paths], READS_TIMES)
+    return _overload_rows(bench, "Overload, reads", [Request(path) for path in seeds.read.version_paths], READS_TIMES)
 
 
 def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
-    """Counted by what the service says of its RPCs, as to HTTP every answer is a 200, and by what another caller is
-    told. What gRPC itself turns away the service does not see: it is answered, and not counted."""
+    """Count by the service's metrics, because every answer is a 200 in HTTP, and by another caller's codes. The
+    metrics do not have calls that gRPC itself refuses."""
     read = workflow_pb2.GetVersionRequest(workflow_id=seeds.read.workflow_id, version=seeds.read.version_ids[0])
     method, headers = f"{WORKFLOW}/GetVersion", bench.stack.headers
     port, seconds = bench.stack.metrics_ports["workflow"], OPENING_SECONDS + bench.seconds(60, 2)
@@ -60,13 +60,13 @@ def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
             codes = metrics.handled(port, "GetVersion") - before
         calm_after = _calm_after(caller.timed, NORMAL_TIMES * usual)
     peak = (peak + bench.grpc(method, read, bench.seconds(5, 1), clients=Clients(GRPC_CONNECTIONS)).rate) / 2
-    opening, answers = _apart(every)
+    opening, answers = _split_opening(every)
     unseen = max(0, answered - codes.total())
     failed = unseen + sum(codes[code] for code in codes if code not in ("OK", "CANCELLED", *GRPC_REFUSALS))
     note = (
         f"open loop, {offered:,.0f}/s offered for {seconds:.0f} s, by grpc-status: {dict(codes)}; {unseen:,} turned "
         f"away by gRPC itself; {max(0.0, 100 - 100 * load.count / (offered * seconds)):.0f} % of it was not sent, as a "
-        f"connection has at most so many calls under way"
+        f"connection has at most so many calls in progress"
     )
     raw = {"codes": dict(codes), "http_errors": load.errors, "peak": peak, "unseen": unseen}
     accepted = codes["OK"] / seconds
@@ -81,13 +81,13 @@ def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
             [answer.took_us / 1000 for answer in answers],
             "of all answers, refusals too: h2load does not tell them apart",
         ),
-        *_beside(name, told),
+        *_bystander_rows(name, told),
         _normal_after(name, calm_after),
         _opening(name, opening),
     ]
 
 
-def _beside(name: str, told: Sequence[Told]) -> list[Row]:
+def _bystander_rows(name: str, told: Sequence[BystanderCall]) -> list[Row]:
     accepted = [call.took_ms for call in told if call.code == "OK"]
     refused = [call.took_ms for call in told if call.code in GRPC_REFUSALS]
     percent = 100 * (len(accepted) + len(refused)) / len(told)
@@ -100,7 +100,7 @@ def _beside(name: str, told: Sequence[Told]) -> list[Row]:
     ]
 
 
-def _flooded(bench: Bench, name: str, requests: Sequence[Request], times: float) -> list[Row]:
+def _overload_rows(bench: Bench, name: str, requests: Sequence[Request], times: float) -> list[Row]:
     peak = bench.peak(requests)
     seconds, offered = bench.seconds(60, 4), times * peak
     first = requests[0]
@@ -110,13 +110,13 @@ def _flooded(bench: Bench, name: str, requests: Sequence[Request], times: float)
         headers = {**bench.stack.headers, **first.headers}
         every = h2load.open_loop(urls, headers, OPENING_SECONDS + seconds, bench.scratch, rate=offered, body=first.body)
         calm_after = _calm_after(lambda: caller.timed(first), NORMAL_TIMES * usual)
-    opening, answers = _apart(every)
+    opening, answers = _split_opening(every)
     peak = (peak + bench.peak(requests)) / 2
     return [*_judged(name, answers, peak, offered, seconds, calm_after), _opening(name, opening)]
 
 
-def _apart(answers: Sequence[Answer]) -> tuple[list[Answer], list[Answer]]:
-    """The answers of the opening, and those of what was sent after it."""
+def _split_opening(answers: Sequence[Answer]) -> tuple[list[Answer], list[Answer]]:
+    """The answers to calls of the opening seconds, and to later calls."""
     open_at = min(answer.sent_us for answer in answers) + OPENING_SECONDS * 1_000_000
     return (
         [answer for answer in answers if answer.sent_us < open_at],
@@ -139,7 +139,7 @@ def _judged(
     accepted = [answer.took_us / 1000 for answer in answers if 200 <= answer.status < 300]
     refused = [answer.took_us / 1000 for answer in answers if answer.status in REFUSALS]
     broken = len(answers) - len(accepted) - len(refused)
-    # Those too that the generator could not send, as all of its connections waited.
+    # Includes calls that the generator could not send, as all its connections waited.
     rest = max(0.0, offered * seconds - len(accepted))
     handled = 100 * (1 - max(0.0, rest - len(refused)) / (offered * seconds)) if not broken else 0.0
     p50, p99 = percentiles(accepted, 50, 99)
@@ -191,13 +191,13 @@ def _normal_after(name: str, calm_after: float) -> Row:
 
 
 def _calm_after(timed: Callable[[], float], limit_ms: float) -> float:
-    """Seconds until calls take the usual time again; where the last of five in a row began to."""
+    """Seconds until calls take the usual time again: until the first of five such calls in a row."""
     began, calm, since = time.monotonic(), 0, 0.0
     while calm < CALM_CALLS and time.monotonic() - began < 15:
         sent = time.monotonic()
         try:
             took = timed()
-        except Unmeasurable:  # refused, still
+        except Unmeasurable:  # still refused
             took = limit_ms + 1
             time.sleep(0.02)
         if took > limit_ms:

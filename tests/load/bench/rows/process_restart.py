@@ -1,4 +1,4 @@
-"""The first seconds after one process of a running system is restarted, as callers see them."""
+"""What callers see in the first seconds after a restart of one process."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from tests.load.bench.seeds import Seeds
 
 BEFORE_SECONDS = 2.0
 SHARE = 0.5
-"""Of what it keeps up with: the rate that is usual here."""
+"""Share of the highest rate, used as the usual rate."""
 TENTH = 0.1
 USUAL_SHARE = 0.95
 USUAL_MS = 1000.0
@@ -24,7 +24,7 @@ PROCESSES = ("workflow", "deploy", "gateway")
 
 
 def restarts(bench: Bench, seeds: Seeds) -> list[Row]:
-    """Each is asked to end, drains, and is started again by `flowpin up`; the mix of calls goes on."""
+    """Ask each process to end. It drains, and `flowpin up` starts it again while the mix of calls continues."""
     requests, seconds = mixed(bench, seeds), bench.seconds(10, 6)
     rate = SHARE * bench.peak(requests)
     rows = []
@@ -49,7 +49,7 @@ def judged(process: str, calls: Sequence[Call], rate: float, seconds: float) -> 
     load = Load(len(answered) / seconds, p50, p99, len(calls), failed)
     return [
         Row(f"{name}: failed", load, rate, 100 * failed / len(calls), "%", note=note),
-        Row(f"{name}: p99", value=p99, unit="ms", note="of the calls that were answered, from when each was due"),
+        Row(f"{name}: p99", value=p99, unit="ms", note="of the answered calls, each from its due time"),
         Row(
             f"{name}: usual again",
             value=usual_after(calls, BEFORE_SECONDS),
@@ -61,7 +61,7 @@ def judged(process: str, calls: Sequence[Call], rate: float, seconds: float) -> 
 
 
 def usual_after(calls: Sequence[Call], began_s: float) -> float:
-    """Seconds from `began_s` to the end of the last tenth of a second in which too many calls failed or were slow."""
+    """Seconds from `began_s` to the end of the last tenth of a second with too many failed or slow calls."""
     due: Counter[int] = Counter()
     usual: Counter[int] = Counter()
     for call in calls:

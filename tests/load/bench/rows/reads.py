@@ -1,4 +1,4 @@
-"""Reads, over gRPC and over REST, next to calls that do nothing."""
+"""Reads over gRPC and REST next to calls that do nothing."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,7 +19,7 @@ CACHE_SETTING = "cache_bytes"
 
 
 def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
-    """GetVersion by id, from memory."""
+    """GetVersion by id from the cache."""
     request = _get(seeds)
     with stripped.services(bench) as target:
         least = stripped.grpc_reads(bench, target, request, bench.seconds(3, 0.5))
@@ -38,14 +38,14 @@ def grpc(bench: Bench, seeds: Seeds) -> list[Row]:
 
 
 def grpc_uncached(bench: Bench, seeds: Seeds) -> list[Row]:
-    """The same from the database, of a replica whose cache is off."""
+    """The same from the database, by a replica without the cache."""
     with second_workflow_service(bench.stack, WORKFLOW_CACHE_BYTES="0") as replica:
         compared = _grpc(bench.on(replica), _get(seeds))["ours"]
     return [_row("gRPC read, cache off", compared, 40, "as above, with WORKFLOW_CACHE_BYTES=0" + _cache_note())]
 
 
 def rest(bench: Bench, seeds: Seeds) -> list[Row]:
-    """A version by id, the latest version and a live app through the gateway; and what the gateway does by itself."""
+    """A version by id, the latest version and a live app through the gateway, and the gateway by itself."""
     app_id = seeds.app(seeds.read)
     by_id = [Request(path) for path in seeds.read.version_paths]
     drives: dict[str, Drive] = {
@@ -81,7 +81,7 @@ def _get(seeds: Seeds) -> workflow_pb2.GetVersionRequest:
 def _grpc(
     bench: Bench, request: workflow_pb2.GetVersionRequest, others: Mapping[str, Drive] = MappingProxyType({})
 ) -> dict[str, Comparison]:
-    """Ours, and what else is to be driven in the same rounds."""
+    """Our drive, and further drives in the same rounds."""
     seconds = bench.seconds(3, 0.5)
     return bench.compare_all(
         lambda: bench.grpc(f"{IDENTITY}/Ping", identity_pb2.PingRequest(), seconds),

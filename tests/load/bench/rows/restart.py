@@ -1,4 +1,4 @@
-"""A start on existing data, and the memory of the processes then and after much work."""
+"""A start on existing data, and the memory of the processes after it and after much work."""
 
 from collections.abc import Mapping
 
@@ -14,19 +14,19 @@ IDLE_MB, WORKED_MB, GROWTH_MB = 95.0, 150.0, 5.0
 
 
 def start(bench: Bench, seeds: Seeds) -> list[Row]:
-    """The stack was started anew for this row, on the data of all rows before."""
+    """The stack was restarted for this row, on the data of all earlier rows."""
     return [
         Row(
             "Start",
             value=bench.stack.start_seconds,
             target=Target.at_most(3, "s"),
-            note="`flowpin up` on existing data until it says that it is up",
+            note="`flowpin up` on existing data until it reports that it is ready",
         )
     ]
 
 
 def memory(bench: Bench, seeds: Seeds) -> list[Row]:
-    """Resident memory right after the start, and over half a million mixed requests."""
+    """Resident memory after the start, and its growth over half a million mixed requests."""
     idle = _resident(bench)
     mixed = [
         *[Request(path) for path in seeds.read.version_paths],

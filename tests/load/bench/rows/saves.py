@@ -1,4 +1,4 @@
-"""Saves: over many workflows next to the same body through an empty RPC, on one workflow next to pgbench."""
+"""Saves on many workflows next to an empty RPC with the same body, and saves on one workflow next to pgbench."""
 
 from tests.load.bench import floors
 from tests.load.bench.context import Bench
@@ -10,7 +10,7 @@ from tests.load.bench.wrk import CONNECTIONS
 
 
 def spread(bench: Bench, seeds: Seeds) -> list[Row]:
-    """REST saves over a hundred workflows."""
+    """REST saves on a hundred workflows."""
     body, seconds = bench.content.body, bench.seconds(5, 1)
     saves = [post(f"{history.path}/save", body) for history in seeds.spread]
     compared = bench.compare(
@@ -33,7 +33,7 @@ def spread(bench: Bench, seeds: Seeds) -> list[Row]:
 
 
 def one_workflow(bench: Bench, seeds: Seeds) -> list[Row]:
-    """REST saves that take turns on one workflow."""
+    """REST saves on one workflow, which wait for each other."""
     body, seconds = bench.content.body, bench.seconds(5, 1)
     history = seeds.spread[0]
     script = floors.save_script(bench, seeds.spread[1])

@@ -1,4 +1,4 @@
-"""What a million versions take: room, write-ahead log, and the time to back them up and to restore them."""
+"""The cost of a million versions: disk space, write-ahead log, and the time of backup and restore."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ from tests.load.bench.seeds import MILLION, Seeds
 from tests.load.bench.stack import running
 
 TIMES_CONTENT = 1.35
-"""What saves may take of the bytes that are saved."""
+"""Maximum storage of saves as a multiple of the saved bytes."""
 LIMIT_SECONDS = 900.0
 NAME = "A million versions"
 OWN_TABLES = """
@@ -26,7 +26,7 @@ OWN_TABLES = """
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Versions, and bytes."""
+    """Numbers of versions and bytes at one moment."""
 
     versions: int
     tables: int
@@ -35,7 +35,7 @@ class Used:
 
 
 def storage(bench: Bench, seeds: Seeds) -> list[Row]:
-    """On a system of its own, in which there is nothing else."""
+    """Measured on a separate, empty installation."""
     with running(bench.scratch / "storage") as stack:
         own = bench.on(stack)
         before, after = _save(own)
@@ -69,7 +69,7 @@ def used(admin_url: str) -> Used:
 
 
 def per_million(before: Used, after: Used, content_bytes: int) -> list[Row]:
-    """Of what was saved in between, `content_bytes` each."""
+    """The rows for the saves in between, of `content_bytes` each."""
     saved = after.versions - before.versions
     target = Target.at_most(TIMES_CONTENT * content_bytes * MILLION / 1e9, "GB")
     note = (
@@ -100,7 +100,7 @@ def per_million(before: Used, after: Used, content_bytes: int) -> list[Row]:
 
 
 def _save(bench: Bench) -> tuple[Used, Used]:
-    """What there was before many saves and after them."""
+    """The usage before and after many saves."""
     admin_url, body = bench.stack.admin_url, bench.content.body
     saves = [post(f"{history.path}/save", body) for history in Seeds(bench).spread]
     database.execute(admin_url, "CHECKPOINT")

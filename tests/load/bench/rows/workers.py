@@ -1,4 +1,4 @@
-"""Reads and saves as `flowpin up --workers` adds processes, each number on a folder of its own."""
+"""Reads and saves with several `flowpin up --workers`, each number in its own data folder."""
 
 import os
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ COUNTS = (1, 2, 4, 8)
 
 
 def workers(bench: Bench, seeds: Seeds) -> list[Row]:
-    """For each number of workers that has the cores: against one of each, in percent."""
+    """For each number of workers with enough cores: the rate in percent of that with one."""
     cores = len(os.sched_getaffinity(0))
     alone: dict[str, float] = {}
     rows = []
@@ -40,7 +40,7 @@ def _driven(bench: Bench, count: int) -> dict[str, Load]:
 
 
 def _drive(bench: Bench, requests: Sequence[Request], count: int) -> Load:
-    """Without the CPU of a call: that is metered of one process of each kind."""
+    """The loads, without the CPU per call, which is measured only for one process of each kind."""
     seconds, connections = bench.seconds(5, 1), wrk.CONNECTIONS * count
     return wrk.drive(bench.stack.url, requests, bench.stack.headers, seconds, bench.scratch, connections)
 

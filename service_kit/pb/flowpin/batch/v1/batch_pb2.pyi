@@ -28,7 +28,7 @@ class SendBatchRequest(_message.Message):
     CALLS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___Call]:
-        """In any order; all begin at once."""
+        """In any order. All start immediately."""
 
     def __init__(
         self,
@@ -76,13 +76,13 @@ class Call(_message.Message):
     method: _builtins.str
     """The RPC's full name as gRPC sends it: /package.Service/Method."""
     message: _builtins.bytes
-    """Its request, serialized."""
+    """The serialized request."""
     authorization: _builtins.int
-    """Which `authorization` of the batch's metadata is this call's, from 0, in the order in which they were sent."""
+    """Index of the call's `authorization` in the batch's metadata, from 0."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What would be sent with it, names in lower case: x-request-id, idempotency-key and so on. An `authorization` in it
-        is not read.
+        """The call's own metadata, names in lower case: x-request-id, idempotency-key and so on. `authorization` is
+        ignored here.
         """
 
     def __init__(
@@ -110,7 +110,7 @@ class SendBatchResponse(_message.Message):
     ANSWERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Answer]:
-        """One for each, in any order."""
+        """One per call, in any order."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ Global___SendBatchResponse: _TypeAlias = SendBatchResponse  # noqa: Y015
 
 @_typing.final
 class Answer(_message.Message):
-    """Answer is what became of one call."""
+    """Answer is the result of one call."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -156,16 +156,16 @@ class Answer(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     TRAILING_METADATA_FIELD_NUMBER: _builtins.int
     call: _builtins.int
-    """The call's place in the request, from 0."""
+    """The call's index in the request, from 0."""
     message: _builtins.bytes
-    """Its response, serialized, when it succeeded."""
+    """The serialized response, if it succeeded."""
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """Why it failed, with the details of its RPC's errors; left out when it succeeded."""
+        """Why it failed, with the details of its RPC's errors. Unset if it succeeded."""
 
     @_builtins.property
     def trailing_metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What comes after the response: etag, idempotent-replayed."""
+        """The trailing metadata of the response: etag, idempotent-replayed."""
 
     def __init__(
         self,

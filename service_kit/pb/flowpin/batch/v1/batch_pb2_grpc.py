@@ -26,10 +26,10 @@ if _version_not_supported:
 
 
 class BatchServiceStub:
-    """BatchService carries unary calls to the services beside it. Each service serves it.
+    """BatchService takes several unary calls in one RPC. Each service serves it.
 
-    What a call costs is mostly gRPC's own work, and that is done once for all that go together: sixteen reads in one
-    batch take a third of the CPU that they take one by one.
+    Most of a call's cost is gRPC's own work. A batch does it once: sixteen reads in one batch take a third of the CPU
+    time of sixteen single reads.
     """
 
     def __init__(self, channel):
@@ -46,24 +46,24 @@ class BatchServiceStub:
 
 
 class BatchServiceServicer:
-    """BatchService carries unary calls to the services beside it. Each service serves it.
+    """BatchService takes several unary calls in one RPC. Each service serves it.
 
-    What a call costs is mostly gRPC's own work, and that is done once for all that go together: sixteen reads in one
-    batch take a third of the CPU that they take one by one.
+    Most of a call's cost is gRPC's own work. A batch does it once: sixteen reads in one batch take a third of the CPU
+    time of sixteen single reads.
     """
 
     def SendBatch(self, request, context):
-        """SendBatch makes every call on its own, and answers each as soon as it is done.
+        """SendBatch makes the calls independently and answers each as soon as it is done.
 
-        The batch's own gRPC metadata has each distinct `authorization` of its calls once, by repeating the key; all
-        together, with 45 bytes more for each, take 6 KiB at most. A call names one of them, and passes the same checks as
-        if it had come alone. What fails fails alone. When the batch is canceled, or its deadline passes, so are the calls
+        The batch's gRPC metadata has each distinct `authorization` of its calls once, by repeating the key. All together,
+        plus 45 bytes for each, they may take 6 KiB. A call refers to one of them and passes the same checks as a single
+        call. A call that fails does not affect the others. Canceling the batch, or passing its deadline, cancels the calls
         that are not answered yet.
 
-        Errors of a single call, beside its RPC's own:
-        - UNIMPLEMENTED, METHOD_UNKNOWN: no unary RPC of this name is served here.
+        Errors of a single call, in addition to its RPC's own:
+        - UNIMPLEMENTED, METHOD_UNKNOWN: the service has no unary RPC of this name.
         - UNAUTHENTICATED, TOKEN_INVALID: the batch has no such authorization, or its token is not valid.
-        - INVALID_ARGUMENT, INVALID_REQUEST: message is not of the type that the RPC takes, or metadata is not printable
+        - INVALID_ARGUMENT, INVALID_REQUEST: message is not of the RPC's request type, or metadata is not printable
         ASCII.
 
         Errors:
@@ -91,10 +91,10 @@ def add_BatchServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BatchService:
-    """BatchService carries unary calls to the services beside it. Each service serves it.
+    """BatchService takes several unary calls in one RPC. Each service serves it.
 
-    What a call costs is mostly gRPC's own work, and that is done once for all that go together: sixteen reads in one
-    batch take a third of the CPU that they take one by one.
+    Most of a call's cost is gRPC's own work. A batch does it once: sixteen reads in one batch take a third of the CPU
+    time of sixteen single reads.
     """
 
     @staticmethod

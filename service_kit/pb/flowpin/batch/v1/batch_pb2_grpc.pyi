@@ -27,10 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class BatchServiceStub:
-    """BatchService carries unary calls to the services beside it. Each service serves it.
+    """BatchService takes several unary calls in one RPC. Each service serves it.
 
-    What a call costs is mostly gRPC's own work, and that is done once for all that go together: sixteen reads in one
-    batch take a third of the CPU that they take one by one.
+    Most of a call's cost is gRPC's own work. A batch does it once: sixteen reads in one batch take a third of the CPU
+    time of sixteen single reads.
     """
 
     @_typing.overload
@@ -38,17 +38,17 @@ class BatchServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BatchServiceAsyncStub: ...
     SendBatch: _grpc.UnaryStreamMultiCallable[_batch_pb2.SendBatchRequest, _batch_pb2.SendBatchResponse]
-    """SendBatch makes every call on its own, and answers each as soon as it is done.
+    """SendBatch makes the calls independently and answers each as soon as it is done.
 
-    The batch's own gRPC metadata has each distinct `authorization` of its calls once, by repeating the key; all
-    together, with 45 bytes more for each, take 6 KiB at most. A call names one of them, and passes the same checks as
-    if it had come alone. What fails fails alone. When the batch is canceled, or its deadline passes, so are the calls
+    The batch's gRPC metadata has each distinct `authorization` of its calls once, by repeating the key. All together,
+    plus 45 bytes for each, they may take 6 KiB. A call refers to one of them and passes the same checks as a single
+    call. A call that fails does not affect the others. Canceling the batch, or passing its deadline, cancels the calls
     that are not answered yet.
 
-    Errors of a single call, beside its RPC's own:
-    - UNIMPLEMENTED, METHOD_UNKNOWN: no unary RPC of this name is served here.
+    Errors of a single call, in addition to its RPC's own:
+    - UNIMPLEMENTED, METHOD_UNKNOWN: the service has no unary RPC of this name.
     - UNAUTHENTICATED, TOKEN_INVALID: the batch has no such authorization, or its token is not valid.
-    - INVALID_ARGUMENT, INVALID_REQUEST: message is not of the type that the RPC takes, or metadata is not printable
+    - INVALID_ARGUMENT, INVALID_REQUEST: message is not of the RPC's request type, or metadata is not printable
       ASCII.
 
     Errors:
@@ -58,25 +58,25 @@ class BatchServiceStub:
 
 @_typing.type_check_only
 class BatchServiceAsyncStub(BatchServiceStub):
-    """BatchService carries unary calls to the services beside it. Each service serves it.
+    """BatchService takes several unary calls in one RPC. Each service serves it.
 
-    What a call costs is mostly gRPC's own work, and that is done once for all that go together: sixteen reads in one
-    batch take a third of the CPU that they take one by one.
+    Most of a call's cost is gRPC's own work. A batch does it once: sixteen reads in one batch take a third of the CPU
+    time of sixteen single reads.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SendBatch: _aio.UnaryStreamMultiCallable[_batch_pb2.SendBatchRequest, _batch_pb2.SendBatchResponse]  # type: ignore[assignment]
-    """SendBatch makes every call on its own, and answers each as soon as it is done.
+    """SendBatch makes the calls independently and answers each as soon as it is done.
 
-    The batch's own gRPC metadata has each distinct `authorization` of its calls once, by repeating the key; all
-    together, with 45 bytes more for each, take 6 KiB at most. A call names one of them, and passes the same checks as
-    if it had come alone. What fails fails alone. When the batch is canceled, or its deadline passes, so are the calls
+    The batch's gRPC metadata has each distinct `authorization` of its calls once, by repeating the key. All together,
+    plus 45 bytes for each, they may take 6 KiB. A call refers to one of them and passes the same checks as a single
+    call. A call that fails does not affect the others. Canceling the batch, or passing its deadline, cancels the calls
     that are not answered yet.
 
-    Errors of a single call, beside its RPC's own:
-    - UNIMPLEMENTED, METHOD_UNKNOWN: no unary RPC of this name is served here.
+    Errors of a single call, in addition to its RPC's own:
+    - UNIMPLEMENTED, METHOD_UNKNOWN: the service has no unary RPC of this name.
     - UNAUTHENTICATED, TOKEN_INVALID: the batch has no such authorization, or its token is not valid.
-    - INVALID_ARGUMENT, INVALID_REQUEST: message is not of the type that the RPC takes, or metadata is not printable
+    - INVALID_ARGUMENT, INVALID_REQUEST: message is not of the RPC's request type, or metadata is not printable
       ASCII.
 
     Errors:
@@ -85,10 +85,10 @@ class BatchServiceAsyncStub(BatchServiceStub):
     """
 
 class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
-    """BatchService carries unary calls to the services beside it. Each service serves it.
+    """BatchService takes several unary calls in one RPC. Each service serves it.
 
-    What a call costs is mostly gRPC's own work, and that is done once for all that go together: sixteen reads in one
-    batch take a third of the CPU that they take one by one.
+    Most of a call's cost is gRPC's own work. A batch does it once: sixteen reads in one batch take a third of the CPU
+    time of sixteen single reads.
     """
 
     @_abc_1.abstractmethod
@@ -97,17 +97,17 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _batch_pb2.SendBatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_batch_pb2.SendBatchResponse], _abc.AsyncIterator[_batch_pb2.SendBatchResponse]]:
-        """SendBatch makes every call on its own, and answers each as soon as it is done.
+        """SendBatch makes the calls independently and answers each as soon as it is done.
 
-        The batch's own gRPC metadata has each distinct `authorization` of its calls once, by repeating the key; all
-        together, with 45 bytes more for each, take 6 KiB at most. A call names one of them, and passes the same checks as
-        if it had come alone. What fails fails alone. When the batch is canceled, or its deadline passes, so are the calls
+        The batch's gRPC metadata has each distinct `authorization` of its calls once, by repeating the key. All together,
+        plus 45 bytes for each, they may take 6 KiB. A call refers to one of them and passes the same checks as a single
+        call. A call that fails does not affect the others. Canceling the batch, or passing its deadline, cancels the calls
         that are not answered yet.
 
-        Errors of a single call, beside its RPC's own:
-        - UNIMPLEMENTED, METHOD_UNKNOWN: no unary RPC of this name is served here.
+        Errors of a single call, in addition to its RPC's own:
+        - UNIMPLEMENTED, METHOD_UNKNOWN: the service has no unary RPC of this name.
         - UNAUTHENTICATED, TOKEN_INVALID: the batch has no such authorization, or its token is not valid.
-        - INVALID_ARGUMENT, INVALID_REQUEST: message is not of the type that the RPC takes, or metadata is not printable
+        - INVALID_ARGUMENT, INVALID_REQUEST: message is not of the RPC's request type, or metadata is not printable
           ASCII.
 
         Errors:

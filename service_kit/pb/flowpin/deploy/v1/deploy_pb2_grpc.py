@@ -26,26 +26,26 @@ if _version_not_supported:
 
 
 class DeployServiceStub:
-    """DeployService pins a workflow version, a runtime and a configuration to an app, and keeps the history of it.
+    """DeployService pins a workflow version, a runtime and a configuration to an app, and keeps the app's history.
 
-    A project lists its environments in promotion order. An app has at most one live deployment in each; the last one is
-    the default environment of every call.
+    A project lists its environments in promotion order. An app has at most one live deployment in each. The last
+    environment is the default of every call.
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
-    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
-    have been made; with an idempotency key, repeating it is safe either way.
-    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is not a UUID. Each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
+    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change
+    can have been made. With an idempotency key, repeating the call is safe.
+    - INTERNAL, INTERNAL: an internal error. The logs have the cause.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateApp,
     DeployApp, RollbackApp, PromoteApp, CreateRuntime and CreateAccessKey also read `idempotency-key`, 1 to 255 printable
-    ASCII characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
-    `idempotent-replayed: true`; a repeat of CreateAccessKey is refused. They can then also answer:
+    ASCII characters. A repeat within 24 hours returns the first answer, with the trailing metadata
+    `idempotent-replayed: true`. A repeat of CreateAccessKey is refused. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
-    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
+    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still in progress.
     """
 
     def __init__(self, channel):
@@ -99,6 +99,11 @@ class DeployServiceStub:
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.RollbackAppRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.RollbackAppResponse.FromString,
                 _registered_method=True)
+        self.PlanRollback = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/PlanRollback',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PlanRollbackRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PlanRollbackResponse.FromString,
+                _registered_method=True)
         self.PromoteApp = channel.unary_unary(
                 '/flowpin.deploy.v1.DeployService/PromoteApp',
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PromoteAppRequest.SerializeToString,
@@ -119,10 +124,30 @@ class DeployServiceStub:
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListDeploymentsRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListDeploymentsResponse.FromString,
                 _registered_method=True)
+        self.WatchDeployments = channel.unary_stream(
+                '/flowpin.deploy.v1.DeployService/WatchDeployments',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.WatchDeploymentsRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.WatchDeploymentsResponse.FromString,
+                _registered_method=True)
         self.GetDeployment = channel.unary_unary(
                 '/flowpin.deploy.v1.DeployService/GetDeployment',
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetDeploymentRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetDeploymentResponse.FromString,
+                _registered_method=True)
+        self.GetDeploymentFlow = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/GetDeploymentFlow',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetDeploymentFlowRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetDeploymentFlowResponse.FromString,
+                _registered_method=True)
+        self.ExportDeployment = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/ExportDeployment',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ExportDeploymentRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ExportDeploymentResponse.FromString,
+                _registered_method=True)
+        self.ListLivePins = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/ListLivePins',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListLivePinsRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListLivePinsResponse.FromString,
                 _registered_method=True)
         self.CancelDeployment = channel.unary_unary(
                 '/flowpin.deploy.v1.DeployService/CancelDeployment',
@@ -144,6 +169,16 @@ class DeployServiceStub:
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.UpdateRuntimeRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.UpdateRuntimeResponse.FromString,
                 _registered_method=True)
+        self.GetRuntimeLock = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/GetRuntimeLock',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetRuntimeLockRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetRuntimeLockResponse.FromString,
+                _registered_method=True)
+        self.ListRuntimeAuditEvents = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/ListRuntimeAuditEvents',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListRuntimeAuditEventsRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListRuntimeAuditEventsResponse.FromString,
+                _registered_method=True)
         self.ListAccessKeys = channel.unary_unary(
                 '/flowpin.deploy.v1.DeployService/ListAccessKeys',
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAccessKeysRequest.SerializeToString,
@@ -158,6 +193,11 @@ class DeployServiceStub:
                 '/flowpin.deploy.v1.DeployService/DeleteAccessKey',
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyResponse.FromString,
+                _registered_method=True)
+        self.ListAccessKeyAuditEvents = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/ListAccessKeyAuditEvents',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAccessKeyAuditEventsRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAccessKeyAuditEventsResponse.FromString,
                 _registered_method=True)
         self.ListVariables = channel.unary_unary(
                 '/flowpin.deploy.v1.DeployService/ListVariables',
@@ -184,6 +224,11 @@ class DeployServiceStub:
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsResponse.FromString,
                 _registered_method=True)
+        self.ListProjectAppAuditEvents = channel.unary_unary(
+                '/flowpin.deploy.v1.DeployService/ListProjectAppAuditEvents',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListProjectAppAuditEventsRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListProjectAppAuditEventsResponse.FromString,
+                _registered_method=True)
         self.Ping = channel.unary_unary(
                 '/flowpin.deploy.v1.DeployService/Ping',
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PingRequest.SerializeToString,
@@ -192,26 +237,26 @@ class DeployServiceStub:
 
 
 class DeployServiceServicer:
-    """DeployService pins a workflow version, a runtime and a configuration to an app, and keeps the history of it.
+    """DeployService pins a workflow version, a runtime and a configuration to an app, and keeps the app's history.
 
-    A project lists its environments in promotion order. An app has at most one live deployment in each; the last one is
-    the default environment of every call.
+    A project lists its environments in promotion order. An app has at most one live deployment in each. The last
+    environment is the default of every call.
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
-    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
-    have been made; with an idempotency key, repeating it is safe either way.
-    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is not a UUID. Each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
+    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change
+    can have been made. With an idempotency key, repeating the call is safe.
+    - INTERNAL, INTERNAL: an internal error. The logs have the cause.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateApp,
     DeployApp, RollbackApp, PromoteApp, CreateRuntime and CreateAccessKey also read `idempotency-key`, 1 to 255 printable
-    ASCII characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
-    `idempotent-replayed: true`; a repeat of CreateAccessKey is refused. They can then also answer:
+    ASCII characters. A repeat within 24 hours returns the first answer, with the trailing metadata
+    `idempotent-replayed: true`. A repeat of CreateAccessKey is refused. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
-    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
+    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still in progress.
     """
 
     def ListApps(self, request, context):
@@ -219,18 +264,18 @@ class DeployServiceServicer:
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
-        - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is none that this list has.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is not supported.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateApp(self, request, context):
-        """CreateApp makes an app and deploys a version to it, in one transaction.
+        """CreateApp creates an app and deploys a version to it, in one transaction.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
-        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule. Each is named.
         - INVALID_ARGUMENT, WORKFLOW_NOT_FOUND: the project has no workflow of this id.
         - INVALID_ARGUMENT, VERSION_NOT_FOUND: the project has no version of this id.
         - INVALID_ARGUMENT, RUNTIME_NOT_FOUND: there is no runtime of this id.
@@ -239,14 +284,15 @@ class DeployServiceServicer:
         - FAILED_PRECONDITION, VERSION_OF_OTHER_WORKFLOW: the version belongs to another workflow.
         - FAILED_PRECONDITION, VERSION_DELETED: the version has been deleted.
         - FAILED_PRECONDITION, RUNTIME_DEPRECATED: the runtime is deprecated.
-        - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version has never been live here and cannot be read now.
+        - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version was never live in this app, and it cannot be read now.
+        - UNAVAILABLE, DEPLOY_ACCOUNT_NOT_PERMITTED: the deploy service's own account has no role in the project.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetApp(self, request, context):
-        """GetApp returns an app and what it has live.
+        """GetApp returns an app and its live deployments.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -256,18 +302,18 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateApp(self, request, context):
-        """UpdateApp changes the name, the description and who may call the app; nothing is deployed.
+        """UpdateApp changes the name, the description and who may call the app. It deploys nothing.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
-        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule. Each is named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteApp(self, request, context):
-        """DeleteApp ends what the app has live and under way, and hides it.
+        """DeleteApp ends the app's live deployments and rollouts, and hides the app.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -277,9 +323,9 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ArchiveApp(self, request, context):
-        """ArchiveApp leaves an app out of the lists and refuses deployments to it. What is live stays live. Twice is fine.
+        """ArchiveApp hides an app from lists and refuses deployments to it. What is live stays live. Repeating it changes nothing.
 
-        Rollouts under way are canceled with the error APP_ARCHIVED.
+        Rollouts in progress are canceled with the error APP_ARCHIVED.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -289,7 +335,7 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnarchiveApp(self, request, context):
-        """UnarchiveApp takes an app back. Twice is fine.
+        """UnarchiveApp shows an app in lists again and accepts deployments. Repeating it changes nothing.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -299,42 +345,57 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PlanDeploy(self, request, context):
-        """PlanDeploy says what DeployApp with the same body would change, and why it might not work; nothing is changed.
+        """PlanDeploy returns what DeployApp with the same body would change, and what would refuse it. It changes nothing.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
-        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
-        - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version has never been live here and cannot be read now.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule. Each is named.
+        - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version was never live in this app, and it cannot be read now.
+        - UNAVAILABLE, DEPLOY_ACCOUNT_NOT_PERMITTED: the deploy service's own account has no role in the project.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RollbackApp(self, request, context):
-        """RollbackApp deploys again what was live before: version, runtime and configuration of an earlier deployment.
+        """RollbackApp deploys the version, runtime and configuration of an earlier deployment again.
 
-        Without `deployment_id` it is the newest one older than the live one (than its source, if the live one is itself a
-        rollback, so that twice goes back two steps) that was live, succeeded and is not marked bad, nor its version;
-        `force` does not change that choice.
+        Without `deployment_id` the target depends on the live deployment. A deployment or promotion goes back to what was
+        live before it. A rollback goes back to the target of its source; if its version had never been live, to the target
+        of the deployment that it replaced. So two rollbacks go back two steps, and none returns to the version just left.
+        Deployments that are marked bad, or whose version is, are skipped. `force` does not change the choice.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
         - INVALID_ARGUMENT, DEPLOYMENT_NOT_FOUND: the app has no such deployment in that environment.
         - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
         - INVALID_ARGUMENT, INVALID_REQUEST: reason is too long.
-        - FAILED_PRECONDITION, NOTHING_TO_ROLL_BACK_TO: there is no older one.
-        - FAILED_PRECONDITION, DEPLOYMENT_NEVER_LIVE: the deployment named was never live.
+        - FAILED_PRECONDITION, NOTHING_TO_ROLL_BACK_TO: there is no older deployment to return to.
+        - FAILED_PRECONDITION, DEPLOYMENT_NEVER_LIVE: the deployment was never live.
         - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
         - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
-        - ABORTED, LIVE_MOVED: without `deployment_id`, and another deployment went live there meanwhile.
+        - ABORTED, LIVE_MOVED: another deployment went live meanwhile. Only without `deployment_id`.
+        - ABORTED, PLAN_OUTDATED: anything that PlanRollback returned has changed. Only with `plan_token`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanRollback(self, request, context):
+        """PlanRollback returns what RollbackApp with the same body would deploy again and why, what that would change, and what
+        would refuse it. It changes nothing.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule. Each is named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PromoteApp(self, request, context):
-        """PromoteApp deploys what is live in one environment to the next: version, digest and runtime. The target keeps its
-        own configuration, and takes the source's when it has none.
+        """PromoteApp deploys the version and runtime that are live in one environment to the next. The target keeps its own
+        configuration, or gets the source's if nothing was live there.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -352,8 +413,8 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def MarkDeployment(self, request, context):
-        """MarkDeployment says whether a deployment proved good or bad. A version whose newest mark in this app is bad is not
-        deployed to it again without `force`.
+        """MarkDeployment marks a deployment as good or bad. A version whose newest mark in the app is bad is deployed again
+        only with `force`.
 
         Errors:
         - NOT_FOUND, DEPLOYMENT_NOT_FOUND: no deployment of this id is visible to the caller.
@@ -366,17 +427,16 @@ class DeployServiceServicer:
     def DeployApp(self, request, context):
         """DeployApp pins a version, a runtime and a configuration in one environment of an app.
 
-        Where apps run, the answer waits until the rollout has come to its end, at most for as long as the service is set to
-        (10 seconds), and shows how far it is by then. So do CreateApp, RollbackApp, PromoteApp and repeats with the same
-        idempotency key. Once the answer says that it succeeded, no router that is connected sends a new call to what was live
-        before; `rollout_notes` names those that are not.
+        Where apps run, the answer waits for the end of the rollout, by default at most 10 seconds, and shows its state then.
+        The same holds for CreateApp, RollbackApp, PromoteApp and repeats with the same idempotency key. After an answer with
+        SUCCEEDED, no connected router sends a new call to what was live before. `rollout_notes` names late routers.
 
-        Runtime and configuration stay what is live there when they are left out. Rolling back is deploying an older
-        version. One that this app has had live deploys while the workflow service is down.
+        Omitted, runtime and configuration are those that are live there. Rolling back is deploying an older version. A
+        version that was live in this app can be deployed while the workflow service is down.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
-        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule. Each is named.
         - INVALID_ARGUMENT, WORKFLOW_NOT_FOUND: the project has no workflow of this id.
         - INVALID_ARGUMENT, VERSION_NOT_FOUND: the project has no version of this id.
         - INVALID_ARGUMENT, RUNTIME_NOT_FOUND: there is no runtime of this id.
@@ -387,8 +447,9 @@ class DeployServiceServicer:
         - FAILED_PRECONDITION, RUNTIME_DEPRECATED: the runtime is deprecated and not live here.
         - FAILED_PRECONDITION, VERSION_MARKED_BAD: the version is marked bad for this app, and `force` is not set.
         - FAILED_PRECONDITION, APP_ARCHIVED: the app is archived.
-        - ABORTED, PLAN_OUTDATED: something that the plan saw has moved since.
-        - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version has never been live here and cannot be read now.
+        - ABORTED, PLAN_OUTDATED: something in the plan has changed since.
+        - UNAVAILABLE, WORKFLOW_SERVICE_UNAVAILABLE: the version was never live in this app, and it cannot be read now.
+        - UNAVAILABLE, DEPLOY_ACCOUNT_NOT_PERMITTED: the deploy service's own account has no role in the project.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -399,7 +460,29 @@ class DeployServiceServicer:
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
-        - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is none that this list has.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is not supported.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchDeployments(self, request, context):
+        """WatchDeployments streams the events of an app's deployments, or of those of all apps of a project, as they are
+        committed, until either side ends the stream.
+
+        The first message has the position at which the stream begins: `after`, or now. Then each event comes once, in the
+        order of the commits. To resume, on this replica or another, watch again with `after` set to the last `sequence`.
+        After 30 seconds without an event a message has the current position. Over REST these are server-sent events with
+        the sequence as their id, so a browser resumes by itself with `Last-Event-ID`.
+
+        The stream ends normally when the service stops, and with CANCELLED when its caller has not read for 30 seconds. A
+        principal may have 32 streams per replica.
+
+        Errors:
+        - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller, or it no longer is.
+        - INVALID_ARGUMENT, INVALID_REQUEST: not exactly one of app_id and project_id is given, or after is not a
+        sequence of this project.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -409,18 +492,58 @@ class DeployServiceServicer:
         """GetDeployment returns one deployment of an app.
 
         Errors:
-        - NOT_FOUND, DEPLOYMENT_NOT_FOUND: no deployment of this id, in an app of that id, is visible to the caller.
+        - NOT_FOUND, DEPLOYMENT_NOT_FOUND: no deployment of this id in this app is visible to the caller.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDeploymentFlow(self, request, context):
+        """GetDeploymentFlow returns the flow that a deployment pinned, from this service's own copy.
+
+        It works after the version is archived or deleted, and without the workflow service. Flows with the same digest are
+        kept once, as in the project's first deployment with it. So key order and white space may differ.
+
+        Errors:
+        - NOT_FOUND, DEPLOYMENT_NOT_FOUND: no deployment of this id in this app is visible to the caller.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportDeployment(self, request, context):
+        """ExportDeployment packs the flow that a deployment pinned into a ZIP, as ExportVersion does.
+
+        The workflow service packs this service's own copy of the flow.
+
+        Errors:
+        - NOT_FOUND, DEPLOYMENT_NOT_FOUND: no deployment of this id in this app is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow. Each problem is named with its path.
+        - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit, which was larger when it was saved.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing the flow takes too much CPU time or memory.
+        - UNAVAILABLE, EXPORT_UNAVAILABLE: the workflow service does not answer. GetDeploymentFlow works without it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLivePins(self, request, context):
+        """ListLivePins returns where a workflow, or one version of it, is live: by app name, then by environment.
+
+        Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelDeployment(self, request, context):
-        """CancelDeployment stops a rollout. What is live stays live. Twice is fine.
+        """CancelDeployment stops a rollout. What is live stays live. Repeating it changes nothing.
 
         Errors:
         - NOT_FOUND, DEPLOYMENT_NOT_FOUND: no deployment of this id is visible to the caller.
-        - FAILED_PRECONDITION, DEPLOYMENT_FINISHED: the deployment has succeeded or failed already.
+        - FAILED_PRECONDITION, DEPLOYMENT_FINISHED: the deployment has already succeeded or failed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -437,32 +560,57 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateRuntime(self, request, context):
-        """CreateRuntime adds a runtime. It takes the role admin in an org.
+        """CreateRuntime adds a runtime. Only operators of the installation may call it.
 
         Errors:
         - ALREADY_EXISTS, RUNTIME_EXISTS: there is a runtime of this version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule. Each is named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateRuntime(self, request, context):
-        """UpdateRuntime changes the label, deprecates, or makes it the default. A version never changes. It takes the role
-        admin in an org.
+        """UpdateRuntime changes the label, deprecates the runtime, makes it the default, or registers another lock. The version
+        never changes. Only operators of the installation may call it.
+
+        A deployment pins the lock that is registered when it is requested, and keeps it.
 
         Errors:
         - NOT_FOUND, RUNTIME_NOT_FOUND: there is no runtime of this id.
-        - FAILED_PRECONDITION, RUNTIME_IS_DEFAULT: the default can neither be deprecated nor stop being it; make another one
-        the default.
-        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule; each is named.
+        - FAILED_PRECONDITION, RUNTIME_IS_DEFAULT: the default runtime cannot be deprecated or unset. Make another one the
+        default first.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a field breaks its rule. Each is named.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRuntimeLock(self, request, context):
+        """GetRuntimeLock returns the packages of a runtime, for installing it on other machines. Only operators of the
+        installation may call it.
+
+        Errors:
+        - NOT_FOUND, RUNTIME_NOT_FOUND: there is no runtime of this id.
+        - NOT_FOUND, RUNTIME_LOCK_NOT_FOUND: the runtime has no lock, or no lock of this digest was ever registered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRuntimeAuditEvents(self, request, context):
+        """ListRuntimeAuditEvents returns what was done to a runtime, newest first. Only operators may call it.
+
+        Errors:
+        - NOT_FOUND, RUNTIME_NOT_FOUND: there is no runtime of this id.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAccessKeys(self, request, context):
-        """ListAccessKeys returns the keys for calling a project's apps, newest first; previews only.
+        """ListAccessKeys returns the keys for calling a project's apps, newest first, without their secrets.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
@@ -473,15 +621,15 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateAccessKey(self, request, context):
-        """CreateAccessKey makes a key for calling a project's apps. Its secret is in this answer and nowhere else.
+        """CreateAccessKey creates a key for calling a project's apps. Its secret is only in this answer.
 
-        With an idempotency key it makes one key. A repeat cannot answer as the first call did, because the secret is not
-        kept: it is refused, and names the key that was made. Whoever never got the secret revokes that one and makes another
-        with a new idempotency key.
+        With an idempotency key it creates one key. The secret is not kept, so a repeat cannot return the first answer. It is
+        refused and names the key. If you never received the secret, revoke that key and create another one with a new
+        idempotency key.
 
         Errors:
-        - ALREADY_EXISTS, ACCESS_KEY_EXISTS: a call with this idempotency key made a key. The details hold its `access_key_id`
-        and `preview`.
+        - ALREADY_EXISTS, ACCESS_KEY_EXISTS: a call with this idempotency key created a key. The details have its
+        `access_key_id` and `preview`.
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
         - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or expires_at has passed.
         """
@@ -490,7 +638,7 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteAccessKey(self, request, context):
-        """DeleteAccessKey revokes a key. Its row stays, revoked.
+        """DeleteAccessKey revokes a key. The key stays in the list.
 
         Errors:
         - NOT_FOUND, ACCESS_KEY_NOT_FOUND: no key of this id is visible to the caller.
@@ -499,8 +647,19 @@ class DeployServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAccessKeyAuditEvents(self, request, context):
+        """ListAccessKeyAuditEvents returns what was done to a project's access keys, newest first.
+
+        Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListVariables(self, request, context):
-        """ListVariables returns an app's variables, by name: those of all environments, and those of one.
+        """ListVariables returns an app's variables by name, those for all environments and those for one.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -512,7 +671,7 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetVariable(self, request, context):
-        """GetVariable returns one variable. The value of a secret is left out.
+        """GetVariable returns one variable, without the value of a secret.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -525,16 +684,16 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetVariable(self, request, context):
-        """SetVariable makes a variable or replaces it. Values are kept encrypted.
+        """SetVariable creates or replaces a variable. Values are stored encrypted.
 
-        Replicas have the app's variables in their environment. A change makes no deployment: what is live gets fresh
-        replicas with the same pin.
+        Replicas have the app's variables in their environment. A change creates no deployment. What is live gets new
+        replicas with the same pins.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
-        - INVALID_ARGUMENT, INVALID_REQUEST: name or value breaks its rule; each is named.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name or value breaks its rule. Each is named.
         - INVALID_ARGUMENT, ENVIRONMENT_NOT_FOUND: the project has no environment of this name.
-        - FAILED_PRECONDITION, VARIABLE_KEYS_MISSING: the installation has no key to encrypt it with.
+        - FAILED_PRECONDITION, VARIABLE_KEYS_MISSING: the installation has no encryption key.
         - FAILED_PRECONDITION, TOO_MANY_VARIABLES: the app has 200 variables.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -542,7 +701,7 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteVariable(self, request, context):
-        """DeleteVariable removes a variable, which takes effect as SetVariable does.
+        """DeleteVariable removes a variable. It takes effect as SetVariable does.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -554,7 +713,7 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAuditEvents(self, request, context):
-        """ListAuditEvents returns what was done to an app, newest first. It answers for a deleted one, too.
+        """ListAuditEvents returns what was done to an app, newest first. It also answers for deleted ones.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is, or was, visible to the caller.
@@ -564,8 +723,22 @@ class DeployServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListProjectAppAuditEvents(self, request, context):
+        """ListProjectAppAuditEvents returns what was done to a project's apps, also to deleted ones, newest first.
+
+        The order is that of `created_at`, so that the lists of several services can be read as one: ask each for what is
+        before a time. What was done to access keys is in ListAccessKeyAuditEvents.
+
+        Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or a time is out of range.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Ping(self, request, context):
-        """Ping answers an empty message when the token is valid. It reads and changes nothing.
+        """Ping returns an empty message if the token is valid. It reads and changes nothing.
 
         The gateway calls it before it reads a request's body. It has no REST path: `/v1/ping` is IdentityService's.
         """
@@ -621,6 +794,11 @@ def add_DeployServiceServicer_to_server(servicer, server):
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.RollbackAppRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.RollbackAppResponse.SerializeToString,
             ),
+            'PlanRollback': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanRollback,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PlanRollbackRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PlanRollbackResponse.SerializeToString,
+            ),
             'PromoteApp': grpc.unary_unary_rpc_method_handler(
                     servicer.PromoteApp,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PromoteAppRequest.FromString,
@@ -641,10 +819,30 @@ def add_DeployServiceServicer_to_server(servicer, server):
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListDeploymentsRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListDeploymentsResponse.SerializeToString,
             ),
+            'WatchDeployments': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchDeployments,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.WatchDeploymentsRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.WatchDeploymentsResponse.SerializeToString,
+            ),
             'GetDeployment': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDeployment,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetDeploymentRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetDeploymentResponse.SerializeToString,
+            ),
+            'GetDeploymentFlow': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDeploymentFlow,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetDeploymentFlowRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetDeploymentFlowResponse.SerializeToString,
+            ),
+            'ExportDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportDeployment,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ExportDeploymentRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ExportDeploymentResponse.SerializeToString,
+            ),
+            'ListLivePins': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLivePins,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListLivePinsRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListLivePinsResponse.SerializeToString,
             ),
             'CancelDeployment': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelDeployment,
@@ -666,6 +864,16 @@ def add_DeployServiceServicer_to_server(servicer, server):
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.UpdateRuntimeRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.UpdateRuntimeResponse.SerializeToString,
             ),
+            'GetRuntimeLock': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRuntimeLock,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetRuntimeLockRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetRuntimeLockResponse.SerializeToString,
+            ),
+            'ListRuntimeAuditEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRuntimeAuditEvents,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListRuntimeAuditEventsRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListRuntimeAuditEventsResponse.SerializeToString,
+            ),
             'ListAccessKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAccessKeys,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAccessKeysRequest.FromString,
@@ -680,6 +888,11 @@ def add_DeployServiceServicer_to_server(servicer, server):
                     servicer.DeleteAccessKey,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyResponse.SerializeToString,
+            ),
+            'ListAccessKeyAuditEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccessKeyAuditEvents,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAccessKeyAuditEventsRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAccessKeyAuditEventsResponse.SerializeToString,
             ),
             'ListVariables': grpc.unary_unary_rpc_method_handler(
                     servicer.ListVariables,
@@ -706,6 +919,11 @@ def add_DeployServiceServicer_to_server(servicer, server):
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsResponse.SerializeToString,
             ),
+            'ListProjectAppAuditEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProjectAppAuditEvents,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListProjectAppAuditEventsRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListProjectAppAuditEventsResponse.SerializeToString,
+            ),
             'Ping': grpc.unary_unary_rpc_method_handler(
                     servicer.Ping,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PingRequest.FromString,
@@ -720,26 +938,26 @@ def add_DeployServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DeployService:
-    """DeployService pins a workflow version, a runtime and a configuration to an app, and keeps the history of it.
+    """DeployService pins a workflow version, a runtime and a configuration to an app, and keeps the app's history.
 
-    A project lists its environments in promotion order. An app has at most one live deployment in each; the last one is
-    the default environment of every call.
+    A project lists its environments in promotion order. An app has at most one live deployment in each. The last
+    environment is the default of every call.
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
-    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
-    have been made; with an idempotency key, repeating it is safe either way.
-    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is not a UUID. Each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
+    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change
+    can have been made. With an idempotency key, repeating the call is safe.
+    - INTERNAL, INTERNAL: an internal error. The logs have the cause.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateApp,
     DeployApp, RollbackApp, PromoteApp, CreateRuntime and CreateAccessKey also read `idempotency-key`, 1 to 255 printable
-    ASCII characters. A repeat within 24 hours answers as the first call did, with the trailing metadata
-    `idempotent-replayed: true`; a repeat of CreateAccessKey is refused. They can then also answer:
+    ASCII characters. A repeat within 24 hours returns the first answer, with the trailing metadata
+    `idempotent-replayed: true`. A repeat of CreateAccessKey is refused. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
-    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
+    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still in progress.
     """
 
     @staticmethod
@@ -986,6 +1204,33 @@ class DeployService:
             _registered_method=True)
 
     @staticmethod
+    def PlanRollback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/PlanRollback',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PlanRollbackRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.PlanRollbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def PromoteApp(request,
             target,
             options=(),
@@ -1094,6 +1339,33 @@ class DeployService:
             _registered_method=True)
 
     @staticmethod
+    def WatchDeployments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/WatchDeployments',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.WatchDeploymentsRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.WatchDeploymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetDeployment(request,
             target,
             options=(),
@@ -1110,6 +1382,87 @@ class DeployService:
             '/flowpin.deploy.v1.DeployService/GetDeployment',
             service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetDeploymentRequest.SerializeToString,
             service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDeploymentFlow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/GetDeploymentFlow',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetDeploymentFlowRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetDeploymentFlowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/ExportDeployment',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ExportDeploymentRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ExportDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLivePins(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/ListLivePins',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListLivePinsRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListLivePinsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1229,6 +1582,60 @@ class DeployService:
             _registered_method=True)
 
     @staticmethod
+    def GetRuntimeLock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/GetRuntimeLock',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetRuntimeLockRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.GetRuntimeLockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRuntimeAuditEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/ListRuntimeAuditEvents',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListRuntimeAuditEventsRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListRuntimeAuditEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListAccessKeys(request,
             target,
             options=(),
@@ -1299,6 +1706,33 @@ class DeployService:
             '/flowpin.deploy.v1.DeployService/DeleteAccessKey',
             service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyRequest.SerializeToString,
             service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.DeleteAccessKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccessKeyAuditEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/ListAccessKeyAuditEvents',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAccessKeyAuditEventsRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAccessKeyAuditEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1434,6 +1868,33 @@ class DeployService:
             '/flowpin.deploy.v1.DeployService/ListAuditEvents',
             service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsRequest.SerializeToString,
             service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListAuditEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProjectAppAuditEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.deploy.v1.DeployService/ListProjectAppAuditEvents',
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListProjectAppAuditEventsRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_deploy_dot_v1_dot_deploy__pb2.ListProjectAppAuditEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1service_kit/pb/flowpin/identity/v1/identity.proto\x12\x13\x66lowpin.identity.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x14\n\x04Json\x12\x0c\n\x04utf8\x18\x01 \x01(\x0c\"\\\n\x06Person\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x12\n\nfirst_name\x18\x03 \x01(\t\x12\x11\n\tlast_name\x18\x04 \x01(\t\x12\x10\n\x08timezone\x18\x05 \x01(\t\"\x1f\n\x03Org\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"I\n\x07Project\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06org_id\x18\x03 \x01(\t\x12\x14\n\x0c\x65nvironments\x18\x04 \x03(\t\"V\n\nPagination\x12\x0c\n\x04page\x18\x01 \x01(\x05\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_count\x18\x03 \x01(\x05\x12\x13\n\x0btotal_count\x18\x04 \x01(\x05\"\x0e\n\x0cGetMeRequest\":\n\rGetMeResponse\x12)\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x1b.flowpin.identity.v1.Person\"S\n\x0fListOrgsRequest\x12\x11\n\x04page\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x01\x88\x01\x01\x42\x07\n\x05_pageB\x0c\n\n_page_size\"o\n\x10ListOrgsResponse\x12&\n\x04\x64\x61ta\x18\x01 \x03(\x0b\x32\x18.flowpin.identity.v1.Org\x12\x33\n\npagination\x18\x02 \x01(\x0b\x32\x1f.flowpin.identity.v1.Pagination\"%\n\rGetOrgRequest\x12\x14\n\x06org_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"8\n\x0eGetOrgResponse\x12&\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x18.flowpin.identity.v1.Org\"w\n\x13ListProjectsRequest\x12\x13\n\x06org_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04page\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x16\n\tpage_size\x18\x03 \x01(\x05H\x02\x88\x01\x01\x42\t\n\x07_org_idB\x07\n\x05_pageB\x0c\n\n_page_size\"w\n\x14ListProjectsResponse\x12*\n\x04\x64\x61ta\x18\x01 \x03(\x0b\x32\x1c.flowpin.identity.v1.Project\x12\x33\n\npagination\x18\x02 \x01(\x0b\x32\x1f.flowpin.identity.v1.Pagination\"-\n\x11GetProjectRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"@\n\x12GetProjectResponse\x12*\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x1c.flowpin.identity.v1.Project\"\x81\x01\n\x0bPingRequest\x12,\n\x04\x66low\x18\x01 \x01(\x0b\x32\x19.flowpin.identity.v1.JsonH\x00\x88\x01\x01\x12/\n\x07\x66low_ui\x18\x02 \x01(\x0b\x32\x19.flowpin.identity.v1.JsonH\x01\x88\x01\x01\x42\x07\n\x05_flowB\n\n\x08_flow_ui\"\x0e\n\x0cPingResponse2\xb6\x05\n\x0fIdentityService\x12^\n\x05GetMe\x12!.flowpin.identity.v1.GetMeRequest\x1a\".flowpin.identity.v1.GetMeResponse\"\x0e\x82\xd3\xe4\x93\x02\x08\x12\x06/v1/me\x12i\n\x08ListOrgs\x12$.flowpin.identity.v1.ListOrgsRequest\x1a%.flowpin.identity.v1.ListOrgsResponse\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/v1/orgs\x12l\n\x06GetOrg\x12\".flowpin.identity.v1.GetOrgRequest\x1a#.flowpin.identity.v1.GetOrgResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/orgs/{org_id}\x12y\n\x0cListProjects\x12(.flowpin.identity.v1.ListProjectsRequest\x1a).flowpin.identity.v1.ListProjectsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/projects\x12\x80\x01\n\nGetProject\x12&.flowpin.identity.v1.GetProjectRequest\x1a\'.flowpin.identity.v1.GetProjectResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/projects/{project_id}\x12l\n\x04Ping\x12 .flowpin.identity.v1.PingRequest\x1a!.flowpin.identity.v1.PingResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x08/v1/pingZ\r\"\x08/v1/ping:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1service_kit/pb/flowpin/identity/v1/identity.proto\x12\x13\x66lowpin.identity.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x14\n\x04Json\x12\x0c\n\x04utf8\x18\x01 \x01(\x0c\"\\\n\x06Person\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x12\n\nfirst_name\x18\x03 \x01(\t\x12\x11\n\tlast_name\x18\x04 \x01(\t\x12\x10\n\x08timezone\x18\x05 \x01(\t\"\x1f\n\x03Org\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"y\n\x07Project\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06org_id\x18\x03 \x01(\t\x12\x14\n\x0c\x65nvironments\x18\x04 \x03(\t\x12.\n\x04role\x18\x05 \x01(\x0e\x32 .flowpin.identity.v1.ProjectRole\"V\n\nPagination\x12\x0c\n\x04page\x18\x01 \x01(\x05\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_count\x18\x03 \x01(\x05\x12\x13\n\x0btotal_count\x18\x04 \x01(\x05\"\x0e\n\x0cGetMeRequest\":\n\rGetMeResponse\x12)\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x1b.flowpin.identity.v1.Person\"S\n\x0fListOrgsRequest\x12\x11\n\x04page\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x01\x88\x01\x01\x42\x07\n\x05_pageB\x0c\n\n_page_size\"o\n\x10ListOrgsResponse\x12&\n\x04\x64\x61ta\x18\x01 \x03(\x0b\x32\x18.flowpin.identity.v1.Org\x12\x33\n\npagination\x18\x02 \x01(\x0b\x32\x1f.flowpin.identity.v1.Pagination\"%\n\rGetOrgRequest\x12\x14\n\x06org_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"8\n\x0eGetOrgResponse\x12&\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x18.flowpin.identity.v1.Org\"w\n\x13ListProjectsRequest\x12\x13\n\x06org_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04page\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x16\n\tpage_size\x18\x03 \x01(\x05H\x02\x88\x01\x01\x42\t\n\x07_org_idB\x07\n\x05_pageB\x0c\n\n_page_size\"w\n\x14ListProjectsResponse\x12*\n\x04\x64\x61ta\x18\x01 \x03(\x0b\x32\x1c.flowpin.identity.v1.Project\x12\x33\n\npagination\x18\x02 \x01(\x0b\x32\x1f.flowpin.identity.v1.Pagination\"-\n\x11GetProjectRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"@\n\x12GetProjectResponse\x12*\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x1c.flowpin.identity.v1.Project\"1\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\x08\"T\n\x10ListUsersRequest\x12\x11\n\x04page\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x01\x88\x01\x01\x42\x07\n\x05_pageB\x0c\n\n_page_size\"q\n\x11ListUsersResponse\x12\'\n\x04\x64\x61ta\x18\x01 \x03(\x0b\x32\x19.flowpin.identity.v1.User\x12\x33\n\npagination\x18\x02 \x01(\x0b\x32\x1f.flowpin.identity.v1.Pagination\"\x81\x01\n\x0bPingRequest\x12,\n\x04\x66low\x18\x01 \x01(\x0b\x32\x19.flowpin.identity.v1.JsonH\x00\x88\x01\x01\x12/\n\x07\x66low_ui\x18\x02 \x01(\x0b\x32\x19.flowpin.identity.v1.JsonH\x01\x88\x01\x01\x42\x07\n\x05_flowB\n\n\x08_flow_ui\"\x0e\n\x0cPingResponse*\x8e\x01\n\x0bProjectRole\x12\x1c\n\x18PROJECT_ROLE_UNSPECIFIED\x10\x00\x12\x17\n\x13PROJECT_ROLE_VIEWER\x10\x01\x12\x17\n\x13PROJECT_ROLE_EDITOR\x10\x02\x12\x16\n\x12PROJECT_ROLE_ADMIN\x10\x03\x12\x17\n\x13PROJECT_ROLE_RUNNER\x10\x04\x32\xa5\x06\n\x0fIdentityService\x12^\n\x05GetMe\x12!.flowpin.identity.v1.GetMeRequest\x1a\".flowpin.identity.v1.GetMeResponse\"\x0e\x82\xd3\xe4\x93\x02\x08\x12\x06/v1/me\x12i\n\x08ListOrgs\x12$.flowpin.identity.v1.ListOrgsRequest\x1a%.flowpin.identity.v1.ListOrgsResponse\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/v1/orgs\x12l\n\x06GetOrg\x12\".flowpin.identity.v1.GetOrgRequest\x1a#.flowpin.identity.v1.GetOrgResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/orgs/{org_id}\x12y\n\x0cListProjects\x12(.flowpin.identity.v1.ListProjectsRequest\x1a).flowpin.identity.v1.ListProjectsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/projects\x12\x80\x01\n\nGetProject\x12&.flowpin.identity.v1.GetProjectRequest\x1a\'.flowpin.identity.v1.GetProjectResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/projects/{project_id}\x12m\n\tListUsers\x12%.flowpin.identity.v1.ListUsersRequest\x1a&.flowpin.identity.v1.ListUsersResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/users\x12l\n\x04Ping\x12 .flowpin.identity.v1.PingRequest\x1a!.flowpin.identity.v1.PingResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x08/v1/pingZ\r\"\x08/v1/ping:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,8 +47,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IDENTITYSERVICE'].methods_by_name['ListProjects']._serialized_options = b'\202\323\344\223\002\016\022\014/v1/projects'
   _globals['_IDENTITYSERVICE'].methods_by_name['GetProject']._loaded_options = None
   _globals['_IDENTITYSERVICE'].methods_by_name['GetProject']._serialized_options = b'\202\323\344\223\002\033\022\031/v1/projects/{project_id}'
+  _globals['_IDENTITYSERVICE'].methods_by_name['ListUsers']._loaded_options = None
+  _globals['_IDENTITYSERVICE'].methods_by_name['ListUsers']._serialized_options = b'\202\323\344\223\002\013\022\t/v1/users'
   _globals['_IDENTITYSERVICE'].methods_by_name['Ping']._loaded_options = None
   _globals['_IDENTITYSERVICE'].methods_by_name['Ping']._serialized_options = b'\202\323\344\223\002\031\022\010/v1/pingZ\r\"\010/v1/ping:\001*'
+  _globals['_PROJECTROLE']._serialized_start=1624
+  _globals['_PROJECTROLE']._serialized_end=1766
   _globals['_JSON']._serialized_start=137
   _globals['_JSON']._serialized_end=157
   _globals['_PERSON']._serialized_start=159
@@ -56,33 +60,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORG']._serialized_start=253
   _globals['_ORG']._serialized_end=284
   _globals['_PROJECT']._serialized_start=286
-  _globals['_PROJECT']._serialized_end=359
-  _globals['_PAGINATION']._serialized_start=361
-  _globals['_PAGINATION']._serialized_end=447
-  _globals['_GETMEREQUEST']._serialized_start=449
-  _globals['_GETMEREQUEST']._serialized_end=463
-  _globals['_GETMERESPONSE']._serialized_start=465
-  _globals['_GETMERESPONSE']._serialized_end=523
-  _globals['_LISTORGSREQUEST']._serialized_start=525
-  _globals['_LISTORGSREQUEST']._serialized_end=608
-  _globals['_LISTORGSRESPONSE']._serialized_start=610
-  _globals['_LISTORGSRESPONSE']._serialized_end=721
-  _globals['_GETORGREQUEST']._serialized_start=723
-  _globals['_GETORGREQUEST']._serialized_end=760
-  _globals['_GETORGRESPONSE']._serialized_start=762
-  _globals['_GETORGRESPONSE']._serialized_end=818
-  _globals['_LISTPROJECTSREQUEST']._serialized_start=820
-  _globals['_LISTPROJECTSREQUEST']._serialized_end=939
-  _globals['_LISTPROJECTSRESPONSE']._serialized_start=941
-  _globals['_LISTPROJECTSRESPONSE']._serialized_end=1060
-  _globals['_GETPROJECTREQUEST']._serialized_start=1062
-  _globals['_GETPROJECTREQUEST']._serialized_end=1107
-  _globals['_GETPROJECTRESPONSE']._serialized_start=1109
-  _globals['_GETPROJECTRESPONSE']._serialized_end=1173
-  _globals['_PINGREQUEST']._serialized_start=1176
-  _globals['_PINGREQUEST']._serialized_end=1305
-  _globals['_PINGRESPONSE']._serialized_start=1307
-  _globals['_PINGRESPONSE']._serialized_end=1321
-  _globals['_IDENTITYSERVICE']._serialized_start=1324
-  _globals['_IDENTITYSERVICE']._serialized_end=2018
+  _globals['_PROJECT']._serialized_end=407
+  _globals['_PAGINATION']._serialized_start=409
+  _globals['_PAGINATION']._serialized_end=495
+  _globals['_GETMEREQUEST']._serialized_start=497
+  _globals['_GETMEREQUEST']._serialized_end=511
+  _globals['_GETMERESPONSE']._serialized_start=513
+  _globals['_GETMERESPONSE']._serialized_end=571
+  _globals['_LISTORGSREQUEST']._serialized_start=573
+  _globals['_LISTORGSREQUEST']._serialized_end=656
+  _globals['_LISTORGSRESPONSE']._serialized_start=658
+  _globals['_LISTORGSRESPONSE']._serialized_end=769
+  _globals['_GETORGREQUEST']._serialized_start=771
+  _globals['_GETORGREQUEST']._serialized_end=808
+  _globals['_GETORGRESPONSE']._serialized_start=810
+  _globals['_GETORGRESPONSE']._serialized_end=866
+  _globals['_LISTPROJECTSREQUEST']._serialized_start=868
+  _globals['_LISTPROJECTSREQUEST']._serialized_end=987
+  _globals['_LISTPROJECTSRESPONSE']._serialized_start=989
+  _globals['_LISTPROJECTSRESPONSE']._serialized_end=1108
+  _globals['_GETPROJECTREQUEST']._serialized_start=1110
+  _globals['_GETPROJECTREQUEST']._serialized_end=1155
+  _globals['_GETPROJECTRESPONSE']._serialized_start=1157
+  _globals['_GETPROJECTRESPONSE']._serialized_end=1221
+  _globals['_USER']._serialized_start=1223
+  _globals['_USER']._serialized_end=1272
+  _globals['_LISTUSERSREQUEST']._serialized_start=1274
+  _globals['_LISTUSERSREQUEST']._serialized_end=1358
+  _globals['_LISTUSERSRESPONSE']._serialized_start=1360
+  _globals['_LISTUSERSRESPONSE']._serialized_end=1473
+  _globals['_PINGREQUEST']._serialized_start=1476
+  _globals['_PINGREQUEST']._serialized_end=1605
+  _globals['_PINGRESPONSE']._serialized_start=1607
+  _globals['_PINGRESPONSE']._serialized_end=1621
+  _globals['_IDENTITYSERVICE']._serialized_start=1769
+  _globals['_IDENTITYSERVICE']._serialized_end=2574
 # @@protoc_insertion_point(module_scope)

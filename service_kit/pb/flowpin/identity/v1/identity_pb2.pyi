@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +19,38 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ProjectRole:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProjectRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProjectRole.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROJECT_ROLE_UNSPECIFIED: _ProjectRole.ValueType  # 0
+    """Never sent."""
+    PROJECT_ROLE_VIEWER: _ProjectRole.ValueType  # 1
+    """Read."""
+    PROJECT_ROLE_EDITOR: _ProjectRole.ValueType  # 2
+    """Also save, deploy and roll back."""
+    PROJECT_ROLE_ADMIN: _ProjectRole.ValueType  # 3
+    """Also delete what was released, and manage access keys and variables."""
+    PROJECT_ROLE_RUNNER: _ProjectRole.ValueType  # 4
+    """Read, and read what replicas need. For the run service's account."""
+
+class ProjectRole(_ProjectRole, metaclass=_ProjectRoleEnumTypeWrapper):
+    """ProjectRole says what a token may do in a project."""
+
+PROJECT_ROLE_UNSPECIFIED: ProjectRole.ValueType  # 0
+"""Never sent."""
+PROJECT_ROLE_VIEWER: ProjectRole.ValueType  # 1
+"""Read."""
+PROJECT_ROLE_EDITOR: ProjectRole.ValueType  # 2
+"""Also save, deploy and roll back."""
+PROJECT_ROLE_ADMIN: ProjectRole.ValueType  # 3
+"""Also delete what was released, and manage access keys and variables."""
+PROJECT_ROLE_RUNNER: ProjectRole.ValueType  # 4
+"""Read, and read what replicas need. For the run service's account."""
+Global___ProjectRole: _TypeAlias = ProjectRole  # noqa: Y015
+
 @_typing.final
 class Json(_message.Message):
     """Json is a JSON document, kept byte for byte."""
@@ -26,7 +59,7 @@ class Json(_message.Message):
 
     UTF8_FIELD_NUMBER: _builtins.int
     utf8: _builtins.bytes
-    """UTF-8, checked for syntax on the way in."""
+    """UTF-8. The syntax is checked when it is received."""
     def __init__(
         self,
         *,
@@ -54,13 +87,13 @@ class Person(_message.Message):
     id: _builtins.str
     """UUID."""
     email: _builtins.str
-    """Where the person is reached."""
+    """The person's email address."""
     first_name: _builtins.str
     """Given name."""
     last_name: _builtins.str
     """Family name."""
     timezone: _builtins.str
-    """IANA time zone name, "UTC" unless declared."""
+    """IANA time zone name. Default: "UTC"."""
     def __init__(
         self,
         *,
@@ -106,7 +139,7 @@ Global___Org: _TypeAlias = Org  # noqa: Y015
 
 @_typing.final
 class Project(_message.Message):
-    """Project owns workflows and apps, and is what roles are given on."""
+    """Project owns workflows and apps. Tokens have roles in projects."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -114,15 +147,18 @@ class Project(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ORG_ID_FIELD_NUMBER: _builtins.int
     ENVIRONMENTS_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     name: _builtins.str
     """As declared."""
     org_id: _builtins.str
     """The org it belongs to, UUID."""
+    role: Global___ProjectRole.ValueType
+    """What the token may do in it."""
     @_builtins.property
     def environments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """In promotion order; the last one is the default of every call."""
+        """In promotion order. The last one is the default of every call."""
 
     def __init__(
         self,
@@ -131,10 +167,11 @@ class Project(_message.Message):
         name: _builtins.str = ...,
         org_id: _builtins.str = ...,
         environments: _abc.Iterable[_builtins.str] | None = ...,
+        role: Global___ProjectRole.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["environments", b"environments", "id", b"id", "name", b"name", "org_id", b"org_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environments", b"environments", "id", b"id", "name", b"name", "org_id", b"org_id", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -142,7 +179,7 @@ Global___Project: _TypeAlias = Project  # noqa: Y015
 
 @_typing.final
 class Pagination(_message.Message):
-    """Pagination says where a page stands in its list."""
+    """Pagination is the position of a page in its list."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -153,11 +190,11 @@ class Pagination(_message.Message):
     page: _builtins.int
     """From 1."""
     page_size: _builtins.int
-    """At most this many entries a page."""
+    """Maximum number of entries per page."""
     page_count: _builtins.int
-    """Pages in all, at this size."""
+    """Total number of pages of this size."""
     total_count: _builtins.int
-    """Entries in all."""
+    """Total number of entries."""
     def __init__(
         self,
         *,
@@ -176,7 +213,7 @@ Global___Pagination: _TypeAlias = Pagination  # noqa: Y015
 
 @_typing.final
 class GetMeRequest(_message.Message):
-    """GetMeRequest is empty: the token says it all."""
+    """GetMeRequest is empty. The token identifies the caller."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -224,9 +261,9 @@ class ListOrgsRequest(_message.Message):
     PAGE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     page: _builtins.int
-    """From 1; 1 unless given."""
+    """From 1. Default: 1."""
     page_size: _builtins.int
-    """1 to 500; 25 unless given."""
+    """1 to 500. Default: 25."""
     def __init__(
         self,
         *,
@@ -262,7 +299,7 @@ class ListOrgsResponse(_message.Message):
 
     @_builtins.property
     def pagination(self) -> Global___Pagination:
-        """Where it stands."""
+        """The position of the page."""
 
     def __init__(
         self,
@@ -336,9 +373,9 @@ class ListProjectsRequest(_message.Message):
     org_id: _builtins.str
     """Only this org's projects, UUID."""
     page: _builtins.int
-    """From 1; 1 unless given."""
+    """From 1. Default: 1."""
     page_size: _builtins.int
-    """1 to 500; 25 unless given."""
+    """1 to 500. Default: 25."""
     def __init__(
         self,
         *,
@@ -379,7 +416,7 @@ class ListProjectsResponse(_message.Message):
 
     @_builtins.property
     def pagination(self) -> Global___Pagination:
-        """Where it stands."""
+        """The position of the page."""
 
     def __init__(
         self,
@@ -442,8 +479,101 @@ class GetProjectResponse(_message.Message):
 Global___GetProjectResponse: _TypeAlias = GetProjectResponse  # noqa: Y015
 
 @_typing.final
+class User(_message.Message):
+    """User is a person or service account, as named by ids such as `created_by`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """UUID."""
+    name: _builtins.str
+    """The person's full name, or the service account's."""
+    service: _builtins.bool
+    """Whether it is a service account."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        service: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___User: _TypeAlias = User  # noqa: Y015
+
+@_typing.final
+class ListUsersRequest(_message.Message):
+    """ListUsersRequest asks for one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    page: _builtins.int
+    """From 1. Default: 1."""
+    page_size: _builtins.int
+    """1 to 500. Default: 25."""
+    def __init__(
+        self,
+        *,
+        page: _builtins.int | None = ...,
+        page_size: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "_page_size", b"_page_size", "page", b"page", "page_size", b"page_size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page", b"_page", "_page_size", b"_page_size", "page", b"page", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
+    _WhichOneofArgType__page: _TypeAlias = _typing.Literal["_page", b"_page"]  # noqa: Y015
+    _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
+    _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page) -> _WhichOneofReturnType__page | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_size) -> _WhichOneofReturnType__page_size | None: ...
+
+Global___ListUsersRequest: _TypeAlias = ListUsersRequest  # noqa: Y015
+
+@_typing.final
+class ListUsersResponse(_message.Message):
+    """ListUsersResponse holds one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    PAGINATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___User]:
+        """The page, by name."""
+
+    @_builtins.property
+    def pagination(self) -> Global___Pagination:
+        """The position of the page."""
+
+    def __init__(
+        self,
+        *,
+        data: _abc.Iterable[Global___User] | None = ...,
+        pagination: Global___Pagination | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pagination", b"pagination"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "pagination", b"pagination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUsersResponse: _TypeAlias = ListUsersResponse  # noqa: Y015
+
+@_typing.final
 class PingRequest(_message.Message):
-    """PingRequest may carry what a save does, so that the way of a body can be measured. It is not looked at."""
+    """PingRequest may carry the same documents as a save, to measure the cost of a body. They are ignored."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -480,7 +610,7 @@ Global___PingRequest: _TypeAlias = PingRequest  # noqa: Y015
 
 @_typing.final
 class PingResponse(_message.Message):
-    """PingResponse is empty: that it comes is the answer."""
+    """PingResponse is empty."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -30,8 +30,8 @@ class IdentityServiceStub:
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a field, or the idempotency key, breaks its rule.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field or the idempotency key breaks its rule.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
     """
 
     def __init__(self, channel):
@@ -65,6 +65,11 @@ class IdentityServiceStub:
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.GetProjectRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.GetProjectResponse.FromString,
                 _registered_method=True)
+        self.ListUsers = channel.unary_unary(
+                '/flowpin.identity.v1.IdentityService/ListUsers',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.ListUsersResponse.FromString,
+                _registered_method=True)
         self.Ping = channel.unary_unary(
                 '/flowpin.identity.v1.IdentityService/Ping',
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.PingRequest.SerializeToString,
@@ -77,8 +82,8 @@ class IdentityServiceServicer:
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a field, or the idempotency key, breaks its rule.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field or the idempotency key breaks its rule.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
     """
 
     def GetMe(self, request, context):
@@ -107,7 +112,7 @@ class IdentityServiceServicer:
         Errors:
         - NOT_FOUND, ORG_NOT_FOUND: no org has this id.
         - PERMISSION_DENIED, NOT_A_MEMBER: the token has no role in the org.
-        - INVALID_ARGUMENT, INVALID_REQUEST: org_id is no UUID.
+        - INVALID_ARGUMENT, INVALID_REQUEST: org_id is not a UUID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,7 +124,7 @@ class IdentityServiceServicer:
         Errors:
         - NOT_FOUND, ORG_NOT_FOUND: no org has the id org_id.
         - PERMISSION_DENIED, NOT_A_MEMBER: the token has no role in the org.
-        - INVALID_ARGUMENT, INVALID_REQUEST: org_id is no UUID; page or page_size is out of range.
+        - INVALID_ARGUMENT, INVALID_REQUEST: org_id is not a UUID; page or page_size is out of range.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,16 +136,26 @@ class IdentityServiceServicer:
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project has this id.
         - PERMISSION_DENIED, NOT_A_MEMBER: the token has no role in the project.
-        - INVALID_ARGUMENT, INVALID_REQUEST: project_id is no UUID.
+        - INVALID_ARGUMENT, INVALID_REQUEST: project_id is not a UUID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsers(self, request, context):
+        """ListUsers returns the people and service accounts that have or had a token in one of the caller's orgs, by name.
+
+        Errors:
+        - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Ping(self, request, context):
-        """Ping answers once the token has passed, and does nothing else.
+        """Ping checks the token and does nothing else.
 
-        It tells a good token from a bad one, and what a call costs before it does any work.
+        It shows whether a token is valid, and what a call costs that does no work.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,6 +189,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.GetProjectRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.GetProjectResponse.SerializeToString,
             ),
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.ListUsersRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.ListUsersResponse.SerializeToString,
+            ),
             'Ping': grpc.unary_unary_rpc_method_handler(
                     servicer.Ping,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.PingRequest.FromString,
@@ -192,8 +212,8 @@ class IdentityService:
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a field, or the idempotency key, breaks its rule.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field or the idempotency key breaks its rule.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
     """
 
     @staticmethod
@@ -321,6 +341,33 @@ class IdentityService:
             '/flowpin.identity.v1.IdentityService/GetProject',
             service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.GetProjectRequest.SerializeToString,
             service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.GetProjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.identity.v1.IdentityService/ListUsers',
+            service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.ListUsersRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_identity_dot_v1_dot_identity__pb2.ListUsersResponse.FromString,
             options,
             channel_credentials,
             insecure,

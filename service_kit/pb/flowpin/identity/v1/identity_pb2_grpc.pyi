@@ -31,8 +31,8 @@ class IdentityServiceStub:
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a field, or the idempotency key, breaks its rule.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field or the idempotency key breaks its rule.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
     """
 
     @_typing.overload
@@ -57,7 +57,7 @@ class IdentityServiceStub:
     Errors:
     - NOT_FOUND, ORG_NOT_FOUND: no org has this id.
     - PERMISSION_DENIED, NOT_A_MEMBER: the token has no role in the org.
-    - INVALID_ARGUMENT, INVALID_REQUEST: org_id is no UUID.
+    - INVALID_ARGUMENT, INVALID_REQUEST: org_id is not a UUID.
     """
     ListProjects: _grpc.UnaryUnaryMultiCallable[_identity_pb2.ListProjectsRequest, _identity_pb2.ListProjectsResponse]
     """ListProjects returns the projects in which the token has a role, by name.
@@ -65,7 +65,7 @@ class IdentityServiceStub:
     Errors:
     - NOT_FOUND, ORG_NOT_FOUND: no org has the id org_id.
     - PERMISSION_DENIED, NOT_A_MEMBER: the token has no role in the org.
-    - INVALID_ARGUMENT, INVALID_REQUEST: org_id is no UUID; page or page_size is out of range.
+    - INVALID_ARGUMENT, INVALID_REQUEST: org_id is not a UUID; page or page_size is out of range.
     """
     GetProject: _grpc.UnaryUnaryMultiCallable[_identity_pb2.GetProjectRequest, _identity_pb2.GetProjectResponse]
     """GetProject returns one project.
@@ -73,12 +73,18 @@ class IdentityServiceStub:
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project has this id.
     - PERMISSION_DENIED, NOT_A_MEMBER: the token has no role in the project.
-    - INVALID_ARGUMENT, INVALID_REQUEST: project_id is no UUID.
+    - INVALID_ARGUMENT, INVALID_REQUEST: project_id is not a UUID.
+    """
+    ListUsers: _grpc.UnaryUnaryMultiCallable[_identity_pb2.ListUsersRequest, _identity_pb2.ListUsersResponse]
+    """ListUsers returns the people and service accounts that have or had a token in one of the caller's orgs, by name.
+
+    Errors:
+    - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
     """
     Ping: _grpc.UnaryUnaryMultiCallable[_identity_pb2.PingRequest, _identity_pb2.PingResponse]
-    """Ping answers once the token has passed, and does nothing else.
+    """Ping checks the token and does nothing else.
 
-    It tells a good token from a bad one, and what a call costs before it does any work.
+    It shows whether a token is valid, and what a call costs that does no work.
     """
 
 @_typing.type_check_only
@@ -87,8 +93,8 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a field, or the idempotency key, breaks its rule.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field or the idempotency key breaks its rule.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -110,7 +116,7 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     Errors:
     - NOT_FOUND, ORG_NOT_FOUND: no org has this id.
     - PERMISSION_DENIED, NOT_A_MEMBER: the token has no role in the org.
-    - INVALID_ARGUMENT, INVALID_REQUEST: org_id is no UUID.
+    - INVALID_ARGUMENT, INVALID_REQUEST: org_id is not a UUID.
     """
     ListProjects: _aio.UnaryUnaryMultiCallable[_identity_pb2.ListProjectsRequest, _identity_pb2.ListProjectsResponse]  # type: ignore[assignment]
     """ListProjects returns the projects in which the token has a role, by name.
@@ -118,7 +124,7 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     Errors:
     - NOT_FOUND, ORG_NOT_FOUND: no org has the id org_id.
     - PERMISSION_DENIED, NOT_A_MEMBER: the token has no role in the org.
-    - INVALID_ARGUMENT, INVALID_REQUEST: org_id is no UUID; page or page_size is out of range.
+    - INVALID_ARGUMENT, INVALID_REQUEST: org_id is not a UUID; page or page_size is out of range.
     """
     GetProject: _aio.UnaryUnaryMultiCallable[_identity_pb2.GetProjectRequest, _identity_pb2.GetProjectResponse]  # type: ignore[assignment]
     """GetProject returns one project.
@@ -126,12 +132,18 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project has this id.
     - PERMISSION_DENIED, NOT_A_MEMBER: the token has no role in the project.
-    - INVALID_ARGUMENT, INVALID_REQUEST: project_id is no UUID.
+    - INVALID_ARGUMENT, INVALID_REQUEST: project_id is not a UUID.
+    """
+    ListUsers: _aio.UnaryUnaryMultiCallable[_identity_pb2.ListUsersRequest, _identity_pb2.ListUsersResponse]  # type: ignore[assignment]
+    """ListUsers returns the people and service accounts that have or had a token in one of the caller's orgs, by name.
+
+    Errors:
+    - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
     """
     Ping: _aio.UnaryUnaryMultiCallable[_identity_pb2.PingRequest, _identity_pb2.PingResponse]  # type: ignore[assignment]
-    """Ping answers once the token has passed, and does nothing else.
+    """Ping checks the token and does nothing else.
 
-    It tells a good token from a bad one, and what a call costs before it does any work.
+    It shows whether a token is valid, and what a call costs that does no work.
     """
 
 class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -139,8 +151,8 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a field, or the idempotency key, breaks its rule.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a field or the idempotency key breaks its rule.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
     """
 
     @_abc_1.abstractmethod
@@ -178,7 +190,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - NOT_FOUND, ORG_NOT_FOUND: no org has this id.
         - PERMISSION_DENIED, NOT_A_MEMBER: the token has no role in the org.
-        - INVALID_ARGUMENT, INVALID_REQUEST: org_id is no UUID.
+        - INVALID_ARGUMENT, INVALID_REQUEST: org_id is not a UUID.
         """
 
     @_abc_1.abstractmethod
@@ -192,7 +204,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - NOT_FOUND, ORG_NOT_FOUND: no org has the id org_id.
         - PERMISSION_DENIED, NOT_A_MEMBER: the token has no role in the org.
-        - INVALID_ARGUMENT, INVALID_REQUEST: org_id is no UUID; page or page_size is out of range.
+        - INVALID_ARGUMENT, INVALID_REQUEST: org_id is not a UUID; page or page_size is out of range.
         """
 
     @_abc_1.abstractmethod
@@ -206,7 +218,19 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project has this id.
         - PERMISSION_DENIED, NOT_A_MEMBER: the token has no role in the project.
-        - INVALID_ARGUMENT, INVALID_REQUEST: project_id is no UUID.
+        - INVALID_ARGUMENT, INVALID_REQUEST: project_id is not a UUID.
+        """
+
+    @_abc_1.abstractmethod
+    def ListUsers(
+        self,
+        request: _identity_pb2.ListUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.ListUsersResponse, _abc.Awaitable[_identity_pb2.ListUsersResponse]]:
+        """ListUsers returns the people and service accounts that have or had a token in one of the caller's orgs, by name.
+
+        Errors:
+        - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
         """
 
     @_abc_1.abstractmethod
@@ -215,9 +239,9 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_pb2.PingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.PingResponse, _abc.Awaitable[_identity_pb2.PingResponse]]:
-        """Ping answers once the token has passed, and does nothing else.
+        """Ping checks the token and does nothing else.
 
-        It tells a good token from a bad one, and what a call costs before it does any work.
+        It shows whether a token is valid, and what a call costs that does no work.
         """
 
 def add_IdentityServiceServicer_to_server(servicer: IdentityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

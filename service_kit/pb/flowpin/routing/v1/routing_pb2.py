@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/service_kit/pb/flowpin/routing/v1/routing.proto\x12\x12\x66lowpin.routing.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n\x04Json\x12\x0c\n\x04utf8\x18\x01 \x01(\x0c\"\xe3\x01\n\x05Route\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x10\n\x08hostname\x18\x03 \x01(\t\x12\x33\n\x0b\x61\x63\x63\x65ss_type\x18\x04 \x01(\x0e\x32\x1e.flowpin.routing.v1.AccessType\x12\x10\n\x08\x61rchived\x18\x05 \x01(\x08\x12\x0f\n\x07\x64\x65leted\x18\x06 \x01(\x08\x12\x10\n\x08revision\x18\x07 \x01(\x03\x12:\n\x0c\x65nvironments\x18\x08 \x03(\x0b\x32$.flowpin.routing.v1.EnvironmentRoute\"\xb0\x01\n\x10\x45nvironmentRoute\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x12\n\nis_default\x18\x02 \x01(\x08\x12\x10\n\x08hostname\x18\x03 \x01(\t\x12*\n\x04live\x18\x04 \x01(\x0b\x32\x17.flowpin.routing.v1.PinH\x00\x88\x01\x01\x12,\n\x0brolling_out\x18\x05 \x03(\x0b\x32\x17.flowpin.routing.v1.PinB\x07\n\x05_live\"\x99\x02\n\x03Pin\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12\x12\n\nversion_id\x18\x03 \x01(\t\x12\x16\n\x0eversion_number\x18\x04 \x01(\x05\x12\x13\n\x0b\x66low_digest\x18\x05 \x01(\t\x12\x17\n\x0floadable_digest\x18\x06 \x01(\t\x12\x17\n\x0fruntime_version\x18\x07 \x01(\t\x12,\n\x07scaling\x18\x08 \x01(\x0b\x32\x1b.flowpin.routing.v1.Scaling\x12\x1a\n\x12variables_revision\x18\t \x01(\x03\x12.\n\nstarted_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x01\n\x07Scaling\x12\x14\n\x0cserver_based\x18\x01 \x01(\x08\x12\x14\n\x0cmin_replicas\x18\x02 \x01(\x05\x12\x14\n\x0cmax_replicas\x18\x03 \x01(\x05\x12\x36\n\x07targets\x18\x04 \x03(\x0b\x32%.flowpin.routing.v1.UtilizationTarget\"B\n\x11UtilizationTarget\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x1b\n\x13\x61verage_utilization\x18\x02 \x01(\x05\"N\n\x0bProjectKeys\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12+\n\x04keys\x18\x02 \x03(\x0b\x32\x1d.flowpin.routing.v1.AccessKey\"~\n\tAccessKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08key_hash\x18\x02 \x01(\x0c\x12\x0f\n\x07preview\x18\x03 \x01(\t\x12\x33\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x42\r\n\x0b_expires_at\"A\n\x12WatchRoutesRequest\x12\x17\n\trouter_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x8a\x01\n\x13WatchRoutesResponse\x12\x19\n\x11snapshot_complete\x18\x01 \x01(\x08\x12)\n\x06routes\x18\x02 \x03(\x0b\x32\x19.flowpin.routing.v1.Route\x12-\n\x04keys\x18\x03 \x03(\x0b\x32\x1f.flowpin.routing.v1.ProjectKeys\"S\n\x0f\x41\x63knowledgement\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x61pp_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08revision\x18\x03 \x01(\x03\"\x83\x01\n\x18\x41\x63knowledgeRoutesRequest\x12\x17\n\trouter_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12=\n\x10\x61\x63knowledgements\x18\x02 \x03(\x0b\x32#.flowpin.routing.v1.Acknowledgement\x12\x0f\n\x07leaving\x18\x03 \x01(\x08\"\x1b\n\x19\x41\x63knowledgeRoutesResponse\"D\n\x12GetLoadableRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x64igest\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"A\n\x13GetLoadableResponse\x12*\n\x08loadable\x18\x01 \x01(\x0b\x32\x18.flowpin.routing.v1.Json\"\x1a\n\x02Up\x12\x14\n\x06\x64igest\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"5\n\x06\x46\x61iled\x12\x14\n\x06reason\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07message\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\xac\x01\n\x14ReportRolloutRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rdeployment_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12$\n\x02up\x18\x03 \x01(\x0b\x32\x16.flowpin.routing.v1.UpH\x00\x12,\n\x06\x66\x61iled\x18\x04 \x01(\x0b\x32\x1a.flowpin.routing.v1.FailedH\x00\x42\t\n\x07outcome\"\x17\n\x15ReportRolloutResponse\"`\n\x13GetVariablesRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x61pp_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x65nvironment\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\xa6\x01\n\x14GetVariablesResponse\x12J\n\tvariables\x18\x01 \x03(\x0b\x32\x37.flowpin.routing.v1.GetVariablesResponse.VariablesEntry\x12\x10\n\x08revision\x18\x02 \x01(\x03\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*Z\n\nAccessType\x12\x1b\n\x17\x41\x43\x43\x45SS_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41\x43\x43\x45SS_TYPE_PRIVATE\x10\x01\x12\x16\n\x12\x41\x43\x43\x45SS_TYPE_PUBLIC\x10\x02\x32\x8d\x04\n\x0eRoutingService\x12`\n\x0bWatchRoutes\x12&.flowpin.routing.v1.WatchRoutesRequest\x1a\'.flowpin.routing.v1.WatchRoutesResponse0\x01\x12p\n\x11\x41\x63knowledgeRoutes\x12,.flowpin.routing.v1.AcknowledgeRoutesRequest\x1a-.flowpin.routing.v1.AcknowledgeRoutesResponse\x12^\n\x0bGetLoadable\x12&.flowpin.routing.v1.GetLoadableRequest\x1a\'.flowpin.routing.v1.GetLoadableResponse\x12\x64\n\rReportRollout\x12(.flowpin.routing.v1.ReportRolloutRequest\x1a).flowpin.routing.v1.ReportRolloutResponse\x12\x61\n\x0cGetVariables\x12\'.flowpin.routing.v1.GetVariablesRequest\x1a(.flowpin.routing.v1.GetVariablesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/service_kit/pb/flowpin/routing/v1/routing.proto\x12\x12\x66lowpin.routing.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n\x04Json\x12\x0c\n\x04utf8\x18\x01 \x01(\x0c\"\xe3\x01\n\x05Route\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x10\n\x08hostname\x18\x03 \x01(\t\x12\x33\n\x0b\x61\x63\x63\x65ss_type\x18\x04 \x01(\x0e\x32\x1e.flowpin.routing.v1.AccessType\x12\x10\n\x08\x61rchived\x18\x05 \x01(\x08\x12\x0f\n\x07\x64\x65leted\x18\x06 \x01(\x08\x12\x10\n\x08revision\x18\x07 \x01(\x03\x12:\n\x0c\x65nvironments\x18\x08 \x03(\x0b\x32$.flowpin.routing.v1.EnvironmentRoute\"\xb0\x01\n\x10\x45nvironmentRoute\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x12\n\nis_default\x18\x02 \x01(\x08\x12\x10\n\x08hostname\x18\x03 \x01(\t\x12*\n\x04live\x18\x04 \x01(\x0b\x32\x17.flowpin.routing.v1.PinH\x00\x88\x01\x01\x12,\n\x0brolling_out\x18\x05 \x03(\x0b\x32\x17.flowpin.routing.v1.PinB\x07\n\x05_live\"\xb1\x02\n\x03Pin\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12\x12\n\nversion_id\x18\x03 \x01(\t\x12\x16\n\x0eversion_number\x18\x04 \x01(\x05\x12\x13\n\x0b\x66low_digest\x18\x05 \x01(\t\x12\x17\n\x0floadable_digest\x18\x06 \x01(\t\x12\x17\n\x0fruntime_version\x18\x07 \x01(\t\x12,\n\x07scaling\x18\x08 \x01(\x0b\x32\x1b.flowpin.routing.v1.Scaling\x12\x1a\n\x12variables_revision\x18\t \x01(\x03\x12.\n\nstarted_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0eruntime_digest\x18\x0b \x01(\t\"\x83\x01\n\x07Scaling\x12\x14\n\x0cserver_based\x18\x01 \x01(\x08\x12\x14\n\x0cmin_replicas\x18\x02 \x01(\x05\x12\x14\n\x0cmax_replicas\x18\x03 \x01(\x05\x12\x36\n\x07targets\x18\x04 \x03(\x0b\x32%.flowpin.routing.v1.UtilizationTarget\"B\n\x11UtilizationTarget\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x1b\n\x13\x61verage_utilization\x18\x02 \x01(\x05\"N\n\x0bProjectKeys\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12+\n\x04keys\x18\x02 \x03(\x0b\x32\x1d.flowpin.routing.v1.AccessKey\"~\n\tAccessKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08key_hash\x18\x02 \x01(\x0c\x12\x0f\n\x07preview\x18\x03 \x01(\t\x12\x33\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x42\r\n\x0b_expires_at\"A\n\x12WatchRoutesRequest\x12\x17\n\trouter_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x8a\x01\n\x13WatchRoutesResponse\x12\x19\n\x11snapshot_complete\x18\x01 \x01(\x08\x12)\n\x06routes\x18\x02 \x03(\x0b\x32\x19.flowpin.routing.v1.Route\x12-\n\x04keys\x18\x03 \x03(\x0b\x32\x1f.flowpin.routing.v1.ProjectKeys\"S\n\x0f\x41\x63knowledgement\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x61pp_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08revision\x18\x03 \x01(\x03\"\x83\x01\n\x18\x41\x63knowledgeRoutesRequest\x12\x17\n\trouter_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12=\n\x10\x61\x63knowledgements\x18\x02 \x03(\x0b\x32#.flowpin.routing.v1.Acknowledgement\x12\x0f\n\x07leaving\x18\x03 \x01(\x08\"\x1b\n\x19\x41\x63knowledgeRoutesResponse\"D\n\x12GetLoadableRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x64igest\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"A\n\x13GetLoadableResponse\x12*\n\x08loadable\x18\x01 \x01(\x0b\x32\x18.flowpin.routing.v1.Json\"\x1a\n\x02Up\x12\x14\n\x06\x64igest\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"5\n\x06\x46\x61iled\x12\x14\n\x06reason\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07message\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\xac\x01\n\x14ReportRolloutRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rdeployment_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12$\n\x02up\x18\x03 \x01(\x0b\x32\x16.flowpin.routing.v1.UpH\x00\x12,\n\x06\x66\x61iled\x18\x04 \x01(\x0b\x32\x1a.flowpin.routing.v1.FailedH\x00\x42\t\n\x07outcome\"\x17\n\x15ReportRolloutResponse\"l\n\x12ReportDrainRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rdeployment_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0f\n\x07\x64rained\x18\x03 \x01(\x05\x12\x0e\n\x06killed\x18\x04 \x01(\x05\"\x15\n\x13ReportDrainResponse\"`\n\x13GetVariablesRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x61pp_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x65nvironment\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\xa6\x01\n\x14GetVariablesResponse\x12J\n\tvariables\x18\x01 \x03(\x0b\x32\x37.flowpin.routing.v1.GetVariablesResponse.VariablesEntry\x12\x10\n\x08revision\x18\x02 \x01(\x03\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*Z\n\nAccessType\x12\x1b\n\x17\x41\x43\x43\x45SS_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41\x43\x43\x45SS_TYPE_PRIVATE\x10\x01\x12\x16\n\x12\x41\x43\x43\x45SS_TYPE_PUBLIC\x10\x02\x32\xed\x04\n\x0eRoutingService\x12`\n\x0bWatchRoutes\x12&.flowpin.routing.v1.WatchRoutesRequest\x1a\'.flowpin.routing.v1.WatchRoutesResponse0\x01\x12p\n\x11\x41\x63knowledgeRoutes\x12,.flowpin.routing.v1.AcknowledgeRoutesRequest\x1a-.flowpin.routing.v1.AcknowledgeRoutesResponse\x12^\n\x0bGetLoadable\x12&.flowpin.routing.v1.GetLoadableRequest\x1a\'.flowpin.routing.v1.GetLoadableResponse\x12\x64\n\rReportRollout\x12(.flowpin.routing.v1.ReportRolloutRequest\x1a).flowpin.routing.v1.ReportRolloutResponse\x12^\n\x0bReportDrain\x12&.flowpin.routing.v1.ReportDrainRequest\x1a\'.flowpin.routing.v1.ReportDrainResponse\x12\x61\n\x0cGetVariables\x12\'.flowpin.routing.v1.GetVariablesRequest\x1a(.flowpin.routing.v1.GetVariablesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,6 +57,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTROLLOUTREQUEST'].fields_by_name['project_id']._serialized_options = b'\342A\001\002'
   _globals['_REPORTROLLOUTREQUEST'].fields_by_name['deployment_id']._loaded_options = None
   _globals['_REPORTROLLOUTREQUEST'].fields_by_name['deployment_id']._serialized_options = b'\342A\001\002'
+  _globals['_REPORTDRAINREQUEST'].fields_by_name['project_id']._loaded_options = None
+  _globals['_REPORTDRAINREQUEST'].fields_by_name['project_id']._serialized_options = b'\342A\001\002'
+  _globals['_REPORTDRAINREQUEST'].fields_by_name['deployment_id']._loaded_options = None
+  _globals['_REPORTDRAINREQUEST'].fields_by_name['deployment_id']._serialized_options = b'\342A\001\002'
   _globals['_GETVARIABLESREQUEST'].fields_by_name['project_id']._loaded_options = None
   _globals['_GETVARIABLESREQUEST'].fields_by_name['project_id']._serialized_options = b'\342A\001\002'
   _globals['_GETVARIABLESREQUEST'].fields_by_name['app_id']._loaded_options = None
@@ -65,8 +69,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETVARIABLESREQUEST'].fields_by_name['environment']._serialized_options = b'\342A\001\002'
   _globals['_GETVARIABLESRESPONSE_VARIABLESENTRY']._loaded_options = None
   _globals['_GETVARIABLESRESPONSE_VARIABLESENTRY']._serialized_options = b'8\001'
-  _globals['_ACCESSTYPE']._serialized_start=2405
-  _globals['_ACCESSTYPE']._serialized_end=2495
+  _globals['_ACCESSTYPE']._serialized_start=2562
+  _globals['_ACCESSTYPE']._serialized_end=2652
   _globals['_JSON']._serialized_start=137
   _globals['_JSON']._serialized_end=157
   _globals['_ROUTE']._serialized_start=160
@@ -74,43 +78,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENVIRONMENTROUTE']._serialized_start=390
   _globals['_ENVIRONMENTROUTE']._serialized_end=566
   _globals['_PIN']._serialized_start=569
-  _globals['_PIN']._serialized_end=850
-  _globals['_SCALING']._serialized_start=853
-  _globals['_SCALING']._serialized_end=984
-  _globals['_UTILIZATIONTARGET']._serialized_start=986
-  _globals['_UTILIZATIONTARGET']._serialized_end=1052
-  _globals['_PROJECTKEYS']._serialized_start=1054
-  _globals['_PROJECTKEYS']._serialized_end=1132
-  _globals['_ACCESSKEY']._serialized_start=1134
-  _globals['_ACCESSKEY']._serialized_end=1260
-  _globals['_WATCHROUTESREQUEST']._serialized_start=1262
-  _globals['_WATCHROUTESREQUEST']._serialized_end=1327
-  _globals['_WATCHROUTESRESPONSE']._serialized_start=1330
-  _globals['_WATCHROUTESRESPONSE']._serialized_end=1468
-  _globals['_ACKNOWLEDGEMENT']._serialized_start=1470
-  _globals['_ACKNOWLEDGEMENT']._serialized_end=1553
-  _globals['_ACKNOWLEDGEROUTESREQUEST']._serialized_start=1556
-  _globals['_ACKNOWLEDGEROUTESREQUEST']._serialized_end=1687
-  _globals['_ACKNOWLEDGEROUTESRESPONSE']._serialized_start=1689
-  _globals['_ACKNOWLEDGEROUTESRESPONSE']._serialized_end=1716
-  _globals['_GETLOADABLEREQUEST']._serialized_start=1718
-  _globals['_GETLOADABLEREQUEST']._serialized_end=1786
-  _globals['_GETLOADABLERESPONSE']._serialized_start=1788
-  _globals['_GETLOADABLERESPONSE']._serialized_end=1853
-  _globals['_UP']._serialized_start=1855
-  _globals['_UP']._serialized_end=1881
-  _globals['_FAILED']._serialized_start=1883
-  _globals['_FAILED']._serialized_end=1936
-  _globals['_REPORTROLLOUTREQUEST']._serialized_start=1939
-  _globals['_REPORTROLLOUTREQUEST']._serialized_end=2111
-  _globals['_REPORTROLLOUTRESPONSE']._serialized_start=2113
-  _globals['_REPORTROLLOUTRESPONSE']._serialized_end=2136
-  _globals['_GETVARIABLESREQUEST']._serialized_start=2138
-  _globals['_GETVARIABLESREQUEST']._serialized_end=2234
-  _globals['_GETVARIABLESRESPONSE']._serialized_start=2237
-  _globals['_GETVARIABLESRESPONSE']._serialized_end=2403
-  _globals['_GETVARIABLESRESPONSE_VARIABLESENTRY']._serialized_start=2355
-  _globals['_GETVARIABLESRESPONSE_VARIABLESENTRY']._serialized_end=2403
-  _globals['_ROUTINGSERVICE']._serialized_start=2498
-  _globals['_ROUTINGSERVICE']._serialized_end=3023
+  _globals['_PIN']._serialized_end=874
+  _globals['_SCALING']._serialized_start=877
+  _globals['_SCALING']._serialized_end=1008
+  _globals['_UTILIZATIONTARGET']._serialized_start=1010
+  _globals['_UTILIZATIONTARGET']._serialized_end=1076
+  _globals['_PROJECTKEYS']._serialized_start=1078
+  _globals['_PROJECTKEYS']._serialized_end=1156
+  _globals['_ACCESSKEY']._serialized_start=1158
+  _globals['_ACCESSKEY']._serialized_end=1284
+  _globals['_WATCHROUTESREQUEST']._serialized_start=1286
+  _globals['_WATCHROUTESREQUEST']._serialized_end=1351
+  _globals['_WATCHROUTESRESPONSE']._serialized_start=1354
+  _globals['_WATCHROUTESRESPONSE']._serialized_end=1492
+  _globals['_ACKNOWLEDGEMENT']._serialized_start=1494
+  _globals['_ACKNOWLEDGEMENT']._serialized_end=1577
+  _globals['_ACKNOWLEDGEROUTESREQUEST']._serialized_start=1580
+  _globals['_ACKNOWLEDGEROUTESREQUEST']._serialized_end=1711
+  _globals['_ACKNOWLEDGEROUTESRESPONSE']._serialized_start=1713
+  _globals['_ACKNOWLEDGEROUTESRESPONSE']._serialized_end=1740
+  _globals['_GETLOADABLEREQUEST']._serialized_start=1742
+  _globals['_GETLOADABLEREQUEST']._serialized_end=1810
+  _globals['_GETLOADABLERESPONSE']._serialized_start=1812
+  _globals['_GETLOADABLERESPONSE']._serialized_end=1877
+  _globals['_UP']._serialized_start=1879
+  _globals['_UP']._serialized_end=1905
+  _globals['_FAILED']._serialized_start=1907
+  _globals['_FAILED']._serialized_end=1960
+  _globals['_REPORTROLLOUTREQUEST']._serialized_start=1963
+  _globals['_REPORTROLLOUTREQUEST']._serialized_end=2135
+  _globals['_REPORTROLLOUTRESPONSE']._serialized_start=2137
+  _globals['_REPORTROLLOUTRESPONSE']._serialized_end=2160
+  _globals['_REPORTDRAINREQUEST']._serialized_start=2162
+  _globals['_REPORTDRAINREQUEST']._serialized_end=2270
+  _globals['_REPORTDRAINRESPONSE']._serialized_start=2272
+  _globals['_REPORTDRAINRESPONSE']._serialized_end=2293
+  _globals['_GETVARIABLESREQUEST']._serialized_start=2295
+  _globals['_GETVARIABLESREQUEST']._serialized_end=2391
+  _globals['_GETVARIABLESRESPONSE']._serialized_start=2394
+  _globals['_GETVARIABLESRESPONSE']._serialized_end=2560
+  _globals['_GETVARIABLESRESPONSE_VARIABLESENTRY']._serialized_start=2512
+  _globals['_GETVARIABLESRESPONSE_VARIABLESENTRY']._serialized_end=2560
+  _globals['_ROUTINGSERVICE']._serialized_start=2655
+  _globals['_ROUTINGSERVICE']._serialized_end=3276
 # @@protoc_insertion_point(module_scope)

@@ -26,22 +26,22 @@ if _version_not_supported:
 
 
 class RoutingServiceStub:
-    """RoutingService tells routers what is live, and hears from them what they serve. The deploy service serves it.
+    """RoutingService sends routers what is live, and receives from them what they serve. The deploy service serves it.
 
-    It is internal and has no REST paths. Only a service account whose token has the role `runner` may call it; the token
-    sees the projects in which, or in whose org, it has the role.
+    It is internal and has no REST paths. Only a service account with the role `runner` may call it. It sees the projects
+    in which it has the role, directly or through their org.
 
-    How a cut-over goes: a deployment that is asked for appears in `rolling_out`. The run service brings up a replica and
-    calls ReportRollout. The deploy service makes the deployment live, and the app's revision grows. Each router that gets
-    the new revision serves it and then calls AcknowledgeRoutes. Once all routers with a lease have, the deploy is answered.
+    A cut-over has these steps. A requested deployment appears in `rolling_out`. The run service starts a replica and calls
+    ReportRollout. The deploy service makes the deployment live and increments the app's revision. Each router serves the
+    new revision and then calls AcknowledgeRoutes. When all routers with a lease have done so, DeployApp answers.
 
     Every RPC can also answer:
-    - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired. It ends a stream, too.
-    - PERMISSION_DENIED, ROLE_TOO_SMALL: the token has not the role `runner` there.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule; each is named.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
+    - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired. It also ends a stream.
+    - PERMISSION_DENIED, ROLE_TOO_SMALL: the token does not have the role `runner` there.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule. Each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. Repeating the call is safe.
-    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
+    - INTERNAL, INTERNAL: an internal error. The logs have the cause.
     """
 
     def __init__(self, channel):
@@ -70,6 +70,11 @@ class RoutingServiceStub:
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_routing_dot_v1_dot_routing__pb2.ReportRolloutRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_routing_dot_v1_dot_routing__pb2.ReportRolloutResponse.FromString,
                 _registered_method=True)
+        self.ReportDrain = channel.unary_unary(
+                '/flowpin.routing.v1.RoutingService/ReportDrain',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_routing_dot_v1_dot_routing__pb2.ReportDrainRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_routing_dot_v1_dot_routing__pb2.ReportDrainResponse.FromString,
+                _registered_method=True)
         self.GetVariables = channel.unary_unary(
                 '/flowpin.routing.v1.RoutingService/GetVariables',
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_routing_dot_v1_dot_routing__pb2.GetVariablesRequest.SerializeToString,
@@ -78,31 +83,31 @@ class RoutingServiceStub:
 
 
 class RoutingServiceServicer:
-    """RoutingService tells routers what is live, and hears from them what they serve. The deploy service serves it.
+    """RoutingService sends routers what is live, and receives from them what they serve. The deploy service serves it.
 
-    It is internal and has no REST paths. Only a service account whose token has the role `runner` may call it; the token
-    sees the projects in which, or in whose org, it has the role.
+    It is internal and has no REST paths. Only a service account with the role `runner` may call it. It sees the projects
+    in which it has the role, directly or through their org.
 
-    How a cut-over goes: a deployment that is asked for appears in `rolling_out`. The run service brings up a replica and
-    calls ReportRollout. The deploy service makes the deployment live, and the app's revision grows. Each router that gets
-    the new revision serves it and then calls AcknowledgeRoutes. Once all routers with a lease have, the deploy is answered.
+    A cut-over has these steps. A requested deployment appears in `rolling_out`. The run service starts a replica and calls
+    ReportRollout. The deploy service makes the deployment live and increments the app's revision. Each router serves the
+    new revision and then calls AcknowledgeRoutes. When all routers with a lease have done so, DeployApp answers.
 
     Every RPC can also answer:
-    - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired. It ends a stream, too.
-    - PERMISSION_DENIED, ROLE_TOO_SMALL: the token has not the role `runner` there.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule; each is named.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
+    - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired. It also ends a stream.
+    - PERMISSION_DENIED, ROLE_TOO_SMALL: the token does not have the role `runner` there.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule. Each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. Repeating the call is safe.
-    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
+    - INTERNAL, INTERNAL: an internal error. The logs have the cause.
     """
 
     def WatchRoutes(self, request, context):
-        """WatchRoutes sends all routes, then each change of one as it is committed, until either side ends the stream.
+        """WatchRoutes sends all routes, then each change as it is committed, until either side ends the stream.
 
-        The snapshot comes first, in one or more messages; the last of them has `snapshot_complete`. What a router has of
-        earlier streams and is not in the snapshot is gone. There is a message at least every 5 seconds: an empty one is a
-        heartbeat. The stream ends with UNAVAILABLE when the service stops or has lost its database; the router then goes on
-        with what it has and watches again, which begins with a fresh snapshot.
+        The snapshot comes first, in one or more messages. The last of them has `snapshot_complete`. The router discards what
+        it has from earlier streams and is not in the snapshot. A message comes at least every 5 seconds; an empty one is a
+        heartbeat. The stream ends with UNAVAILABLE when the service stops or loses its database. The router then keeps what
+        it has and watches again, which begins with a new snapshot.
 
         Watching gives the router its first lease, as AcknowledgeRoutes does.
         """
@@ -111,20 +116,20 @@ class RoutingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AcknowledgeRoutes(self, request, context):
-        """AcknowledgeRoutes says which revisions the router serves by now, and renews its lease.
+        """AcknowledgeRoutes reports which revisions the router serves, and renews its lease.
 
-        The lease lasts 10 seconds: a router calls this after each change it has taken up, and at least every 3 seconds with
-        or without one. Deploys wait up to 2 seconds for the routers that have a lease. One call takes up to 100 routes.
+        The lease lasts 10 seconds. A router calls this after each change, and at least every 3 seconds. Deployments wait up to
+        2 seconds for the routers that have a lease. One call takes up to 100 routes.
 
         Errors:
-        - NOT_FOUND, ROUTER_NOT_FOUND: no router of this id watches routes; it has to call WatchRoutes first.
+        - NOT_FOUND, ROUTER_NOT_FOUND: no router of this id watches routes. It must call WatchRoutes first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetLoadable(self, request, context):
-        """GetLoadable returns what a replica loads. It never changes, so it can be kept by its digest for ever.
+        """GetLoadable returns the document that a replica loads. It never changes, so it can be cached by its digest.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
@@ -135,10 +140,23 @@ class RoutingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReportRollout(self, request, context):
-        """ReportRollout says that a deployment of `rolling_out` is up, or why it cannot be.
+        """ReportRollout reports that a deployment in `rolling_out` is up, or why it cannot be started.
 
-        The first report of a deployment counts; a later one, or one of a deployment that has come to its end, changes
-        nothing.
+        Only the first report of a deployment counts. A report of a deployment that has ended changes nothing.
+
+        Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - NOT_FOUND, DEPLOYMENT_NOT_FOUND: the project has no deployment of this id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportDrain(self, request, context):
+        """ReportDrain says how the calls of a deployment ended after another deployment replaced it.
+
+        The run service calls it when the last of them has ended. Only the first report of a deployment counts. A report of a
+        deployment that was not replaced changes nothing.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
@@ -149,7 +167,7 @@ class RoutingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetVariables(self, request, context):
-        """GetVariables returns the variables of an app in one environment, secrets in clear: a replica's environment.
+        """GetVariables returns the variables of an app in one environment, including secrets, for the environment of a replica.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
@@ -183,6 +201,11 @@ def add_RoutingServiceServicer_to_server(servicer, server):
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_routing_dot_v1_dot_routing__pb2.ReportRolloutRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_routing_dot_v1_dot_routing__pb2.ReportRolloutResponse.SerializeToString,
             ),
+            'ReportDrain': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportDrain,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_routing_dot_v1_dot_routing__pb2.ReportDrainRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_routing_dot_v1_dot_routing__pb2.ReportDrainResponse.SerializeToString,
+            ),
             'GetVariables': grpc.unary_unary_rpc_method_handler(
                     servicer.GetVariables,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_routing_dot_v1_dot_routing__pb2.GetVariablesRequest.FromString,
@@ -197,22 +220,22 @@ def add_RoutingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RoutingService:
-    """RoutingService tells routers what is live, and hears from them what they serve. The deploy service serves it.
+    """RoutingService sends routers what is live, and receives from them what they serve. The deploy service serves it.
 
-    It is internal and has no REST paths. Only a service account whose token has the role `runner` may call it; the token
-    sees the projects in which, or in whose org, it has the role.
+    It is internal and has no REST paths. Only a service account with the role `runner` may call it. It sees the projects
+    in which it has the role, directly or through their org.
 
-    How a cut-over goes: a deployment that is asked for appears in `rolling_out`. The run service brings up a replica and
-    calls ReportRollout. The deploy service makes the deployment live, and the app's revision grows. Each router that gets
-    the new revision serves it and then calls AcknowledgeRoutes. Once all routers with a lease have, the deploy is answered.
+    A cut-over has these steps. A requested deployment appears in `rolling_out`. The run service starts a replica and calls
+    ReportRollout. The deploy service makes the deployment live and increments the app's revision. Each router serves the
+    new revision and then calls AcknowledgeRoutes. When all routers with a lease have done so, DeployApp answers.
 
     Every RPC can also answer:
-    - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired. It ends a stream, too.
-    - PERMISSION_DENIED, ROLE_TOO_SMALL: the token has not the role `runner` there.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule; each is named.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
+    - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired. It also ends a stream.
+    - PERMISSION_DENIED, ROLE_TOO_SMALL: the token does not have the role `runner` there.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule. Each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. Repeating the call is safe.
-    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
+    - INTERNAL, INTERNAL: an internal error. The logs have the cause.
     """
 
     @staticmethod
@@ -313,6 +336,33 @@ class RoutingService:
             '/flowpin.routing.v1.RoutingService/ReportRollout',
             service__kit_dot_pb_dot_flowpin_dot_routing_dot_v1_dot_routing__pb2.ReportRolloutRequest.SerializeToString,
             service__kit_dot_pb_dot_flowpin_dot_routing_dot_v1_dot_routing__pb2.ReportRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportDrain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.routing.v1.RoutingService/ReportDrain',
+            service__kit_dot_pb_dot_flowpin_dot_routing_dot_v1_dot_routing__pb2.ReportDrainRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_routing_dot_v1_dot_routing__pb2.ReportDrainResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,24 +27,25 @@ if _version_not_supported:
 
 
 class RunServiceStub:
-    """RunService calls apps and tests flows on behalf of a person, and keeps the runs.
+    """RunService calls apps and tests flows for a person, and keeps the runs.
 
-    Integrations call apps at a listener of their own, over HTTP with an access key (contract, section 7). InvokeApp takes
-    the same way through the service from there on.
+    Integrations call apps over HTTP, at another listener and with an access key. InvokeApp uses the same path through the
+    service.
 
-    InvokeApp, TestWorkflow and TestVersion stream the answer to be passed on as it is. Its first message has the content
-    type, and in `extensions` a google.rpc.HttpResponse with the status and what headers there are. Without `stream` it is
-    JSON: `{"id": <run id>, "output": …}` with 200, or `{"error": …}` with 500 and the code run_failed or 504 and the code
-    timeout. With `stream` it is text/event-stream: the SDK's events as they come, and a last event that is called
-    completed, failed or canceled and holds the same JSON; each message has whole events. Ending the call cancels the run.
+    InvokeApp, TestWorkflow and TestVersion stream an answer that callers pass on unchanged. The first message has the
+    content type, and in `extensions` a google.rpc.HttpResponse with status and headers.
 
-    A run is listed within about a second of its start and of its end: runs are written in batches.
+    Without `stream` the answer is JSON: `{"id": <run id>, "output": …}` with 200, or `{"error": …}` with 500 and the code
+    run_failed, or with 504 and the code timeout. With `stream` it is text/event-stream: the SDK's events, and a last event
+    named completed, failed or canceled with the same JSON. Each message has whole events. Ending the call cancels the run.
+
+    Runs are written in batches, so a run is listed about a second after its start, and its end a second after that.
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule; each is named.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule. Each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer.
     """
 
@@ -87,90 +88,91 @@ class RunServiceStub:
 
 
 class RunServiceServicer:
-    """RunService calls apps and tests flows on behalf of a person, and keeps the runs.
+    """RunService calls apps and tests flows for a person, and keeps the runs.
 
-    Integrations call apps at a listener of their own, over HTTP with an access key (contract, section 7). InvokeApp takes
-    the same way through the service from there on.
+    Integrations call apps over HTTP, at another listener and with an access key. InvokeApp uses the same path through the
+    service.
 
-    InvokeApp, TestWorkflow and TestVersion stream the answer to be passed on as it is. Its first message has the content
-    type, and in `extensions` a google.rpc.HttpResponse with the status and what headers there are. Without `stream` it is
-    JSON: `{"id": <run id>, "output": …}` with 200, or `{"error": …}` with 500 and the code run_failed or 504 and the code
-    timeout. With `stream` it is text/event-stream: the SDK's events as they come, and a last event that is called
-    completed, failed or canceled and holds the same JSON; each message has whole events. Ending the call cancels the run.
+    InvokeApp, TestWorkflow and TestVersion stream an answer that callers pass on unchanged. The first message has the
+    content type, and in `extensions` a google.rpc.HttpResponse with status and headers.
 
-    A run is listed within about a second of its start and of its end: runs are written in batches.
+    Without `stream` the answer is JSON: `{"id": <run id>, "output": …}` with 200, or `{"error": …}` with 500 and the code
+    run_failed, or with 504 and the code timeout. With `stream` it is text/event-stream: the SDK's events, and a last event
+    named completed, failed or canceled with the same JSON. Each message has whole events. Ending the call cancels the run.
+
+    Runs are written in batches, so a run is listed about a second after its start, and its end a second after that.
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule; each is named.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule. Each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer.
     """
 
     def InvokeApp(self, request, context):
-        """InvokeApp runs what an app has live.
+        """InvokeApp runs the live deployment of an app.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller, it is archived, or nothing is live there.
         - RESOURCE_EXHAUSTED, MESSAGE_TOO_LARGE: input is over the size limit.
-        - RESOURCE_EXHAUSTED, NO_SLOT: the app has all the runs under way that it takes.
-        - UNAVAILABLE, NO_REPLICA: nothing is up that could answer; the message says why.
-        - UNAVAILABLE, ROUTES_UNKNOWN: which apps are live is not known yet.
-        - UNIMPLEMENTED, NOT_IMPLEMENTED: files, callbacks and asynchronous calls come in a later release.
+        - RESOURCE_EXHAUSTED, NO_SLOT: the app has as many runs in progress as it accepts.
+        - UNAVAILABLE, NO_REPLICA: no replica can answer. The message says why.
+        - UNAVAILABLE, ROUTES_UNKNOWN: the service does not know yet which apps are live.
+        - UNIMPLEMENTED, NOT_IMPLEMENTED: files, callbacks and asynchronous calls are not implemented.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TestWorkflow(self, request, context):
-        """TestWorkflow runs a canvas that need not be saved, once, in a replica of its own on the default runtime.
+        """TestWorkflow runs an unsaved canvas once, in a new replica on the default runtime.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
-        - INVALID_ARGUMENT, APP_NOT_IN_PROJECT: app_id is none of an app of the project, or the app lacks the environment.
-        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow; each problem is named.
+        - INVALID_ARGUMENT, APP_NOT_IN_PROJECT: app_id is not an app of the project, or the app lacks the environment.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow. Each problem is named.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow takes too much CPU time or memory.
-        - FAILED_PRECONDITION, FLOW_NOT_STARTED: the flow does not start, for example as a variable is missing; the message
-        says why.
+        - FAILED_PRECONDITION, FLOW_NOT_STARTED: the flow does not start, for example because a variable is missing. The
+        message says why.
         - RESOURCE_EXHAUSTED, MESSAGE_TOO_LARGE: input is over the size limit.
-        - RESOURCE_EXHAUSTED, TOO_MANY_TESTS: as many tests are under way as there may be.
-        - UNAVAILABLE, NO_REPLICA: no replica can be started now; the message says why.
+        - RESOURCE_EXHAUSTED, TOO_MANY_TESTS: the maximum number of tests is in progress.
+        - UNAVAILABLE, NO_REPLICA: no replica can be started now. The message says why.
         - UNAVAILABLE, SERVICE_UNAVAILABLE: the workflow service or the deploy service does not answer.
-        - UNIMPLEMENTED, NOT_IMPLEMENTED: files come in a later release.
+        - UNIMPLEMENTED, NOT_IMPLEMENTED: files are not implemented.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TestVersion(self, request, context):
-        """TestVersion runs a saved version, likewise.
+        """TestVersion runs a saved version once, in a new replica on the default runtime.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, APP_NOT_IN_PROJECT: app_id is none of an app of the project, or the app lacks the environment.
-        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow; each problem is named.
+        - INVALID_ARGUMENT, APP_NOT_IN_PROJECT: app_id is not an app of the project, or the app lacks the environment.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow. Each problem is named.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: rendering the flow takes too much CPU time or memory.
-        - FAILED_PRECONDITION, FLOW_NOT_STARTED: the flow does not start, for example as a variable is missing; the message
-        says why.
+        - FAILED_PRECONDITION, FLOW_NOT_STARTED: the flow does not start, for example because a variable is missing. The
+        message says why.
         - RESOURCE_EXHAUSTED, MESSAGE_TOO_LARGE: input is over the size limit.
-        - RESOURCE_EXHAUSTED, TOO_MANY_TESTS: as many tests are under way as there may be.
-        - UNAVAILABLE, NO_REPLICA: no replica can be started now; the message says why.
+        - RESOURCE_EXHAUSTED, TOO_MANY_TESTS: the maximum number of tests is in progress.
+        - UNAVAILABLE, NO_REPLICA: no replica can be started now. The message says why.
         - UNAVAILABLE, SERVICE_UNAVAILABLE: the workflow service or the deploy service does not answer.
-        - UNIMPLEMENTED, NOT_IMPLEMENTED: files come in a later release.
+        - UNIMPLEMENTED, NOT_IMPLEMENTED: files are not implemented.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAppRuns(self, request, context):
-        """ListAppRuns returns the runs of an app, newest first, with the tests that used its variables.
+        """ListAppRuns returns the runs of an app, newest first, and the tests that used its variables.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
-        - INVALID_ARGUMENT, INVALID_REQUEST: a filter, page, page_size or sort is none that this list has.
+        - INVALID_ARGUMENT, INVALID_REQUEST: a filter, page, page_size or sort is not supported.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -187,7 +189,7 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Ping(self, request, context):
-        """Ping answers an empty message when the token is valid. It reads and changes nothing.
+        """Ping returns an empty message if the token is valid. It reads and changes nothing.
 
         The gateway calls it before it reads a request's body. It has no REST path: `/v1/ping` is IdentityService's.
         """
@@ -237,24 +239,25 @@ def add_RunServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RunService:
-    """RunService calls apps and tests flows on behalf of a person, and keeps the runs.
+    """RunService calls apps and tests flows for a person, and keeps the runs.
 
-    Integrations call apps at a listener of their own, over HTTP with an access key (contract, section 7). InvokeApp takes
-    the same way through the service from there on.
+    Integrations call apps over HTTP, at another listener and with an access key. InvokeApp uses the same path through the
+    service.
 
-    InvokeApp, TestWorkflow and TestVersion stream the answer to be passed on as it is. Its first message has the content
-    type, and in `extensions` a google.rpc.HttpResponse with the status and what headers there are. Without `stream` it is
-    JSON: `{"id": <run id>, "output": …}` with 200, or `{"error": …}` with 500 and the code run_failed or 504 and the code
-    timeout. With `stream` it is text/event-stream: the SDK's events as they come, and a last event that is called
-    completed, failed or canceled and holds the same JSON; each message has whole events. Ending the call cancels the run.
+    InvokeApp, TestWorkflow and TestVersion stream an answer that callers pass on unchanged. The first message has the
+    content type, and in `extensions` a google.rpc.HttpResponse with status and headers.
 
-    A run is listed within about a second of its start and of its end: runs are written in batches.
+    Without `stream` the answer is JSON: `{"id": <run id>, "output": …}` with 200, or `{"error": …}` with 500 and the code
+    run_failed, or with 504 and the code timeout. With `stream` it is text/event-stream: the SDK's events, and a last event
+    named completed, failed or canceled with the same JSON. Each message has whole events. Ending the call cancels the run.
+
+    Runs are written in batches, so a run is listed about a second after its start, and its end a second after that.
 
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule; each is named.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field breaks its rule. Each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
     - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer.
     """
 

@@ -56,18 +56,66 @@ class _SeverityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Severity.Val
     SEVERITY_ERROR: _Severity.ValueType  # 1
     """The SDK cannot load it."""
     SEVERITY_WARNING: _Severity.ValueType  # 2
-    """It loads; it may not be what was meant."""
+    """The SDK loads it, but it may be unintended."""
 
 class Severity(_Severity, metaclass=_SeverityEnumTypeWrapper):
-    """Severity says what a problem keeps from working."""
+    """Severity says how serious a problem is."""
 
 SEVERITY_UNSPECIFIED: Severity.ValueType  # 0
 """Never sent."""
 SEVERITY_ERROR: Severity.ValueType  # 1
 """The SDK cannot load it."""
 SEVERITY_WARNING: Severity.ValueType  # 2
-"""It loads; it may not be what was meant."""
+"""The SDK loads it, but it may be unintended."""
 Global___Severity: _TypeAlias = Severity  # noqa: Y015
+
+class _VersionEvent:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VersionEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VersionEvent.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VERSION_EVENT_UNSPECIFIED: _VersionEvent.ValueType  # 0
+    """Never sent."""
+    VERSION_EVENT_POSITION: _VersionEvent.ValueType  # 1
+    """No event: the message has the stream's position."""
+    VERSION_EVENT_SAVED: _VersionEvent.ValueType  # 2
+    """It was appended, by a save, a release, a restore, a fork or an import."""
+    VERSION_EVENT_ARCHIVED: _VersionEvent.ValueType  # 3
+    """It was archived."""
+    VERSION_EVENT_UNARCHIVED: _VersionEvent.ValueType  # 4
+    """It is no longer archived."""
+    VERSION_EVENT_DELETED: _VersionEvent.ValueType  # 5
+    """It was deleted."""
+    VERSION_EVENT_NOTED: _VersionEvent.ValueType  # 6
+    """The note on it was written or removed."""
+    VERSION_EVENT_LABELED: _VersionEvent.ValueType  # 7
+    """A label names it now."""
+    VERSION_EVENT_UNLABELED: _VersionEvent.ValueType  # 8
+    """A label was removed."""
+
+class VersionEvent(_VersionEvent, metaclass=_VersionEventEnumTypeWrapper):
+    """VersionEvent is what happened to a version."""
+
+VERSION_EVENT_UNSPECIFIED: VersionEvent.ValueType  # 0
+"""Never sent."""
+VERSION_EVENT_POSITION: VersionEvent.ValueType  # 1
+"""No event: the message has the stream's position."""
+VERSION_EVENT_SAVED: VersionEvent.ValueType  # 2
+"""It was appended, by a save, a release, a restore, a fork or an import."""
+VERSION_EVENT_ARCHIVED: VersionEvent.ValueType  # 3
+"""It was archived."""
+VERSION_EVENT_UNARCHIVED: VersionEvent.ValueType  # 4
+"""It is no longer archived."""
+VERSION_EVENT_DELETED: VersionEvent.ValueType  # 5
+"""It was deleted."""
+VERSION_EVENT_NOTED: VersionEvent.ValueType  # 6
+"""The note on it was written or removed."""
+VERSION_EVENT_LABELED: VersionEvent.ValueType  # 7
+"""A label names it now."""
+VERSION_EVENT_UNLABELED: VersionEvent.ValueType  # 8
+"""A label was removed."""
+Global___VersionEvent: _TypeAlias = VersionEvent  # noqa: Y015
 
 @_typing.final
 class Json(_message.Message):
@@ -77,7 +125,7 @@ class Json(_message.Message):
 
     UTF8_FIELD_NUMBER: _builtins.int
     utf8: _builtins.bytes
-    """UTF-8, checked for syntax on the way in."""
+    """UTF-8. The syntax is checked when it is received."""
     def __init__(
         self,
         *,
@@ -122,9 +170,9 @@ class Workflow(_message.Message):
     project_id: _builtins.str
     """The project that owns it, UUID."""
     version_count: _builtins.int
-    """How many versions the list shows: the archived ones do not count."""
+    """The number of versions in the list, without archived ones."""
     next_version: _builtins.int
-    """The number the next save will get, from 1."""
+    """The number of the next save, from 1."""
     created_by: _builtins.str
     """The user who created it, UUID."""
     updated_by: _builtins.str
@@ -135,11 +183,11 @@ class Workflow(_message.Message):
 
     @_builtins.property
     def flow(self) -> Global___Json:
-        """The graph, as it was sent. Left out in lists."""
+        """The graph, as it was sent. Omitted in lists."""
 
     @_builtins.property
     def flow_ui(self) -> Global___Json:
-        """The canvas layout, as it was sent. Left out in lists."""
+        """The canvas layout, as it was sent. Omitted in lists."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
@@ -147,7 +195,7 @@ class Workflow(_message.Message):
 
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
-        """When it last changed: a rename, a save, a release."""
+        """The last rename, save or release."""
 
     def __init__(
         self,
@@ -205,7 +253,7 @@ class LatestVersion(_message.Message):
     label: _builtins.str
     """"v" and the number."""
     description: _builtins.str
-    """What its author said of it, may be empty."""
+    """The author's description. May be empty."""
     created_by: _builtins.str
     """The user who saved it, UUID."""
     @_builtins.property
@@ -262,51 +310,51 @@ class Version(_message.Message):
     label: _builtins.str
     """"v" and the number."""
     description: _builtins.str
-    """What its author said of it, up to 512 characters, may be empty."""
+    """The author's description, up to 512 characters. May be empty."""
     workflow_id: _builtins.str
     """The workflow it belongs to, UUID."""
     current: _builtins.bool
     """Whether it is the latest version."""
     digest: _builtins.str
-    """The flow's meaning: "sha256:" and the hex SHA-256 of the UTF-8 bytes that CPython's
+    """The digest of the flow's meaning: "sha256:" and the hex SHA-256 of the UTF-8 bytes that CPython's
     json.dumps(flow, sort_keys=True, separators=(",", ":"), ensure_ascii=False) makes of the parsed flow.
-    Key order and white space do not count; 1.0 is not 1; no integer is rounded. Test vectors:
+    Key order and white space do not count. 1.0 differs from 1. Integers are not rounded. Test vectors:
     - {"nodes": []} and {"nodes":[]}: sha256:acf2fa576acb702442f9d0101673354c398db67315c066ca48be8db8e0d2c75b
     - {"b":1.0,"a":"\\u00e9"}: sha256:f26729478cbf5d0777a869dd9c1caa9f5bc05eb4813fe5d93985be452a99cd5f
     """
     canvas_digest: _builtins.str
-    """The exact content: "sha256:" and the hex SHA-256 of the bytes of flow, one zero byte, and the bytes of flow_ui."""
+    """The digest of the exact content: "sha256:" and the hex SHA-256 of the bytes of flow, one zero byte, and the bytes of flow_ui."""
     identical_to: _builtins.int
-    """The newest earlier number with the same digest that has not been deleted; unset when there is none."""
+    """The newest earlier version with the same digest that is not deleted. Unset if no such version exists."""
     created_by: _builtins.str
     """The user who saved it, UUID."""
     created_by_name: _builtins.str
     """That user's name at the time."""
     archived_by: _builtins.str
-    """The user who archived it, UUID; unset when it is not archived."""
+    """The user who archived it, UUID. Unset if it is not archived."""
     note: _builtins.str
-    """What people noted about it since, up to 2000 characters; unset when there is none. The description never changes."""
+    """The note on it, up to 2000 characters. Unset without a note. Unlike the description it can change."""
     noted_by: _builtins.str
-    """The user who wrote the note, UUID; unset when there is none."""
+    """The user who wrote the note, UUID. Unset without a note."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was saved."""
 
     @_builtins.property
     def archived_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was archived; unset when it is not."""
+        """When it was archived. Unset if it is not archived."""
 
     @_builtins.property
     def flow(self) -> Global___Json:
-        """The graph, as it was sent. Left out in lists and in the answers to changes."""
+        """The graph, as it was sent. Omitted in lists and in the answers to changes."""
 
     @_builtins.property
     def flow_ui(self) -> Global___Json:
-        """The canvas layout, as it was sent. Left out in lists and in the answers to changes."""
+        """The canvas layout, as it was sent. Omitted in lists and in the answers to changes."""
 
     @_builtins.property
     def noted_at(self) -> _timestamp_pb2.Timestamp:
-        """When the note was written; unset when there is none."""
+        """When the note was written. Unset without a note."""
 
     def __init__(
         self,
@@ -372,7 +420,7 @@ Global___Version: _TypeAlias = Version  # noqa: Y015
 
 @_typing.final
 class Label(_message.Message):
-    """Label is a named pointer of a workflow to one of its versions."""
+    """Label is a name for one version of a workflow. It can be moved."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -431,11 +479,11 @@ class LabelMove(_message.Message):
     MOVED_BY_FIELD_NUMBER: _builtins.int
     MOVED_BY_NAME_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """From 1, without gaps. A label that is removed and set again goes on counting."""
+    """From 1, without gaps. Counting continues when a removed label is set again."""
     workflow_version_id: _builtins.str
-    """The version that it named from then on, UUID; unset when the label was removed."""
+    """The version that it named from then on, UUID. Unset when the label was removed."""
     version: _builtins.int
-    """That version's number; unset when the label was removed."""
+    """That version's number. Unset when the label was removed."""
     moved_by: _builtins.str
     """The user, UUID."""
     moved_by_name: _builtins.str
@@ -471,7 +519,7 @@ Global___LabelMove: _TypeAlias = LabelMove  # noqa: Y015
 
 @_typing.final
 class TimeFilter(_message.Message):
-    """TimeFilter keeps what lies between two times. Over REST: `created_at:gte=…`."""
+    """TimeFilter selects a range of time. Over REST: `created_at:gte=…`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -528,7 +576,7 @@ Global___TimeFilter: _TypeAlias = TimeFilter  # noqa: Y015
 
 @_typing.final
 class Pagination(_message.Message):
-    """Pagination says where a page stands in its list."""
+    """Pagination is the position of a page in its list."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -539,11 +587,11 @@ class Pagination(_message.Message):
     page: _builtins.int
     """From 1."""
     page_size: _builtins.int
-    """At most this many entries a page."""
+    """Maximum number of entries per page."""
     page_count: _builtins.int
-    """Pages in all, at this size."""
+    """Total number of pages of this size."""
     total_count: _builtins.int
-    """Entries in all."""
+    """Total number of entries."""
     def __init__(
         self,
         *,
@@ -581,18 +629,18 @@ class ListWorkflowsRequest(_message.Message):
     name: _builtins.str
     """Only workflows whose name contains this."""
     page: _builtins.int
-    """From 1; 1 unless given."""
+    """From 1. Default: 1."""
     page_size: _builtins.int
-    """1 to 500; 25 unless given."""
+    """1 to 500. Default: 25."""
     sort: _builtins.str
-    """Comma-separated fields, `-` before one for descending: name, created_at, updated_at. `-updated_at` unless given."""
+    """Comma-separated fields, `-` before one for descending: name, created_at, updated_at. Default: `-updated_at`."""
     @_builtins.property
     def created_at(self) -> Global___TimeFilter:
-        """Only workflows created then."""
+        """Only workflows created in this range."""
 
     @_builtins.property
     def updated_at(self) -> Global___TimeFilter:
-        """Only workflows last changed then."""
+        """Only workflows last changed in this range."""
 
     def __init__(
         self,
@@ -655,7 +703,7 @@ class ListWorkflowsResponse(_message.Message):
 
     @_builtins.property
     def pagination(self) -> Global___Pagination:
-        """Where it stands."""
+        """The position of the page."""
 
     def __init__(
         self,
@@ -673,7 +721,7 @@ Global___ListWorkflowsResponse: _TypeAlias = ListWorkflowsResponse  # noqa: Y015
 
 @_typing.final
 class CreateWorkflowRequest(_message.Message):
-    """CreateWorkflowRequest is a draft to make."""
+    """CreateWorkflowRequest is the draft to create."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -787,7 +835,7 @@ Global___GetWorkflowResponse: _TypeAlias = GetWorkflowResponse  # noqa: Y015
 
 @_typing.final
 class UpdateWorkflowRequest(_message.Message):
-    """UpdateWorkflowRequest says what to change; what is left out stays."""
+    """UpdateWorkflowRequest says what to change. Omitted fields keep their value."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -875,16 +923,24 @@ class DeleteWorkflowResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     message: _builtins.str
     """"deleted"."""
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where it stays live: one sentence per app, at most twenty. If the deploy service does not answer, a sentence says so.
+        Empty if the installation has no deploy service.
+        """
+
     def __init__(
         self,
         *,
         message: _builtins.str = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -905,11 +961,11 @@ class SaveWorkflowRequest(_message.Message):
     workflow_id: _builtins.str
     """UUID."""
     description: _builtins.str
-    """Of the version, up to 512 characters."""
+    """The version's description, up to 512 characters."""
     name: _builtins.str
-    """Renames a draft; ignored on a released workflow."""
+    """Renames a draft. Ignored for a released workflow."""
     base_version_id: _builtins.str
-    """The version this save starts from, UUID; without it the last save wins."""
+    """The version that this save is based on, UUID. Without it the last save wins."""
     @_builtins.property
     def flow(self) -> Global___Json:
         """The graph: an object with a non-empty list `nodes`."""
@@ -954,18 +1010,24 @@ class SaveWorkflowResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DATA_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def data(self) -> Global___Version:
         """Without flow and flow_ui."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What looks like a secret in the flow, with its path: a sentence each, twenty at most. It is saved nevertheless."""
 
     def __init__(
         self,
         *,
         data: Global___Version | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -988,9 +1050,9 @@ class ReleaseWorkflowRequest(_message.Message):
     name: _builtins.str
     """A slug: ^[a-z0-9]([a-z0-9]|-[a-z0-9])*$, up to 128 characters."""
     description: _builtins.str
-    """Of the version, up to 512 characters."""
+    """The version's description, up to 512 characters."""
     base_version_id: _builtins.str
-    """The version this release starts from, UUID."""
+    """The version that this release is based on, UUID."""
     @_builtins.property
     def flow(self) -> Global___Json:
         """The graph: an object with a non-empty list `nodes`."""
@@ -1026,7 +1088,7 @@ Global___ReleaseWorkflowRequest: _TypeAlias = ReleaseWorkflowRequest  # noqa: Y0
 
 @_typing.final
 class ForkWorkflowRequest(_message.Message):
-    """ForkWorkflowRequest says what to copy, and into what. A version, or flow and flow_ui, or neither: the latest."""
+    """ForkWorkflowRequest says what to copy: a version, or flow and flow_ui. Default: the latest version."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1042,9 +1104,9 @@ class ForkWorkflowRequest(_message.Message):
     name: _builtins.str
     """A slug: ^[a-z0-9]([a-z0-9]|-[a-z0-9])*$, up to 128 characters."""
     description: _builtins.str
-    """Of the new workflow and of its version 1, up to 512 characters."""
+    """Description of the new workflow and of its version 1, up to 512 characters."""
     project_id: _builtins.str
-    """Where the new workflow goes, UUID; the source's project unless given."""
+    """The project of the new workflow, UUID. Default: the source's project."""
     workflow_version_id: _builtins.str
     """The version to copy: an id (UUID), or `@` and a label."""
     @_builtins.property
@@ -1119,7 +1181,7 @@ Global___ForkWorkflowResponse: _TypeAlias = ForkWorkflowResponse  # noqa: Y015
 
 @_typing.final
 class ImportWorkflowRequest(_message.Message):
-    """ImportWorkflowRequest is a config.yaml to take in."""
+    """ImportWorkflowRequest is a config.yaml to import."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1135,7 +1197,7 @@ class ImportWorkflowRequest(_message.Message):
     config: _builtins.str
     """The text of the file."""
     workflow: _builtins.str
-    """Which of the file's workflows; required when it holds several."""
+    """The file's workflow to import. Required if the file has several."""
     description: _builtins.str
     """Up to 512 characters."""
     def __init__(
@@ -1176,7 +1238,7 @@ class ImportWorkflowResponse(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What was left out or changed, for people."""
+        """What was omitted or changed, for people."""
 
     def __init__(
         self,
@@ -1194,7 +1256,7 @@ Global___ImportWorkflowResponse: _TypeAlias = ImportWorkflowResponse  # noqa: Y0
 
 @_typing.final
 class ValidateFlowRequest(_message.Message):
-    """ValidateFlowRequest is a canvas to check; nothing is stored."""
+    """ValidateFlowRequest is a canvas to check. Nothing is stored."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1218,7 +1280,7 @@ Global___ValidateFlowRequest: _TypeAlias = ValidateFlowRequest  # noqa: Y015
 
 @_typing.final
 class Problem(_message.Message):
-    """Problem is one thing wrong with a flow."""
+    """Problem is one problem of a flow."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1226,11 +1288,11 @@ class Problem(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     SEVERITY_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Where, such as flow.nodes[2].depends[0].node."""
+    """The path, such as flow.nodes[2].depends[0].node."""
     message: _builtins.str
-    """What, for people."""
+    """The problem, for people."""
     severity: Global___Severity.ValueType
-    """How bad."""
+    """How serious it is."""
     def __init__(
         self,
         *,
@@ -1248,17 +1310,17 @@ Global___Problem: _TypeAlias = Problem  # noqa: Y015
 
 @_typing.final
 class Validation(_message.Message):
-    """Validation is what is wrong with a flow."""
+    """Validation lists the problems of a flow."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     VALID_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     valid: _builtins.bool
-    """Whether there are no errors; warnings do not count."""
+    """Whether there are no errors. Warnings do not count."""
     @_builtins.property
     def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___Problem]:
-        """Errors first, each kind in the order of the flow. Of each, the first 200; the last one says how many more there are."""
+        """Errors first, then warnings, in the order of the flow. At most 200 of each; the last one says how many more there are."""
 
     def __init__(
         self,
@@ -1300,7 +1362,7 @@ Global___ValidateFlowResponse: _TypeAlias = ValidateFlowResponse  # noqa: Y015
 
 @_typing.final
 class NodeType(_message.Message):
-    """NodeType is a type of node that a flow may hold."""
+    """NodeType is a type of node that a flow may contain."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1310,7 +1372,7 @@ class NodeType(_message.Message):
     type: _builtins.str
     """The dotted name of the SDK's class, such as dynamiq.nodes.llms.OpenAI."""
     group: _builtins.str
-    """What it belongs to, such as llms."""
+    """Its group, such as llms."""
     name: _builtins.str
     """The last part of the dotted name."""
     def __init__(
@@ -1354,7 +1416,7 @@ Global___ListNodeTypesRequest: _TypeAlias = ListNodeTypesRequest  # noqa: Y015
 
 @_typing.final
 class ListNodeTypesResponse(_message.Message):
-    """ListNodeTypesResponse holds them all; there are no pages."""
+    """ListNodeTypesResponse holds all of them, without pages."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1383,18 +1445,24 @@ class ReleaseWorkflowResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DATA_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def data(self) -> Global___Workflow:
         """With flow and flow_ui."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What looks like a secret in the flow, with its path: a sentence each, twenty at most. It is saved nevertheless."""
 
     def __init__(
         self,
         *,
         data: Global___Workflow | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1402,14 +1470,17 @@ Global___ReleaseWorkflowResponse: _TypeAlias = ReleaseWorkflowResponse  # noqa: 
 
 @_typing.final
 class ExportWorkflowRequest(_message.Message):
-    """ExportWorkflowRequest is a canvas to pack; nothing is stored."""
+    """ExportWorkflowRequest is a canvas to pack. Nothing is stored."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     FLOW_FIELD_NUMBER: _builtins.int
+    VERSION_NUMBER_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """A project in which the caller may read, UUID."""
+    version_number: _builtins.int
+    """The version number in the config.yaml. Without it the config.yaml has none."""
     @_builtins.property
     def flow(self) -> Global___Json:
         """The graph: an object with a list `nodes`, which may be empty."""
@@ -1419,12 +1490,15 @@ class ExportWorkflowRequest(_message.Message):
         *,
         project_id: _builtins.str = ...,
         flow: Global___Json | None = ...,
+        version_number: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_version_number", b"_version_number", "flow", b"flow", "version_number", b"version_number"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow", "project_id", b"project_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_version_number", b"_version_number", "flow", b"flow", "project_id", b"project_id", "version_number", b"version_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__version_number: _TypeAlias = _typing.Literal["version_number"]  # noqa: Y015
+    _WhichOneofArgType__version_number: _TypeAlias = _typing.Literal["_version_number", b"_version_number"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version_number) -> _WhichOneofReturnType__version_number | None: ...
 
 Global___ExportWorkflowRequest: _TypeAlias = ExportWorkflowRequest  # noqa: Y015
 
@@ -1463,16 +1537,24 @@ class ListVersionsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     SORT_FIELD_NUMBER: _builtins.int
     INCLUDE_ARCHIVED_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    VERSION_IDS_FIELD_NUMBER: _builtins.int
     workflow_id: _builtins.str
     """UUID."""
     page: _builtins.int
-    """From 1; 1 unless given."""
+    """From 1. Default: 1."""
     page_size: _builtins.int
-    """1 to 500; 25 unless given."""
+    """1 to 500. Default: 25."""
     sort: _builtins.str
-    """`version` or `-version`; `created_at` means the same order. `-version` unless given."""
+    """`version` or `-version`; `created_at` has the same order. Default: `-version`."""
     include_archived: _builtins.bool
-    """The archived ones as well."""
+    """Include archived ones."""
+    created_by: _builtins.str
+    """Only versions saved by this person or service account, UUID."""
+    @_builtins.property
+    def version_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these versions, UUIDs, up to 100. Others than the workflow's are left out. Not together with created_by."""
+
     def __init__(
         self,
         *,
@@ -1481,11 +1563,15 @@ class ListVersionsRequest(_message.Message):
         page_size: _builtins.int | None = ...,
         sort: _builtins.str | None = ...,
         include_archived: _builtins.bool | None = ...,
+        created_by: _builtins.str | None = ...,
+        version_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_include_archived", b"_include_archived", "_page", b"_page", "_page_size", b"_page_size", "_sort", b"_sort", "include_archived", b"include_archived", "page", b"page", "page_size", b"page_size", "sort", b"sort"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_created_by", b"_created_by", "_include_archived", b"_include_archived", "_page", b"_page", "_page_size", b"_page_size", "_sort", b"_sort", "created_by", b"created_by", "include_archived", b"include_archived", "page", b"page", "page_size", b"page_size", "sort", b"sort"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_include_archived", b"_include_archived", "_page", b"_page", "_page_size", b"_page_size", "_sort", b"_sort", "include_archived", b"include_archived", "page", b"page", "page_size", b"page_size", "sort", b"sort", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_created_by", b"_created_by", "_include_archived", b"_include_archived", "_page", b"_page", "_page_size", b"_page_size", "_sort", b"_sort", "created_by", b"created_by", "include_archived", b"include_archived", "page", b"page", "page_size", b"page_size", "sort", b"sort", "version_ids", b"version_ids", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__created_by: _TypeAlias = _typing.Literal["created_by"]  # noqa: Y015
+    _WhichOneofArgType__created_by: _TypeAlias = _typing.Literal["_created_by", b"_created_by"]  # noqa: Y015
     _WhichOneofReturnType__include_archived: _TypeAlias = _typing.Literal["include_archived"]  # noqa: Y015
     _WhichOneofArgType__include_archived: _TypeAlias = _typing.Literal["_include_archived", b"_include_archived"]  # noqa: Y015
     _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
@@ -1494,6 +1580,8 @@ class ListVersionsRequest(_message.Message):
     _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
     _WhichOneofReturnType__sort: _TypeAlias = _typing.Literal["sort"]  # noqa: Y015
     _WhichOneofArgType__sort: _TypeAlias = _typing.Literal["_sort", b"_sort"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__created_by) -> _WhichOneofReturnType__created_by | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__include_archived) -> _WhichOneofReturnType__include_archived | None: ...
     @_typing.overload
@@ -1519,7 +1607,7 @@ class ListVersionsResponse(_message.Message):
 
     @_builtins.property
     def pagination(self) -> Global___Pagination:
-        """Where it stands."""
+        """The position of the page."""
 
     def __init__(
         self,
@@ -1534,6 +1622,87 @@ class ListVersionsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListVersionsResponse: _TypeAlias = ListVersionsResponse  # noqa: Y015
+
+@_typing.final
+class WatchVersionsRequest(_message.Message):
+    """WatchVersionsRequest names the workflow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    workflow_id: _builtins.str
+    """UUID."""
+    after: _builtins.str
+    """The sequence to resume after. Default: only events from now on."""
+    def __init__(
+        self,
+        *,
+        workflow_id: _builtins.str = ...,
+        after: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "after", b"after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "after", b"after", "workflow_id", b"workflow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after: _TypeAlias = _typing.Literal["after"]  # noqa: Y015
+    _WhichOneofArgType__after: _TypeAlias = _typing.Literal["_after", b"_after"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after) -> _WhichOneofReturnType__after | None: ...
+
+Global___WatchVersionsRequest: _TypeAlias = WatchVersionsRequest  # noqa: Y015
+
+@_typing.final
+class WatchVersionsResponse(_message.Message):
+    """WatchVersionsResponse is one event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.str
+    """The position after this event, to resume from."""
+    event: Global___VersionEvent.ValueType
+    """What happened."""
+    label: _builtins.str
+    """The label that was moved or removed."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When it happened. Unset with POSITION."""
+
+    @_builtins.property
+    def version(self) -> Global___Version:
+        """The version as it is now, without flow and flow_ui. Unset with POSITION and UNLABELED."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.str = ...,
+        event: Global___VersionEvent.ValueType = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        version: Global___Version | None = ...,
+        label: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_at", b"_at", "_label", b"_label", "_version", b"_version", "at", b"at", "label", b"label", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_at", b"_at", "_label", b"_label", "_version", b"_version", "at", b"at", "event", b"event", "label", b"label", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__at: _TypeAlias = _typing.Literal["at"]  # noqa: Y015
+    _WhichOneofArgType__at: _TypeAlias = _typing.Literal["_at", b"_at"]  # noqa: Y015
+    _WhichOneofReturnType__label: _TypeAlias = _typing.Literal["label"]  # noqa: Y015
+    _WhichOneofArgType__label: _TypeAlias = _typing.Literal["_label", b"_label"]  # noqa: Y015
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__at) -> _WhichOneofReturnType__at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__label) -> _WhichOneofReturnType__label | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+
+Global___WatchVersionsResponse: _TypeAlias = WatchVersionsResponse  # noqa: Y015
 
 @_typing.final
 class GetVersionRequest(_message.Message):
@@ -1718,16 +1887,24 @@ class DeleteVersionResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     message: _builtins.str
     """"deleted"."""
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where it stays live: one sentence per app, at most twenty. If the deploy service does not answer, a sentence says so.
+        Empty if the installation has no deploy service.
+        """
+
     def __init__(
         self,
         *,
         message: _builtins.str = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1747,7 +1924,7 @@ class RestoreVersionRequest(_message.Message):
     version: _builtins.str
     """An id (UUID), `latest`, a number, or `@` and a label."""
     description: _builtins.str
-    """Of the new version, up to 512 characters; "Restored from v<number>." unless given."""
+    """Description of the new version, up to 512 characters. Default: "Restored from v<number>." """
     def __init__(
         self,
         *,
@@ -1821,7 +1998,7 @@ Global___DiffVersionsRequest: _TypeAlias = DiffVersionsRequest  # noqa: Y015
 
 @_typing.final
 class ValueChange(_message.Message):
-    """ValueChange is a value that differs between two states of a node."""
+    """ValueChange is a value that differs between two versions of a node."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1829,16 +2006,16 @@ class ValueChange(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Within the node, such as input_transformer.selector.price or expressions[0].key. Keys of more than 120 characters
-    and paths of more than 1,000 are cut, and end in "…".
+    """Within the node, such as input_transformer.selector.price or expressions[0].key. Keys of more than 120
+    characters and paths of more than 1,000 are cut and end in "…".
     """
     @_builtins.property
     def before(self) -> Global___Json:
-        """Unset when it was not there."""
+        """Unset if the value was added."""
 
     @_builtins.property
     def after(self) -> Global___Json:
-        """Unset when it is no longer there."""
+        """Unset if the value was removed."""
 
     def __init__(
         self,
@@ -1864,7 +2041,7 @@ Global___ValueChange: _TypeAlias = ValueChange  # noqa: Y015
 
 @_typing.final
 class NodeChange(_message.Message):
-    """NodeChange is a node that both versions have, and what differs."""
+    """NodeChange is a node that both versions have, with its differences."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1874,10 +2051,10 @@ class NodeChange(_message.Message):
     id: _builtins.str
     """Its id."""
     type: _builtins.str
-    """Its type in the newer state."""
+    """Its type in the newer version."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValueChange]:
-        """In the order of the document. After 1,000 changes in all, whole values are told instead of what is in them."""
+        """In the order of the document. After 1,000 changes in total, whole values are listed instead of their parts."""
 
     def __init__(
         self,
@@ -1922,7 +2099,7 @@ Global___NodeRef: _TypeAlias = NodeRef  # noqa: Y015
 
 @_typing.final
 class NodeDiff(_message.Message):
-    """NodeDiff is what differs in the nodes. Edges are compared apart."""
+    """NodeDiff lists the differences of nodes. EdgeDiff has those of edges."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1939,7 +2116,7 @@ class NodeDiff(_message.Message):
 
     @_builtins.property
     def changed(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeChange]:
-        """In both, and not the same."""
+        """In both, with differences."""
 
     def __init__(
         self,
@@ -1958,7 +2135,7 @@ Global___NodeDiff: _TypeAlias = NodeDiff  # noqa: Y015
 
 @_typing.final
 class Edge(_message.Message):
-    """Edge says that a node waits for another."""
+    """Edge says that one node waits for another."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1968,7 +2145,7 @@ class Edge(_message.Message):
     to: _builtins.str
     """The node that waits."""
     option: _builtins.str
-    """The choice it depends on."""
+    """The choice that it depends on."""
     def __init__(
         self,
         *,
@@ -1987,7 +2164,7 @@ Global___Edge: _TypeAlias = Edge  # noqa: Y015
 
 @_typing.final
 class EdgeDiff(_message.Message):
-    """EdgeDiff is what differs in the edges."""
+    """EdgeDiff lists the differences of edges."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2017,7 +2194,7 @@ Global___EdgeDiff: _TypeAlias = EdgeDiff  # noqa: Y015
 
 @_typing.final
 class Diff(_message.Message):
-    """Diff is what differs between two versions."""
+    """Diff lists the differences between two versions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2026,7 +2203,7 @@ class Diff(_message.Message):
     FLOW_FIELD_NUMBER: _builtins.int
     LAYOUT_CHANGED_FIELD_NUMBER: _builtins.int
     layout_changed: _builtins.bool
-    """Whether flow_ui differs in more than white space and key order."""
+    """Whether flow_ui differs beyond white space and key order."""
     @_builtins.property
     def nodes(self) -> Global___NodeDiff:
         """Node by node."""
@@ -2143,7 +2320,7 @@ class SetVersionNoteRequest(_message.Message):
     version: _builtins.str
     """An id (UUID), `latest`, a number, or `@` and a label."""
     note: _builtins.str
-    """Up to 2000 characters; none when it is blank."""
+    """Up to 2000 characters. A blank text removes the note."""
     def __init__(
         self,
         *,
@@ -2195,9 +2372,9 @@ class ListLabelsRequest(_message.Message):
     workflow_id: _builtins.str
     """UUID."""
     page: _builtins.int
-    """From 1; 1 unless given."""
+    """From 1. Default: 1."""
     page_size: _builtins.int
-    """1 to 500; 25 unless given."""
+    """1 to 500. Default: 25."""
     def __init__(
         self,
         *,
@@ -2234,7 +2411,7 @@ class ListLabelsResponse(_message.Message):
 
     @_builtins.property
     def pagination(self) -> Global___Pagination:
-        """Where it stands."""
+        """The position of the page."""
 
     def __init__(
         self,
@@ -2302,7 +2479,7 @@ Global___GetLabelResponse: _TypeAlias = GetLabelResponse  # noqa: Y015
 
 @_typing.final
 class SetLabelRequest(_message.Message):
-    """SetLabelRequest says which version the label is to name."""
+    """SetLabelRequest says which version the label will name."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2317,7 +2494,7 @@ class SetLabelRequest(_message.Message):
     workflow_version_id: _builtins.str
     """The version: an id (UUID), or `@` and a label."""
     expected_version_id: _builtins.str
-    """The version that the label is expected to name now, UUID; without it the last move wins."""
+    """The version that the label is expected to name now, UUID. Without it the last move wins."""
     def __init__(
         self,
         *,
@@ -2423,9 +2600,9 @@ class ListLabelMovesRequest(_message.Message):
     name: _builtins.str
     """^[a-z][a-z0-9-]{0,62}$, but not `latest`."""
     page: _builtins.int
-    """From 1; 1 unless given."""
+    """From 1. Default: 1."""
     page_size: _builtins.int
-    """1 to 500; 25 unless given."""
+    """1 to 500. Default: 25."""
     def __init__(
         self,
         *,
@@ -2463,7 +2640,7 @@ class ListLabelMovesResponse(_message.Message):
 
     @_builtins.property
     def pagination(self) -> Global___Pagination:
-        """Where it stands."""
+        """The position of the page."""
 
     def __init__(
         self,
@@ -2481,7 +2658,7 @@ Global___ListLabelMovesResponse: _TypeAlias = ListLabelMovesResponse  # noqa: Y0
 
 @_typing.final
 class AuditEvent(_message.Message):
-    """AuditEvent says who did what, when, in which request. It is written in the transaction of the change."""
+    """AuditEvent says who did what, when and in which request. It is written in the transaction of the change."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2494,27 +2671,33 @@ class AuditEvent(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     DETAILS_FIELD_NUMBER: _builtins.int
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    WORKFLOW_NAME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     action: _builtins.str
     """What was done: the RPC's name, such as SaveWorkflow."""
     target_id: _builtins.str
-    """The thing it was done to, such as a version, UUID."""
+    """The id of the changed thing, such as a version, UUID."""
     actor_id: _builtins.str
     """The user, UUID."""
     actor_name: _builtins.str
     """The user's name at the time."""
     token_id: _builtins.str
-    """Which of the user's tokens."""
+    """The id of the user's token."""
     request_id: _builtins.str
-    """The request, as in the logs."""
+    """The request's id, as in the logs."""
+    workflow_id: _builtins.str
+    """The workflow whose history it belongs to, UUID. Only ListProjectWorkflowAuditEvents sets it."""
+    workflow_name: _builtins.str
+    """The workflow's name now. Only ListProjectWorkflowAuditEvents sets it, unless the draft was deleted."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
 
     @_builtins.property
     def details(self) -> Global___Json:
-        """What else is worth knowing, such as a version's number: a JSON object of strings."""
+        """Further facts, such as a version's number: a JSON object of strings."""
 
     def __init__(
         self,
@@ -2528,12 +2711,21 @@ class AuditEvent(_message.Message):
         request_id: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         details: Global___Json | None = ...,
+        workflow_id: _builtins.str | None = ...,
+        workflow_name: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "details", b"details"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_workflow_id", b"_workflow_id", "_workflow_name", b"_workflow_name", "created_at", b"created_at", "details", b"details", "workflow_id", b"workflow_id", "workflow_name", b"workflow_name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor_id", b"actor_id", "actor_name", b"actor_name", "created_at", b"created_at", "details", b"details", "id", b"id", "request_id", b"request_id", "target_id", b"target_id", "token_id", b"token_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_workflow_id", b"_workflow_id", "_workflow_name", b"_workflow_name", "action", b"action", "actor_id", b"actor_id", "actor_name", b"actor_name", "created_at", b"created_at", "details", b"details", "id", b"id", "request_id", b"request_id", "target_id", b"target_id", "token_id", b"token_id", "workflow_id", b"workflow_id", "workflow_name", b"workflow_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__workflow_id: _TypeAlias = _typing.Literal["workflow_id"]  # noqa: Y015
+    _WhichOneofArgType__workflow_id: _TypeAlias = _typing.Literal["_workflow_id", b"_workflow_id"]  # noqa: Y015
+    _WhichOneofReturnType__workflow_name: _TypeAlias = _typing.Literal["workflow_name"]  # noqa: Y015
+    _WhichOneofArgType__workflow_name: _TypeAlias = _typing.Literal["_workflow_name", b"_workflow_name"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__workflow_id) -> _WhichOneofReturnType__workflow_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__workflow_name) -> _WhichOneofReturnType__workflow_name | None: ...
 
 Global___AuditEvent: _TypeAlias = AuditEvent  # noqa: Y015
 
@@ -2549,9 +2741,9 @@ class ListAuditEventsRequest(_message.Message):
     workflow_id: _builtins.str
     """UUID."""
     page: _builtins.int
-    """From 1; 1 unless given."""
+    """From 1. Default: 1."""
     page_size: _builtins.int
-    """1 to 500; 25 unless given."""
+    """1 to 500. Default: 25."""
     def __init__(
         self,
         *,
@@ -2588,7 +2780,7 @@ class ListAuditEventsResponse(_message.Message):
 
     @_builtins.property
     def pagination(self) -> Global___Pagination:
-        """Where it stands."""
+        """The position of the page."""
 
     def __init__(
         self,
@@ -2605,8 +2797,85 @@ class ListAuditEventsResponse(_message.Message):
 Global___ListAuditEventsResponse: _TypeAlias = ListAuditEventsResponse  # noqa: Y015
 
 @_typing.final
+class ListProjectWorkflowAuditEventsRequest(_message.Message):
+    """ListProjectWorkflowAuditEventsRequest asks for one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project, UUID."""
+    page: _builtins.int
+    """From 1. Default: 1."""
+    page_size: _builtins.int
+    """1 to 500. Default: 25."""
+    @_builtins.property
+    def created_at(self) -> Global___TimeFilter:
+        """When they happened."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        created_at: Global___TimeFilter | None = ...,
+        page: _builtins.int | None = ...,
+        page_size: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_created_at", b"_created_at", "_page", b"_page", "_page_size", b"_page_size", "created_at", b"created_at", "page", b"page", "page_size", b"page_size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_created_at", b"_created_at", "_page", b"_page", "_page_size", b"_page_size", "created_at", b"created_at", "page", b"page", "page_size", b"page_size", "project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__created_at: _TypeAlias = _typing.Literal["created_at"]  # noqa: Y015
+    _WhichOneofArgType__created_at: _TypeAlias = _typing.Literal["_created_at", b"_created_at"]  # noqa: Y015
+    _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
+    _WhichOneofArgType__page: _TypeAlias = _typing.Literal["_page", b"_page"]  # noqa: Y015
+    _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
+    _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__created_at) -> _WhichOneofReturnType__created_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page) -> _WhichOneofReturnType__page | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_size) -> _WhichOneofReturnType__page_size | None: ...
+
+Global___ListProjectWorkflowAuditEventsRequest: _TypeAlias = ListProjectWorkflowAuditEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListProjectWorkflowAuditEventsResponse(_message.Message):
+    """ListProjectWorkflowAuditEventsResponse holds one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    PAGINATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditEvent]:
+        """The page, newest first."""
+
+    @_builtins.property
+    def pagination(self) -> Global___Pagination:
+        """The position of the page."""
+
+    def __init__(
+        self,
+        *,
+        data: _abc.Iterable[Global___AuditEvent] | None = ...,
+        pagination: Global___Pagination | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pagination", b"pagination"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "pagination", b"pagination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProjectWorkflowAuditEventsResponse: _TypeAlias = ListProjectWorkflowAuditEventsResponse  # noqa: Y015
+
+@_typing.final
 class ResolveVersionRequest(_message.Message):
-    """ResolveVersionRequest names what is to be pinned."""
+    """ResolveVersionRequest names the version to pin."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2619,9 +2888,9 @@ class ResolveVersionRequest(_message.Message):
     workflow_id: _builtins.str
     """UUID."""
     workflow_version_id: _builtins.str
-    """The version: an id (UUID), or `@` and a label. The latest unless given."""
+    """The version: an id (UUID), or `@` and a label. Default: the latest."""
     omit_flow: _builtins.bool
-    """Leave the flow and the loadable out: the caller has kept them."""
+    """Omit the flow and the loadable, because the caller has them."""
     def __init__(
         self,
         *,
@@ -2642,8 +2911,8 @@ Global___ResolveVersionRequest: _TypeAlias = ResolveVersionRequest  # noqa: Y015
 
 @_typing.final
 class Loadable(_message.Message):
-    """Loadable is a flow as the SDK's loader takes it, with the values that were saved: it may hold secrets, and is for
-    replicas only.
+    """Loadable is a flow in the form that the SDK loads, with the saved values. It may contain secrets and is only for
+    replicas.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2654,8 +2923,8 @@ class Loadable(_message.Message):
     """SHA-256 of the document's bytes."""
     @_builtins.property
     def document(self) -> Global___Json:
-        """An object of `connections`, `nodes`, `flows`, `workflows` and maybe `prompts`, as in an exported config.yaml. Texts
-        are escaped; `$env` is `${oc.env:NAME}`. The workflow is called "workflow".
+        """An object with `connections`, `nodes`, `flows`, `workflows` and possibly `prompts`, as in an exported config.yaml.
+        Texts are escaped; `$env` becomes `${oc.env:NAME}`. The workflow is named "workflow".
         """
 
     def __init__(
@@ -2674,7 +2943,7 @@ Global___Loadable: _TypeAlias = Loadable  # noqa: Y015
 
 @_typing.final
 class ResolveVersionResponse(_message.Message):
-    """ResolveVersionResponse holds what is to be pinned."""
+    """ResolveVersionResponse holds what a deployment pins."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2688,15 +2957,15 @@ class ResolveVersionResponse(_message.Message):
 
     @_builtins.property
     def version(self) -> Global___Version:
-        """With the flow unless it was to be left out, without flow_ui."""
+        """Without flow_ui, and without the flow if the request omits it."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What ValidateFlow says of the flow, errors first, as sentences that begin with a path; the first 20."""
+        """The problems that ValidateFlow finds, errors first, as sentences that begin with a path. At most 20."""
 
     @_builtins.property
     def loadable(self) -> Global___Loadable:
-        """Unset when the SDK cannot load the flow, of which the warnings say why, or when it was to be left out."""
+        """Unset if the request omits it, or if the SDK cannot load the flow. The warnings then say why."""
 
     def __init__(
         self,
@@ -2718,14 +2987,14 @@ Global___ResolveVersionResponse: _TypeAlias = ResolveVersionResponse  # noqa: Y0
 
 @_typing.final
 class RenderFlowRequest(_message.Message):
-    """RenderFlowRequest is a canvas to be tested; nothing is stored."""
+    """RenderFlowRequest is a canvas to test. Nothing is stored."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     FLOW_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
-    """The project it is tested in, UUID."""
+    """The project of the test, UUID."""
     @_builtins.property
     def flow(self) -> Global___Json:
         """The flow, an object."""
@@ -2753,7 +3022,7 @@ class RenderFlowResponse(_message.Message):
     LOADABLE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def loadable(self) -> Global___Loadable:
-        """The flow as the SDK's loader takes it."""
+        """The flow in the form that the SDK loads."""
 
     def __init__(
         self,
@@ -2770,7 +3039,7 @@ Global___RenderFlowResponse: _TypeAlias = RenderFlowResponse  # noqa: Y015
 
 @_typing.final
 class RenderVersionRequest(_message.Message):
-    """RenderVersionRequest names the version to be tested."""
+    """RenderVersionRequest names the version to test."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2796,7 +3065,7 @@ Global___RenderVersionRequest: _TypeAlias = RenderVersionRequest  # noqa: Y015
 
 @_typing.final
 class RenderVersionResponse(_message.Message):
-    """RenderVersionResponse holds what replicas load, and which version it is of."""
+    """RenderVersionResponse holds what replicas load, and its version."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2812,7 +3081,7 @@ class RenderVersionResponse(_message.Message):
     """The version's number."""
     @_builtins.property
     def loadable(self) -> Global___Loadable:
-        """The flow as the SDK's loader takes it."""
+        """The flow in the form that the SDK loads."""
 
     def __init__(
         self,

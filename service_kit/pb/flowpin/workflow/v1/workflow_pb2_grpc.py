@@ -31,24 +31,24 @@ class WorkflowServiceStub:
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
-    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
-    have been made; with an idempotency key, repeating it is safe either way.
-    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document was lost; nothing was changed.
-    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is not a UUID. Each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
+    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change
+    can have been made. With an idempotency key, repeating the call is safe.
+    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document ended. Nothing was changed.
+    - INTERNAL, INTERNAL: an internal error. The logs have the cause.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateWorkflow,
     SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, RestoreVersion and SetLabel also read `idempotency-key`,
-    1 to 255 printable ASCII characters. A repeat within 24 hours answers as the first call did, its trailing metadata included,
-    with `idempotent-replayed: true` beside it. They can then also answer:
+    1 to 255 printable ASCII characters. A repeat within 24 hours returns the first answer with its trailing
+    metadata, and adds `idempotent-replayed: true`. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
-    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
+    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still in progress.
 
-    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes when and only when the answer
-    does. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
-    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send that of the workflow, version or label that they
-    answer with.
+    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes exactly when the answer
+    changes. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
+    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send the etag of the workflow, version or label
+    in their answer.
     """
 
     def __init__(self, channel):
@@ -116,6 +116,11 @@ class WorkflowServiceStub:
                 '/flowpin.workflow.v1.WorkflowService/ExportWorkflow',
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportWorkflowRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportWorkflowResponse.FromString,
+                _registered_method=True)
+        self.WatchVersions = channel.unary_stream(
+                '/flowpin.workflow.v1.WorkflowService/WatchVersions',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.WatchVersionsRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.WatchVersionsResponse.FromString,
                 _registered_method=True)
         self.ListVersions = channel.unary_unary(
                 '/flowpin.workflow.v1.WorkflowService/ListVersions',
@@ -192,6 +197,11 @@ class WorkflowServiceStub:
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListAuditEventsRequest.SerializeToString,
                 response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListAuditEventsResponse.FromString,
                 _registered_method=True)
+        self.ListProjectWorkflowAuditEvents = channel.unary_unary(
+                '/flowpin.workflow.v1.WorkflowService/ListProjectWorkflowAuditEvents',
+                request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListProjectWorkflowAuditEventsRequest.SerializeToString,
+                response_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListProjectWorkflowAuditEventsResponse.FromString,
+                _registered_method=True)
         self.ResolveVersion = channel.unary_unary(
                 '/flowpin.workflow.v1.WorkflowService/ResolveVersion',
                 request_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ResolveVersionRequest.SerializeToString,
@@ -215,44 +225,44 @@ class WorkflowServiceServicer:
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
-    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
-    have been made; with an idempotency key, repeating it is safe either way.
-    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document was lost; nothing was changed.
-    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is not a UUID. Each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
+    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change
+    can have been made. With an idempotency key, repeating the call is safe.
+    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document ended. Nothing was changed.
+    - INTERNAL, INTERNAL: an internal error. The logs have the cause.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateWorkflow,
     SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, RestoreVersion and SetLabel also read `idempotency-key`,
-    1 to 255 printable ASCII characters. A repeat within 24 hours answers as the first call did, its trailing metadata included,
-    with `idempotent-replayed: true` beside it. They can then also answer:
+    1 to 255 printable ASCII characters. A repeat within 24 hours returns the first answer with its trailing
+    metadata, and adds `idempotent-replayed: true`. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
-    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
+    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still in progress.
 
-    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes when and only when the answer
-    does. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
-    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send that of the workflow, version or label that they
-    answer with.
+    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes exactly when the answer
+    changes. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
+    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send the etag of the workflow, version or label
+    in their answer.
     """
 
     def ListWorkflows(self, request, context):
-        """ListWorkflows returns a project's workflows, the newest change first.
+        """ListWorkflows returns a project's workflows, last changed first.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
-        - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is none that this list has.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is not supported.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateWorkflow(self, request, context):
-        """CreateWorkflow makes a draft: a workflow with a canvas and no version yet.
+        """CreateWorkflow creates a draft: a workflow with a canvas and without a version.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
         - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
-        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the basic check. Each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
         """
@@ -261,7 +271,7 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetWorkflow(self, request, context):
-        """GetWorkflow returns a workflow with the flow and flow_ui of its latest version, or of its canvas while a draft.
+        """GetWorkflow returns a workflow with the flow and flow_ui of its latest version, or of its canvas if it is a draft.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -271,7 +281,7 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateWorkflow(self, request, context):
-        """UpdateWorkflow changes the name and the description; no version is made. What changes nothing leaves no event.
+        """UpdateWorkflow changes the name and the description. It creates no version. Without a change it writes no audit event.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -282,9 +292,9 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteWorkflow(self, request, context):
-        """DeleteWorkflow removes a draft for good and hides a released workflow.
+        """DeleteWorkflow removes a draft, or hides a released workflow permanently.
 
-        A deployment that pins a version of it keeps working. A released workflow takes the role admin.
+        Deployments that pin one of its versions keep working. Deleting a released workflow needs the role admin.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -296,16 +306,16 @@ class WorkflowServiceServicer:
     def SaveWorkflow(self, request, context):
         """SaveWorkflow appends the next version and makes it the latest.
 
-        Saving a draft also releases it. With `base_version_id`, or the metadata `if-match` with a workflow's etag, it
-        appends only when nobody has saved since; content that is the latest already is never in conflict.
+        Saving a draft also releases it. With `base_version_id`, or the metadata `if-match` with a workflow's etag, it fails
+        if somebody has saved since. Content that equals the latest version is never in conflict.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
-        - ABORTED, VERSION_CONFLICT: another version was saved since the base. The details name it, its author and time,
-        and in `nodes` the ids of the nodes that both sides changed.
+        - ABORTED, VERSION_CONFLICT: another version was saved since the base. The details have its id, author and time,
+        and in `nodes` the ids of the nodes that both changed.
         - INVALID_ARGUMENT, BASE_NOT_FOUND: the workflow has no version with the id base_version_id.
         - INVALID_ARGUMENT, INVALID_REQUEST: description, or a draft's name, breaks its rule.
-        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the basic check. Each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
         """
@@ -316,17 +326,17 @@ class WorkflowServiceServicer:
     def ReleaseWorkflow(self, request, context):
         """ReleaseWorkflow turns a draft into a released workflow at version 1.
 
-        It fails on everything but a draft, with one exception for the official command line (`User-Agent: dynamiq-cli/…`,
-        over REST), which creates, saves and releases in a row: a workflow whose first release was a save accepts from it,
-        once, a release whose flow has the digest of its latest version. The name is applied and no version is made.
+        It fails if the workflow is not a draft. There is one exception, for the official command line over REST (`User-Agent:
+        dynamiq-cli/…`), which creates, saves and releases. A workflow that a save released accepts one release from it, if
+        the flow has the digest of the latest version. That applies the name and creates no version.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
-        - FAILED_PRECONDITION, WORKFLOW_NOT_DRAFT: the workflow is released already.
+        - FAILED_PRECONDITION, WORKFLOW_NOT_DRAFT: the workflow is already released.
         - ABORTED, VERSION_CONFLICT: as for SaveWorkflow.
         - INVALID_ARGUMENT, BASE_NOT_FOUND: as for SaveWorkflow.
         - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
-        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the basic check. Each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
         """
@@ -335,17 +345,17 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ForkWorkflow(self, request, context):
-        """ForkWorkflow makes a workflow of its own, released at version 1, from a version or from an unsaved canvas.
+        """ForkWorkflow creates a workflow, released at version 1, from a version or from an unsaved canvas.
 
-        It remembers nothing of the source's versions, and the source is untouched. The source may be a draft, and the
-        canvas of a draft is what is forked when neither a version nor a flow is given.
+        The new workflow has no history, and the source does not change. The source may be a draft: its canvas is forked if
+        neither a version nor a flow is given.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
         - INVALID_ARGUMENT, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule; a version and a flow are both given.
-        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule, or both a version and a flow are given.
+        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the basic check. Each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
         """
@@ -354,15 +364,15 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ImportWorkflow(self, request, context):
-        """ImportWorkflow makes a draft, its canvas laid out, from the text of an SDK's config.yaml.
+        """ImportWorkflow creates a draft with a layout from the text of the SDK's config.yaml.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
         - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
-        - INVALID_ARGUMENT, INVALID_CONFIG: config is no config.yaml; the problem is named with its path.
-        - INVALID_ARGUMENT, SEVERAL_WORKFLOWS: config holds several workflows and none, or an unknown one, was picked.
-        - INVALID_ARGUMENT, INVALID_FLOW: the flow that config makes fails the light check; each problem is named.
-        - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config, or the flow that it makes, is over the size limit.
+        - INVALID_ARGUMENT, INVALID_CONFIG: config is not a valid config.yaml. The problem is named with its path.
+        - INVALID_ARGUMENT, SEVERAL_WORKFLOWS: config has several workflows, and `workflow` is missing or unknown.
+        - INVALID_ARGUMENT, INVALID_FLOW: the resulting flow fails the basic check. Each problem is named.
+        - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config, or the resulting flow, is over the size limit.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: reading config takes too much CPU time or memory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -370,7 +380,7 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ValidateFlow(self, request, context):
-        """ValidateFlow lists what is wrong with a canvas: errors, which the SDK cannot load, and warnings.
+        """ValidateFlow lists the problems of a canvas: warnings, and errors, which the SDK cannot load.
 
         Errors:
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
@@ -381,7 +391,7 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListNodeTypes(self, request, context):
-        """ListNodeTypes returns the node types that the SDK has, all of them in one answer.
+        """ListNodeTypes returns all node types of the SDK in one answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -392,7 +402,7 @@ class WorkflowServiceServicer:
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
-        - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow. Each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing flow takes too much CPU time or memory.
         """
@@ -400,12 +410,33 @@ class WorkflowServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchVersions(self, request, context):
+        """WatchVersions streams the events of a workflow's versions as they are committed, until either side ends the stream.
+
+        The first message has the position at which the stream begins: `after`, or now. Then each event comes once, in the
+        order of the commits. To resume, on this replica or another, watch again with `after` set to the last `sequence`.
+        After 30 seconds without an event a message has the current position. Over REST these are server-sent events with
+        the sequence as their id, so a browser resumes by itself with `Last-Event-ID`.
+
+        The stream ends normally when the service stops, and with CANCELLED when its caller has not read for 30 seconds. A
+        principal may have 32 streams per replica.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller, or it has been deleted.
+        - NOT_FOUND, PROJECT_NOT_FOUND: its project is no longer visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: after is not a sequence of this workflow.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListVersions(self, request, context):
-        """ListVersions returns a workflow's versions, newest first, the archived ones left out. A draft has none.
+        """ListVersions returns a workflow's versions, newest first, without archived ones. A draft has no versions.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
-        - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is none that this list has.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is not supported, or created_by or version_ids breaks its
+        rule.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -416,59 +447,59 @@ class WorkflowServiceServicer:
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
-        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version; also `latest` of a draft.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version, such as `latest` of a draft.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ArchiveVersion(self, request, context):
-        """ArchiveVersion leaves a version out of the lists. It still answers by id and deploys. Twice is fine.
+        """ArchiveVersion hides a version from lists. It can still be read and deployed. Repeating it changes nothing.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
         - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be archived.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnarchiveVersion(self, request, context):
-        """UnarchiveVersion puts an archived version back into the lists. Twice is fine.
+        """UnarchiveVersion shows an archived version in lists again. Repeating it changes nothing.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteVersion(self, request, context):
-        """DeleteVersion hides a version for good. Its number is never used again; a deployment that pins it keeps working.
+        """DeleteVersion hides a version permanently. Its number is never reused. Deployments that pin it keep working.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
         - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be deleted.
-        - FAILED_PRECONDITION, VERSION_LABELED: a label names the version; move the label or remove it first.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+        - FAILED_PRECONDITION, VERSION_LABELED: a label names the version. Move or remove the label first.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RestoreVersion(self, request, context):
-        """RestoreVersion appends the next version with the content of an older one; history is never rewritten.
+        """RestoreVersion appends the next version with the content of an older one. The history stays.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -480,8 +511,8 @@ class WorkflowServiceServicer:
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: a version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
-        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: a version holds more than 1,000,000 values, they differ in more than
+        - INVALID_ARGUMENT, INVALID_REQUEST: a version must be a UUID, `latest`, a number from 1, or `@` and a label.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: a version has more than 1,000,000 values, they differ in more than
         100,000 places or 16 MiB, or comparing them takes too much CPU time or memory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -489,13 +520,13 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportVersion(self, request, context):
-        """ExportVersion packs a version as ExportWorkflow packs a canvas; the config.yaml names the version.
+        """ExportVersion packs a version into a ZIP as ExportWorkflow does. The config.yaml names the version.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow. Each problem is named with its path.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit, which was larger when it was saved.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing the flow takes too much CPU time or memory.
         """
@@ -504,14 +535,14 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetVersionNote(self, request, context):
-        """SetVersionNote writes, replaces or, with a blank text, removes the note on a version. The description never changes.
+        """SetVersionNote writes or replaces the note on a version. A blank text removes it. The description never changes.
 
-        A note that is there already leaves no event.
+        Without a change it writes no audit event.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label;
+        - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label;
         or note is too long.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -542,20 +573,20 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetLabel(self, request, context):
-        """SetLabel makes a label, or moves it to another version of the workflow.
+        """SetLabel creates a label, or moves it to another version of the workflow.
 
-        With `expected_version_id`, or the metadata `if-match` with the label's etag, it moves the label only when nobody has
-        moved it since; a label that names the version already is never in conflict, and leaves no event. A label that the
-        project protects takes the role admin. What was deployed by a label stays as it was deployed.
+        With `expected_version_id`, or the metadata `if-match` with the label's etag, it fails if somebody has moved the label
+        since. If the label already names the version, there is no conflict and no audit event. A protected label needs the
+        role admin. Existing deployments do not change.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - INVALID_ARGUMENT, VERSION_NOT_FOUND: the workflow has no such version.
-        - ABORTED, LABEL_CONFLICT: the label names another version than expected, or none. The details name that version, who
-        moved the label there and when.
-        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is no etag of a label.
-        - FAILED_PRECONDITION, TOO_MANY_LABELS: the name is new, and the workflow has had labels of 100 names, removed ones
-        included.
+        - ABORTED, LABEL_CONFLICT: the label names another version than expected, or was removed. The details name that version,
+        who moved the label and when.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is not an etag of a label.
+        - FAILED_PRECONDITION, TOO_MANY_LABELS: the name is new, and the workflow has had 100 labels, including removed
+        ones.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -564,20 +595,20 @@ class WorkflowServiceServicer:
     def DeleteLabel(self, request, context):
         """DeleteLabel removes a label. Its history stays.
 
-        The metadata `if-match` and the protection of labels count as for SetLabel.
+        The metadata `if-match` and protected labels work as for SetLabel.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, LABEL_NOT_FOUND: the workflow has no label of this name.
         - ABORTED, LABEL_CONFLICT: as for SetLabel.
-        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is no etag of a label.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is not an etag of a label.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListLabelMoves(self, request, context):
-        """ListLabelMoves returns the history of a label, newest first; of a removed one too.
+        """ListLabelMoves returns the history of a label, newest first, also of a removed one.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -589,7 +620,7 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAuditEvents(self, request, context):
-        """ListAuditEvents returns what was done to a workflow, newest first. It answers for a deleted one, too.
+        """ListAuditEvents returns what was done to a workflow, newest first. It also answers for deleted ones.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is, or was, visible to the caller.
@@ -599,8 +630,22 @@ class WorkflowServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListProjectWorkflowAuditEvents(self, request, context):
+        """ListProjectWorkflowAuditEvents returns what was done to a project's workflows, also to deleted ones, newest first.
+
+        The order is that of `created_at`, so that the lists of several services can be read as one: ask each for what is
+        before a time.
+
+        Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or a time is out of range.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ResolveVersion(self, request, context):
-        """ResolveVersion returns all that a deployment pins, in one answer. For other services: it has no REST face.
+        """ResolveVersion returns everything that a deployment pins. It is for other services and has no REST path.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
@@ -615,12 +660,12 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RenderFlow(self, request, context):
-        """RenderFlow returns a canvas as replicas load it, to be tested without being saved. For other services, which pass on
-        the token of whoever tests it: it has no REST face.
+        """RenderFlow returns an unsaved canvas in the form that replicas load, for a test. It is for other services, which pass
+        on the caller's token, and has no REST path.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
-        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow; each problem is named.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow. Each problem is named.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking or rendering flow takes too much CPU time or memory.
         """
@@ -629,12 +674,12 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RenderVersion(self, request, context):
-        """RenderVersion returns a saved version as replicas load it, likewise.
+        """RenderVersion returns a saved version in the form that replicas load. It is for other services, as RenderFlow is.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow; each problem is named.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow. Each problem is named.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: rendering the flow takes too much CPU time or memory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -703,6 +748,11 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     servicer.ExportWorkflow,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportWorkflowRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportWorkflowResponse.SerializeToString,
+            ),
+            'WatchVersions': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchVersions,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.WatchVersionsRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.WatchVersionsResponse.SerializeToString,
             ),
             'ListVersions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListVersions,
@@ -779,6 +829,11 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListAuditEventsRequest.FromString,
                     response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListAuditEventsResponse.SerializeToString,
             ),
+            'ListProjectWorkflowAuditEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProjectWorkflowAuditEvents,
+                    request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListProjectWorkflowAuditEventsRequest.FromString,
+                    response_serializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListProjectWorkflowAuditEventsResponse.SerializeToString,
+            ),
             'ResolveVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.ResolveVersion,
                     request_deserializer=service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ResolveVersionRequest.FromString,
@@ -808,24 +863,24 @@ class WorkflowService:
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
-    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
-    have been made; with an idempotency key, repeating it is safe either way.
-    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document was lost; nothing was changed.
-    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is not a UUID. Each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
+    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change
+    can have been made. With an idempotency key, repeating the call is safe.
+    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document ended. Nothing was changed.
+    - INTERNAL, INTERNAL: an internal error. The logs have the cause.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateWorkflow,
     SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, RestoreVersion and SetLabel also read `idempotency-key`,
-    1 to 255 printable ASCII characters. A repeat within 24 hours answers as the first call did, its trailing metadata included,
-    with `idempotent-replayed: true` beside it. They can then also answer:
+    1 to 255 printable ASCII characters. A repeat within 24 hours returns the first answer with its trailing
+    metadata, and adds `idempotent-replayed: true`. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
-    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
+    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still in progress.
 
-    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes when and only when the answer
-    does. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
-    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send that of the workflow, version or label that they
-    answer with.
+    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes exactly when the answer
+    changes. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
+    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send the etag of the workflow, version or label
+    in their answer.
     """
 
     @staticmethod
@@ -1142,6 +1197,33 @@ class WorkflowService:
             '/flowpin.workflow.v1.WorkflowService/ExportWorkflow',
             service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportWorkflowRequest.SerializeToString,
             service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ExportWorkflowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/WatchVersions',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.WatchVersionsRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.WatchVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1547,6 +1629,33 @@ class WorkflowService:
             '/flowpin.workflow.v1.WorkflowService/ListAuditEvents',
             service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListAuditEventsRequest.SerializeToString,
             service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListAuditEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProjectWorkflowAuditEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowpin.workflow.v1.WorkflowService/ListProjectWorkflowAuditEvents',
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListProjectWorkflowAuditEventsRequest.SerializeToString,
+            service__kit_dot_pb_dot_flowpin_dot_workflow_dot_v1_dot_workflow__pb2.ListProjectWorkflowAuditEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

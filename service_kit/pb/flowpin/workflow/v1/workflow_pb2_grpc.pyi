@@ -32,24 +32,24 @@ class WorkflowServiceStub:
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
-    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
-      have been made; with an idempotency key, repeating it is safe either way.
-    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document was lost; nothing was changed.
-    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is not a UUID. Each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
+    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change
+      can have been made. With an idempotency key, repeating the call is safe.
+    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document ended. Nothing was changed.
+    - INTERNAL, INTERNAL: an internal error. The logs have the cause.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateWorkflow,
     SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, RestoreVersion and SetLabel also read `idempotency-key`,
-    1 to 255 printable ASCII characters. A repeat within 24 hours answers as the first call did, its trailing metadata included,
-    with `idempotent-replayed: true` beside it. They can then also answer:
+    1 to 255 printable ASCII characters. A repeat within 24 hours returns the first answer with its trailing
+    metadata, and adds `idempotent-replayed: true`. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
-    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
+    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still in progress.
 
-    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes when and only when the answer
-    does. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
-    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send that of the workflow, version or label that they
-    answer with.
+    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes exactly when the answer
+    changes. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
+    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send the etag of the workflow, version or label
+    in their answer.
     """
 
     @_typing.overload
@@ -57,39 +57,39 @@ class WorkflowServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WorkflowServiceAsyncStub: ...
     ListWorkflows: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListWorkflowsRequest, _workflow_pb2.ListWorkflowsResponse]
-    """ListWorkflows returns a project's workflows, the newest change first.
+    """ListWorkflows returns a project's workflows, last changed first.
 
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
-    - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is none that this list has.
+    - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is not supported.
     """
     CreateWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.CreateWorkflowRequest, _workflow_pb2.CreateWorkflowResponse]
-    """CreateWorkflow makes a draft: a workflow with a canvas and no version yet.
+    """CreateWorkflow creates a draft: a workflow with a canvas and without a version.
 
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
     - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
-    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the basic check. Each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     GetWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.GetWorkflowRequest, _workflow_pb2.GetWorkflowResponse]
-    """GetWorkflow returns a workflow with the flow and flow_ui of its latest version, or of its canvas while a draft.
+    """GetWorkflow returns a workflow with the flow and flow_ui of its latest version, or of its canvas if it is a draft.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     """
     UpdateWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.UpdateWorkflowRequest, _workflow_pb2.UpdateWorkflowResponse]
-    """UpdateWorkflow changes the name and the description; no version is made. What changes nothing leaves no event.
+    """UpdateWorkflow changes the name and the description. It creates no version. Without a change it writes no audit event.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
     """
     DeleteWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.DeleteWorkflowRequest, _workflow_pb2.DeleteWorkflowResponse]
-    """DeleteWorkflow removes a draft for good and hides a released workflow.
+    """DeleteWorkflow removes a draft, or hides a released workflow permanently.
 
-    A deployment that pins a version of it keeps working. A released workflow takes the role admin.
+    Deployments that pin one of its versions keep working. Deleting a released workflow needs the role admin.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -97,130 +97,147 @@ class WorkflowServiceStub:
     SaveWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.SaveWorkflowRequest, _workflow_pb2.SaveWorkflowResponse]
     """SaveWorkflow appends the next version and makes it the latest.
 
-    Saving a draft also releases it. With `base_version_id`, or the metadata `if-match` with a workflow's etag, it
-    appends only when nobody has saved since; content that is the latest already is never in conflict.
+    Saving a draft also releases it. With `base_version_id`, or the metadata `if-match` with a workflow's etag, it fails
+    if somebody has saved since. Content that equals the latest version is never in conflict.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
-    - ABORTED, VERSION_CONFLICT: another version was saved since the base. The details name it, its author and time,
-      and in `nodes` the ids of the nodes that both sides changed.
+    - ABORTED, VERSION_CONFLICT: another version was saved since the base. The details have its id, author and time,
+      and in `nodes` the ids of the nodes that both changed.
     - INVALID_ARGUMENT, BASE_NOT_FOUND: the workflow has no version with the id base_version_id.
     - INVALID_ARGUMENT, INVALID_REQUEST: description, or a draft's name, breaks its rule.
-    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the basic check. Each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     ReleaseWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ReleaseWorkflowRequest, _workflow_pb2.ReleaseWorkflowResponse]
     """ReleaseWorkflow turns a draft into a released workflow at version 1.
 
-    It fails on everything but a draft, with one exception for the official command line (`User-Agent: dynamiq-cli/…`,
-    over REST), which creates, saves and releases in a row: a workflow whose first release was a save accepts from it,
-    once, a release whose flow has the digest of its latest version. The name is applied and no version is made.
+    It fails if the workflow is not a draft. There is one exception, for the official command line over REST (`User-Agent:
+    dynamiq-cli/…`), which creates, saves and releases. A workflow that a save released accepts one release from it, if
+    the flow has the digest of the latest version. That applies the name and creates no version.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
-    - FAILED_PRECONDITION, WORKFLOW_NOT_DRAFT: the workflow is released already.
+    - FAILED_PRECONDITION, WORKFLOW_NOT_DRAFT: the workflow is already released.
     - ABORTED, VERSION_CONFLICT: as for SaveWorkflow.
     - INVALID_ARGUMENT, BASE_NOT_FOUND: as for SaveWorkflow.
     - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
-    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the basic check. Each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     ForkWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ForkWorkflowRequest, _workflow_pb2.ForkWorkflowResponse]
-    """ForkWorkflow makes a workflow of its own, released at version 1, from a version or from an unsaved canvas.
+    """ForkWorkflow creates a workflow, released at version 1, from a version or from an unsaved canvas.
 
-    It remembers nothing of the source's versions, and the source is untouched. The source may be a draft, and the
-    canvas of a draft is what is forked when neither a version nor a flow is given.
+    The new workflow has no history, and the source does not change. The source may be a draft: its canvas is forked if
+    neither a version nor a flow is given.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
     - INVALID_ARGUMENT, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule; a version and a flow are both given.
-    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule, or both a version and a flow are given.
+    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the basic check. Each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     ImportWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ImportWorkflowRequest, _workflow_pb2.ImportWorkflowResponse]
-    """ImportWorkflow makes a draft, its canvas laid out, from the text of an SDK's config.yaml.
+    """ImportWorkflow creates a draft with a layout from the text of the SDK's config.yaml.
 
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
     - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
-    - INVALID_ARGUMENT, INVALID_CONFIG: config is no config.yaml; the problem is named with its path.
-    - INVALID_ARGUMENT, SEVERAL_WORKFLOWS: config holds several workflows and none, or an unknown one, was picked.
-    - INVALID_ARGUMENT, INVALID_FLOW: the flow that config makes fails the light check; each problem is named.
-    - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config, or the flow that it makes, is over the size limit.
+    - INVALID_ARGUMENT, INVALID_CONFIG: config is not a valid config.yaml. The problem is named with its path.
+    - INVALID_ARGUMENT, SEVERAL_WORKFLOWS: config has several workflows, and `workflow` is missing or unknown.
+    - INVALID_ARGUMENT, INVALID_FLOW: the resulting flow fails the basic check. Each problem is named.
+    - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config, or the resulting flow, is over the size limit.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: reading config takes too much CPU time or memory.
     """
     ValidateFlow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ValidateFlowRequest, _workflow_pb2.ValidateFlowResponse]
-    """ValidateFlow lists what is wrong with a canvas: errors, which the SDK cannot load, and warnings.
+    """ValidateFlow lists the problems of a canvas: warnings, and errors, which the SDK cannot load.
 
     Errors:
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow takes too much CPU time or memory.
     """
     ListNodeTypes: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListNodeTypesRequest, _workflow_pb2.ListNodeTypesResponse]
-    """ListNodeTypes returns the node types that the SDK has, all of them in one answer."""
+    """ListNodeTypes returns all node types of the SDK in one answer."""
     ExportWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ExportWorkflowRequest, _workflow_pb2.ExportWorkflowResponse]
     """ExportWorkflow packs a canvas into a ZIP of config.yaml and main.py, which the Dynamiq SDK loads and runs.
 
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
-    - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow. Each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing flow takes too much CPU time or memory.
     """
+    WatchVersions: _grpc.UnaryStreamMultiCallable[_workflow_pb2.WatchVersionsRequest, _workflow_pb2.WatchVersionsResponse]
+    """WatchVersions streams the events of a workflow's versions as they are committed, until either side ends the stream.
+
+    The first message has the position at which the stream begins: `after`, or now. Then each event comes once, in the
+    order of the commits. To resume, on this replica or another, watch again with `after` set to the last `sequence`.
+    After 30 seconds without an event a message has the current position. Over REST these are server-sent events with
+    the sequence as their id, so a browser resumes by itself with `Last-Event-ID`.
+
+    The stream ends normally when the service stops, and with CANCELLED when its caller has not read for 30 seconds. A
+    principal may have 32 streams per replica.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller, or it has been deleted.
+    - NOT_FOUND, PROJECT_NOT_FOUND: its project is no longer visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: after is not a sequence of this workflow.
+    """
     ListVersions: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListVersionsRequest, _workflow_pb2.ListVersionsResponse]
-    """ListVersions returns a workflow's versions, newest first, the archived ones left out. A draft has none.
+    """ListVersions returns a workflow's versions, newest first, without archived ones. A draft has no versions.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
-    - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is none that this list has.
+    - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is not supported, or created_by or version_ids breaks its
+      rule.
     """
     GetVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.GetVersionRequest, _workflow_pb2.GetVersionResponse]
     """GetVersion returns one version with its flow and flow_ui, byte for byte as they were saved.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
-    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version; also `latest` of a draft.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version, such as `latest` of a draft.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
     """
     ArchiveVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ArchiveVersionRequest, _workflow_pb2.ArchiveVersionResponse]
-    """ArchiveVersion leaves a version out of the lists. It still answers by id and deploys. Twice is fine.
+    """ArchiveVersion hides a version from lists. It can still be read and deployed. Repeating it changes nothing.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
     - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be archived.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
     """
     UnarchiveVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.UnarchiveVersionRequest, _workflow_pb2.UnarchiveVersionResponse]
-    """UnarchiveVersion puts an archived version back into the lists. Twice is fine.
+    """UnarchiveVersion shows an archived version in lists again. Repeating it changes nothing.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
     """
     DeleteVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.DeleteVersionRequest, _workflow_pb2.DeleteVersionResponse]
-    """DeleteVersion hides a version for good. Its number is never used again; a deployment that pins it keeps working.
+    """DeleteVersion hides a version permanently. Its number is never reused. Deployments that pin it keep working.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
     - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be deleted.
-    - FAILED_PRECONDITION, VERSION_LABELED: a label names the version; move the label or remove it first.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+    - FAILED_PRECONDITION, VERSION_LABELED: a label names the version. Move or remove the label first.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
     """
     RestoreVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.RestoreVersionRequest, _workflow_pb2.RestoreVersionResponse]
-    """RestoreVersion appends the next version with the content of an older one; history is never rewritten.
+    """RestoreVersion appends the next version with the content of an older one. The history stays.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
     """
     DiffVersions: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.DiffVersionsRequest, _workflow_pb2.DiffVersionsResponse]
     """DiffVersions compares two versions of a workflow node by node and edge by edge, from `version` to `other`.
@@ -228,30 +245,30 @@ class WorkflowServiceStub:
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
-    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: a version holds more than 1,000,000 values, they differ in more than
+    - INVALID_ARGUMENT, INVALID_REQUEST: a version must be a UUID, `latest`, a number from 1, or `@` and a label.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: a version has more than 1,000,000 values, they differ in more than
       100,000 places or 16 MiB, or comparing them takes too much CPU time or memory.
     """
     ExportVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ExportVersionRequest, _workflow_pb2.ExportVersionResponse]
-    """ExportVersion packs a version as ExportWorkflow packs a canvas; the config.yaml names the version.
+    """ExportVersion packs a version into a ZIP as ExportWorkflow does. The config.yaml names the version.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow. Each problem is named with its path.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit, which was larger when it was saved.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing the flow takes too much CPU time or memory.
     """
     SetVersionNote: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.SetVersionNoteRequest, _workflow_pb2.SetVersionNoteResponse]
-    """SetVersionNote writes, replaces or, with a blank text, removes the note on a version. The description never changes.
+    """SetVersionNote writes or replaces the note on a version. A blank text removes it. The description never changes.
 
-    A note that is there already leaves no event.
+    Without a change it writes no audit event.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label;
+    - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label;
       or note is too long.
     """
     ListLabels: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListLabelsRequest, _workflow_pb2.ListLabelsResponse]
@@ -270,34 +287,34 @@ class WorkflowServiceStub:
     - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
     """
     SetLabel: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.SetLabelRequest, _workflow_pb2.SetLabelResponse]
-    """SetLabel makes a label, or moves it to another version of the workflow.
+    """SetLabel creates a label, or moves it to another version of the workflow.
 
-    With `expected_version_id`, or the metadata `if-match` with the label's etag, it moves the label only when nobody has
-    moved it since; a label that names the version already is never in conflict, and leaves no event. A label that the
-    project protects takes the role admin. What was deployed by a label stays as it was deployed.
+    With `expected_version_id`, or the metadata `if-match` with the label's etag, it fails if somebody has moved the label
+    since. If the label already names the version, there is no conflict and no audit event. A protected label needs the
+    role admin. Existing deployments do not change.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - INVALID_ARGUMENT, VERSION_NOT_FOUND: the workflow has no such version.
-    - ABORTED, LABEL_CONFLICT: the label names another version than expected, or none. The details name that version, who
-      moved the label there and when.
-    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is no etag of a label.
-    - FAILED_PRECONDITION, TOO_MANY_LABELS: the name is new, and the workflow has had labels of 100 names, removed ones
-      included.
+    - ABORTED, LABEL_CONFLICT: the label names another version than expected, or was removed. The details name that version,
+      who moved the label and when.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is not an etag of a label.
+    - FAILED_PRECONDITION, TOO_MANY_LABELS: the name is new, and the workflow has had 100 labels, including removed
+      ones.
     """
     DeleteLabel: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.DeleteLabelRequest, _workflow_pb2.DeleteLabelResponse]
     """DeleteLabel removes a label. Its history stays.
 
-    The metadata `if-match` and the protection of labels count as for SetLabel.
+    The metadata `if-match` and protected labels work as for SetLabel.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, LABEL_NOT_FOUND: the workflow has no label of this name.
     - ABORTED, LABEL_CONFLICT: as for SetLabel.
-    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is no etag of a label.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is not an etag of a label.
     """
     ListLabelMoves: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListLabelMovesRequest, _workflow_pb2.ListLabelMovesResponse]
-    """ListLabelMoves returns the history of a label, newest first; of a removed one too.
+    """ListLabelMoves returns the history of a label, newest first, also of a removed one.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -305,14 +322,24 @@ class WorkflowServiceStub:
     - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or page or page_size is out of range.
     """
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListAuditEventsRequest, _workflow_pb2.ListAuditEventsResponse]
-    """ListAuditEvents returns what was done to a workflow, newest first. It answers for a deleted one, too.
+    """ListAuditEvents returns what was done to a workflow, newest first. It also answers for deleted ones.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is, or was, visible to the caller.
     - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
     """
+    ListProjectWorkflowAuditEvents: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListProjectWorkflowAuditEventsRequest, _workflow_pb2.ListProjectWorkflowAuditEventsResponse]
+    """ListProjectWorkflowAuditEvents returns what was done to a project's workflows, also to deleted ones, newest first.
+
+    The order is that of `created_at`, so that the lists of several services can be read as one: ask each for what is
+    before a time.
+
+    Errors:
+    - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or a time is out of range.
+    """
     ResolveVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ResolveVersionRequest, _workflow_pb2.ResolveVersionResponse]
-    """ResolveVersion returns all that a deployment pins, in one answer. For other services: it has no REST face.
+    """ResolveVersion returns everything that a deployment pins. It is for other services and has no REST path.
 
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
@@ -323,22 +350,22 @@ class WorkflowServiceStub:
     - FAILED_PRECONDITION, VERSION_DELETED: the version has been deleted.
     """
     RenderFlow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.RenderFlowRequest, _workflow_pb2.RenderFlowResponse]
-    """RenderFlow returns a canvas as replicas load it, to be tested without being saved. For other services, which pass on
-    the token of whoever tests it: it has no REST face.
+    """RenderFlow returns an unsaved canvas in the form that replicas load, for a test. It is for other services, which pass
+    on the caller's token, and has no REST path.
 
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
-    - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow; each problem is named.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow. Each problem is named.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking or rendering flow takes too much CPU time or memory.
     """
     RenderVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.RenderVersionRequest, _workflow_pb2.RenderVersionResponse]
-    """RenderVersion returns a saved version as replicas load it, likewise.
+    """RenderVersion returns a saved version in the form that replicas load. It is for other services, as RenderFlow is.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow; each problem is named.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow. Each problem is named.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: rendering the flow takes too much CPU time or memory.
     """
 
@@ -349,61 +376,61 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
-    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
-      have been made; with an idempotency key, repeating it is safe either way.
-    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document was lost; nothing was changed.
-    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is not a UUID. Each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
+    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change
+      can have been made. With an idempotency key, repeating the call is safe.
+    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document ended. Nothing was changed.
+    - INTERNAL, INTERNAL: an internal error. The logs have the cause.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateWorkflow,
     SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, RestoreVersion and SetLabel also read `idempotency-key`,
-    1 to 255 printable ASCII characters. A repeat within 24 hours answers as the first call did, its trailing metadata included,
-    with `idempotent-replayed: true` beside it. They can then also answer:
+    1 to 255 printable ASCII characters. A repeat within 24 hours returns the first answer with its trailing
+    metadata, and adds `idempotent-replayed: true`. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
-    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
+    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still in progress.
 
-    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes when and only when the answer
-    does. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
-    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send that of the workflow, version or label that they
-    answer with.
+    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes exactly when the answer
+    changes. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
+    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send the etag of the workflow, version or label
+    in their answer.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListWorkflows: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListWorkflowsRequest, _workflow_pb2.ListWorkflowsResponse]  # type: ignore[assignment]
-    """ListWorkflows returns a project's workflows, the newest change first.
+    """ListWorkflows returns a project's workflows, last changed first.
 
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
-    - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is none that this list has.
+    - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is not supported.
     """
     CreateWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.CreateWorkflowRequest, _workflow_pb2.CreateWorkflowResponse]  # type: ignore[assignment]
-    """CreateWorkflow makes a draft: a workflow with a canvas and no version yet.
+    """CreateWorkflow creates a draft: a workflow with a canvas and without a version.
 
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
     - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
-    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the basic check. Each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     GetWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.GetWorkflowRequest, _workflow_pb2.GetWorkflowResponse]  # type: ignore[assignment]
-    """GetWorkflow returns a workflow with the flow and flow_ui of its latest version, or of its canvas while a draft.
+    """GetWorkflow returns a workflow with the flow and flow_ui of its latest version, or of its canvas if it is a draft.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     """
     UpdateWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.UpdateWorkflowRequest, _workflow_pb2.UpdateWorkflowResponse]  # type: ignore[assignment]
-    """UpdateWorkflow changes the name and the description; no version is made. What changes nothing leaves no event.
+    """UpdateWorkflow changes the name and the description. It creates no version. Without a change it writes no audit event.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
     """
     DeleteWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.DeleteWorkflowRequest, _workflow_pb2.DeleteWorkflowResponse]  # type: ignore[assignment]
-    """DeleteWorkflow removes a draft for good and hides a released workflow.
+    """DeleteWorkflow removes a draft, or hides a released workflow permanently.
 
-    A deployment that pins a version of it keeps working. A released workflow takes the role admin.
+    Deployments that pin one of its versions keep working. Deleting a released workflow needs the role admin.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -411,130 +438,147 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     SaveWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.SaveWorkflowRequest, _workflow_pb2.SaveWorkflowResponse]  # type: ignore[assignment]
     """SaveWorkflow appends the next version and makes it the latest.
 
-    Saving a draft also releases it. With `base_version_id`, or the metadata `if-match` with a workflow's etag, it
-    appends only when nobody has saved since; content that is the latest already is never in conflict.
+    Saving a draft also releases it. With `base_version_id`, or the metadata `if-match` with a workflow's etag, it fails
+    if somebody has saved since. Content that equals the latest version is never in conflict.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
-    - ABORTED, VERSION_CONFLICT: another version was saved since the base. The details name it, its author and time,
-      and in `nodes` the ids of the nodes that both sides changed.
+    - ABORTED, VERSION_CONFLICT: another version was saved since the base. The details have its id, author and time,
+      and in `nodes` the ids of the nodes that both changed.
     - INVALID_ARGUMENT, BASE_NOT_FOUND: the workflow has no version with the id base_version_id.
     - INVALID_ARGUMENT, INVALID_REQUEST: description, or a draft's name, breaks its rule.
-    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the basic check. Each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     ReleaseWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ReleaseWorkflowRequest, _workflow_pb2.ReleaseWorkflowResponse]  # type: ignore[assignment]
     """ReleaseWorkflow turns a draft into a released workflow at version 1.
 
-    It fails on everything but a draft, with one exception for the official command line (`User-Agent: dynamiq-cli/…`,
-    over REST), which creates, saves and releases in a row: a workflow whose first release was a save accepts from it,
-    once, a release whose flow has the digest of its latest version. The name is applied and no version is made.
+    It fails if the workflow is not a draft. There is one exception, for the official command line over REST (`User-Agent:
+    dynamiq-cli/…`), which creates, saves and releases. A workflow that a save released accepts one release from it, if
+    the flow has the digest of the latest version. That applies the name and creates no version.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
-    - FAILED_PRECONDITION, WORKFLOW_NOT_DRAFT: the workflow is released already.
+    - FAILED_PRECONDITION, WORKFLOW_NOT_DRAFT: the workflow is already released.
     - ABORTED, VERSION_CONFLICT: as for SaveWorkflow.
     - INVALID_ARGUMENT, BASE_NOT_FOUND: as for SaveWorkflow.
     - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
-    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the basic check. Each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     ForkWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ForkWorkflowRequest, _workflow_pb2.ForkWorkflowResponse]  # type: ignore[assignment]
-    """ForkWorkflow makes a workflow of its own, released at version 1, from a version or from an unsaved canvas.
+    """ForkWorkflow creates a workflow, released at version 1, from a version or from an unsaved canvas.
 
-    It remembers nothing of the source's versions, and the source is untouched. The source may be a draft, and the
-    canvas of a draft is what is forked when neither a version nor a flow is given.
+    The new workflow has no history, and the source does not change. The source may be a draft: its canvas is forked if
+    neither a version nor a flow is given.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
     - INVALID_ARGUMENT, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule; a version and a flow are both given.
-    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule, or both a version and a flow are given.
+    - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the basic check. Each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     ImportWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ImportWorkflowRequest, _workflow_pb2.ImportWorkflowResponse]  # type: ignore[assignment]
-    """ImportWorkflow makes a draft, its canvas laid out, from the text of an SDK's config.yaml.
+    """ImportWorkflow creates a draft with a layout from the text of the SDK's config.yaml.
 
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
     - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
-    - INVALID_ARGUMENT, INVALID_CONFIG: config is no config.yaml; the problem is named with its path.
-    - INVALID_ARGUMENT, SEVERAL_WORKFLOWS: config holds several workflows and none, or an unknown one, was picked.
-    - INVALID_ARGUMENT, INVALID_FLOW: the flow that config makes fails the light check; each problem is named.
-    - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config, or the flow that it makes, is over the size limit.
+    - INVALID_ARGUMENT, INVALID_CONFIG: config is not a valid config.yaml. The problem is named with its path.
+    - INVALID_ARGUMENT, SEVERAL_WORKFLOWS: config has several workflows, and `workflow` is missing or unknown.
+    - INVALID_ARGUMENT, INVALID_FLOW: the resulting flow fails the basic check. Each problem is named.
+    - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config, or the resulting flow, is over the size limit.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: reading config takes too much CPU time or memory.
     """
     ValidateFlow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ValidateFlowRequest, _workflow_pb2.ValidateFlowResponse]  # type: ignore[assignment]
-    """ValidateFlow lists what is wrong with a canvas: errors, which the SDK cannot load, and warnings.
+    """ValidateFlow lists the problems of a canvas: warnings, and errors, which the SDK cannot load.
 
     Errors:
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow takes too much CPU time or memory.
     """
     ListNodeTypes: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListNodeTypesRequest, _workflow_pb2.ListNodeTypesResponse]  # type: ignore[assignment]
-    """ListNodeTypes returns the node types that the SDK has, all of them in one answer."""
+    """ListNodeTypes returns all node types of the SDK in one answer."""
     ExportWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ExportWorkflowRequest, _workflow_pb2.ExportWorkflowResponse]  # type: ignore[assignment]
     """ExportWorkflow packs a canvas into a ZIP of config.yaml and main.py, which the Dynamiq SDK loads and runs.
 
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
-    - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow. Each problem is named with its path.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing flow takes too much CPU time or memory.
     """
+    WatchVersions: _aio.UnaryStreamMultiCallable[_workflow_pb2.WatchVersionsRequest, _workflow_pb2.WatchVersionsResponse]  # type: ignore[assignment]
+    """WatchVersions streams the events of a workflow's versions as they are committed, until either side ends the stream.
+
+    The first message has the position at which the stream begins: `after`, or now. Then each event comes once, in the
+    order of the commits. To resume, on this replica or another, watch again with `after` set to the last `sequence`.
+    After 30 seconds without an event a message has the current position. Over REST these are server-sent events with
+    the sequence as their id, so a browser resumes by itself with `Last-Event-ID`.
+
+    The stream ends normally when the service stops, and with CANCELLED when its caller has not read for 30 seconds. A
+    principal may have 32 streams per replica.
+
+    Errors:
+    - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller, or it has been deleted.
+    - NOT_FOUND, PROJECT_NOT_FOUND: its project is no longer visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: after is not a sequence of this workflow.
+    """
     ListVersions: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListVersionsRequest, _workflow_pb2.ListVersionsResponse]  # type: ignore[assignment]
-    """ListVersions returns a workflow's versions, newest first, the archived ones left out. A draft has none.
+    """ListVersions returns a workflow's versions, newest first, without archived ones. A draft has no versions.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
-    - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is none that this list has.
+    - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is not supported, or created_by or version_ids breaks its
+      rule.
     """
     GetVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.GetVersionRequest, _workflow_pb2.GetVersionResponse]  # type: ignore[assignment]
     """GetVersion returns one version with its flow and flow_ui, byte for byte as they were saved.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
-    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version; also `latest` of a draft.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+    - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version, such as `latest` of a draft.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
     """
     ArchiveVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ArchiveVersionRequest, _workflow_pb2.ArchiveVersionResponse]  # type: ignore[assignment]
-    """ArchiveVersion leaves a version out of the lists. It still answers by id and deploys. Twice is fine.
+    """ArchiveVersion hides a version from lists. It can still be read and deployed. Repeating it changes nothing.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
     - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be archived.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
     """
     UnarchiveVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.UnarchiveVersionRequest, _workflow_pb2.UnarchiveVersionResponse]  # type: ignore[assignment]
-    """UnarchiveVersion puts an archived version back into the lists. Twice is fine.
+    """UnarchiveVersion shows an archived version in lists again. Repeating it changes nothing.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
     """
     DeleteVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.DeleteVersionRequest, _workflow_pb2.DeleteVersionResponse]  # type: ignore[assignment]
-    """DeleteVersion hides a version for good. Its number is never used again; a deployment that pins it keeps working.
+    """DeleteVersion hides a version permanently. Its number is never reused. Deployments that pin it keep working.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
     - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be deleted.
-    - FAILED_PRECONDITION, VERSION_LABELED: a label names the version; move the label or remove it first.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+    - FAILED_PRECONDITION, VERSION_LABELED: a label names the version. Move or remove the label first.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
     """
     RestoreVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.RestoreVersionRequest, _workflow_pb2.RestoreVersionResponse]  # type: ignore[assignment]
-    """RestoreVersion appends the next version with the content of an older one; history is never rewritten.
+    """RestoreVersion appends the next version with the content of an older one. The history stays.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
     """
     DiffVersions: _aio.UnaryUnaryMultiCallable[_workflow_pb2.DiffVersionsRequest, _workflow_pb2.DiffVersionsResponse]  # type: ignore[assignment]
     """DiffVersions compares two versions of a workflow node by node and edge by edge, from `version` to `other`.
@@ -542,30 +586,30 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
-    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: a version holds more than 1,000,000 values, they differ in more than
+    - INVALID_ARGUMENT, INVALID_REQUEST: a version must be a UUID, `latest`, a number from 1, or `@` and a label.
+    - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: a version has more than 1,000,000 values, they differ in more than
       100,000 places or 16 MiB, or comparing them takes too much CPU time or memory.
     """
     ExportVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ExportVersionRequest, _workflow_pb2.ExportVersionResponse]  # type: ignore[assignment]
-    """ExportVersion packs a version as ExportWorkflow packs a canvas; the config.yaml names the version.
+    """ExportVersion packs a version into a ZIP as ExportWorkflow does. The config.yaml names the version.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow. Each problem is named with its path.
+    - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit, which was larger when it was saved.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing the flow takes too much CPU time or memory.
     """
     SetVersionNote: _aio.UnaryUnaryMultiCallable[_workflow_pb2.SetVersionNoteRequest, _workflow_pb2.SetVersionNoteResponse]  # type: ignore[assignment]
-    """SetVersionNote writes, replaces or, with a blank text, removes the note on a version. The description never changes.
+    """SetVersionNote writes or replaces the note on a version. A blank text removes it. The description never changes.
 
-    A note that is there already leaves no event.
+    Without a change it writes no audit event.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label;
+    - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label;
       or note is too long.
     """
     ListLabels: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListLabelsRequest, _workflow_pb2.ListLabelsResponse]  # type: ignore[assignment]
@@ -584,34 +628,34 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
     """
     SetLabel: _aio.UnaryUnaryMultiCallable[_workflow_pb2.SetLabelRequest, _workflow_pb2.SetLabelResponse]  # type: ignore[assignment]
-    """SetLabel makes a label, or moves it to another version of the workflow.
+    """SetLabel creates a label, or moves it to another version of the workflow.
 
-    With `expected_version_id`, or the metadata `if-match` with the label's etag, it moves the label only when nobody has
-    moved it since; a label that names the version already is never in conflict, and leaves no event. A label that the
-    project protects takes the role admin. What was deployed by a label stays as it was deployed.
+    With `expected_version_id`, or the metadata `if-match` with the label's etag, it fails if somebody has moved the label
+    since. If the label already names the version, there is no conflict and no audit event. A protected label needs the
+    role admin. Existing deployments do not change.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - INVALID_ARGUMENT, VERSION_NOT_FOUND: the workflow has no such version.
-    - ABORTED, LABEL_CONFLICT: the label names another version than expected, or none. The details name that version, who
-      moved the label there and when.
-    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is no etag of a label.
-    - FAILED_PRECONDITION, TOO_MANY_LABELS: the name is new, and the workflow has had labels of 100 names, removed ones
-      included.
+    - ABORTED, LABEL_CONFLICT: the label names another version than expected, or was removed. The details name that version,
+      who moved the label and when.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is not an etag of a label.
+    - FAILED_PRECONDITION, TOO_MANY_LABELS: the name is new, and the workflow has had 100 labels, including removed
+      ones.
     """
     DeleteLabel: _aio.UnaryUnaryMultiCallable[_workflow_pb2.DeleteLabelRequest, _workflow_pb2.DeleteLabelResponse]  # type: ignore[assignment]
     """DeleteLabel removes a label. Its history stays.
 
-    The metadata `if-match` and the protection of labels count as for SetLabel.
+    The metadata `if-match` and protected labels work as for SetLabel.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, LABEL_NOT_FOUND: the workflow has no label of this name.
     - ABORTED, LABEL_CONFLICT: as for SetLabel.
-    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is no etag of a label.
+    - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is not an etag of a label.
     """
     ListLabelMoves: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListLabelMovesRequest, _workflow_pb2.ListLabelMovesResponse]  # type: ignore[assignment]
-    """ListLabelMoves returns the history of a label, newest first; of a removed one too.
+    """ListLabelMoves returns the history of a label, newest first, also of a removed one.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -619,14 +663,24 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or page or page_size is out of range.
     """
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListAuditEventsRequest, _workflow_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
-    """ListAuditEvents returns what was done to a workflow, newest first. It answers for a deleted one, too.
+    """ListAuditEvents returns what was done to a workflow, newest first. It also answers for deleted ones.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is, or was, visible to the caller.
     - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
     """
+    ListProjectWorkflowAuditEvents: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListProjectWorkflowAuditEventsRequest, _workflow_pb2.ListProjectWorkflowAuditEventsResponse]  # type: ignore[assignment]
+    """ListProjectWorkflowAuditEvents returns what was done to a project's workflows, also to deleted ones, newest first.
+
+    The order is that of `created_at`, so that the lists of several services can be read as one: ask each for what is
+    before a time.
+
+    Errors:
+    - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+    - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or a time is out of range.
+    """
     ResolveVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ResolveVersionRequest, _workflow_pb2.ResolveVersionResponse]  # type: ignore[assignment]
-    """ResolveVersion returns all that a deployment pins, in one answer. For other services: it has no REST face.
+    """ResolveVersion returns everything that a deployment pins. It is for other services and has no REST path.
 
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
@@ -637,22 +691,22 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - FAILED_PRECONDITION, VERSION_DELETED: the version has been deleted.
     """
     RenderFlow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.RenderFlowRequest, _workflow_pb2.RenderFlowResponse]  # type: ignore[assignment]
-    """RenderFlow returns a canvas as replicas load it, to be tested without being saved. For other services, which pass on
-    the token of whoever tests it: it has no REST face.
+    """RenderFlow returns an unsaved canvas in the form that replicas load, for a test. It is for other services, which pass
+    on the caller's token, and has no REST path.
 
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
-    - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow; each problem is named.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow. Each problem is named.
     - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking or rendering flow takes too much CPU time or memory.
     """
     RenderVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.RenderVersionRequest, _workflow_pb2.RenderVersionResponse]  # type: ignore[assignment]
-    """RenderVersion returns a saved version as replicas load it, likewise.
+    """RenderVersion returns a saved version in the form that replicas load. It is for other services, as RenderFlow is.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
     - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-    - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow; each problem is named.
+    - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow. Each problem is named.
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: rendering the flow takes too much CPU time or memory.
     """
 
@@ -662,24 +716,24 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
     Every RPC can also answer:
     - UNAUTHENTICATED, TOKEN_INVALID: the bearer token is missing, unknown, revoked or expired.
     - PERMISSION_DENIED, ROLE_TOO_SMALL: the token's role in the project does not allow this.
-    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is no UUID; each is named.
-    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too much is under way here; nothing was changed.
-    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change can
-      have been made; with an idempotency key, repeating it is safe either way.
-    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document was lost; nothing was changed.
-    - INTERNAL, INTERNAL: something went wrong on our side; the logs say what.
+    - INVALID_ARGUMENT, INVALID_REQUEST: a required field is missing, or a field ending in _id is not a UUID. Each is named.
+    - RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS: too many calls are in progress. Nothing was changed.
+    - UNAVAILABLE, DATABASE_UNAVAILABLE: the database does not answer. The message says whether a change
+      can have been made. With an idempotency key, repeating the call is safe.
+    - UNAVAILABLE, WORKER_LOST: the process that worked on a large document ended. Nothing was changed.
+    - INTERNAL, INTERNAL: an internal error. The logs have the cause.
 
     Metadata that every RPC reads: `authorization: Bearer <token>`, `x-request-id` (echoed in the logs). CreateWorkflow,
     SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, RestoreVersion and SetLabel also read `idempotency-key`,
-    1 to 255 printable ASCII characters. A repeat within 24 hours answers as the first call did, its trailing metadata included,
-    with `idempotent-replayed: true` beside it. They can then also answer:
+    1 to 255 printable ASCII characters. A repeat within 24 hours returns the first answer with its trailing
+    metadata, and adds `idempotent-replayed: true`. They can then also answer:
     - ABORTED, IDEMPOTENCY_KEY_REUSED: the key was used with another request.
-    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still at work.
+    - ABORTED, REQUEST_IN_PROGRESS: the first request with this key is still in progress.
 
-    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes when and only when the answer
-    does. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
-    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send that of the workflow, version or label that they
-    answer with.
+    GetWorkflow, GetVersion and GetLabel send the trailing metadata `etag`, which changes exactly when the answer
+    changes. CreateWorkflow, UpdateWorkflow, SaveWorkflow, ReleaseWorkflow, ForkWorkflow, ImportWorkflow, ArchiveVersion,
+    UnarchiveVersion, RestoreVersion, SetVersionNote and SetLabel send the etag of the workflow, version or label
+    in their answer.
     """
 
     @_abc_1.abstractmethod
@@ -688,11 +742,11 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.ListWorkflowsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.ListWorkflowsResponse, _abc.Awaitable[_workflow_pb2.ListWorkflowsResponse]]:
-        """ListWorkflows returns a project's workflows, the newest change first.
+        """ListWorkflows returns a project's workflows, last changed first.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
-        - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is none that this list has.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is not supported.
         """
 
     @_abc_1.abstractmethod
@@ -701,12 +755,12 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.CreateWorkflowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.CreateWorkflowResponse, _abc.Awaitable[_workflow_pb2.CreateWorkflowResponse]]:
-        """CreateWorkflow makes a draft: a workflow with a canvas and no version yet.
+        """CreateWorkflow creates a draft: a workflow with a canvas and without a version.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
         - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
-        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the basic check. Each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
         """
@@ -717,7 +771,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.GetWorkflowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.GetWorkflowResponse, _abc.Awaitable[_workflow_pb2.GetWorkflowResponse]]:
-        """GetWorkflow returns a workflow with the flow and flow_ui of its latest version, or of its canvas while a draft.
+        """GetWorkflow returns a workflow with the flow and flow_ui of its latest version, or of its canvas if it is a draft.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -729,7 +783,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.UpdateWorkflowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.UpdateWorkflowResponse, _abc.Awaitable[_workflow_pb2.UpdateWorkflowResponse]]:
-        """UpdateWorkflow changes the name and the description; no version is made. What changes nothing leaves no event.
+        """UpdateWorkflow changes the name and the description. It creates no version. Without a change it writes no audit event.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -742,9 +796,9 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.DeleteWorkflowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.DeleteWorkflowResponse, _abc.Awaitable[_workflow_pb2.DeleteWorkflowResponse]]:
-        """DeleteWorkflow removes a draft for good and hides a released workflow.
+        """DeleteWorkflow removes a draft, or hides a released workflow permanently.
 
-        A deployment that pins a version of it keeps working. A released workflow takes the role admin.
+        Deployments that pin one of its versions keep working. Deleting a released workflow needs the role admin.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -758,16 +812,16 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_workflow_pb2.SaveWorkflowResponse, _abc.Awaitable[_workflow_pb2.SaveWorkflowResponse]]:
         """SaveWorkflow appends the next version and makes it the latest.
 
-        Saving a draft also releases it. With `base_version_id`, or the metadata `if-match` with a workflow's etag, it
-        appends only when nobody has saved since; content that is the latest already is never in conflict.
+        Saving a draft also releases it. With `base_version_id`, or the metadata `if-match` with a workflow's etag, it fails
+        if somebody has saved since. Content that equals the latest version is never in conflict.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
-        - ABORTED, VERSION_CONFLICT: another version was saved since the base. The details name it, its author and time,
-          and in `nodes` the ids of the nodes that both sides changed.
+        - ABORTED, VERSION_CONFLICT: another version was saved since the base. The details have its id, author and time,
+          and in `nodes` the ids of the nodes that both changed.
         - INVALID_ARGUMENT, BASE_NOT_FOUND: the workflow has no version with the id base_version_id.
         - INVALID_ARGUMENT, INVALID_REQUEST: description, or a draft's name, breaks its rule.
-        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the basic check. Each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
         """
@@ -780,17 +834,17 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_workflow_pb2.ReleaseWorkflowResponse, _abc.Awaitable[_workflow_pb2.ReleaseWorkflowResponse]]:
         """ReleaseWorkflow turns a draft into a released workflow at version 1.
 
-        It fails on everything but a draft, with one exception for the official command line (`User-Agent: dynamiq-cli/…`,
-        over REST), which creates, saves and releases in a row: a workflow whose first release was a save accepts from it,
-        once, a release whose flow has the digest of its latest version. The name is applied and no version is made.
+        It fails if the workflow is not a draft. There is one exception, for the official command line over REST (`User-Agent:
+        dynamiq-cli/…`), which creates, saves and releases. A workflow that a save released accepts one release from it, if
+        the flow has the digest of the latest version. That applies the name and creates no version.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
-        - FAILED_PRECONDITION, WORKFLOW_NOT_DRAFT: the workflow is released already.
+        - FAILED_PRECONDITION, WORKFLOW_NOT_DRAFT: the workflow is already released.
         - ABORTED, VERSION_CONFLICT: as for SaveWorkflow.
         - INVALID_ARGUMENT, BASE_NOT_FOUND: as for SaveWorkflow.
         - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule.
-        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the basic check. Each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
         """
@@ -801,17 +855,17 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.ForkWorkflowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.ForkWorkflowResponse, _abc.Awaitable[_workflow_pb2.ForkWorkflowResponse]]:
-        """ForkWorkflow makes a workflow of its own, released at version 1, from a version or from an unsaved canvas.
+        """ForkWorkflow creates a workflow, released at version 1, from a version or from an unsaved canvas.
 
-        It remembers nothing of the source's versions, and the source is untouched. The source may be a draft, and the
-        canvas of a draft is what is forked when neither a version nor a flow is given.
+        The new workflow has no history, and the source does not change. The source may be a draft: its canvas is forked if
+        neither a version nor a flow is given.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
         - INVALID_ARGUMENT, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule; a version and a flow are both given.
-        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the light check; each problem is named with its path.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule, or both a version and a flow are given.
+        - INVALID_ARGUMENT, INVALID_FLOW: flow or flow_ui fails the basic check. Each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow or flow_ui is over the size limit.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
         """
@@ -822,15 +876,15 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.ImportWorkflowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.ImportWorkflowResponse, _abc.Awaitable[_workflow_pb2.ImportWorkflowResponse]]:
-        """ImportWorkflow makes a draft, its canvas laid out, from the text of an SDK's config.yaml.
+        """ImportWorkflow creates a draft with a layout from the text of the SDK's config.yaml.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
         - INVALID_ARGUMENT, INVALID_REQUEST: name or description breaks its rule.
-        - INVALID_ARGUMENT, INVALID_CONFIG: config is no config.yaml; the problem is named with its path.
-        - INVALID_ARGUMENT, SEVERAL_WORKFLOWS: config holds several workflows and none, or an unknown one, was picked.
-        - INVALID_ARGUMENT, INVALID_FLOW: the flow that config makes fails the light check; each problem is named.
-        - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config, or the flow that it makes, is over the size limit.
+        - INVALID_ARGUMENT, INVALID_CONFIG: config is not a valid config.yaml. The problem is named with its path.
+        - INVALID_ARGUMENT, SEVERAL_WORKFLOWS: config has several workflows, and `workflow` is missing or unknown.
+        - INVALID_ARGUMENT, INVALID_FLOW: the resulting flow fails the basic check. Each problem is named.
+        - RESOURCE_EXHAUSTED, CONFIG_TOO_LARGE: config, or the resulting flow, is over the size limit.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: reading config takes too much CPU time or memory.
         """
 
@@ -840,7 +894,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.ValidateFlowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.ValidateFlowResponse, _abc.Awaitable[_workflow_pb2.ValidateFlowResponse]]:
-        """ValidateFlow lists what is wrong with a canvas: errors, which the SDK cannot load, and warnings.
+        """ValidateFlow lists the problems of a canvas: warnings, and errors, which the SDK cannot load.
 
         Errors:
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
@@ -853,7 +907,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.ListNodeTypesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.ListNodeTypesResponse, _abc.Awaitable[_workflow_pb2.ListNodeTypesResponse]]:
-        """ListNodeTypes returns the node types that the SDK has, all of them in one answer."""
+        """ListNodeTypes returns all node types of the SDK in one answer."""
 
     @_abc_1.abstractmethod
     def ExportWorkflow(
@@ -865,9 +919,31 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
-        - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow. Each problem is named with its path.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing flow takes too much CPU time or memory.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchVersions(
+        self,
+        request: _workflow_pb2.WatchVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_workflow_pb2.WatchVersionsResponse], _abc.AsyncIterator[_workflow_pb2.WatchVersionsResponse]]:
+        """WatchVersions streams the events of a workflow's versions as they are committed, until either side ends the stream.
+
+        The first message has the position at which the stream begins: `after`, or now. Then each event comes once, in the
+        order of the commits. To resume, on this replica or another, watch again with `after` set to the last `sequence`.
+        After 30 seconds without an event a message has the current position. Over REST these are server-sent events with
+        the sequence as their id, so a browser resumes by itself with `Last-Event-ID`.
+
+        The stream ends normally when the service stops, and with CANCELLED when its caller has not read for 30 seconds. A
+        principal may have 32 streams per replica.
+
+        Errors:
+        - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller, or it has been deleted.
+        - NOT_FOUND, PROJECT_NOT_FOUND: its project is no longer visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: after is not a sequence of this workflow.
         """
 
     @_abc_1.abstractmethod
@@ -876,11 +952,12 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.ListVersionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.ListVersionsResponse, _abc.Awaitable[_workflow_pb2.ListVersionsResponse]]:
-        """ListVersions returns a workflow's versions, newest first, the archived ones left out. A draft has none.
+        """ListVersions returns a workflow's versions, newest first, without archived ones. A draft has no versions.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
-        - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is none that this list has.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or sort is not supported, or created_by or version_ids breaks its
+          rule.
         """
 
     @_abc_1.abstractmethod
@@ -893,8 +970,8 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
-        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version; also `latest` of a draft.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+        - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version, such as `latest` of a draft.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
         """
 
     @_abc_1.abstractmethod
@@ -903,13 +980,13 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.ArchiveVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.ArchiveVersionResponse, _abc.Awaitable[_workflow_pb2.ArchiveVersionResponse]]:
-        """ArchiveVersion leaves a version out of the lists. It still answers by id and deploys. Twice is fine.
+        """ArchiveVersion hides a version from lists. It can still be read and deployed. Repeating it changes nothing.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
         - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be archived.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
         """
 
     @_abc_1.abstractmethod
@@ -918,12 +995,12 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.UnarchiveVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.UnarchiveVersionResponse, _abc.Awaitable[_workflow_pb2.UnarchiveVersionResponse]]:
-        """UnarchiveVersion puts an archived version back into the lists. Twice is fine.
+        """UnarchiveVersion shows an archived version in lists again. Repeating it changes nothing.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
         """
 
     @_abc_1.abstractmethod
@@ -932,14 +1009,14 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.DeleteVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.DeleteVersionResponse, _abc.Awaitable[_workflow_pb2.DeleteVersionResponse]]:
-        """DeleteVersion hides a version for good. Its number is never used again; a deployment that pins it keeps working.
+        """DeleteVersion hides a version permanently. Its number is never reused. Deployments that pin it keep working.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
         - FAILED_PRECONDITION, VERSION_IS_LATEST: the latest version cannot be deleted.
-        - FAILED_PRECONDITION, VERSION_LABELED: a label names the version; move the label or remove it first.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+        - FAILED_PRECONDITION, VERSION_LABELED: a label names the version. Move or remove the label first.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
         """
 
     @_abc_1.abstractmethod
@@ -948,12 +1025,12 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.RestoreVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.RestoreVersionResponse, _abc.Awaitable[_workflow_pb2.RestoreVersionResponse]]:
-        """RestoreVersion appends the next version with the content of an older one; history is never rewritten.
+        """RestoreVersion appends the next version with the content of an older one. The history stays.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
         """
 
     @_abc_1.abstractmethod
@@ -967,8 +1044,8 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: a version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
-        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: a version holds more than 1,000,000 values, they differ in more than
+        - INVALID_ARGUMENT, INVALID_REQUEST: a version must be a UUID, `latest`, a number from 1, or `@` and a label.
+        - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: a version has more than 1,000,000 values, they differ in more than
           100,000 places or 16 MiB, or comparing them takes too much CPU time or memory.
         """
 
@@ -978,13 +1055,13 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.ExportVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.ExportVersionResponse, _abc.Awaitable[_workflow_pb2.ExportVersionResponse]]:
-        """ExportVersion packs a version as ExportWorkflow packs a canvas; the config.yaml names the version.
+        """ExportVersion packs a version into a ZIP as ExportWorkflow does. The config.yaml names the version.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow; each problem is named with its path.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK could not load this flow. Each problem is named with its path.
+        - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit, which was larger when it was saved.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: packing the flow takes too much CPU time or memory.
         """
@@ -995,14 +1072,14 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.SetVersionNoteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.SetVersionNoteResponse, _abc.Awaitable[_workflow_pb2.SetVersionNoteResponse]]:
-        """SetVersionNote writes, replaces or, with a blank text, removes the note on a version. The description never changes.
+        """SetVersionNote writes or replaces the note on a version. A blank text removes it. The description never changes.
 
-        A note that is there already leaves no event.
+        Without a change it writes no audit event.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_REQUEST: version is neither a UUID, nor `latest`, nor a number from 1, nor `@` and a label;
+        - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label;
           or note is too long.
         """
 
@@ -1039,20 +1116,20 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.SetLabelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.SetLabelResponse, _abc.Awaitable[_workflow_pb2.SetLabelResponse]]:
-        """SetLabel makes a label, or moves it to another version of the workflow.
+        """SetLabel creates a label, or moves it to another version of the workflow.
 
-        With `expected_version_id`, or the metadata `if-match` with the label's etag, it moves the label only when nobody has
-        moved it since; a label that names the version already is never in conflict, and leaves no event. A label that the
-        project protects takes the role admin. What was deployed by a label stays as it was deployed.
+        With `expected_version_id`, or the metadata `if-match` with the label's etag, it fails if somebody has moved the label
+        since. If the label already names the version, there is no conflict and no audit event. A protected label needs the
+        role admin. Existing deployments do not change.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - INVALID_ARGUMENT, VERSION_NOT_FOUND: the workflow has no such version.
-        - ABORTED, LABEL_CONFLICT: the label names another version than expected, or none. The details name that version, who
-          moved the label there and when.
-        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is no etag of a label.
-        - FAILED_PRECONDITION, TOO_MANY_LABELS: the name is new, and the workflow has had labels of 100 names, removed ones
-          included.
+        - ABORTED, LABEL_CONFLICT: the label names another version than expected, or was removed. The details name that version,
+          who moved the label and when.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is not an etag of a label.
+        - FAILED_PRECONDITION, TOO_MANY_LABELS: the name is new, and the workflow has had 100 labels, including removed
+          ones.
         """
 
     @_abc_1.abstractmethod
@@ -1063,13 +1140,13 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_workflow_pb2.DeleteLabelResponse, _abc.Awaitable[_workflow_pb2.DeleteLabelResponse]]:
         """DeleteLabel removes a label. Its history stays.
 
-        The metadata `if-match` and the protection of labels count as for SetLabel.
+        The metadata `if-match` and protected labels work as for SetLabel.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, LABEL_NOT_FOUND: the workflow has no label of this name.
         - ABORTED, LABEL_CONFLICT: as for SetLabel.
-        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is no etag of a label.
+        - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is not an etag of a label.
         """
 
     @_abc_1.abstractmethod
@@ -1078,7 +1155,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.ListLabelMovesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.ListLabelMovesResponse, _abc.Awaitable[_workflow_pb2.ListLabelMovesResponse]]:
-        """ListLabelMoves returns the history of a label, newest first; of a removed one too.
+        """ListLabelMoves returns the history of a label, newest first, also of a removed one.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -1092,11 +1169,27 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.ListAuditEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.ListAuditEventsResponse, _abc.Awaitable[_workflow_pb2.ListAuditEventsResponse]]:
-        """ListAuditEvents returns what was done to a workflow, newest first. It answers for a deleted one, too.
+        """ListAuditEvents returns what was done to a workflow, newest first. It also answers for deleted ones.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is, or was, visible to the caller.
         - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
+        """
+
+    @_abc_1.abstractmethod
+    def ListProjectWorkflowAuditEvents(
+        self,
+        request: _workflow_pb2.ListProjectWorkflowAuditEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.ListProjectWorkflowAuditEventsResponse, _abc.Awaitable[_workflow_pb2.ListProjectWorkflowAuditEventsResponse]]:
+        """ListProjectWorkflowAuditEvents returns what was done to a project's workflows, also to deleted ones, newest first.
+
+        The order is that of `created_at`, so that the lists of several services can be read as one: ask each for what is
+        before a time.
+
+        Errors:
+        - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
+        - INVALID_ARGUMENT, INVALID_REQUEST: page, page_size or a time is out of range.
         """
 
     @_abc_1.abstractmethod
@@ -1105,7 +1198,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.ResolveVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.ResolveVersionResponse, _abc.Awaitable[_workflow_pb2.ResolveVersionResponse]]:
-        """ResolveVersion returns all that a deployment pins, in one answer. For other services: it has no REST face.
+        """ResolveVersion returns everything that a deployment pins. It is for other services and has no REST path.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
@@ -1122,12 +1215,12 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.RenderFlowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.RenderFlowResponse, _abc.Awaitable[_workflow_pb2.RenderFlowResponse]]:
-        """RenderFlow returns a canvas as replicas load it, to be tested without being saved. For other services, which pass on
-        the token of whoever tests it: it has no REST face.
+        """RenderFlow returns an unsaved canvas in the form that replicas load, for a test. It is for other services, which pass
+        on the caller's token, and has no REST path.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
-        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow; each problem is named.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load flow. Each problem is named.
         - RESOURCE_EXHAUSTED, FLOW_TOO_LARGE: flow is over the size limit.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking or rendering flow takes too much CPU time or memory.
         """
@@ -1138,12 +1231,12 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.RenderVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.RenderVersionResponse, _abc.Awaitable[_workflow_pb2.RenderVersionResponse]]:
-        """RenderVersion returns a saved version as replicas load it, likewise.
+        """RenderVersion returns a saved version in the form that replicas load. It is for other services, as RenderFlow is.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
         - NOT_FOUND, VERSION_NOT_FOUND: the workflow has no such version.
-        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow; each problem is named.
+        - INVALID_ARGUMENT, INVALID_FLOW: the SDK cannot load the version's flow. Each problem is named.
         - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: rendering the flow takes too much CPU time or memory.
         """
 

@@ -1,0 +1,18 @@
+"""Signs a person in with a browser of this machine, which returns to a loopback port."""
+
+from collections.abc import Callable
+
+from flowpin_cli.login.asking import ask
+from flowpin_cli.login.loopback import Loopback
+from service_kit.openid.code_flow import link, new_attempt, redeem
+from service_kit.openid.provider import Client, Provider
+from service_kit.openid.tokens import Tokens
+
+
+def sign_in(provider: Provider, client: Client, show: Callable[[str], None], seconds: float) -> Tokens:
+    """Sign a person in with the link that `show` is called with, within `seconds`. Raises CannotRun."""
+    attempt = new_attempt()
+    with Loopback() as loopback:
+        show(link(provider, client, loopback.redirect_uri, attempt))
+        answer = loopback.answer(seconds)
+    return ask(redeem(answer, provider, client, loopback.redirect_uri, attempt))

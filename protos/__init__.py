@@ -1,0 +1,1 @@
+"""The contracts, installed with everything else: `flowpin protos` writes them."""

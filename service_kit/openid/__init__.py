@@ -1,0 +1,1 @@
+"""Signing a person in at an OpenID Connect issuer: `flowpin login` and the console do it with these."""

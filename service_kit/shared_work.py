@@ -1,0 +1,27 @@
+"""Work that several callers want at the same time is done once, and goes on when they leave."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class SharedWork(Generic[T]):
+    """One piece of work per key at a time. What it returns or raises is that of everybody who waits for it."""
+
+    def __init__(self) -> None:
+        self._running: dict[Hashable, asyncio.Task[T]] = {}
+
+    async def run(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The result of `work`, or of the same that is in progress. `work` must have a bound of its own."""
+        task = self._running.get(key)
+        if task is None:
+            task = self._running[key] = asyncio.create_task(work())
+            task.add_done_callback(lambda done: self._ended(key, done))
+        return await asyncio.shield(task)
+
+    def _ended(self, key: Hashable, task: "asyncio.Task[T]") -> None:
+        del self._running[key]
+        if not task.cancelled():
+            task.exception()  # all who wanted it may have left
