@@ -1,4 +1,4 @@
-"""Fixtures for all tests: one embedded Postgres per run, new schemas per test."""
+"""Fixtures for all tests: one embedded Postgres per run, a new database per test."""
 
 import os
 import signal
@@ -18,8 +18,9 @@ from flowpin_cli.postgres.cluster import open_cluster
 from tests.support.apps.world import Apps, running_apps
 from tests.support.chromium import running_chromium
 from tests.support.contract_errors import ContractErrors
+from tests.support.databases import create_original
+from tests.support.fast_postgres import ask_for_no_password, do_not_sync, fast_folder, url
 from tests.support.stack import Stack, fresh_stack, running_stack
-from tests.support.trusting_postgres import ask_for_no_password, url
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -33,29 +34,33 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-async def database_urls(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mapping[str, str]]:
+async def database_urls() -> AsyncIterator[Mapping[str, str]]:
     """URLs of a real Postgres for the run, by role. `admin` is the superuser's."""
-    with locked(tmp_path_factory.mktemp("postgres")) as folder:
+    with fast_folder() as parent, locked(parent) as folder:
         async with open_cluster(folder) as cluster:
             ask_for_no_password(cluster)
+            do_not_sync(cluster)
             process = start(cluster.command(), folder.fresh_log("postgres"))
             try:
                 assert await until(lambda: cluster.is_ready(process), 20), "Postgres did not start"
-                yield {"admin": url(cluster), **{role: url(cluster, role) for role in ROLES}}
+                urls = {"admin": url(cluster), **{role: url(cluster, role) for role in ROLES}}
+                await create_original(urls)
+                yield urls
             finally:
                 process.send_signal(signal.SIGINT)  # fast shutdown: SIGTERM would wait for clients
                 process.wait(20)
 
 
 @pytest.fixture
-async def unstarted(database_urls: Mapping[str, str], tmp_path: Path) -> Stack:
-    """Schemas and people without running services, for tests that start them with `running_stack`."""
-    return await fresh_stack(database_urls, tmp_path)
+async def unstarted(database_urls: Mapping[str, str], tmp_path: Path) -> AsyncIterator[Stack]:
+    """A database and people without running services, for tests that start them with `running_stack`."""
+    async with fresh_stack(database_urls, tmp_path) as stack:
+        yield stack
 
 
 @pytest.fixture
 async def stack(unstarted: Stack) -> AsyncIterator[Stack]:
-    """Workflow service, deploy service and gateway on schemas of this test."""
+    """Workflow service, deploy service and gateway on a database of this test."""
     async with running_stack(unstarted) as running:
         yield running
 
@@ -65,7 +70,8 @@ async def shared_stack(
     database_urls: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Stack]:
     """The same, started once for a module, for tests that do not see each other's workflows."""
-    async with running_stack(await fresh_stack(database_urls, tmp_path_factory.mktemp("stack"))) as running:
+    folder = tmp_path_factory.mktemp("stack")
+    async with fresh_stack(database_urls, folder) as unstarted, running_stack(unstarted) as running:
         yield running
 
 

@@ -19,7 +19,7 @@ async def pages(
     browser: "Browser", database_urls: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Pages]:
     folder = tmp_path_factory.mktemp("console")
-    async with running_stack(await fresh_stack(database_urls, folder)) as stack:
+    async with fresh_stack(database_urls, folder) as unstarted, running_stack(unstarted) as stack:
         settings = Settings(
             listen="127.0.0.1:0",
             workflow_target=f"127.0.0.1:{stack.workflow_port}",

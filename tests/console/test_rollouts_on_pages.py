@@ -22,8 +22,8 @@ async def scripted(
     browser: "Browser", database_urls: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Pages]:
     deploy = {"rollout_driver": "scripted", "rollout_script": "ok,fail,hang", "wait_seconds": 1}
-    unstarted = await fresh_stack(database_urls, tmp_path_factory.mktemp("scripted"))
-    async with running_stack(unstarted, deploy=deploy) as stack:
+    folder = tmp_path_factory.mktemp("scripted")
+    async with fresh_stack(database_urls, folder) as unstarted, running_stack(unstarted, deploy=deploy) as stack:
         settings = Settings(
             listen="127.0.0.1:0",
             workflow_target=f"127.0.0.1:{stack.workflow_port}",

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import asyncpg
 import pytest
 
+from tests.support.databases import fresh_database
 from tests.support.replica_proxy import ReplicaProxy
 from tests.support.replicas import Replicas, running_replicas
-from tests.support.stack import People, migrate
+from tests.support.stack import People
 from tests.support.steady_load import READS, READY, SteadyLoad
 
 pytestmark = pytest.mark.load
@@ -54,14 +55,9 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-async def database(database_urls: Mapping[str, str]) -> dict[str, str]:
-    """A database with the schema names that the services use."""
-    db = await asyncpg.connect(database_urls["admin"])
-    await db.execute("CREATE DATABASE frozen")
-    await db.close()
-    ours = {role: url.replace("/flowpin?", "/frozen?") for role, url in database_urls.items()}
-    await migrate(ours, {"workflow": "workflow", "deploy": "deploy"})
-    return ours
+async def database(database_urls: Mapping[str, str]) -> AsyncIterator[dict[str, str]]:
+    async with fresh_database(database_urls) as urls:
+        yield urls
 
 
 @pytest.fixture(scope="module", params=[FROZEN, VANISHED, BLOCKED])

@@ -12,10 +12,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from tests.support.databases import migrate
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.replicas import Replicas, running_replicas
-from tests.support.stack import People, migrate
+from tests.support.stack import People
 from tests.support.steady_load import READY, SteadyLoad
 from tests.support.tcp_postgres import TcpPostgres
 
@@ -77,7 +78,7 @@ async def two_of_each(postgres: TcpPostgres, bouncer: Bouncer, folder: Path, peo
     urls = {"admin": postgres.url()}
     for role in (f"flowpin_{name}{suffix}" for name in SCHEMAS for suffix in ("", "_migrator")):
         urls[role] = f"postgresql://{role}:secret@127.0.0.1:{postgres.port}/flowpin"
-    await migrate(urls, SCHEMAS)
+    await migrate(urls)
     serving = {role: url.replace(f":{postgres.port}/", f":{bouncer.port}/") for role, url in urls.items()}
     async with running_replicas(2, serving, people, folder) as replicas:
         yield replicas

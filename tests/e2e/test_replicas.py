@@ -8,11 +8,11 @@ from itertools import pairwise
 from typing import Any
 
 import aiohttp
-import asyncpg
 import pytest
 
+from tests.support.databases import fresh_database
 from tests.support.replicas import Load, Replicas, running_replicas
-from tests.support.stack import People, migrate
+from tests.support.stack import People
 
 pytestmark = pytest.mark.load
 WARM_UP, AFTER_KILL, RECONNECT, AFTER_RESTART, AFTER_DRAIN = 1.5, 2.0, 1.5, 1.5, 1.5
@@ -40,7 +40,8 @@ async def story(database_urls: Mapping[str, str], tmp_path_factory: pytest.TempP
     people = People(folder / "access.yaml")
     people.write()
     async with (
-        running_replicas(3, await fresh_database(database_urls), people, folder) as replicas,
+        fresh_database(database_urls) as urls,
+        running_replicas(3, urls, people, folder) as replicas,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
         load = Load(replicas.url, people, session)
@@ -51,16 +52,6 @@ async def story(database_urls: Mapping[str, str], tmp_path_factory: pytest.TempP
         story.versions = await load.every(f"/v1/workflows/{load.workflow['id']}/versions?sort=version&")
         story.deployments = await load.every(f"/v1/apps/{load.app['id']}/deployments?sort=started_at&")
         yield story
-
-
-async def fresh_database(urls: Mapping[str, str]) -> dict[str, str]:
-    """A database with the schema names that the services use."""
-    db = await asyncpg.connect(urls["admin"])
-    await db.execute("CREATE DATABASE replicas")
-    await db.close()
-    ours = {role: url.replace("/flowpin?", "/replicas?") for role, url in urls.items()}
-    await migrate(ours, {"workflow": "workflow", "deploy": "deploy"})
-    return ours
 
 
 async def go_through(story: Story, replicas: Replicas) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.apps.stand_in_host import flow
 from tests.support.apps.stand_in_routing import App
-from tests.support.apps.world import Apps, apps_of, running_apps
+from tests.support.apps.world import Apps, fresh_apps, running_apps
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -236,11 +236,11 @@ async def _restart_with(apps: Apps, gone: App) -> None:
 
 
 async def test_a_router_without_routes_reports_it(database_urls, tmp_path):
-    apps = await apps_of(database_urls, tmp_path)
-    await apps.start_routing()
-    await apps.running_routing.aclose()
-    async with aiohttp.ClientSession() as apps.session, apps.run_service():
-        answer, health = await apps.call(), await apps.health()
+    async with fresh_apps(database_urls, tmp_path) as apps:
+        await apps.start_routing()
+        await apps.running_routing.aclose()
+        async with aiohttp.ClientSession() as apps.session, apps.run_service():
+            answer, health = await apps.call(), await apps.health()
 
     assert (answer.status, answer.error["details"]["reason"]) == (503, "ROUTES_UNKNOWN")
     assert (health.status, health.body["status"]) == (503, "not_ready")

@@ -1,12 +1,11 @@
 """Bad input gets a clear error and changes nothing, over REST and over gRPC."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import grpc
 import pytest
 
@@ -18,7 +17,7 @@ from tests.support.bad_input import bodies, configs, deploys, flows, ids, lists,
 from tests.support.bad_input.flows import LIMIT
 from tests.support.bad_input.good import GOOD
 from tests.support.bad_input.table import Bad, Good, Rest, Rpc, fill
-from tests.support.stack import Answer, People, Stack, migrate, running_stack
+from tests.support.stack import Answer, Stack, fresh_stack, running_stack
 
 TABLES = (bodies, configs, deploys, flows, ids, lists, orders, texts, tokens)
 HTTP = {
@@ -39,12 +38,7 @@ class World:
 
     stack: Stack
     known: Mapping[str, str]
-    database: asyncpg.Connection
-    counting: str
-
-    async def row_counts(self) -> dict[str, int]:
-        """The result of `stack.row_counts()` on one kept connection, as each test case calls it twice."""
-        return dict(await self.database.fetch(self.counting))
+    row_counts: Callable[[], Awaitable[dict[str, int]]]
 
     async def rest(self, sent: Rest) -> Answer:
         path, body = fill(sent.path, self.known), fill(sent.body, self.known)
@@ -68,21 +62,12 @@ class World:
 
 @pytest.fixture(scope="module")
 async def world(database_urls: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    people = People(tmp_path_factory.mktemp("people") / "access.yaml")
-    people.write()
-    unstarted = Stack(people, database_urls, {"workflow": "workflow_bad_input", "deploy": "deploy_bad_input"})
-    await migrate(database_urls, unstarted.schemas)
-    async with running_stack(unstarted, workflow={"max_flow_bytes": LIMIT}) as stack:
-        tables = await stack.row_counts()
-        counting = " UNION ALL ".join(f"SELECT '{table}', count(*) FROM {qualified(stack, table)}" for table in tables)
-        known = await populated(stack)
-        async with stack.database("admin", "workflow") as database:
-            yield World(stack, known, database, counting)
-
-
-def qualified(stack: Stack, table: str) -> str:
-    service, _, name = table.partition(".")
-    return f"{stack.schemas[service]}.{name}"
+    async with (
+        fresh_stack(database_urls, tmp_path_factory.mktemp("people")) as unstarted,
+        running_stack(unstarted, workflow={"max_flow_bytes": LIMIT}) as stack,
+        stack.counting_rows() as row_counts,
+    ):
+        yield World(stack, await populated(stack), row_counts)
 
 
 async def populated(stack: Stack) -> dict[str, str]:

@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 
 from tests.support.crashing_postgres import CrashingPostgres, crashing_postgres
-from tests.support.stack import Answer, People, Stack, migrate, running_stack
+from tests.support.databases import migrate
+from tests.support.stack import Answer, People, Stack, running_stack
 from tests.support.waiting import eventually, serving
 from tests.support.workflows import body_of, flow_of
 
@@ -24,8 +25,8 @@ DISK_BYTES = 256 << 20
 async def stack_on(postgres: CrashingPostgres, folder: Path) -> AsyncIterator[Stack]:
     people = People(folder / "access.yaml")
     people.write()
-    unstarted = Stack(people, postgres.urls, {"workflow": "workflow", "deploy": "deploy"})
-    await migrate(postgres.urls, unstarted.schemas)
+    unstarted = Stack(people, postgres.urls)
+    await migrate(postgres.urls)
     async with running_stack(unstarted) as stack:
         yield stack
 

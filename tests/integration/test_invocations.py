@@ -14,7 +14,7 @@ from service_kit.pb.flowpin.run.v1 import run_pb2 as pb
 from tests.support.apps.flow_tests import events, flow, form, send
 from tests.support.apps.installation import Installation, running_installation
 from tests.support.apps.stand_in_host import flow as scripted
-from tests.support.apps.world import Apps, apps_of, running_apps
+from tests.support.apps.world import Apps, fresh_apps, running_apps
 from tests.support.ports import free_port
 from tests.support.refusals import refusal
 from tests.support.stack import FLOW_UI
@@ -287,9 +287,9 @@ async def test_an_invocation_of_an_app_that_cannot_start_has_the_cause(apps: App
 
 
 async def test_an_invocation_before_routes_are_known_is_unavailable(database_urls, tmp_path):
-    apps = await apps_of(database_urls, tmp_path)
-    apps.routing_port = free_port()
-    async with apps.run_service():
-        error = await refusal(invoked(apps))
+    async with fresh_apps(database_urls, tmp_path) as apps:
+        apps.routing_port = free_port()
+        async with apps.run_service():
+            error = await refusal(invoked(apps))
 
     assert (error.code.name, error.reason) == ("UNAVAILABLE", "ROUTES_UNKNOWN")

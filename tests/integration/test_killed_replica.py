@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.deploy_processes import deploy_service_process, released_workflow
-from tests.support.stack import Stack, migrate
+from tests.support.stack import Stack
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -17,16 +17,10 @@ SCRIPT = "ok,delay:2,delay:9"
 
 @pytest.fixture
 async def stack(unstarted: Stack) -> AsyncIterator[Stack]:
-    """The workflow service only, in a database whose schemas have their default names, as processes expect them."""
-    name = f"killed_{unstarted.schemas['deploy']}"
-    async with unstarted.database("admin", "deploy") as db:
-        await db.execute(f"CREATE DATABASE {name}")
-    urls = {role: url.replace("/flowpin?", f"/{name}?") for role, url in unstarted.urls.items()}
-    stack = Stack(unstarted.people, urls, {"workflow": "workflow", "deploy": "deploy"})
-    await migrate(urls, stack.schemas)
-    await stack.start_workflow_service()
-    yield stack
-    await stack.stop_workflow_service()
+    """The workflow service only."""
+    await unstarted.start_workflow_service()
+    yield unstarted
+    await unstarted.stop_workflow_service()
 
 
 async def test_a_rollout_is_resumed_after_sigkill_with_the_rest_of_its_time(stack: Stack, tmp_path: Path):

@@ -30,8 +30,8 @@ LOCAL = {
 
 @pytest.fixture(scope="module")
 async def running(database_urls, tmp_path_factory) -> AsyncIterator[Stack]:
-    stack = await fresh_stack(database_urls, tmp_path_factory.mktemp("stack"))
-    async with running_stack(stack, deploy=LOCAL):
+    folder = tmp_path_factory.mktemp("stack")
+    async with fresh_stack(database_urls, folder) as unstarted, running_stack(unstarted, deploy=LOCAL) as stack:
         yield stack
 
 

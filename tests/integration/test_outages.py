@@ -21,13 +21,13 @@ from service_kit.errors import ServiceError
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 from tests.support.crashing_postgres import CrashingPostgres, crashing_postgres
+from tests.support.databases import migrate
 from tests.support.stack import (
     FLOW,
     FLOW_UI,
     People,
     Stack,
     deploy_service_of,
-    migrate,
     running_stack,
     workflow_service_of,
 )
@@ -50,8 +50,8 @@ async def frail(postgres: CrashingPostgres, tmp_path_factory: pytest.TempPathFac
     """A stack on a Postgres that can crash."""
     people = People(tmp_path_factory.mktemp("people") / "access.yaml")
     people.write()
-    unstarted = Stack(people, postgres.urls, {"workflow": "workflow", "deploy": "deploy"})
-    await migrate(postgres.urls, unstarted.schemas)
+    unstarted = Stack(people, postgres.urls)
+    await migrate(postgres.urls)
     async with running_stack(unstarted) as stack:
         yield stack
 

@@ -12,8 +12,9 @@ import pytest
 from service_kit.errors import ServiceError
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
 from tests.support.crashing_postgres import CrashingPostgres, crashing_postgres
+from tests.support.databases import migrate
 from tests.support.deploy_processes import DeployProcess, deploy_service_process, released_workflow
-from tests.support.stack import People, Stack, migrate
+from tests.support.stack import People, Stack
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -33,8 +34,8 @@ async def stack(postgres: CrashingPostgres, tmp_path_factory: pytest.TempPathFac
     """A stack of the workflow service only."""
     people = People(tmp_path_factory.mktemp("people") / "access.yaml")
     people.write()
-    stack = Stack(people, postgres.urls, {"workflow": "workflow", "deploy": "deploy"})
-    await migrate(postgres.urls, stack.schemas)
+    stack = Stack(people, postgres.urls)
+    await migrate(postgres.urls)
     await stack.start_workflow_service()
     yield stack
     await stack.stop_workflow_service()

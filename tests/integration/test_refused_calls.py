@@ -16,7 +16,7 @@ from service_kit.pb.flowpin.batch.v1.batch_pb2_grpc import BatchServiceStub
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as pb
 from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import WorkflowServiceStub
 from tests.support.service_process import ServiceProcess, workflow_service_process
-from tests.support.stack import FLOW, FLOW_UI, Stack, fresh_stack, migrate
+from tests.support.stack import FLOW, FLOW_UI, Stack, fresh_stack
 from tests.support.waiting import eventually
 from tests.support.workflows import flow_of, save_request
 
@@ -32,15 +32,9 @@ NOBODY = (("authorization", "Bearer dyn_pat_nobody"),)
 
 
 @pytest.fixture(scope="module")
-async def stack(database_urls: Any, tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    """A stack in a database whose schemas have their default names, as processes expect them."""
-    fresh = await fresh_stack(database_urls, tmp_path_factory.mktemp("refused"))
-    async with fresh.database("admin", "workflow") as db:
-        await db.execute("CREATE DATABASE refused")
-    urls = {role: url.replace("/flowpin?", "/refused?") for role, url in fresh.urls.items()}
-    stack = Stack(fresh.people, urls, {"workflow": "workflow", "deploy": "deploy"})
-    await migrate(urls, stack.schemas)
-    return stack
+async def stack(database_urls: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    async with fresh_stack(database_urls, tmp_path_factory.mktemp("refused")) as unstarted:
+        yield unstarted
 
 
 @pytest.fixture(scope="module")

@@ -121,6 +121,13 @@ def request_of(method: MethodDescriptor, known: dict[str, Any]) -> Message:
 
 
 Call = Callable[..., Awaitable[Any]]
+Counting = Callable[[], Awaitable[dict[str, int]]]
+
+
+@pytest.fixture(scope="module")
+async def row_counts(shared_stack: Stack) -> AsyncIterator[Counting]:
+    async with shared_stack.counting_rows() as counting:
+        yield counting
 
 
 @pytest.fixture(scope="module")
@@ -166,10 +173,10 @@ def test_every_rpc_that_changes_something_needs_more_than_a_viewer():
 
 @pytest.mark.parametrize("rpc", RPCS)
 async def test_every_rpc_refuses_a_call_without_a_valid_token(
-    shared_stack: Stack, call: Call, known: dict[str, Any], rpc: str
+    shared_stack: Stack, row_counts: Counting, call: Call, known: dict[str, Any], rpc: str
 ):
     ended = {name: shared_stack.as_(name) for name in ("revoked", "expired")}
-    before = await shared_stack.row_counts()
+    before = await row_counts()
 
     for (name, metadata), request in itertools.product(
         (BAD_TOKENS | ended).items(),
@@ -178,7 +185,7 @@ async def test_every_rpc_refuses_a_call_without_a_valid_token(
         error = await refusal(call(rpc, request, metadata))
         assert (error.code.name, error.reason) == ("UNAUTHENTICATED", "TOKEN_INVALID"), name
 
-    assert await shared_stack.row_counts() == before
+    assert await row_counts() == before
 
 
 @pytest.mark.parametrize(
@@ -191,14 +198,14 @@ async def test_every_rpc_refuses_a_call_without_a_valid_token(
     ],
 )
 async def test_every_rpc_refuses_a_caller_with_a_too_small_role(
-    shared_stack: Stack, call: Call, known: dict[str, Any], rpc: str, token: str
+    shared_stack: Stack, row_counts: Counting, call: Call, known: dict[str, Any], rpc: str, token: str
 ):
-    before = await shared_stack.row_counts()
+    before = await row_counts()
 
     error = await refusal(call(rpc, request_of(RPCS[rpc][0], known), shared_stack.as_(token)))
 
     assert (error.code.name, error.reason) == ("PERMISSION_DENIED", "ROLE_TOO_SMALL")
-    assert await shared_stack.row_counts() == before
+    assert await row_counts() == before
 
 
 @pytest.mark.parametrize("token", ["stranger", "installer"])
@@ -206,10 +213,10 @@ async def test_every_rpc_refuses_a_caller_with_a_too_small_role(
     "rpc", [rpc for rpc, (method, _) in RPCS.items() if method.name not in WITHOUT_A_ROLE | OF_EVERY_PROJECT]
 )
 async def test_every_rpc_hides_a_project_from_strangers_and_operators(
-    shared_stack: Stack, call: Call, known: dict[str, Any], rpc: str, token: str
+    shared_stack: Stack, row_counts: Counting, call: Call, known: dict[str, Any], rpc: str, token: str
 ):
     method = RPCS[rpc][0]
-    before = await shared_stack.row_counts()
+    before = await row_counts()
 
     error = await refusal(call(rpc, request_of(method, known), shared_stack.as_(token)))
     nothing = known | {key: UNKNOWN for key in known if key.endswith("_id")}
@@ -217,7 +224,7 @@ async def test_every_rpc_hides_a_project_from_strangers_and_operators(
 
     assert error.code.name == "NOT_FOUND"
     assert (error.code, error.reason, error.message) == (unknown.code, unknown.reason, unknown.message)
-    assert await shared_stack.row_counts() == before
+    assert await row_counts() == before
 
 
 @pytest.mark.parametrize("rpc", [rpc for rpc, (_, home) in RPCS.items() if home.roles.ROLES.get(rpc) == Role.VIEWER])

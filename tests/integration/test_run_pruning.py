@@ -10,7 +10,7 @@ import pytest
 from run_service import pruning
 from service_kit.db import open_pool
 from service_kit.ids import new_id
-from tests.support.apps.world import Apps, apps_of, running_apps
+from tests.support.apps.world import Apps, fresh_apps, running_apps
 from tests.support.waiting import eventually
 
 PROJECT = new_id()
@@ -24,7 +24,7 @@ KEPT = """
 
 @asynccontextmanager
 async def database(apps: Apps, role: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(apps.urls[role], server_settings={"search_path": apps.schema})
+    connection = await asyncpg.connect(apps.urls[role], server_settings={"search_path": "run"})
     try:
         yield connection
     finally:
@@ -43,8 +43,9 @@ async def kept(apps: Apps) -> list[str]:
 
 
 @pytest.fixture
-async def stopped(database_urls: Mapping[str, str], tmp_path) -> Apps:
-    return await apps_of(database_urls, tmp_path)
+async def stopped(database_urls: Mapping[str, str], tmp_path) -> AsyncIterator[Apps]:
+    async with fresh_apps(database_urls, tmp_path) as apps:
+        yield apps
 
 
 async def test_a_running_service_removes_records_of_old_runs_only(database_urls, tmp_path, monkeypatch):
@@ -64,7 +65,7 @@ async def test_replicas_that_prune_concurrently_remove_each_old_run_once(stopped
     await keep(stopped, "old", "40 days", count=500)
     await keep(stopped, "young", "29 days")
 
-    async with open_pool(stopped.urls["flowpin_run"], stopped.schema, 4) as pool:
+    async with open_pool(stopped.urls["flowpin_run"], "run", 4) as pool:
         removed = await asyncio.gather(*(pruning.prune(pool, 30 * 86400, batch=50) for _ in range(4)))
 
     assert await kept(stopped) == ["young"]

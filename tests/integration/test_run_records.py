@@ -35,7 +35,7 @@ def run(**fields: Any) -> Run:
 
 
 async def test_the_record_of_an_ended_run_does_not_change(apps: Apps):
-    async with open_pool(apps.urls["flowpin_run"], apps.schema, 1) as pool, pool.acquire() as db:
+    async with open_pool(apps.urls["flowpin_run"], "run", 1) as pool, pool.acquire() as db:
         begun = run()
         ended = begun.ended("failed", RunError("run_failed", "a\0b" + "x" * 5000, "node"))
         for each in (begun, ended, begun, begun.ended("completed")):
@@ -58,9 +58,7 @@ async def test_the_record_of_an_ended_run_does_not_change(apps: Apps):
     ],
 )
 async def test_the_serving_role_cannot_rewrite_runs(shared_apps: Apps, statement: str):
-    connection = await asyncpg.connect(
-        shared_apps.urls["flowpin_run"], server_settings={"search_path": shared_apps.schema}
-    )
+    connection = await asyncpg.connect(shared_apps.urls["flowpin_run"], server_settings={"search_path": "run"})
     try:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute(statement)
@@ -70,7 +68,7 @@ async def test_the_serving_role_cannot_rewrite_runs(shared_apps: Apps, statement
 
 async def test_runs_beyond_the_recorders_limit_are_dropped_and_the_others_have_their_newest_state(apps: Apps):
     runs = [run() for _ in range(MAX_WAITING + 5)]
-    async with open_pool(apps.urls["flowpin_run"], apps.schema, 2) as pool, pool.acquire() as db:
+    async with open_pool(apps.urls["flowpin_run"], "run", 2) as pool, pool.acquire() as db:
         recorder = RunRecorder(pool, 600)
         for each in runs:
             recorder.record(each)
@@ -91,7 +89,7 @@ async def test_runs_beyond_the_recorders_limit_are_dropped_and_the_others_have_t
 async def test_a_run_whose_router_has_stopped_ends_as_lost(database_urls, tmp_path):
     async with running_apps(database_urls, tmp_path) as apps:
         stale, recent = run(started_at=datetime.now(UTC) - timedelta(hours=1)), run()
-        async with open_pool(apps.urls["flowpin_run"], apps.schema, 1) as pool, pool.acquire() as db:
+        async with open_pool(apps.urls["flowpin_run"], "run", 1) as pool, pool.acquire() as db:
             await upsert_runs(db, [stale, recent])
             async with apps.run_service():
 

@@ -179,7 +179,7 @@ async def test_a_viewer_may_ping_the_run_service(shared_apps: Apps):
 
 @asynccontextmanager
 async def locked_runs(apps: Apps) -> AsyncIterator[None]:
-    connection = await asyncpg.connect(apps.urls["admin"], server_settings={"search_path": apps.schema})
+    connection = await asyncpg.connect(apps.urls["admin"], server_settings={"search_path": "run"})
     try:
         async with connection.transaction():
             await connection.execute("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")

@@ -26,7 +26,11 @@ pytestmark = pytest.mark.slow
 CALLERS = 20
 CONNECTIONS = 8
 """Those for reads and changes of one thing, the default of POOL_SIZE."""
-BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name = $1 ORDER BY query_start DESC"
+BACKENDS = """
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = $1
+    ORDER BY query_start DESC
+"""
 BRIEFLY = {"database_statement_seconds": 1, "database_lock_seconds": 0.5}
 """A connection that is silent for two seconds is closed."""
 

@@ -23,8 +23,10 @@ SECRET = "canary-of-a-secret"
 
 @pytest.fixture(scope="module")
 async def running(database_urls, tmp_path_factory) -> AsyncIterator[Stack]:
-    stack = await fresh_stack(database_urls, tmp_path_factory.mktemp("stack"))
-    async with running_stack(stack, deploy={"variable_keys": SecretStr(OLD)}):
+    async with (
+        fresh_stack(database_urls, tmp_path_factory.mktemp("stack")) as unstarted,
+        running_stack(unstarted, deploy={"variable_keys": SecretStr(OLD)}) as stack,
+    ):
         yield stack
 
 

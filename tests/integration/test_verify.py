@@ -1,6 +1,6 @@
 """`flowpin verify` finds nothing in an intact history, and names the row when an invariant is broken."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -627,10 +627,13 @@ UNCOUNTED = """
 
 
 @pytest.fixture(scope="module")
-async def whole(database_urls: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Stack, History]:
-    unstarted = await fresh_stack(database_urls, tmp_path_factory.mktemp("verify"))
-    async with running_stack(unstarted, deploy=SCRIPTED) as stack:
-        return stack, await make_history(stack)
+async def whole(
+    database_urls: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Stack, History]]:
+    async with fresh_stack(database_urls, tmp_path_factory.mktemp("verify")) as unstarted:
+        async with running_stack(unstarted, deploy=SCRIPTED) as stack:
+            history = await make_history(stack)
+        yield stack, history
 
 
 def matches(finding: Finding, expected: Mapping[str, Any], names: Mapping[str, str]) -> bool:

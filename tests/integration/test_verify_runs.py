@@ -1,6 +1,5 @@
 """`flowpin verify` compares the runs of apps with their deployments."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from uuid import UUID, uuid4
 
@@ -12,7 +11,7 @@ import run_service
 import workflow_service
 from flowpin_cli.verify.run import verify
 from flowpin_cli.verify.snapshot import Source
-from service_kit import migrations
+from tests.support.databases import migrate
 from tests.support.stack import Stack
 from tests.support.whole_history import findings_of
 
@@ -28,22 +27,20 @@ WRONG = {
 }
 
 
-def sources_of(stack: Stack, urls: Mapping[str, str], run: str) -> list[Source]:
+def sources_of(stack: Stack) -> list[Source]:
     services = (workflow_service, deploy_service, run_service)
-    schemas = {**stack.schemas, "run": run}
-    sources = [Source(each.SCHEMA, urls["admin"], schemas[each.SCHEMA], each.MIGRATIONS) for each in services]
+    sources = [Source(each.SCHEMA, stack.urls["admin"], each.SCHEMA, each.MIGRATIONS) for each in services]
     return [*sources[:2], replace(sources[2], is_optional=True)]
 
 
-async def test_verify_names_a_run_that_does_not_match_its_deployment(stack: Stack, database_urls: Mapping[str, str]):
+async def test_verify_names_a_run_that_does_not_match_its_deployment(stack: Stack):
     workflow, _ = await stack.workflow(saves=1)
     app = await stack.app(workflow["id"])
-    schema = stack.schemas["deploy"].replace("deploy", "run")
-    sources = sources_of(stack, database_urls, schema)
+    sources = sources_of(stack)
+    async with stack.database("admin", "deploy") as admin:
+        await admin.execute("DROP SCHEMA run CASCADE")
     before = await verify(sources)
-    migrator, serving = (database_urls[role] for role in ("flowpin_run_migrator", "flowpin_run"))
-    await migrations.provision(database_urls["admin"], schema, migrator, serving)
-    await migrations.migrate(migrator, schema, run_service.MIGRATIONS)
+    await migrate(stack.urls, ["run"])
     columns = {
         "project_id": stack.people.project,
         "deployment_id": UUID(app["latest_deployment_id"]),
@@ -53,10 +50,10 @@ async def test_verify_names_a_run_that_does_not_match_its_deployment(stack: Stac
         "version_number": 1,
     }
     insert = f"""
-        INSERT INTO {schema}.runs (id, status, is_stream, started_at, {", ".join(columns)})
+        INSERT INTO run.runs (id, status, is_stream, started_at, {", ".join(columns)})
         VALUES (gen_random_uuid(), 'created', false, now(), $1, $2, $3, $4, $5, $6)
     """
-    db = await asyncpg.connect(serving)
+    db = await asyncpg.connect(stack.urls["flowpin_run"])
     for _ in range(3):
         await db.execute(insert, *columns.values())
     right = await verify(sources)

@@ -12,7 +12,7 @@ from flowpin_cli.machine.data_folder import locked
 from flowpin_cli.machine.health import until
 from flowpin_cli.machine.processes import start
 from flowpin_cli.postgres.cluster import Cluster, open_cluster
-from tests.support.trusting_postgres import ask_for_no_password, url
+from tests.support.fast_postgres import ask_for_no_password, url
 
 ROLES = ("flowpin_workflow_migrator", "flowpin_workflow", "flowpin_deploy_migrator", "flowpin_deploy")
 

@@ -1,8 +1,7 @@
-"""The three services in this process, on their own schemas."""
+"""The three services in this process, on a database of their own."""
 
-import itertools
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,17 +23,20 @@ import gateway.settings
 import workflow_service
 import workflow_service.service
 import workflow_service.settings
-from service_kit import db, migrations
+from service_kit import db
 from service_kit.access.file import TOKEN_PREFIX, hash_token
 from service_kit.channel import open_channel
 from service_kit.ids import new_id
 from service_kit.pb.flowpin.deploy.v1.deploy_pb2_grpc import DeployServiceStub
 from service_kit.pb.flowpin.identity.v1.identity_pb2_grpc import IdentityServiceStub
 from service_kit.pb.flowpin.workflow.v1.workflow_pb2_grpc import WorkflowServiceStub
+from tests.support.databases import fresh_database
 
 EXAMPLE = Path(flowpin_cli.__file__).parent
 FLOW = (EXAMPLE / "example_flow.json").read_bytes()
 FLOW_UI = (EXAMPLE / "example_flow_ui.json").read_bytes()
+NUMBERED_LATER = "deployment_feeds"
+"""A table in which the deploy service numbers the events of deployments, shortly after a deploy."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,8 @@ class Stack:
     people: People
     urls: Mapping[str, str]
     """Database URLs by role. `admin` is the superuser's."""
-    schemas: Mapping[str, str]
-    """Schemas by service: workflow, deploy."""
+    schemas: Mapping[str, str] = field(default_factory=lambda: {"workflow": "workflow", "deploy": "deploy"})
+    """Schemas by service."""
     workflow_port: int = 0
     deploy_port: int = 0
     gateway_port: int = 0
@@ -183,14 +185,29 @@ class Stack:
             await connection.close()
 
     async def row_counts(self) -> dict[str, int]:
-        """Rows in every table of both services."""
-        counts = {}
-        for service, schema in self.schemas.items():
-            async with self.database("admin", service) as connection:
-                tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", schema)
-                for (table,) in tables:
-                    counts[f"{service}.{table}"] = await connection.fetchval(f"SELECT count(*) FROM {table}")
-        return counts
+        """Rows in every table of both services, by `service.table`, without those that a background task adds."""
+        async with self.counting_rows() as row_counts:
+            return await row_counts()
+
+    @asynccontextmanager
+    async def counting_rows(self) -> AsyncIterator[Callable[[], Awaitable[dict[str, int]]]]:
+        """`row_counts` on one connection, for tests that call it hundreds of times."""
+        services = {schema: service for service, schema in self.schemas.items()}
+        async with self.database("admin", "workflow") as connection:
+            tables = await connection.fetch(
+                "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY($1)", list(services)
+            )
+            counts = [
+                f"SELECT '{services[schema]}.{table}', count(*) FROM {schema}.{table}"
+                for schema, table in tables
+                if table != NUMBERED_LATER
+            ]
+            statement = " UNION ALL ".join(counts)
+
+            async def row_counts() -> dict[str, int]:
+                return dict(await connection.fetch(statement))
+
+            yield row_counts
 
     # What most tests need first.
 
@@ -223,24 +240,13 @@ class Stack:
         return await self.ok("POST", f"/v1/apps/{app_id}/deploy", body, headers=headers)
 
 
-numbers = itertools.count(1)
-
-
-async def fresh_stack(database_urls: Mapping[str, str], folder: Path) -> Stack:
+@asynccontextmanager
+async def fresh_stack(database_urls: Mapping[str, str], folder: Path) -> AsyncIterator[Stack]:
+    """A stack that is not started, on a database of its own."""
     people = People(folder / "access.yaml")
     people.write()
-    number = next(numbers)
-    stack = Stack(people, database_urls, {"workflow": f"workflow_{number}", "deploy": f"deploy_{number}"})
-    await migrate(database_urls, stack.schemas)
-    return stack
-
-
-async def migrate(urls: Mapping[str, str], schemas: Mapping[str, str]) -> None:
-    """Create both services' schemas, one after the other, because roles cannot be created concurrently."""
-    for service, folder in (("workflow", workflow_service.MIGRATIONS), ("deploy", deploy_service.MIGRATIONS)):
-        migrator, serving = urls[f"flowpin_{service}_migrator"], urls[f"flowpin_{service}"]
-        await migrations.provision(urls["admin"], schemas[service], migrator, serving)
-        await migrations.migrate(migrator, schemas[service], folder)
+    async with fresh_database(database_urls) as urls:
+        yield Stack(people, urls)
 
 
 @asynccontextmanager

@@ -8,10 +8,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-import run_service
 from run_service.service import running_run_service
 from run_service.settings import Settings
-from service_kit import migrations
 from service_kit.channel import open_channel
 from service_kit.pb.flowpin.run.v1.run_pb2_grpc import RunServiceStub
 from tests.support.hosting.host_process import HostProcess, standin_runtime
@@ -63,14 +61,10 @@ async def running_installation(
 ) -> AsyncIterator[Installation]:
     """With the runtime at `sdk`, or a stand-in whose flows answer with what they were given; or one of each of
     `versions`."""
-    stack = await fresh_stack(urls, folder)
-    schema = stack.schemas["deploy"].replace("deploy", "run")
-    migrator, serving = urls["flowpin_run_migrator"], urls["flowpin_run"]
-    await migrations.provision(urls["admin"], f"{schema}_whole", migrator, serving)
-    await migrations.migrate(migrator, f"{schema}_whole", run_service.MIGRATIONS)
     host = HostProcess()
-    installation = Installation(stack, host)
     async with AsyncExitStack() as running:
+        stack = await running.enter_async_context(fresh_stack(urls, folder))
+        installation = Installation(stack, host)
         running.callback(host.end)
         runtimes = _runtimes(host.folder, sdk, versions)
         host.start()
@@ -83,7 +77,7 @@ async def running_installation(
         chosen = Settings(
             listen="127.0.0.1:0",
             grpc_listen=f"127.0.0.1:{grpc_port}",
-            database_url=SecretStr(urls["flowpin_run"]),
+            database_url=SecretStr(stack.urls["flowpin_run"]),
             access_file=stack.people.path,
             deploy_target=f"127.0.0.1:{stack.deploy_port}",
             deploy_token=SecretStr(stack.people.secret("runner")),
@@ -93,7 +87,7 @@ async def running_installation(
             drain_seconds=0,
             **settings,
         )
-        ports = await running.enter_async_context(running_run_service(chosen, f"{schema}_whole"))
+        ports = await running.enter_async_context(running_run_service(chosen, "run"))
         installation.port = ports.apps
         channel = await running.enter_async_context(open_channel(f"127.0.0.1:{grpc_port}"))
         installation.runs = RunServiceStub(channel)

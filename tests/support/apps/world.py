@@ -1,6 +1,5 @@
 """A real run service with a scripted deploy service and a scripted host process."""
 
-import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,22 +10,20 @@ from typing import Any
 import aiohttp
 from pydantic import SecretStr
 
-import run_service
 from run_service.service import running_run_service
 from run_service.settings import Settings
-from service_kit import migrations
 from service_kit.channel import open_channel
 from service_kit.ids import new_id
 from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
 from service_kit.pb.flowpin.run.v1.run_pb2_grpc import RunServiceStub
 from tests.support.apps.stand_in_host import StandInHost, flow, running_host
 from tests.support.apps.stand_in_routing import App, StandInRouting, running_routing
+from tests.support.databases import fresh_database
 from tests.support.stack import Answer, People
 from tests.support.waiting import eventually
 
 KEY = "dynamiq_acc_" + "k" * 64
 FOREIGN_KEY = "dynamiq_acc_" + "f" * 64
-numbers = itertools.count(1)
 
 
 @dataclass
@@ -35,7 +32,6 @@ class Apps:
 
     people: People
     urls: Mapping[str, str]
-    schema: str
     folder: Path
     routing: StandInRouting
     host: StandInHost = None  # type: ignore[assignment]  # set while running
@@ -104,7 +100,7 @@ class Apps:
             **settings,
         )
         async with (
-            running_run_service(chosen, self.schema) as ports,
+            running_run_service(chosen, "run") as ports,
             open_channel(f"127.0.0.1:{ports.grpc}") as channel,
         ):
             self.port, self.grpc_port, self.runs = ports.apps, ports.grpc, RunServiceStub(channel)
@@ -114,21 +110,20 @@ class Apps:
         return (("authorization", f"Bearer {self.people.secret(name)}"),)
 
 
-async def apps_of(urls: Mapping[str, str], folder: Path) -> Apps:
+@asynccontextmanager
+async def fresh_apps(database_urls: Mapping[str, str], folder: Path) -> AsyncIterator[Apps]:
     """An installation that is not started yet."""
     people = People(folder / "access.yaml")
     people.write()
-    schema = f"run_{next(numbers)}"
-    await migrations.provision(urls["admin"], schema, urls["flowpin_run_migrator"], urls["flowpin_run"])
-    await migrations.migrate(urls["flowpin_run_migrator"], schema, run_service.MIGRATIONS)
-    apps = Apps(people, urls, schema, folder, StandInRouting())
-    apps.routing.keys = {
-        people.project: {KEY: {"id": new_id()}},
-        people.foreign: {FOREIGN_KEY: {"id": new_id()}},
-    }
-    apps.app = apps.routing.app(people.project)
-    apps.live = apps.app.live["production"] = apps.routing.pin(apps.app, flow("one"))
-    return apps
+    async with fresh_database(database_urls) as urls:
+        apps = Apps(people, urls, folder, StandInRouting())
+        apps.routing.keys = {
+            people.project: {KEY: {"id": new_id()}},
+            people.foreign: {FOREIGN_KEY: {"id": new_id()}},
+        }
+        apps.app = apps.routing.app(people.project)
+        apps.live = apps.app.live["production"] = apps.routing.pin(apps.app, flow("one"))
+        yield apps
 
 
 @asynccontextmanager
@@ -136,9 +131,9 @@ async def running_apps(
     urls: Mapping[str, str], folder: Path, *, variables: Mapping[str, str] | None = None, **settings: Any
 ) -> AsyncIterator[Apps]:
     """`variables` are those of every app, from the start."""
-    apps = await apps_of(urls, folder)
-    apps.routing.variables = dict(variables or {})
     async with AsyncExitStack() as running:
+        apps = await running.enter_async_context(fresh_apps(urls, folder))
+        apps.routing.variables = dict(variables or {})
         running.push_async_callback(apps.running_routing.aclose)
         running.push_async_callback(apps.running_host.aclose)
         await apps.start_routing()
