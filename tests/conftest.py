@@ -17,9 +17,9 @@ from flowpin_cli.machine.processes import start
 from flowpin_cli.postgres.cluster import open_cluster
 from tests.support.apps.world import Apps, running_apps
 from tests.support.chromium import running_chromium
-from tests.support.contract_errors import ContractErrors
+from tests.support.contract_errors import OPTION, ContractErrors
 from tests.support.databases import create_original
-from tests.support.fast_postgres import ask_for_no_password, do_not_sync, fast_folder, url
+from tests.support.fast_postgres import ask_for_no_password, fast_folder, keep_little_log, url
 from tests.support.stack import Stack, fresh_stack, running_stack
 
 if TYPE_CHECKING:
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 SERVICES = ("workflow", "deploy", "run")
 ROLES = [name for service in SERVICES for name in (f"flowpin_{service}_migrator", f"flowpin_{service}")]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = (
+        "add the errors that services answered to this JSON file, and compare it with the contracts after a whole run"
+    )
+    parser.addoption(OPTION, metavar="FILE", help=text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,7 +46,7 @@ async def database_urls() -> AsyncIterator[Mapping[str, str]]:
     with fast_folder() as parent, locked(parent) as folder:
         async with open_cluster(folder) as cluster:
             ask_for_no_password(cluster)
-            do_not_sync(cluster)
+            keep_little_log(cluster)
             process = start(cluster.command(), folder.fresh_log("postgres"))
             try:
                 assert await until(lambda: cluster.is_ready(process), 20), "Postgres did not start"

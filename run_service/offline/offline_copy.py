@@ -44,6 +44,8 @@ class OfflineCopy:
         """Sizes of the existing files."""
         self._unusable: dict[str, str] = {}
         """Why, by file."""
+        self._checked: set[str] = set()
+        """Files that were opened or written since the start."""
         self.not_kept = ""
         """Why the copy is incomplete. Empty if it is complete."""
 
@@ -67,9 +69,13 @@ class OfflineCopy:
         return found[0] if found else None
 
     def names(self) -> set[str]:
-        """The existing files. Creates the folder if needed. Blocks. Raises OSError."""
+        """The existing files. Each is opened once, because the key may have changed since the last start. Creates the
+        folder if needed. Blocks. Raises OSError."""
         self._folder.make()
         self._sizes = self._folder.sizes()
+        for name in filter(is_ours, self._sizes.keys() - self._checked):
+            self._usable(name, len)
+        self._checked.update(self._sizes)
         return set(self._sizes)
 
     def write_routes(self, routes: pb.WatchRoutesResponse) -> None:
@@ -127,6 +133,7 @@ class OfflineCopy:
 
     def _write(self, name: str, content: bytes) -> None:
         self._sizes[name] = self._folder.write(name, content)
+        self._checked.add(name)
         self._unusable.pop(name, None)
 
     def is_usable(self, name: str) -> bool:

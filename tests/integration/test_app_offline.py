@@ -35,6 +35,10 @@ def files(folder: Path) -> list[str]:
         return []
 
 
+def contents(folder: Path) -> set[bytes]:
+    return {(folder / "offline" / name).read_bytes() for name in files(folder)}
+
+
 def is_kept(apps: Apps, count: int = 3):
     """Whether the copy has `count` files and health reports nothing as missing."""
 
@@ -218,9 +222,14 @@ async def test_a_damaged_routes_file_is_ignored_and_health_reports_it(kept: Apps
 
 
 async def test_files_encrypted_with_another_key_are_ignored_and_written_again(kept: Apps, tmp_path):
+    before = contents(tmp_path)
+
+    async def are_written() -> bool:
+        return len(files(tmp_path)) == 5 and before.isdisjoint(contents(tmp_path))
+
     async with kept.run_service(**offline(tmp_path, "6b" * 32)):
         await eventually(kept.is_ready)
-        await eventually(is_kept(kept, 5))
+        await eventually(are_written)
 
     async with started_alone(kept, **offline(tmp_path, "6b" * 32)):
         await eventually(kept.is_ready)

@@ -714,13 +714,11 @@ async def test_verify_names_a_role_that_can_rewrite_versions(unstarted: Stack):
     assert found == {"database.grants": [{"service": "workflow", "what": "flowpin_workflow may UPDATE versions.flow"}]}
 
 
-@pytest.mark.parametrize(
-    "scope", ["ROLE flowpin_deploy", "ROLE flowpin_deploy IN DATABASE flowpin", "DATABASE flowpin"]
-)
+@pytest.mark.parametrize("scope", ["ROLE flowpin_deploy", "ROLE flowpin_deploy IN DATABASE {name}", "DATABASE {name}"])
 async def test_verify_names_commits_that_do_not_wait_for_the_disk(unstarted: Stack, scope: str):
-    target, _, rest = scope.partition(" IN ")
-    within = f" IN {rest}" if rest else ""
     async with unstarted.database("admin", "deploy") as db:
+        target, _, rest = scope.format(name=await db.fetchval("SELECT current_database()")).partition(" IN ")
+        within = f" IN {rest}" if rest else ""
         await db.execute(f"ALTER {target}{within} SET synchronous_commit = off")
         try:
             found = findings_of(await verified(unstarted))

@@ -3,10 +3,14 @@
 The services of these tests run in the tests' process. The guard logs each refusal with its RPC, code and reason; the
 logger here records them. Each xdist worker sends its records to the controller, which compares and fails the run.
 BatchService is left out: the guard does not see it.
+
+A raised error must be listed, in any run. That every listed error is raised takes two runs, one of them with the slow
+tests. `--refusals FILE` collects their records in one file.
 """
 
+import json
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +25,8 @@ from service_kit.pb.flowpin.routing.v1 import routing_pb2
 
 INTEGRATION = Path(__file__).parents[1] / "integration"
 RUN_APART = ("browser", "faults", "fuzz", "load", "sdk", "slow")
-"""Marks of tests that plain `pytest` leaves out. The comparison does not need them."""
+"""Marks of tests that plain `pytest` leaves out."""
+OPTION = "--refusals"
 RPCS: Mapping[str, MethodDescriptor] = {
     method.full_name: method
     for contract in (*ALL_CONTRACTS, routing_pb2.DESCRIPTOR)
@@ -51,21 +56,33 @@ class RecordingLogger(structlog.make_filtering_bound_logger(0)):  # type: ignore
         return super().info(event, *args, **fields)
 
 
-def complaints(found: Mapping[Refusal, str]) -> Iterator[str]:
-    """A line for each listed error that no test raised, and for each raised error that is not listed."""
-    own = {refusal for rpc in RPCS.values() for refusal in _own(rpc)}
-    of_every_rpc = {
-        refusal
-        for rpc in RPCS.values()
-        for refusal in _refusals(_service(rpc.full_name), shared(rpc.containing_service))
-    }
-    for refusal in sorted(own - found.keys()):
-        yield f"listed, but no test raises it: {' '.join(refusal)}"
-    for refusal in sorted(of_every_rpc - {_by_service(each) for each in found}):
-        yield f"listed for every RPC, but no test raises it: {' '.join(refusal)}"
+def unlisted(found: Mapping[Refusal, str]) -> Iterator[str]:
+    """A line for each raised error that is not listed."""
+    own, of_every_rpc = _listed()
     for refusal, test in sorted(found.items()):
         if refusal.rpc in RPCS and refusal not in own and _by_service(refusal) not in of_every_rpc:
             yield f"raised, but not listed: {' '.join(refusal)}, in {test}"
+
+
+def unraised(found: Collection[Refusal]) -> Iterator[str]:
+    """A line for each listed error that no test raised."""
+    own, of_every_rpc = _listed()
+    for refusal in sorted(own - set(found)):
+        yield f"listed, but no test raises it: {' '.join(refusal)}"
+    for refusal in sorted(of_every_rpc - {_by_service(each) for each in found}):
+        yield f"listed for every RPC, but no test raises it: {' '.join(refusal)}"
+
+
+def _listed() -> tuple[set[Refusal], set[Refusal]]:
+    """The errors of single RPCs, and those that every RPC of a service may raise."""
+    return (
+        {refusal for rpc in RPCS.values() for refusal in _own(rpc)},
+        {
+            refusal
+            for rpc in RPCS.values()
+            for refusal in _refusals(_service(rpc.full_name), shared(rpc.containing_service))
+        },
+    )
 
 
 def _own(rpc: MethodDescriptor) -> Iterator[Refusal]:
@@ -88,7 +105,7 @@ def _service(rpc: str) -> str:
 
 
 class ContractErrors:
-    """A pytest plugin that compares after a complete, passed run of integration tests, and fails it."""
+    """A pytest plugin that compares after a passed run, and fails it."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -120,13 +137,25 @@ class ContractErrors:
         if hasattr(self._config, "workeroutput"):
             kept = [[*refusal, test] for refusal, test in answered.items()]
             self._config.workeroutput.update(is_whole=self._is_whole, answered=kept)
-        elif self._is_whole and exitstatus == pytest.ExitCode.OK:
-            self._complaints = list(complaints(answered))
-            if self._complaints:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            return
+        self._complaints = list(unlisted(answered))
+        if file := self._config.getoption(OPTION):
+            kept = _kept(Path(file), answered)
+            if self._is_whole:
+                self._complaints += unraised(kept)
+        if self._complaints and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._complaints:
             terminalreporter.section("the contracts' errors", red=True)
             for complaint in self._complaints:
                 terminalreporter.line(complaint)
+
+
+def _kept(file: Path, found: Iterable[Refusal]) -> set[Refusal]:
+    """Add what was found to the file. Returns its whole content."""
+    kept = set(map(Refusal._make, json.loads(file.read_text()))) if file.exists() else set()
+    kept |= set(found)
+    file.write_text(json.dumps(sorted(kept)))
+    return kept

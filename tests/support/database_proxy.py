@@ -25,7 +25,9 @@ class Link:
 class DatabaseProxy:
     def __init__(self, url: str) -> None:
         """`url`: of a Postgres on a Unix socket."""
-        query = parse_qs(urlsplit(url).query)
+        parts = urlsplit(url)
+        query = parse_qs(parts.query)
+        self._database = parts.path
         self._path = f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
         self._links: set[Link] = set()
         self._tasks: set[asyncio.Task[None] | None] = set()
@@ -38,7 +40,7 @@ class DatabaseProxy:
         self.port = 0
 
     def url(self, role: str) -> str:
-        return f"postgresql://{role}@127.0.0.1:{self.port}/flowpin?sslmode=disable"
+        return f"postgresql://{role}@127.0.0.1:{self.port}{self._database}?sslmode=disable"
 
     def freeze(self, *, new_ones: bool = False) -> None:
         """Forward nothing more, but acknowledge what is sent, like a hanging process."""

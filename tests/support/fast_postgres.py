@@ -28,11 +28,10 @@ def ask_for_no_password(cluster: Cluster) -> None:
     (cluster.folder.postgres / "pg_hba.conf").write_text("local all all trust\n")
 
 
-def do_not_sync(cluster: Cluster) -> None:
-    """Change the configuration before the start: commits do not wait for the disk, so only a crash of the machine could
-    lose one."""
+def keep_little_log(cluster: Cluster) -> None:
+    """Change the configuration before the start: the folder is in memory."""
     with (cluster.folder.postgres / "postgresql.conf").open("a") as settings:
-        settings.write("\nfsync = off\nmax_wal_size = 256MB\n")
+        settings.write("\nmax_wal_size = 256MB\n")
 
 
 def url(cluster: Cluster, role: str = SUPERUSER) -> str:
