@@ -1,6 +1,5 @@
 """Asks a service whether a token is valid, before the gateway reads the body that comes with it."""
 
-import asyncio
 import hashlib
 
 from cachetools import LRUCache, TTLCache
@@ -9,6 +8,7 @@ from google.protobuf.descriptor import FileDescriptor
 from service_kit.calls import Rpc
 from service_kit.errors import ServiceError, TooManyRequests
 from service_kit.ids import new_request_id
+from service_kit.shared_work import SharedWork
 
 VALID_SECONDS = 5.0
 """How long a valid token is remembered. This only decides whether a body is read; the service checks each call again.
@@ -29,7 +29,7 @@ class TokenChecks:
         self._valid: TTLCache[bytes, None] = TTLCache(REMEMBERED, VALID_SECONDS)
         self._invalid: TTLCache[bytes, ServiceError] = TTLCache(REMEMBERED, INVALID_SECONDS)
         self._known: LRUCache[bytes, None] = LRUCache(REMEMBERED)
-        self._questions: dict[bytes, asyncio.Task[ServiceError | None]] = {}
+        self._asked: SharedWork[ServiceError | None] = SharedWork()
         self._unknown = 0
 
     async def check(self, authorization: str) -> bytes:
@@ -42,27 +42,16 @@ class TokenChecks:
             return key
         refusal = self._invalid.get(key)
         if refusal is None:
-            refusal = await asyncio.shield(self._questions.get(key) or self._ask(key, authorization))
+            refusal = await self._asked.run(key, lambda: self._ask(key, authorization))
         if refusal is not None:
             raise refusal.with_traceback(None)
         return key
 
-    def _ask(self, key: bytes, authorization: str) -> "asyncio.Task[ServiceError | None]":
+    async def _ask(self, key: bytes, authorization: str) -> ServiceError | None:
         is_unknown = key not in self._known
         if is_unknown and self._unknown >= MAX_UNKNOWN:
-            raise TooManyRequests
+            return TooManyRequests()
         self._unknown += is_unknown
-        question = asyncio.get_running_loop().create_task(self._answer(key, authorization))
-        self._questions[key] = question
-
-        def answered(_: object) -> None:
-            del self._questions[key]
-            self._unknown -= is_unknown
-
-        question.add_done_callback(answered)
-        return question
-
-    async def _answer(self, key: bytes, authorization: str) -> ServiceError | None:
         try:
             await self._ping(b"", {"authorization": authorization, "x-request-id": new_request_id()})
         except ServiceError as error:
@@ -70,6 +59,8 @@ class TokenChecks:
                 self._known.pop(key, None)
                 self._invalid[key] = error
             return error.with_traceback(None)
+        finally:
+            self._unknown -= is_unknown
         self._valid[key] = self._known[key] = None
         return None
 

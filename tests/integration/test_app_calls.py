@@ -2,11 +2,12 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.apps.stand_in_host import flow
-from tests.support.apps.world import Apps, running_apps
+from tests.support.apps.world import KEY, Apps, running_apps
 
 JSON = {"Content-Type": "application/json"}
 
@@ -124,6 +125,18 @@ async def test_a_call_that_waits_too_long_for_a_slot_is_refused(database_urls, t
         assert (await working).status == 200
 
 
+async def status_of_a_head(apps: Apps) -> int:
+    """The status of a call whose body does not arrive."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", apps.port)
+    head = {"Host": "localhost", "Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    lines = [f"POST {urlsplit(apps.url()).path} HTTP/1.1", *map(": ".join, head.items()), "Content-Length: 1000"]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    async with asyncio.timeout(0.5):
+        answer = await reader.readline()
+    writer.close()
+    return int(answer.split()[1])
+
+
 async def test_one_principal_cannot_use_all_requests_of_the_router(database_urls, tmp_path):
     async with running_apps(database_urls, tmp_path, max_requests=2) as apps:
         public = apps.routing.app(apps.people.project, is_public=True)
@@ -132,6 +145,7 @@ async def test_one_principal_cannot_use_all_requests_of_the_router(database_urls
         await asyncio.sleep(0.3)
 
         assert (await apps.call()).status == 429
+        assert await status_of_a_head(apps) == 429  # nothing waits for a body that cannot be used
         assert (await apps.call(app=public, key=None)).status == 200
         assert [(await each).status for each in working] == [200, 200]
 

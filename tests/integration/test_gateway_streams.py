@@ -16,7 +16,8 @@ from grpc_health.v1._async import HealthServicer
 
 from gateway.server import running_gateway
 from gateway.settings import Settings
-from service_kit.channel import ACCEPTING, MOST_CONNECTIONS, SHORTEST_PING_INTERVAL_MS
+from service_kit.calls import streamed_call
+from service_kit.channel import ACCEPTING, MOST_CONNECTIONS, SHORTEST_PING_INTERVAL_MS, open_channel
 from service_kit.errors import STATUS_DETAILS, ServiceError, Unavailable
 from service_kit.ids import new_id
 from service_kit.pb.flowpin.run.v1 import run_pb2 as pb
@@ -43,6 +44,7 @@ class Streams(rpc.RunServiceServicer):
     script: Script = None  # type: ignore[assignment]  # each test sets it
     under_way: int = 0
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    target: str = ""
     port: int = 0
 
     async def InvokeApp(self, request: Any, context: Any) -> AsyncIterator[HttpBody]:  # noqa: N802
@@ -86,9 +88,9 @@ async def running(**settings: Any) -> AsyncIterator[tuple[Streams, aiohttp.Clien
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     await health.set(ACCEPTING, health_pb2.HealthCheckResponse.SERVING)
-    target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    streams.target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
-    chosen = Settings(listen="127.0.0.1:0", run_target=target, drain_seconds=0, **settings)
+    chosen = Settings(listen="127.0.0.1:0", run_target=streams.target, drain_seconds=0, **settings)
     try:
         async with (
             running_gateway(chosen) as streams.port,
@@ -203,6 +205,41 @@ async def read(call: Any) -> int:
     async with asyncio.timeout(10), call as answer:
         await answer.read()
         return int(answer.status)
+
+
+class KeepingChannel:
+    """A channel that keeps the calls of its streams. gRPC cancels calls that nothing refers to."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+        self.calls: list[Any] = []
+
+    def unary_stream(self, path: str, **serializers: Any) -> Any:
+        start = self._channel.unary_stream(path, **serializers)
+
+        def call(message: bytes, **options: Any) -> Any:
+            self.calls.append(start(message, **options))
+            return self.calls[-1]
+
+        return call
+
+
+async def test_a_stream_that_is_left_early_is_canceled():
+    async def script(request: pb.InvokeAppRequest) -> AsyncIterator[HttpBody]:
+        while True:
+            yield first(data=b"one")
+            await asyncio.sleep(0.1)
+
+    async with running() as (streams, _), open_channel(streams.target) as channel:
+        streams.script = script
+        keeping: Any = KeepingChannel(channel)
+        messages = streamed_call(keeping, "/flowpin.run.v1.RunService/InvokeApp", 5)(b"", {})
+        await anext(messages)
+
+        await messages.aclose()
+
+        assert [call.cancelled() for call in keeping.calls] == [True]
+        await eventually(lambda: asyncio.sleep(0, streams.under_way == 0))
 
 
 async def test_a_caller_that_hangs_up_on_a_stream_cancels_the_rpc():
