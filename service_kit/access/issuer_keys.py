@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from service_kit.access.file import Issuer
+from service_kit.access.key_sets import signing_keys
 
 if TYPE_CHECKING:
     from joserfc.jwk import KeySet
@@ -17,7 +18,6 @@ SHORTEST_SECONDS = 60.0
 RETRY_SECONDS = 10.0
 """After a read that failed."""
 READ_SECONDS = 5.0
-MAX_KEYS = 100
 
 log = structlog.get_logger()
 
@@ -62,8 +62,6 @@ class IssuerKeys:
         return True
 
     async def _fetch(self) -> "tuple[Any, KeySet]":
-        from joserfc.jwk import KeySet
-
         from service_kit.openid.fetching import fetch
 
         url = self.issuer.jwks_url
@@ -74,7 +72,4 @@ class IssuerKeys:
                 raise ValueError("the discovery document is another issuer's")
             url = discovered["jwks_uri"]
         published = await fetch(url, seconds=READ_SECONDS)
-        keys = [key for key in published["keys"] if isinstance(key, dict) and key.get("use", "sig") == "sig"]
-        if len(keys) > MAX_KEYS:
-            raise ValueError(f"the issuer publishes more than {MAX_KEYS} keys")
-        return keys, KeySet.import_key_set({"keys": keys})
+        return published["keys"], signing_keys(published)

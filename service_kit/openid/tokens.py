@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from service_kit.access.file import Issuer
+from service_kit.access.key_sets import signing_keys
 from service_kit.access.web_tokens import Refused, is_jwt, issuer_of, verified_claims
 from service_kit.openid.fetching import IssuerFailed, fetch
 from service_kit.openid.provider import Client, Provider
@@ -31,9 +31,8 @@ class Tokens:
 async def read_keys(provider: Provider) -> KeySet:
     """The issuer's public keys. Raises IssuerFailed."""
     try:
-        rows = (await fetch(provider.jwks_uri))["keys"]
-        return KeySet.import_key_set({"keys": [row for row in rows if row.get("use", "sig") == "sig"]})
-    except (JoseError, ValueError, TypeError, KeyError, AttributeError):
+        return signing_keys(await fetch(provider.jwks_uri))
+    except (ValueError, TypeError, KeyError):
         raise IssuerFailed(f"{provider.jwks_uri} has no keys that can be used") from None
 
 

@@ -185,6 +185,25 @@ async def test_an_invalid_token_of_an_issuer_is_refused(issuer: TokenIssuer, tmp
         assert registry.principal_of(FORGED[kind](issuer)) is None
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"kty": "AKP", "alg": "ML-DSA-44", "kid": "new", "pub": "AA"},
+        {"kty": "EC", "crv": "P-999", "x": "AA", "y": "AA"},
+        {"kty": "OKP", "crv": "Ed25519", "x": "!"},
+        {"kty": "RSA", "kid": "incomplete"},
+        {"kty": ["RSA"]},
+        {},
+        "text",
+    ],
+    ids=str,
+)
+async def test_a_published_key_that_is_not_understood_is_ignored(issuer: TokenIssuer, tmp_path: Path, row: Any):
+    issuer.other_rows = [row]
+    async with ready_registry(tmp_path / "access.yaml", issuer) as registry:
+        assert registry.principal_of(issuer.token()) is not None
+
+
 async def test_keys_of_an_issuer_are_read_at_most_once_a_minute(
     issuer: TokenIssuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -26,6 +26,8 @@ class TokenIssuer:
         self.reads = 0
         self.keys: dict[str, Any] = {"RS256": rsa("rsa-1"), "ES256": ECKey.generate_key("P-256", {"kid": "ec-1"})}
         self.keys["EdDSA"] = OKPKey.generate_key("Ed25519", {"kid": "ed-1"})
+        self.other_rows: list[Any] = []
+        """Further rows of the published key set."""
 
     def token(self, algorithm: str = "RS256", key: Any = None, **changes: Any) -> str:
         """A valid token except for `changes`. A claim that is None is omitted."""
@@ -59,7 +61,8 @@ class TokenIssuer:
         self.reads += 1
         if not self.is_up:
             raise web.HTTPServiceUnavailable
-        return web.json_response(KeySet(list(self.keys.values())).as_dict(private=False))
+        rows = KeySet(list(self.keys.values())).as_dict(private=False)["keys"]
+        return web.json_response({"keys": [*self.other_rows, *rows]})
 
 
 def rsa(kid: str) -> RSAKey:
