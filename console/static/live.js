@@ -4,13 +4,13 @@
 import { offer } from "./copying.js";
 import { refresh as tellTimes } from "./times.js";
 
-const POLL_MS = 4_000, TOGETHER_MS = 60, AGAIN_MS = 30_000;
+const POLL_MS = 4_000, TOGETHER_MS = 60, AGAIN_MS = 30_000, CLICKED_MS = 1_500, LONGEST_PRESS_MS = 10_000;
 const NAMES = [
   "position", "asked_for", "deploying", "live", "failed", "canceled", "ended", "marked",
   "saved", "archived", "unarchived", "deleted", "noted", "labeled", "unlabeled",
 ];
 const address = document.querySelector("[data-watch]")?.dataset.watch;
-let source, polling, waiting, running = false, again = false;
+let source, polling, waiting, running = false, again = false, pressedAt = -Infinity, clickedAt = -Infinity;
 
 async function refresh() {
   if (running) { again = true; return; }
@@ -24,7 +24,14 @@ async function refresh() {
   if (again) { again = false; await refresh(); }
 }
 
+// While a button of the mouse is pressed, a replaced part would lose the click. After it, the part shows what it did.
+function isClicking() {
+  const now = performance.now();
+  return now - clickedAt < CLICKED_MS || (pressedAt > clickedAt && now - pressedAt < LONGEST_PRESS_MS);
+}
+
 function put(page) {
+  if (isClicking()) return soon(CLICKED_MS);
   for (const shown of document.querySelectorAll("[data-live]")) {
     const fresh = page.getElementById(shown.id);
     if (!fresh || (shown.dataset.mark ? fresh.dataset.mark === shown.dataset.mark : fresh.innerHTML === shown.innerHTML)) continue;
@@ -40,7 +47,7 @@ function put(page) {
   }
 }
 
-const soon = () => { clearTimeout(waiting); waiting = setTimeout(refresh, TOGETHER_MS); };
+const soon = (ms) => { clearTimeout(waiting); waiting = setTimeout(refresh, ms); };
 
 function poll() {
   if (polling) return;
@@ -52,7 +59,7 @@ function open() {
   close();
   source = new EventSource(address);
   source.onopen = () => { clearInterval(polling); polling = undefined; };
-  for (const name of NAMES) source.addEventListener(name, soon);
+  for (const name of NAMES) source.addEventListener(name, () => soon(TOGETHER_MS));
   source.onerror = () => { if (source.readyState === EventSource.CLOSED) poll(); };
 }
 
@@ -63,6 +70,10 @@ function close() {
 }
 
 if (address) {
+  document.addEventListener("pointerdown", () => { pressedAt = performance.now(); }, true);
+  for (const end of ["pointerup", "pointercancel", "click"]) {
+    document.addEventListener(end, () => { clickedAt = performance.now(); }, true);
+  }
   if (!document.hidden) open();
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
   window.addEventListener("pagehide", close);

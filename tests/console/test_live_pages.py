@@ -41,6 +41,20 @@ async def is_seen_in_time(page: "Page", do: Callable[[str], Awaitable[Any]]) -> 
     return False
 
 
+async def test_a_click_is_not_lost_when_the_page_updates_itself_meanwhile(pages: Pages):
+    workflow, _ = await pages.stack.workflow(1, name=f"live-{uuid4().hex[:8]}")
+    async with pages.person("viewer") as page:
+        await follow(page, f"/workflows/{workflow['id']}")
+        await page.get_by_role("button", name="Copy the workflow's id").hover()
+        await page.mouse.down()
+        await pages.stack.save(workflow["id"], "meanwhile")
+        await page.wait_for_timeout(1_000)
+        await page.mouse.up()
+
+        await page.get_by_role("button", name="Copied").wait_for(timeout=1_000)
+        await page.get_by_text("meanwhile").first.wait_for(timeout=5_000)
+
+
 async def test_a_page_shows_a_save_of_another_browser_within_a_second(pages: Pages):
     workflow, _ = await pages.stack.workflow(1, name=f"live-{uuid4().hex[:8]}")
     async with pages.person("editor") as one, pages.person("viewer") as other:

@@ -5,7 +5,7 @@ logger here records them. Each xdist worker sends its records to the controller,
 BatchService is left out: the guard does not see it.
 
 A raised error must be listed, in any run. That every listed error is raised takes two runs, one of them with the slow
-tests. `--refusals FILE` collects their records in one file.
+tests. `--refusals=FILE` collects their records in one file.
 """
 
 import json
