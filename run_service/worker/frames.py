@@ -44,12 +44,12 @@ from threading import Lock
 from typing import Any
 
 MAX_FRAME_BYTES = 192 << 20
-"""The largest input is files of 128 MiB in base64."""
+"""The largest input contains 128 MiB of files in base64."""
 MAX_ANSWER_BYTES = 32 << 20
 """Maximum bytes of a message from a replica to a router."""
 LENGTH = struct.Struct(">I")
 MAX_DESCRIPTORS = 4
-"""Descriptors that come with one message at most."""
+"""Maximum descriptors of one message."""
 
 
 class FrameTooLarge(ValueError):
@@ -67,7 +67,8 @@ class Frames:
         self._descriptors: list[int] = []
 
     def send(self, message: dict[str, Any]) -> None:
-        """Raises OSError when the other end is gone, FrameTooLarge, and ValueError for what JSON cannot say."""
+        """Raises OSError when the other end is closed, FrameTooLarge, or ValueError for values that JSON cannot
+        represent."""
         body = json.dumps(message, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
         if len(body) > self._max_sent_bytes:
             raise FrameTooLarge(len(body), self._max_sent_bytes)
@@ -75,7 +76,7 @@ class Frames:
             self._socket.sendall(LENGTH.pack(len(body)) + body)
 
     def receive(self) -> tuple[dict[str, Any], list[int]] | None:
-        """The next message and its descriptors; None when the other end is gone."""
+        """The next message and its descriptors. None when the other end is closed."""
         head = self._read(LENGTH.size)
         if head is None:
             return None
@@ -89,7 +90,7 @@ class Frames:
         return json.loads(body), descriptors
 
     def messages(self) -> Iterable[tuple[dict[str, Any], list[int]]]:
-        """All messages until the other end is gone."""
+        """All messages until the other end is closed."""
         try:
             while (received := self.receive()) is not None:
                 yield received
@@ -112,7 +113,7 @@ class Frames:
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Ends what is received and sent, in other threads too."""
+        """Close the connection. This also ends `receive` and `send` in other threads."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
