@@ -36,7 +36,8 @@ def ensure_passwords(folder: DataFolder) -> Mapping[str, str]:
 
 
 def rules(passwords: Mapping[str, str]) -> str:
-    """pg_hba.conf. It says with which passwords the roles are set up, so that others are noticed and set."""
+    """The content of pg_hba.conf. It identifies the passwords that are set, so that changed passwords are noticed and
+    set."""
     mark = hashlib.sha256(json.dumps(passwords, sort_keys=True).encode()).hexdigest()[:16]
     return f"# Passwords {mark}, of {FILE}.\nlocal all all scram-sha-256\n"
 
