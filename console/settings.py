@@ -91,7 +91,7 @@ class Settings(ProcessSettings, ListenerTlsSettings, ChannelTlsSettings):
 
     @property
     def client(self) -> Client | None:
-        """The console's client at the issuer. None without an issuer."""
+        """The console's client at the issuer. None without `client_id`."""
         if not self.client_id:
             return None
         secret = self.client_secret.get_secret_value() if self.client_secret else ""

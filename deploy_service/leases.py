@@ -43,5 +43,5 @@ class LeaseWatch:
         ]
 
     def forget(self) -> None:
-        """Start over, after a time in which leases could be neither read nor renewed."""
+        """Start over. Call this after a time in which leases could be neither read nor renewed."""
         self._seen = {}

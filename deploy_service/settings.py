@@ -15,8 +15,8 @@ class Settings(ServiceSettings, ChannelTlsSettings):
     workflow_target: str = "127.0.0.1:50051"
     """Addresses of the workflow service: host:port, separated by commas."""
     workflow_token: SecretStr | None = None
-    """Token of this service's own account, with the role `viewer` in every org that deploys. `serve` does not start
-    without it."""
+    """Token of this service's own account, with the role `viewer` in every org for which it deploys. `serve` does not
+    start without it."""
     apps_domain: str = "apps.localhost"
     """Domain of apps: an app's hostname is its id in this domain. Where names do not resolve, use a URL with {app} for
     the id, such as http://127.0.0.1:8081/apps/{app}."""

@@ -32,7 +32,7 @@ EXPORT_SECONDS = 25.0
 # it has less time.
 ASK_ABOUT_KNOWN_SECONDS = 1.0
 ASK_AGAIN_SECONDS = 0.5
-"""Seconds after which another replica is asked as well."""
+"""Seconds after which the call is also sent to another replica."""
 
 REFUSED = (WorkflowNotFound, WorkflowNotReleased, VersionNotFound, VersionDeleted, VersionOfOtherWorkflow)
 """Errors that mean that there is nothing to pin."""

@@ -14,7 +14,7 @@ from service_kit.http.middleware import RequestMiddleware
 REMEMBERED_SECONDS = 0.5
 TIMEOUT_SECONDS = 1.0
 ASK_AGAIN_SECONDS = 0.15
-"""Seconds until the next replica is asked as well."""
+"""Seconds until another replica is asked as well."""
 MOST_ASKED = 6
 SERVING = "serving"
 DEGRADED = "X-Envoy-Degraded"

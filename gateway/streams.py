@@ -73,7 +73,7 @@ class Streaming:
 
 
 def stream_handler(route: Route, rpc: StreamRpc, tokens: TokenChecks, limits: Limits, streaming: Streaming) -> Handler:
-    """Answers requests of `route`. A caller that hangs up cancels the RPC."""
+    """Answers requests of `route`. If the caller disconnects, the RPC is canceled."""
     parse = parser_of(route, limits.workers)
     read = _reader(route.rpc.output_type)
     queue = limits.queue

@@ -26,7 +26,7 @@ MOST_CONNECTIONS = 16
 
 SILENT_MS = 500
 """How long a connection may be silent before the replica is pinged. gRPC answers without Python, so a busy replica
-answers. One that is stopped, or whose machine is gone, does not."""
+answers. One that is stopped, or whose machine is unreachable, does not."""
 PING_TIMEOUT_MS = 1_500
 """How long the replica may take to answer a ping. After that, the connection is closed. Its calls fail with UNAVAILABLE
 or are repeated, and new calls go to other replicas. gRPC's default (1.85) is a minute, and ignores

@@ -24,8 +24,8 @@ else:
 class BoundedConnection(Base):
     """asyncpg's Connection with a deadline on fetch, fetchrow, fetchval and execute, including transactions.
 
-    asyncpg's own `command_timeout` is not enough (0.32). It waits as long again for the cancel, and a transaction waits
-    once more for its ROLLBACK. Closing a prepared statement has no timeout. This class terminates the connection
+    asyncpg's own `command_timeout` is not enough (0.32). It waits as long again for the cancel, and in a transaction
+    again for the ROLLBACK. Closing a prepared statement has no timeout. This class terminates the connection
     immediately, so nothing else waits for it.
     """
 

@@ -1,4 +1,4 @@
-"""Writes the output of one process to its log file and rotates the file: a program of its own, run by its path.
+"""Writes the output of one process to its log file and rotates the file. This is a separate program, run by its path.
 
 It reads a pipe to its end. So the logging process never reopens its log, and no line is lost. It is not part of
 `flowpin up`, because that can be stopped (Ctrl-Z) or wait for its terminal. The logging process would then wait too. It
@@ -30,7 +30,7 @@ def make_room(path: str) -> None:
 
 
 class RotatingLog:
-    """A log of at most `FILES` files of `FILE_BYTES`. Lines of up to `READ_BYTES` are kept whole."""
+    """A log of at most `FILES` files of `FILE_BYTES`. Lines of up to `READ_BYTES` are not split."""
 
     def __init__(self, path: str) -> None:
         self._path = path

@@ -158,7 +158,8 @@ class Supervisor:
 
 
 async def _write_log(source: int, log: Path) -> None:
-    """Keep a log writer running until the pipe ends. If it is killed, a new one starts; the pipe keeps the lines."""
+    """Keep a log writer running until the pipe ends. If it is killed, a new one starts; the lines remain in the pipe
+    meanwhile."""
     try:
         while True:
             with suppress(OSError):

@@ -1,4 +1,5 @@
-"""The passwords of the embedded Postgres' roles: created once, kept in the data folder, and set before it starts.
+"""The passwords of the embedded Postgres' roles. They are created once, stored in the data folder, and set before
+Postgres starts.
 
 Running as the user of `flowpin up` is not enough to connect, because apps run as the same user unless that is root.
 """

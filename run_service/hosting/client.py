@@ -5,7 +5,7 @@
         async with host.connect(replica.id) as connection, aclosing(connection.run(request)) as events:
             async for event in events: ...
 
-Router and host talk in frames (run_service/worker/frames.py) on the host's Unix socket:
+Router and host exchange frames (run_service/worker/frames.py) on the host's Unix socket:
 
     router → host    {"type": "start", "id", "replica_id": a new one, "spec": {…, "flow": the document as text}}
                      {"type": "connect", "id", "replica_id"} with one descriptor: the replica's end of a socket pair
@@ -16,7 +16,7 @@ Router and host talk in frames (run_service/worker/frames.py) on the host's Unix
                      {"type": "refused", "id", "reason", "message"}
                      {"type": "ended", "ended": {"replica", "reason", "message"}}: to every router
 
-Answers come in any order. A router that is gone leaves its replicas running.
+Answers come in any order. When a router disconnects, its replicas continue to run.
 """
 
 import asyncio

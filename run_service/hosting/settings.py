@@ -40,7 +40,7 @@ class HostSettings:
     load_seconds: float = 30
     """How long a replica may take to load its flow."""
     stuck_seconds: float = 6
-    """How long a canceled run may continue when its router is gone, which would have the replica killed."""
+    """How long a canceled run may continue if its router has ended. Otherwise the router has the replica killed."""
 
     @property
     def limits(self) -> dict[str, int]:

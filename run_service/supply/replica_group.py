@@ -56,7 +56,7 @@ class ReplicaGroup:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all replicas that are kept up are up, and at least one."""
+        """Whether at least one replica is up, and as many as must be kept up."""
         return len(self._slots.replicas) >= max(1, self._kept_up)
 
     @property

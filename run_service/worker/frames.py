@@ -1,13 +1,13 @@
 """The protocol between the host process, zygotes, replicas and routers: JSON objects in frames on Unix sockets.
 
 A frame is 4 bytes (the length, big endian, at most MAX_FRAME_BYTES) and a JSON object in UTF-8 of that length. Its
-`type` says which message it is. Unknown members are ignored. File descriptors come with the first byte of a frame.
+`type` names the message. Unknown members are ignored. File descriptors are sent with the first byte of a frame.
 
 Host and zygote, on the zygote's control socket (it ends when the socket does):
 
     host    → zygote   {"type": "fork"} with one descriptor: the control socket of the replica that the zygote forks
     host    → zygote   {"type": "twin"} with one descriptor: the control socket of a second zygote, a fork of this one
-    zygote  → host     {"type": "ready", "pid"}: all is imported; a twin sends it too
+    zygote  → host     {"type": "ready", "pid"}: everything is imported; a twin sends it too
                        {"type": "failed", "message"}: the SDK cannot be imported; the zygote ends
 
 Host and replica, on the replica's control socket (it ends when the socket does):
@@ -21,18 +21,18 @@ Host and replica, on the replica's control socket (it ends when the socket does)
     host    → replica  {"type": "connection"} with one descriptor: the other end of a router's connection
     host    → replica  {"type": "stop"}: end as soon as no run is in progress
     replica → host     {"type": "stuck", "message"}: a run did not end when it was canceled; the replica ends.
-                       Routers have it killed earlier: this is for a run whose router is gone
+                       Used when the run's router has ended; otherwise the router has it killed earlier
 
 Router and replica, on a connection (when it ends, its runs are canceled):
 
-    router  → replica  {"type": "run", "run_id", "input": {…}, "stream": whether to send what streams}
+    router  → replica  {"type": "run", "run_id", "input": {…}, "stream": whether to send streamed events}
                        {"type": "cancel", "run_id"}
     replica → router   {"type": "started", "run_id"}: the run has a slot
                        {"type": "streamed", "run_id", "name": event's name, "data": any JSON}
                        {"type": "ended", "run_id", "status": completed | failed | canceled, "output": any JSON,
                         "error": text or null, "node": name or id of the node that failed, or null}
 
-A connection carries several runs at a time. `ended` is the last message of a run, and each run has one.
+A connection serves several runs at the same time. Each run ends with exactly one message `ended`.
 """
 
 import contextlib

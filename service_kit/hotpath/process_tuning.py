@@ -49,8 +49,8 @@ def trim_heap() -> None:
 
 
 def trim_heap_soon() -> None:
-    """Trim the heap after a second, when gRPC has freed the message of a refused call. Further calls until then have no
-    effect of their own."""
+    """Trim the heap after a second, when gRPC has freed the message of a refused call. Further calls until then do
+    nothing."""
     global _trim_due
     now = time.monotonic()
     if now >= _trim_due:

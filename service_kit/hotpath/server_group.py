@@ -65,8 +65,8 @@ class ServerGroup:
     async def keep(self) -> None:
         """Replace each acceptor that breaks. Runs until canceled.
 
-        Any client can break an acceptor (1.85) with a call whose path is not UTF-8: grpc.aio decodes the path in the
-        loop that accepts calls, and then stops listening. Calls that it has accepted continue.
+        Any client can break an acceptor (1.85) with a call whose path is not UTF-8. grpc.aio decodes the path in the
+        loop that accepts calls, and an error ends this loop. Calls that it has accepted continue.
         """
         broken: set[asyncio.Task[None]] = set()
         while True:

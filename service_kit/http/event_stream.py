@@ -33,11 +33,11 @@ class EventStream:
         self._beating: asyncio.Task[None] | None = None
 
     async def send(self, event: str, data: bytes) -> None:
-        """Send JSON, of one line or more. Raises ConnectionError when the caller is gone."""
+        """Send JSON, of one line or more. Raises ConnectionError when the caller has disconnected."""
         await self.pass_on(event_text(event, data))
 
     async def pass_on(self, text: bytes) -> None:
-        """Send complete events unchanged. Raises ConnectionError when the caller is gone."""
+        """Send complete events unchanged. Raises ConnectionError when the caller has disconnected."""
         await self.response.write(text)
         self._has_sent.set()
 

@@ -2,9 +2,9 @@
 
 In addition to the standard keywords there are three of our own, which `schemas.py` reads:
 
-- `scalar`: the value is what pydantic takes for this leaf of a core schema, `"5"` for an integer as well.
-- `object`: the value is an object of this class, or of one below it, that the loader has built; or its fields.
-- `rules`: validators of the SDK's own that are written again in `rules.py`.
+- `scalar`: pydantic accepts the value for this leaf of a core schema. For example, it accepts `"5"` as an integer.
+- `object`: the value is an object of this class or a subclass that the loader has built, or the object's fields.
+- `rules`: the SDK's own validators, which `rules.py` implements again.
 """
 
 import inspect
