@@ -14,7 +14,7 @@ from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as pb
 
 ID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 APP = f"/apps/{{app_id:{ID}}}"
-"""The path of an app's pages. With a malformed id the page does not exist."""
+"""The path of an app's pages. With a malformed id, the page does not exist."""
 MAX_RUNTIMES = 100
 
 

@@ -17,7 +17,7 @@ from service_kit.openid import code_flow
 SESSION, FLASH, ATTEMPT = "flowpin_console", "flowpin_console_flash", "flowpin_console_attempt"
 FLASH_SECONDS = 60
 ATTEMPT_SECONDS = 600
-"""How long a person may take on the issuer's pages."""
+"""How long a person has to sign in on the issuer's pages."""
 T = TypeVar("T", bound=msgspec.Struct)
 
 MAX_FLASH_CHARS = 600
@@ -74,7 +74,7 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """A sign-in at the issuer that this browser has started."""
+    """A sign-in at the issuer that was started in this browser."""
 
     secrets: code_flow.Attempt
     back: str
@@ -110,7 +110,8 @@ class Cookies:
     def keep_session(self, response: web.StreamResponse, session: Session) -> None:
         """Write the session. Writing it again does not extend it.
 
-        Where the refresh token does not fit beside the token, the session ends with the token. Raises TokenTooLong.
+        If the refresh token does not fit in addition to the token, the session ends with the token. Raises
+        TokenTooLong.
         """
         kept = self._ending(session)
         text = self._encrypted(kept)
@@ -126,7 +127,7 @@ class Cookies:
             self._set(response, name, part, int(kept.expires_at - time.time()))
 
     def _ending(self, session: Session) -> Session:
-        """The session with its expiry, which is that of its token without a refresh token."""
+        """The session with its expiry. Without a refresh token, it expires with its token."""
         expires_at = session.expires_at or time.time() + self.session_seconds
         if session.subject and not session.refresh_token:
             expires_at = min(expires_at, session.token_expires_at)
@@ -177,7 +178,7 @@ class Cookies:
 
 
 def open_cookies(key: SecretStr | None, is_secure: bool, session_seconds: float) -> Cookies:
-    """The cookies for `key`, a value as in the settings."""
+    """The cookies, encrypted with `key`, which has the format of the setting."""
     keys: Sequence[bytes] = [bytes.fromhex(each) for each in key.get_secret_value().split(",")] if key else ()
     fernets = [Fernet(base64.urlsafe_b64encode(each)) for each in keys or [os.urandom(32)]]
     return Cookies(MultiFernet(fernets), is_secure, session_seconds)

@@ -1,4 +1,4 @@
-"""Looks signed-in people and their projects up in the workflow service, and caches them for when it is down."""
+"""Reads signed-in people and their projects from the workflow service. Caches them in case it is down."""
 
 import asyncio
 import time
@@ -17,10 +17,10 @@ from service_kit.http.token_checks import digest_of
 from service_kit.pb.flowpin.identity.v1 import identity_pb2 as pb
 
 FRESH_SECONDS = 0.5
-"""How long an answer is reused. Services refuse a revoked token after up to 1.2 s; pages must within two."""
+"""How long an answer is reused. Services refuse a revoked token within 1.2 s, and pages must do so within 2 s."""
 REMEMBERED = 1_000
 MAX_PROJECTS, MAX_USERS = 500, 500
-"""The services' limits of a page."""
+"""The maximum page size of the services."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ class Directory:
         return person
 
     def last_known(self, session: Session) -> Person:
-        """The cached person, while the workflow service does not answer. The deploy service still checks the token."""
+        """The cached person, for use while the workflow service does not answer. The deploy service still checks the
+        token."""
         known = self._remembered.get(digest_of(session.token))
         if known is not None:
             return known[1]

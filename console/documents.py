@@ -95,7 +95,7 @@ def _json_problem(data: bytes) -> str:
 
 
 async def check(visit: Visit, flow: bytes) -> Mapping[str, Sequence[NodeProblem]]:
-    """The problems that ValidateFlow finds, by the name of the node."""
+    """The problems from ValidateFlow, by the name of the node."""
     asked = pb.ValidateFlowRequest(flow=pb.Json(utf8=flow))
     found = (await visit.call(asked, pb.ValidateFlowResponse)).data.problems
     told = [(each.path, each.message, each.severity == pb.SEVERITY_ERROR) for each in found]

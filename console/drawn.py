@@ -16,7 +16,7 @@ MOST_KEPT_BYTES = 2 << 20
 """Size of the documents whose graphs are cached. Laying out 2,000 nodes takes 0.4 s, and versions never change."""
 
 MOST_LISTED = 300
-"""The list of more nodes is shown only on request: of 2,000 nodes it is 10,000 of 26,000 elements."""
+"""With more nodes, the list is shown only on request. For 2,000 nodes, it is 10,000 of the page's 26,000 elements."""
 
 _kept: LRUCache[bytes, tuple[Graph, int]] = LRUCache(MOST_KEPT_BYTES, getsizeof=lambda entry: entry[1])
 
@@ -29,7 +29,7 @@ class Drawn:
     node_url: Callable[[str], str]
     close_url: str
     list_url: str
-    """Where the nodes are listed as well. Empty where they are."""
+    """URL of the page with the list of nodes. Empty if the page has the list."""
 
 
 async def draw(visit: Visit, flow: bytes, flow_ui: bytes) -> Drawn:
@@ -49,7 +49,7 @@ async def draw(visit: Visit, flow: bytes, flow_ui: bytes) -> Drawn:
 
 
 def node_address(path: str, query: Mapping[str, str]) -> Callable[[str], str]:
-    """Makes the address that selects a node, thousands of times for a large graph."""
+    """Makes the URLs that select a node. It must be fast: a large graph has thousands."""
     start = with_query(path, query, node=None)
     start += "&node=" if "?" in start else "?node="
     return lambda ref: start + quote_plus(ref)

@@ -78,7 +78,7 @@ def failure_of(error: ServiceError, service: str = "") -> Failure:
     """The failure of a call to `service`: workflow, deploy or run."""
     title, advice = BY_REASON.get(error.reason) or BY_CODE.get(error.code, OURS)
     status, _ = answer_to(error.code, error.reason)
-    message = error.message.removesuffix(UNKNOWN).rstrip()  # written for callers of the API
+    message = error.message.removesuffix(UNKNOWN).rstrip()  # the message is for callers of the API
     if error.code is StatusCode.UNAVAILABLE and service and error.reason == "SERVICE_UNAVAILABLE":
         title = f"The {NAMES[service]} does not answer"
     return Failure(status, title, message, advice, error.reason)

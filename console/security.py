@@ -11,8 +11,8 @@ POLICY = (
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
-    # Other sites get no referrer. `no-referrer` is not used: browsers then send `Origin: null` with our own forms, and
-    # over http, except for localhost, they send no Sec-Fetch-Site.
+    # Other sites get no referrer. `no-referrer` is not used, because browsers then send `Origin: null` with our own
+    # forms. Over http, except for localhost, they also send no Sec-Fetch-Site.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",

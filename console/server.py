@@ -1,4 +1,4 @@
-"""The running console: channels to the services, handlers of all pages, and a listener."""
+"""Runs the console: channels to the services, handlers of all pages, and a listener."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from service_kit.tracing.spans import Spans
 
 MAX_COOKIES_BYTES = 32 << 10
-"""Size limit of a header. Sessions with long tokens have several cookies, which come in one header."""
+"""Size limit of a header. Sessions with long tokens have several cookies, which are sent in one header."""
 
 log = structlog.get_logger()
 

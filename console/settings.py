@@ -40,24 +40,26 @@ class Settings(ProcessSettings, ListenerTlsSettings, ChannelTlsSettings):
     client_secret: SecretStr | None = None
     """The client's secret. Without it, the client is a public one."""
     audience: str | None = None
-    """The issuer's audience in access.yaml, if it is not the client's id: access tokens with it are then used."""
+    """The issuer's audience in access.yaml, if it is not the client's id. Then access tokens with this audience are
+    used."""
     scope: str | None = None
-    """Scopes to ask for, separated by spaces. Default: openid, profile, email, groups and offline_access, as far as the
-    issuer has them."""
+    """Scopes to request, separated by spaces. Default: those of openid, profile, email, groups and offline_access that
+    the issuer supports."""
     workflow_target: str = "127.0.0.1:50051"
     """Addresses of the workflow service: host:port, separated by commas."""
     deploy_target: str = "127.0.0.1:50052"
     """Addresses of the deploy service: host:port, separated by commas."""
     run_target: str | None = None
-    """Addresses of the run service: host:port, separated by commas. Without it, pages call no app."""
+    """Addresses of the run service: host:port, separated by commas. If not set, pages cannot call apps."""
     session_hours: float = Field(default=12, gt=0, le=24 * 31)
     """How long a person stays signed in."""
     max_body_bytes: int = Field(default=34 << 20, ge=1 << 10)
     """Size limit of forms. A save may carry two documents of 16 MiB."""
     max_requests: int = Field(default=256, ge=1)
-    """Maximum number of requests at work or waiting. Further ones are a 429, the principal with the most first."""
+    """Maximum number of running and waiting requests. Further ones are a 429, those of the principal with the most
+    requests first."""
     max_requests_at_work: int = Field(default=32, ge=1)
-    """Requests at work at a time. Other requests wait, in turn by person."""
+    """Maximum number of running requests. Other requests wait, and people take turns."""
     max_bytes_under_way: int = Field(default=128 << 20, ge=1 << 20)
     """Size limit of all forms in progress together. Further requests are a 429."""
     head_seconds: float = Field(default=10, gt=0)
@@ -69,7 +71,7 @@ class Settings(ProcessSettings, ListenerTlsSettings, ChannelTlsSettings):
     idle_seconds: float = Field(default=75, gt=0)
     """How long a connection stays open between two requests."""
     write_seconds: float = Field(default=30, gt=0)
-    """How long an answer may wait for a browser that reads nothing of it."""
+    """How long an answer may wait for a browser that does not read it."""
     max_connections: int = Field(default=2048, ge=1)
     """Maximum number of connections, within the limit of file descriptors. A new one then replaces an idle one."""
     timeout_seconds: float = Field(default=10, gt=0)
@@ -89,7 +91,7 @@ class Settings(ProcessSettings, ListenerTlsSettings, ChannelTlsSettings):
 
     @property
     def client(self) -> Client | None:
-        """Of the issuer; None if nobody signs in there."""
+        """The console's client at the issuer. None without `client_id`."""
         if not self.client_id:
             return None
         secret = self.client_secret.get_secret_value() if self.client_secret else ""
@@ -98,7 +100,7 @@ class Settings(ProcessSettings, ListenerTlsSettings, ChannelTlsSettings):
     @field_validator("url", "issuer", "client_id", "audience", "scope", mode="before")
     @classmethod
     def _is_given(cls, value: object) -> object:
-        return value or None  # compose files give empty ones
+        return value or None  # compose files may set empty values
 
     @field_validator("issuer")
     @classmethod

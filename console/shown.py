@@ -73,7 +73,7 @@ def pretty_json(text: bytes | str) -> str:
         found = json.loads(text)
         indented = json.dumps(found, indent=2, ensure_ascii=False)
         indented.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which cannot be encoded
+    except UnicodeEncodeError:  # a lone surrogate, which cannot be encoded
         return json.dumps(found, indent=2)
     except (ValueError, RecursionError):
         return text if isinstance(text, str) else text.decode("utf-8", "replace")

@@ -1,7 +1,7 @@
 """One-time sign-in links: `flowpin up` writes one to a private file, and the first person who opens it is signed in.
 
-The link contains a random code. The file has the code's hash and the token. So the token is in no address, browser
-history or log, and the link is worthless without the file. Using the link removes the file.
+The link contains a random code. The file has the code's hash and the token. So no URL, browser history or log contains
+the token, and the link is useless without the file. Using the link removes the file.
 """
 
 import hashlib

@@ -37,7 +37,8 @@ class Statics:
         content = self.files.get(name)
         if content is None:
             raise web.HTTPNotFound
-        # A replica of another release may have rendered the page. It gets our file, which is not cached.
+        # A replica of another release may have rendered the page. Its request is answered with this release's file,
+        # uncached.
         request[CACHING] = FOR_EVER if request.match_info["mark"] == self.mark else "no-cache"
         kind = TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
         return web.Response(body=content, content_type=kind, charset="utf-8" if kind.startswith("text/") else None)

@@ -38,7 +38,8 @@ class Streams:
 
 
 async def follow(request: web.Request, events: AsyncIterator[str]) -> web.StreamResponse:
-    """Send the name of each event. Raises ServiceError when the first one does not come: the script then polls."""
+    """Send the name of each event. Raises ServiceError if the stream fails before its first event. The script then
+    polls."""
     first = await anext(events)
     stream = EventStream(request, HEARTBEAT_SECONDS)
     try:
@@ -46,7 +47,7 @@ async def follow(request: web.Request, events: AsyncIterator[str]) -> web.Stream
             await stream.send(first, b"{}")
             async for name in events:
                 await stream.send(name, b"{}")
-    except (ConnectionError, ServiceError) as error:  # the browser connects again, or polls
+    except (ConnectionError, ServiceError) as error:  # the browser reconnects or polls
         log.info("stream_broke", error=str(error))
         if request.transport is not None:
             request.transport.abort()

@@ -70,7 +70,7 @@ class AnswerPages:
 
 @dataclass(frozen=True, slots=True)
 class TrialPage:
-    """A Test page. `template` is its file in templates/, `context` its own values."""
+    """A Test page. `template` is its file in templates/, `context` the values for it."""
 
     visit: Visit
     template: str

@@ -69,7 +69,8 @@ class Visit:
             raise
 
     async def call_if_there(self, request: Message, answer: type[T]) -> T | None:
-        """Like `call` for data that the page can omit. When the service does not answer: None, and a banner."""
+        """Like `call`, for data that the page can omit. If the service does not answer, returns None, and the page has
+        a banner."""
         try:
             return await self.call(request, answer)
         except ServiceError as error:
@@ -115,7 +116,7 @@ class Visit:
             self.console.cookies.forget_flash(response)
         if self.project is not None and self.session.project != self.project and self.request.method == "GET":
             session = replace(self.session, name=self.person.name, person_id=self.person.id, project=self.project)
-            with suppress(TokenTooLong):  # the project does not fit beside the token
+            with suppress(TokenTooLong):  # the project does not fit in addition to the token
                 self.console.cookies.keep_session(response, session)
         return response
 

@@ -1,4 +1,4 @@
-"""Reads of apps, the busiest path of this service: reads that arrive at the same time share one statement."""
+"""Reads apps, the busiest path of this service. Concurrent reads share one statement."""
 
 from uuid import UUID
 

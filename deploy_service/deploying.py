@@ -1,8 +1,8 @@
 """Deploys, rollbacks and promotions: each pins a version as an app's newest deployment, and cuts over.
 
-A deploy is decided on what it finds at one revision of the app, and written in one guarded statement. Deploys of
-different apps that arrive at the same time share that statement; one that it skips is written by itself, under the
-app's lock.
+A deploy reads the app's state at one revision, decides, and writes in one statement that checks the revision.
+Concurrent deploys of different apps share that statement. A deploy that it skips is written by itself, under the app's
+lock.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -49,7 +49,7 @@ SpecOf: TypeAlias = Callable[[Project, Pin | None], Awaitable[DeploySpec]]
 
 @dataclass(frozen=True, slots=True)
 class NewApp:
-    """An app to be made and deployed."""
+    """The fields of an app to create."""
 
     name: str
     description: str
@@ -58,7 +58,7 @@ class NewApp:
 
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
-    """A rollback's or promotion's request."""
+    """The request of a rollback or promotion."""
 
     environment: str
     reason: str | None
@@ -87,7 +87,7 @@ class Deployer:
         asked: DeployRequest,
         answer_of: Callable[[App], Answer],
     ) -> Answer:
-        """Make an app and deploy a version to it, in one transaction."""
+        """Create an app and deploy a version to it, in one transaction."""
         kept = await call.replay()
         if kept is not None:
             return kept
@@ -151,10 +151,10 @@ class Deployer:
         deployment_id: UUID | None,
         answer_of: AnswerOf[Answer],
     ) -> Answer:
-        """Deploy again what the live deployment goes back to, or the deployment that is named.
+        """Deploy again the previous deployment (see `history`), or the named one.
 
         Raises SourceNotFound, DeploymentNeverLive or NothingToRollBackTo. With `plan_token`, raises PlanOutdated when
-        another one would be deployed than `plan_rollback` said, or another one is live.
+        the deployment to roll back to, or the live one, has changed since the plan.
         """
 
         async def spec_of(project: Project, _: Pin | None) -> DeploySpec:
@@ -189,7 +189,7 @@ class Deployer:
     async def _rollback_spec(
         self, caller: Caller, project: Project, app_id: UUID, asked: SourceRequest, deployment_id: UUID | None
     ) -> DeploySpec:
-        """What a rollback deploys, and its plan shows. Raises SourceNotFound, DeploymentNeverLive or
+        """The spec of a rollback, for its deploy and its plan. Raises SourceNotFound, DeploymentNeverLive or
         NothingToRollBackTo."""
         async with self._pool.acquire() as db:
             source = await rollback_source(db, project.id, app_id, asked.environment, deployment_id)
@@ -214,7 +214,7 @@ class Deployer:
     async def _repeated(
         self, caller: Caller, project: Project, asked: SourceRequest, source: Source, kind: str
     ) -> DeploySpec:
-        """Pin the source again. The workflow service is asked only for what is worth a warning."""
+        """Pin the source again. The workflow service is called only for warnings."""
         pin = source.deployment.pin
         resolved = await self._workflows.resolve(caller, project.id, pin.workflow_id, pin.version_id, known=pin)
         return DeploySpec(
@@ -285,9 +285,10 @@ async def deploy_locked(db: Connection, driver: Driver, command: DeployCommand) 
 async def deploy_shared(
     db: Connection, driver: Driver, commands: Sequence[DeployCommand]
 ) -> list[Deployment | ServiceError | None]:
-    """Deploy without waiting for a lock: each deployment, or why not, in their order.
+    """Deploy without waiting for a lock. Returns a deployment or an error for each command, in order.
 
-    None is for a command to be written by itself: an earlier one is for the same app, or the app is being changed.
+    None means that the caller must write the command by itself: an earlier command is for the same app, or another
+    transaction is changing the app.
     """
     first = {command.app_id: command for command in reversed(commands)}
     try:
@@ -313,7 +314,7 @@ async def _deploy(
 
 
 async def record_action(db: Connection, caller: Caller, action: str, deployment: Deployment, **details: str) -> None:
-    """Record what was done to a deployment in its app's history."""
+    """Record an action on a deployment as an audit event of its app."""
     pin = deployment.pin
     details = {"environment": deployment.environment, "version": f"v{pin.version_number}", **details}
     await audit.record(db, caller, deployment.project_id, deployment.app_id, action, deployment.id, **details)

@@ -1,4 +1,4 @@
-"""Deployment configurations: checked, completed, and kept as the JSON that REST callers see."""
+"""Checks and completes deployment configurations. They are stored as the JSON that REST callers see."""
 
 import json
 from typing import Any
@@ -65,7 +65,7 @@ def _metric_json(metric: pb.Metric) -> dict[str, Any]:
 
 
 def config_message(kept: bytes) -> pb.DeploymentConfig:
-    """A kept configuration as the contract writes it."""
+    """The contract's message for a stored configuration."""
     given = json.loads(kept)
     if given["deployment_type"] == "serverless":
         return pb.DeploymentConfig(deployment_type=pb.DEPLOYMENT_TYPE_SERVERLESS, config=pb.ScalingConfig())

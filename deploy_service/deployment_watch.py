@@ -36,7 +36,7 @@ class DeploymentWatch:
         return pb.WatchDeploymentsResponse(sequence=str(self._after), event=pb.DEPLOYMENT_EVENT_POSITION)
 
     async def news(self) -> AsyncGenerator[pb.WatchDeploymentsResponse, None]:
-        """The events that have come since the last one that was sent."""
+        """The events after the last one that was sent."""
         is_more = True
         while is_more:
             async with self._pool.acquire() as db:
@@ -56,8 +56,8 @@ async def watch_deployments(
     app_id: UUID | None,
     after: str | None,
 ) -> AsyncGenerator[pb.WatchDeploymentsResponse, None]:
-    """Raises InvalidFields, or what `Watches.follow` does."""
-    # Before the first read, so that no event in between is missed.
+    """Raises InvalidFields, or any error of `Watches.follow`."""
+    # Subscribe before the first read, so that no event in between is missed.
     with signals.subscribe(Topic.NUMBERED, about=app_id) as subscription:
         async with pool.acquire() as db:
             await events.number_events(db)
@@ -81,7 +81,7 @@ def event_message(event: Event) -> pb.WatchDeploymentsResponse:
 
 
 def as_of(event: Event) -> Deployment:
-    """The deployment as the event left it. The table has it as it is now."""
+    """The deployment as it was after the event. The table has its current state."""
     now = event.deployment
     match event.kind:
         case "asked_for" | "deploying":

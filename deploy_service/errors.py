@@ -119,7 +119,7 @@ class WorkflowServiceUnavailable(Unavailable):
 
 
 class AccountNotPermitted(Unavailable):
-    """The workflow service refuses this service's own account, as when an org was added while it runs."""
+    """The workflow service refuses this service's own account, for example because an org was added after the start."""
 
     reason = "DEPLOY_ACCOUNT_NOT_PERMITTED"
 
@@ -273,7 +273,7 @@ class RuntimeLockNotFound(NotFound):
 
 
 class AccessKeyExists(AlreadyExists):
-    """A repeat of the call that made a key, whose secret is not kept."""
+    """The call that created a key was repeated, but the key's secret is not stored."""
 
     reason = "ACCESS_KEY_EXISTS"
 

@@ -1,7 +1,7 @@
-"""Gives committed events of deployments their sequence, and wakes the streams of this process.
+"""Assigns sequence numbers to committed deployment events, and wakes the streams of this process.
 
-Any replica numbers the events of all. The transaction of the change cannot do it: a late commit would follow greater
-sequences, and a reader that has passed these would miss it.
+Any replica numbers the events of all replicas. The transaction of the change cannot do it: it may commit after events
+with greater numbers, and readers that have read those would miss it.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ async def number_for_ever(pool: Pool, signals: Signals) -> None:
                 async with pool.acquire() as db:
                     numbered = await events.number_events(db)
             except asyncpg.UndefinedTableError:
-                continue  # its migration has not run yet, which health reports
+                continue  # the migration has not run yet; health reports it
             except FAILURES as error:
                 log.warning("events_not_numbered", error=describe(error))
                 continue

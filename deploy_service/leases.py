@@ -1,4 +1,4 @@
-"""Finds the leases that their replicas no longer renew."""
+"""Finds leases that replicas no longer renew."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,27 +13,27 @@ class Lease:
 
     deployment_id: UUID
     until: datetime
-    """End of the lease by the database's clock. A renewal changes it."""
+    """The time the lease ends, by the database's clock. A renewal changes it."""
     is_over: bool
-    """Whether it is over by the database's clock."""
+    """Whether the lease has ended, by the database's clock."""
 
 
 class LeaseWatch:
     """Watches the leases of other replicas, on this machine's monotonic clock.
 
-    A lease has lapsed when it is over and was not renewed for half its length, or when it was not renewed for its whole
-    length, whatever the database's clock says. Time in which the database was away does not count. So no lease lapses
-    while its owner works, neither because the database was away nor because its clock was set.
+    A lease has lapsed when it has ended and was not renewed for half its length. It has also lapsed when it was not
+    renewed for its whole length, whatever the database's clock says. Time in which the database was unreachable does
+    not count. So a lease does not lapse while its owner works, even if the database is unreachable or its clock is set.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._clock = clock
         self._seen: dict[tuple[UUID, datetime], float] = {}
-        """The time since which each lease has been unchanged."""
+        """When each lease was first seen as it is now."""
 
     def lapsed(self, leases: Sequence[Lease]) -> list[Lease]:
-        """Those of all current leases that have lapsed."""
+        """The lapsed ones of `leases`, which must be all current leases."""
         now = self._clock()
         self._seen = {key: self._seen.get(key, now) for key in ((lease.deployment_id, lease.until) for lease in leases)}
         return [
@@ -43,5 +43,5 @@ class LeaseWatch:
         ]
 
     def forget(self) -> None:
-        """Begin anew, after a time in which the leases could not be read, nor renewed by their owners."""
+        """Start over. Call this after a time in which leases could be neither read nor renewed."""
         self._seen = {}

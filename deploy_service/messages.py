@@ -1,4 +1,4 @@
-"""Apps, deployments and runtimes as the contract writes them."""
+"""Builds the contract's messages for apps, deployments and runtimes."""
 
 import json
 import re
@@ -60,7 +60,7 @@ def deployment_message(deployment: Deployment) -> pb.Deployment:
 
 
 def app_message(app: App, project: Project, domain: str) -> pb.App:
-    """`project` owns the app; `domain` is where apps are reached, as the setting has it."""
+    """`project` owns the app; `domain` is the setting for the domain of apps."""
     message = pb.App(
         id=str(app.id),
         name=app.name,
@@ -95,7 +95,7 @@ def app_message(app: App, project: Project, domain: str) -> pb.App:
 
 
 def hostname_of(app_id: UUID, environment: str, project: Project, domain: str) -> str:
-    """Where an app is reached in an environment: `domain` has a place for its label, or comes after it."""
+    """The URL of an app in an environment. `domain` contains {app} for the label, or follows it."""
     label = str(app_id) if environment == project.environments[-1] else f"{app_id}--{environment}"
     return domain.replace("{app}", label) if "{app}" in domain else f"{label}.{domain}"
 
@@ -174,7 +174,7 @@ def digest_of(text: str) -> bytes | None:
 
 
 def access_key_message(key: AccessKey, secret: str | None = None) -> pb.AccessKey:
-    """`secret` is set only in the answer that creates the key."""
+    """`secret` is set only in the answer of the call that creates the key."""
     return pb.AccessKey(
         id=str(key.id),
         project_id=str(key.project_id),
@@ -201,7 +201,7 @@ def variable_message(variable: Variable, sealer: Sealer) -> pb.Variable:
 
 
 def plan_message(plan: DeployPlan | ServiceError) -> pb.Plan:
-    """A plan, or of what pins nothing the reason."""
+    """The message for a plan, or for the error because of which there is no plan."""
     if isinstance(plan, ServiceError):
         return pb.Plan(blockers=[pb.Blocker(reason=plan.reason, message=plan.message)])
     message = pb.Plan(

@@ -1,4 +1,4 @@
-"""Apps, deployments and what they pin, as the rules see them."""
+"""Apps, deployments and pins, and their rules."""
 
 import re
 import unicodedata
@@ -18,12 +18,12 @@ from service_kit.access.file import Project
 from service_kit.errors import InvalidFields
 
 JOINERS = "\u200c\u200d"
-"""Zero width. Persian, Hindi and other scripts spell words with them."""
+"""Zero-width joiners. Persian, Hindi and other scripts need them in words."""
 RUNTIME_VERSION = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 LOCKED_PACKAGE = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(\[[A-Za-z0-9,._-]{1,256}\])?==[A-Za-z0-9.!+_-]{1,128}( ?; ?[^\\]{1,500})?"
 )
-"""A name and an exact version: no other source, and no option of an installer's."""
+"""A package name and an exact version. Other sources and installer options are invalid."""
 MAX_LOCK_BYTES = 262_144
 MAX_NAME = 128
 MAX_TEXT = 512
@@ -37,12 +37,12 @@ class Runtime:
     is_default: bool
     deprecated: bool
     lock_digest: bytes | None = None
-    """Digest of the lock that was registered last. None without a lock."""
+    """Digest of the current lock. None without a lock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A workflow version as it is written into a deployment, once and for ever."""
+    """A workflow version as a deployment records it. It never changes."""
 
     workflow_id: UUID
     workflow_name: str
@@ -53,12 +53,13 @@ class Pin:
     version_digest: bytes
     version_created_at: datetime
     loadable_digest: bytes | None = None
-    """Digest of what replicas load. None if it is not stored, or if the SDK cannot load the flow."""
+    """Digest of the document that replicas load. None if it is not stored, or if the SDK cannot load the flow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A pin, a runtime and a configuration (JSON bytes) in one environment of an app, and how its rollout went."""
+    """A pin, a runtime and a configuration (JSON bytes) in one environment of an app, with the outcome of the
+    rollout."""
 
     project_id: UUID
     app_id: UUID
@@ -86,7 +87,7 @@ class Deployment:
     health: str | None
     health_note: str | None
     drained_at: datetime | None = None
-    """When the last of the calls ended that it had when it was replaced."""
+    """When the last call ended that was running when the deployment was replaced."""
     drained_calls: int | None = None
     killed_calls: int | None = None
     rollout_notes: tuple[str, ...] = ()
@@ -98,7 +99,7 @@ class Deployment:
         return self.live_from is not None and self.live_to is None
 
     def check_canceled(self) -> None:
-        """Raises DeploymentFinished when it had ended otherwise before the cancel."""
+        """Raises DeploymentFinished if the deployment ended for another reason before the cancel."""
         if self.status != "canceled":
             raise DeploymentFinished(self.status)
 
@@ -137,7 +138,7 @@ class AccessKey:
 
 
 def environment_of(project: Project, asked: str | None, field: str = "environment") -> str:
-    """The requested environment, or else the project's last one. Raises EnvironmentNotFound naming `field`."""
+    """The requested environment, by default the project's last one. Raises EnvironmentNotFound naming `field`."""
     if asked is None:
         return project.environments[-1]
     if asked not in project.environments:
@@ -162,7 +163,7 @@ def promotion_of(project: Project, target: str | None, source: str | None) -> tu
 
 
 def kind_of(pin: Pin, live: Deployment | None) -> str:
-    """A deploy is a rollback if its version has a lower number than the live one of the same workflow."""
+    """A deploy is a rollback if its version number is lower than that of the live version of the same workflow."""
     goes_back = (
         live is not None and live.pin.workflow_id == pin.workflow_id and pin.version_number < live.pin.version_number
     )
@@ -176,7 +177,8 @@ def check_runtime(runtime: Runtime, live: Deployment | None) -> None:
 
 
 def check_runtime_change(runtime: Runtime, default: bool | None, deprecated: bool | None) -> None:
-    """The default stays current, and stays the default until another one is made it. Raises RuntimeIsDefault."""
+    """The default runtime cannot be deprecated. It stays the default until another one becomes the default. Raises
+    RuntimeIsDefault."""
     stops = runtime.is_default and default is False
     is_default = runtime.is_default if default is None else default
     is_deprecated = runtime.deprecated if deprecated is None else deprecated
@@ -187,7 +189,7 @@ def check_runtime_change(runtime: Runtime, default: bool | None, deprecated: boo
 def check_texts(
     *, name: str | None = None, description: str | None = None, reason: str | None = None, note: str | None = None
 ) -> None:
-    """The rules for what people type. Raises InvalidFields naming each that breaks its rule."""
+    """Check the texts that people type. Raises InvalidFields naming each invalid field."""
     wrong = {}
     if name is not None and not name.strip(f" {JOINERS}"):
         wrong["name"] = "cannot be blank"
@@ -208,7 +210,7 @@ def is_app_name(name: str) -> bool:
 
 
 def check_labels(*, name: str | None = None, label: str | None = None, version: str | None = None) -> None:
-    """The rules for an access key's name and a runtime's label and version. Raises InvalidFields naming each."""
+    """Check an access key's name or a runtime's label and version. Raises InvalidFields naming each invalid field."""
     wrong = {}
     for field, text in (("name", name), ("label", label)):
         if text is not None and not (text.strip() and len(text) <= MAX_NAME):
@@ -220,7 +222,8 @@ def check_labels(*, name: str | None = None, label: str | None = None, version: 
 
 
 def check_lock(lock: str) -> bytes:
-    """The lock of a runtime as it is kept. Raises InvalidFields unless it is names with their versions."""
+    """A runtime's lock in its stored form. Raises InvalidFields unless each line is a package name with an exact
+    version."""
     kept = lock.encode()
     lines = lock.splitlines()
     if len(kept) > MAX_LOCK_BYTES:

@@ -10,7 +10,7 @@ from service_kit.idempotency import ProjectOf
 
 
 async def lock_app(db: Connection, caller: Caller, app_id: UUID) -> Project:
-    """The app's project. Other changes of the app wait until the transaction ends.
+    """Lock the app and return its project. Other changes of the app wait until the transaction ends.
 
     Raises AppNotFound or InsufficientRole.
     """
@@ -25,7 +25,7 @@ async def app_of_deployment(db: Connection, caller: Caller, deployment_id: UUID)
 
 
 def project_of_app(caller: Caller, app_id: UUID) -> ProjectOf:
-    """Finds the project that owns the app. Raises AppNotFound or InsufficientRole."""
+    """Find the project that owns the app. Raises AppNotFound or InsufficientRole."""
 
     async def project_of(db: Connection) -> UUID:
         project_id = await apps.find_project(db, caller.visible_projects, app_id)

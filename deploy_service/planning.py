@@ -1,4 +1,4 @@
-"""Decides a deploy before it is written: what it pins, what it changes, and why it is refused."""
+"""Decides what a deploy pins and changes, or why it is refused, before it is written."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ class DeployRequest:
     runtime_id: UUID | None
     config: bytes | None
     label: str | None = None
-    """Names the version instead of an id."""
+    """Selects the version, instead of an id."""
     reason: str | None = None
     force: bool = False
     plan_token: str | None = None
@@ -44,7 +44,7 @@ class DeployRequest:
 
 @dataclass(frozen=True, slots=True)
 class PinnedRuntime:
-    """A runtime as it is written into a deployment."""
+    """A runtime as a deployment records it."""
 
     id: UUID
     version: str
@@ -65,16 +65,17 @@ class DeploySpec:
     force: bool = False
     plan_token: str | None = None
     source: Deployment | None = None
-    """The deployment to roll back to or promote. Its runtime is used, current or not, and its configuration where
-    nothing is live."""
+    """The deployment to roll back to or promote. Its runtime is used even if deprecated. Its configuration is used only
+    where nothing is live."""
     kind: str | None = None
     """Default: deploy or rollback, by the version's number."""
     only_while_live: tuple[str, UUID] | None = None
-    """An environment and its live deployment when the spec was made. The deploy is refused when another one is live."""
+    """An environment, and the deployment that was live there when the spec was made. The deploy is refused when another
+    one is live."""
     label: str | None = None
     """The label in the request."""
     why: str = ""
-    """Why the source was chosen, a sentence for people."""
+    """Why the source was chosen: a sentence for people."""
 
     @property
     def is_large(self) -> bool:
@@ -101,7 +102,7 @@ class DeployCommand:
 
 @dataclass(frozen=True, slots=True)
 class DeployPlan:
-    """The result of a spec for the app's state."""
+    """What a spec would do in the app's current state."""
 
     spec: DeploySpec
     state: AppState
@@ -109,11 +110,11 @@ class DeployPlan:
     config: bytes
     blockers: tuple[ServiceError, ...]
     token: str
-    """A digest of everything that the plan depends on. Empty if there are blockers. Not secret."""
+    """A digest of everything that the plan depends on. It is empty if there are blockers, and not secret."""
 
 
 def plan_of(project_id: UUID, app_id: UUID, spec: DeploySpec, state: AppState) -> DeployPlan:
-    """What a deployment writes if the app is still at the state's revision."""
+    """What a deploy writes if the app is still at the state's revision."""
     blockers: list[ServiceError] = []
     runtime: PinnedRuntime | None = None
     if state.archived:
@@ -133,7 +134,7 @@ def plan_of(project_id: UUID, app_id: UUID, spec: DeploySpec, state: AppState) -
 def decide(
     command: DeployCommand, state: AppState | ServiceError, *, live_at_once: bool
 ) -> NewDeployment | ServiceError:
-    """The deployment to write, or the blockers."""
+    """The deployment to write, or the error that prevents it."""
     if isinstance(state, ServiceError):
         return state
     spec = command.spec
@@ -196,7 +197,7 @@ def _token(
         "live": str(state.live.id) if state.live else None,
         "version": str(pin.version_id),
         "digest": pin.version_digest.hex(),
-        # A rollback does not depend on the workflow service, which warnings come from.
+        # A rollback does not depend on warnings: they need the workflow service.
         "warnings": None if spec.source else spec.resolved.warnings,
         "source": str(spec.source.id) if spec.source else None,
         "runtime": str(runtime.id) if runtime else None,

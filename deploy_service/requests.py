@@ -1,4 +1,4 @@
-"""Reads requests: omitted fields, enums, filters."""
+"""Reads fields of requests: optional ones, enums, filters."""
 
 from uuid import UUID
 
@@ -18,7 +18,7 @@ STATUSES = {
 def version_of(
     request: pb.CreateAppRequest | pb.DeployAppRequest | pb.PlanDeployRequest,
 ) -> tuple[UUID | None, str | None]:
-    """The version's id, or the label that names it, or neither."""
+    """The version's id, its label, or neither."""
     named = optional(request, "workflow_version_id")
     if named is None:
         return None, None

@@ -1,4 +1,4 @@
-"""Calls that deploy wait for their rollout, so that one answer says how it went."""
+"""Makes calls that deploy wait for the rollout, so that the answer contains its outcome."""
 
 import asyncio
 from uuid import UUID
@@ -18,7 +18,8 @@ from service_kit.signals import Signals
 LOOK_SECONDS = 0.5
 """Seconds between two polls, because a signal can be lost."""
 MOST_WAITING = 32
-"""Maximum in this process. Each occupies the place of a call at work. Further ones are answered immediately."""
+"""Maximum number of waiting calls in this process, because each occupies a slot of a running call. Further calls are
+answered immediately."""
 BEFORE_DEADLINE_SECONDS = 0.5
 """Seconds before its own deadline at which a call is answered."""
 
@@ -29,7 +30,7 @@ class RolloutWaits:
     """The calls of this process that wait."""
 
     def __init__(self, pool: Pool, signals: Signals, seconds: float) -> None:
-        """A call waits for `seconds` at most; with 0 none waits."""
+        """A call waits for at most `seconds`. With 0, no call waits."""
         self._pool = pool
         self._signals = signals
         self._seconds = seconds
@@ -37,16 +38,16 @@ class RolloutWaits:
         self._is_closed = False
 
     def close(self) -> None:
-        """Answer all waiting calls, and let none wait from now on."""
+        """Answer all waiting calls, and let no call wait from now on."""
         self._is_closed = True
         self._signals.wake()
 
     async def settle(
         self, projects: Projects, app_id: UUID, deployment_id: UUID, context: Context
     ) -> Deployment | None:
-        """The deployment after its rollout, or as it is when the time to wait is over.
+        """The deployment after its rollout, or as it is at the end of the wait.
 
-        None if there is nothing to wait for, or if the database does not answer. What was written stays valid.
+        None if the call does not wait, or if the database does not answer. The deploy is already committed.
         """
         if not self._seconds or self._is_closed or self._waiting == MOST_WAITING:
             return None
@@ -74,7 +75,8 @@ class RolloutWaits:
                 if is_routed:
                     return
                 if is_finished and not is_live:
-                    # The replica that waits for the routers may be lost, and has so much time at most.
+                    # The replica that waits for the routers may be lost, so this wait is limited to the time that it
+                    # has.
                     is_live, deadline = True, min(deadline, loop.time() + ROUTERS_SECONDS + LOOK_SECONDS)
                 left = deadline - loop.time()
                 if left <= 0:

@@ -1,4 +1,4 @@
-"""Works on rollouts: claims them under a lease, has the driver bring them up, and cuts over."""
+"""Works on rollouts: claims them under a lease, has the driver start them, and makes them live."""
 
 import asyncio
 from contextlib import suppress
@@ -27,7 +27,7 @@ RETRY_SECONDS = 0.5
 """Seconds between two tries to record the result of a rollout."""
 
 OUTCOME_CODES = ("ROLLOUT_TIMED_OUT", "ROLLOUT_INTERRUPTED")
-"""Codes of failures that are counted by themselves; the others are the driver's."""
+"""Codes of failures that metrics count separately. All others are the driver's."""
 OUTCOMES = Counter(
     "flowpin_rollouts_total", "Rollouts that ended: live, superseded, canceled or why they failed.", ["outcome"]
 )
@@ -45,11 +45,10 @@ class LeaseLost(Exception):
 
 
 async def cut_over(db: Connection, deployment: Deployment, owner: UUID) -> Deployment:
-    """End what is live in the deployment's environment and make the deployment live, at one moment, under the app's
-    lock.
+    """Replace the live deployment of the environment by this one, under the app's lock.
 
-    If a newer deployment is live, it is canceled instead. Raises LeaseLost, after which the transaction must be rolled
-    back.
+    If a newer deployment is live, this one is canceled instead. Raises LeaseLost, after which the transaction must be
+    rolled back.
     """
     live = await deployments.find_live(db, deployment.project_id, deployment.app_id, deployment.environment)
     if live is not None and live.number > deployment.number:
@@ -77,7 +76,7 @@ def count_canceled(rollouts: int) -> None:
 
 
 class RolloutWorker:
-    """Works on rollouts. Any replica can work on any rollout; a lease decides which one does."""
+    """Works on rollouts. Any replica can work on any rollout, if it has the lease."""
 
     def __init__(
         self,
@@ -88,7 +87,7 @@ class RolloutWorker:
         timeout_seconds: float,
         takeover_seconds: float,
     ) -> None:
-        """`timeout_seconds` bounds a rollout; one that is taken up late still has `takeover_seconds`."""
+        """`timeout_seconds` limits a rollout. A rollout that is claimed late still has `takeover_seconds`."""
         self._pool = pool
         self._driver = driver
         self._signals = signals
@@ -98,20 +97,20 @@ class RolloutWorker:
         self._owner = new_id()
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._ending: set[UUID] = set()
-        """Rollouts that are up or have failed. They may have ended already and have no lease then."""
+        """Rollouts whose result is known but perhaps not recorded. Recorded ones have no lease."""
         self._watch = LeaseWatch(lease_seconds)
 
     async def run(self) -> None:
         """Work until canceled. Rollouts in progress are then left to other replicas, or to the next start.
 
-        Raises every error that is not a failure of the database.
+        Raises every error except failures of the database.
         """
         try:
             with self._signals.subscribe(Topic.ASKED) as signals:
                 async with asyncio.TaskGroup() as tasks:
                     while True:
                         try:
-                            # Its own leases first: others take over rollouts that this replica does not renew.
+                            # Renew own leases first, before other replicas take the rollouts over.
                             await self._renew()
                             await self._claim(tasks)
                         except FAILURES as error:
@@ -163,7 +162,7 @@ class RolloutWorker:
             self._ending.discard(deployment.id)
 
     async def _end(self, deployment: Deployment, failure: tuple[str, str] | None) -> int | None:
-        """The app's revision at which it went live. None if it did not."""
+        """The app's revision at which the deployment went live. None if it did not."""
         while True:
             try:
                 if failure is None:
@@ -177,7 +176,7 @@ class RolloutWorker:
                 return None
 
     async def _bring_up(self, claim: Claim) -> tuple[str, str] | None:
-        """None when it is up. Otherwise the cause: a code, and a sentence for people."""
+        """None when the deployment is up. Otherwise the cause: a code, and a sentence for people."""
         left = max(self._timeout_seconds - claim.age, self._takeover_seconds)
         try:
             async with asyncio.timeout(left) as limit:

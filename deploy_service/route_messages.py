@@ -1,4 +1,4 @@
-"""Routes as the routing contract writes them."""
+"""Builds the routing contract's messages for routes."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from service_kit.times import timestamp
 
 
 def route_message(route: AppRoute, project: Project, domain: str) -> pb.Route:
-    """`project` owns the app; `domain` is where apps are reached, as the setting has it."""
+    """`project` owns the app; `domain` is the setting for the domain of apps."""
     default = project.environments[-1]
     return pb.Route(
         project_id=str(route.project_id),

@@ -1,4 +1,4 @@
-"""Follows what routers need: a snapshot first, then changes, read again after each signal."""
+"""Streams routes to routers: first a snapshot, then the changes, which it reads after each signal."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Container, Iterable, Iterator, Mapping, Sequence
@@ -21,15 +21,16 @@ from service_kit.signals import Signal, Signals
 
 LEASE = timedelta(seconds=10)
 LOOK_SECONDS = 1.0
-"""Seconds between two polls of all revisions and keys. It limits the delay of a lost signal and of a revoked token."""
+"""Seconds between two polls of all revisions and keys. They limit the delay when a signal is lost or a token is
+revoked."""
 HEARTBEAT_SECONDS = 5.0
 ROUTES_AT_ONCE = 200
 MOST_WATCHERS = 32
-"""Maximum in this process."""
+"""Maximum number of streams in this process."""
 
 
 class RouteWatches:
-    """The streams of routes of this process."""
+    """The route streams of this process."""
 
     def __init__(self, pools: Pools, registry: AccessRegistry, signals: Signals, domain: str) -> None:
         self._pools = pools
@@ -40,7 +41,7 @@ class RouteWatches:
         self._watchers = 0
 
     def close(self) -> None:
-        """End all streams, and all that begin from now on."""
+        """End all streams, including those that start later."""
         self._is_closed = True
         self._signals.wake()
 
@@ -83,21 +84,22 @@ class RouteWatches:
 
 
 class Told:
-    """The routes that one router has received."""
+    """The revisions and keys that one router has received."""
 
     def __init__(self, pools: Pools, domain: str) -> None:
         self._pools = pools
         self._domain = domain
         self.projects: Mapping[UUID, Project] = {}
         self._apps: dict[UUID, tuple[UUID, int]] = {}
-        """The project and the revision of each, by its id."""
+        """The project and the revision of each app, by the app's id."""
         self._keys: dict[UUID, list[RouteKey]] = {}
         self._is_complete = False
 
     async def news(
         self, projects: Mapping[UUID, Project], signals: set[Signal] | None
     ) -> AsyncIterator[pb.WatchRoutesResponse]:
-        """The changes that the router has not received. With signals, only their subjects are read."""
+        """The changes that the router has not received. With signals, only apps and projects that they name are
+        read."""
         is_other = {each for each, project in projects.items() if self.projects.get(each) != project}
         self.projects = projects
         apps = None if signals is None else {thing for topic, thing in signals if topic is not Topic.KEYS}
@@ -133,7 +135,7 @@ class Told:
     def _changed_routes(
         self, asked: Iterable[tuple[UUID, UUID]], found: Sequence[AppRoute], is_other: Container[UUID]
     ) -> Iterator[pb.Route]:
-        """`is_other` holds the projects that themselves have changed."""
+        """`is_other` contains the projects whose own data has changed."""
         for route in found:
             state = route.project_id, route.revision
             if self._apps.get(route.app_id) == state and route.project_id not in is_other:

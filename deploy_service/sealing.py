@@ -1,4 +1,4 @@
-"""Encrypts the values of variables, each bound to the variable it is of."""
+"""Encrypts the values of variables. Each value is bound to its variable."""
 
 from typing import TypeAlias
 from uuid import UUID
@@ -7,19 +7,19 @@ from deploy_service.errors import VariableKeysMissing, VariablesUnreadable
 from service_kit.sealing import CannotOpen, KeyRing, NoKeys, Sealed
 
 Place: TypeAlias = tuple[UUID, UUID, str, str, bool]
-"""The place of a value: project, app, environment, name, and whether it is secret. It can be decrypted for no other
-place."""
+"""Identifies a variable: project, app, environment, name, and whether it is secret. A value cannot be decrypted as that
+of another variable."""
 
 
 class Sealer:
-    """Seals with the first of its keys, and opens with any."""
+    """Encrypts with the first of its keys, and decrypts with any."""
 
     def __init__(self, keys: KeyRing) -> None:
         self._keys = keys
 
     @classmethod
     def of(cls, text: str) -> "Sealer":
-        """The keys of a setting, hex with commas between them. Raises ValueError, which shows none of them."""
+        """Parse the setting: keys in hex, separated by commas. Raises ValueError without the keys in its text."""
         return cls(KeyRing.of(text, "variable_keys", b"variable"))
 
     def seal(self, value: str, place: Place) -> Sealed:

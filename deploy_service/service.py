@@ -1,4 +1,4 @@
-"""The deploy service put together: pool, workflow channel, rollout worker, servicer, server."""
+"""Assembles the deploy service: pool, workflow channel, rollout worker, servicer, server."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,7 +35,7 @@ from service_kit.tls import listener_tls
 from service_kit.tracing import client_interceptors, open_spans
 
 GATHER_SECONDS = 0.005
-"""Seconds between two notifications, so that those of busy times are combined."""
+"""Seconds between two notifications. At busy times, several are combined into one."""
 WORKFLOW = workflow_pb2.DESCRIPTOR.services_by_name["WorkflowService"]
 
 
@@ -65,7 +65,7 @@ async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> As
         waits = RolloutWaits(pools.hot, signals, 0 if driver.immediate else settings.wait_seconds)
         routes = RouteWatches(pools, registry, signals, settings.apps_domain)
         watches = Watches(registry, signals)
-        # Traced, each question is an RPC with a span of its own.
+        # With tracing, each question to the workflow service is a separate RPC, so that it has its own span.
         workflows = WorkflowClient(
             channel,
             settings.workflow_token.get_secret_value(),
@@ -90,7 +90,7 @@ async def running_deploy_service(settings: Settings, schema: str = SCHEMA) -> As
             try:
                 yield port
             finally:
-                # Before the server drains: it would wait for them.
+                # End the streams before the server drains, which would wait for them.
                 waits.close()
                 routes.close()
                 watches.close()

@@ -15,28 +15,31 @@ class Settings(ServiceSettings, ChannelTlsSettings):
     workflow_target: str = "127.0.0.1:50051"
     """Addresses of the workflow service: host:port, separated by commas."""
     workflow_token: SecretStr | None = None
-    """Token of this service's own account: viewer in every org it deploys for. `serve` does not start without it."""
+    """Token of this service's own account, with the role `viewer` in every org for which it deploys. `serve` does not
+    start without it."""
     apps_domain: str = "apps.localhost"
     """Domain of apps: an app's hostname is its id in this domain. Where names do not resolve, use a URL with {app} for
     the id, such as http://127.0.0.1:8081/apps/{app}."""
     max_request_bytes: int = Field(default=5 << 20, ge=1 << 20)
-    """Size limit of received gRPC messages: a batch of 64 calls of 64 KiB, far more than calls here have."""
+    """Size limit of received gRPC messages. The default fits a batch of 64 calls of 64 KiB, far more than this service
+    gets."""
     rollout_driver: Literal["instant", "local", "scripted"] = "instant"
-    """What starts a deployment. `local`: a run service, so apps answer calls. `instant`: nothing, an app is only a
-    record. `scripted`: the steps of `rollout_script`, for tests."""
+    """What starts a deployment. `local`: a run service, so that apps answer calls. `instant`: nothing, so that an app
+    is only a record. `scripted`: the steps of `rollout_script`, for tests."""
     rollout_script: str = "ok"
-    """One step per deployment of an app: ok, delay:SECONDS, fail or hang. The last step holds for all further ones."""
+    """One step per deployment of an app: ok, delay:SECONDS, fail or hang. The last step applies to all further
+    deployments."""
     rollout_run_service_seconds: float = Field(default=5, gt=0)
     """With `local`: a rollout fails when no run service was connected for this long."""
     wait_seconds: float = Field(default=10, ge=0)
-    """How long deployments, rollbacks, promotions and new apps wait for their rollout before they are answered. Without
-    effect with `instant`."""
+    """How long calls that deploy, roll back, promote or create an app wait for the rollout. No effect with
+    `instant`."""
     variable_keys: SecretStr | None = None
     """Keys that encrypt variables: 64 hexadecimal digits each (openssl rand -hex 32), separated by commas, newest
-    first. The first encrypts; each can decrypt. Without a key no variable can be set."""
+    first. The first key encrypts, and each can decrypt. Without a key, no variable can be set."""
     rollout_timeout_seconds: float = Field(default=600, gt=0)
-    """A rollout that takes longer fails, whichever replicas worked on it."""
+    """A rollout that takes longer fails, even if another replica has taken it over."""
     rollout_lease_seconds: float = Field(default=4, ge=1)
-    """When another replica takes over the rollouts of one that no longer answers."""
+    """How long a replica may be silent before another one takes over its rollouts."""
     rollout_takeover_seconds: float = Field(default=2, ge=0)
-    """How long a rollout still has when it is taken over at the end of its time, or later."""
+    """How much time a rollout still has if it is taken over at or after the end of its time."""

@@ -1,4 +1,4 @@
-"""Finds the deployment that a rollback or a promotion pins again."""
+"""Finds the deployment whose pin a rollback or a promotion deploys again."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,7 +11,7 @@ from service_kit.db import Connection
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A deployment to pin again, and for people why that one."""
+    """A deployment to pin again, and a sentence for people that says why."""
 
     deployment: Deployment
     why: str

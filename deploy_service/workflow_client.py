@@ -1,4 +1,4 @@
-"""Asks the workflow service what a deployment pins, and to pack what it has pinned."""
+"""Asks the workflow service to resolve versions for deployments, and to export pinned flows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,22 +28,23 @@ RESOLVE = "/flowpin.workflow.v1.WorkflowService/ResolveVersion"
 EXPORT = "/flowpin.workflow.v1.WorkflowService/ExportWorkflow"
 ASK_SECONDS = 5.0
 EXPORT_SECONDS = 25.0
-# What this app has had live deploys without the workflow service, which is only asked what is worth a warning.
+# A version that was live in the app can be deployed without the workflow service. The call then only finds warnings, so
+# it has less time.
 ASK_ABOUT_KNOWN_SECONDS = 1.0
 ASK_AGAIN_SECONDS = 0.5
-"""When another replica is asked as well."""
+"""Seconds after which the call is also sent to another replica."""
 
 REFUSED = (WorkflowNotFound, WorkflowNotReleased, VersionNotFound, VersionDeleted, VersionOfOtherWorkflow)
-"""Errors for which there is nothing to pin."""
+"""Errors that mean that there is nothing to pin."""
 REFUSALS: dict[str, Callable[[], ServiceError]] = {refusal.reason: refusal for refusal in REFUSED}
 
 FLOW_REFUSED = ("INVALID_FLOW", "FLOW_TOO_LARGE", "DOCUMENT_TOO_COMPLEX")
-"""Why a flow cannot be packed: refusals that the caller gets as they are."""
+"""Reasons why a flow cannot be exported. The caller gets these errors unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedVersion:
-    """A pin, its documents (None when this service has kept them already), and what the person should know."""
+    """A pin, its documents (None if this service has already stored them), and warnings for the person."""
 
     pin: Pin
     flow: bytes | None
@@ -53,12 +54,12 @@ class ResolvedVersion:
 
 
 class WorkflowClient:
-    """The workflow service, asked as this service's own account."""
+    """Calls the workflow service with this service's own account."""
 
     def __init__(
         self, channel: grpc.aio.Channel, token: str, *, together: bool = True, has_replicas: bool = False
     ) -> None:
-        """`together`: what is asked at the same time goes as one call."""
+        """`together`: concurrent requests are combined into one call."""
         tries = SecondTries(ASK_AGAIN_SECONDS) if has_replicas else None
         self._ask = _rpc(channel, ASK_SECONDS, together, tries)
         self._ask_about_known = _rpc(channel, ASK_ABOUT_KNOWN_SECONDS, together, tries)
@@ -74,11 +75,11 @@ class WorkflowClient:
         known: Pin | None,
         label: str | None = None,
     ) -> ResolvedVersion:
-        """The version to pin: by id, by what the label names now, or the latest. `known` is its pin if it was live in
-        this app.
+        """The version to pin: by id, by the label's current version, or the latest. `known` is its pin if it was live
+        in this app.
 
         Raises WorkflowNotFound, VersionNotFound, VersionOfOtherWorkflow, WorkflowNotReleased, AccountNotPermitted or
-        WorkflowServiceUnavailable; with `known`, none of them.
+        WorkflowServiceUnavailable. With `known`, raises none of them.
         """
         request = workflow_pb2.ResolveVersionRequest(
             project_id=str(project_id),
@@ -101,7 +102,7 @@ class WorkflowClient:
         return _resolved(workflow_pb2.ResolveVersionResponse.FromString(answer), known)
 
     async def export(self, caller: Caller, project_id: UUID, flow: bytes, version: int) -> bytes:
-        """The archive of a flow, as that of a version. Raises what FLOW_REFUSED names, or ExportUnavailable."""
+        """The archive of a flow, as if it were this version. Raises an error of FLOW_REFUSED, or ExportUnavailable."""
         request = workflow_pb2.ExportWorkflowRequest(
             project_id=str(project_id), flow=workflow_pb2.Json(utf8=flow), version_number=version
         )
@@ -123,7 +124,7 @@ def _why_not_read(failure: ServiceError) -> ServiceError:
 
 
 def _is_refused(failure: ServiceError) -> bool:
-    """Whether it is this service's own account that may not."""
+    """Whether this service's own account lacks the permission."""
     refusals = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
     return failure.code in refusals or failure.reason == "PROJECT_NOT_FOUND"
 
@@ -150,7 +151,7 @@ def _resolved(answer: workflow_pb2.ResolveVersionResponse, known: Pin | None) ->
         version_description=version.description,
         version_digest=bytes.fromhex(version.digest.removeprefix("sha256:")),
         version_created_at=moment("created_at", version.created_at),
-        # A pin does not change, even if flows are translated differently now.
+        # Keep the known pin, even if the workflow service now translates flows differently.
         loadable_digest=(known.loadable_digest if known else None) or answer.loadable.digest or None,
     )
     archived = (f"Version {version.label} is archived.",) if version.HasField("archived_at") else ()

@@ -1,4 +1,4 @@
-"""`flowpin apply`: changes an app to what a file says."""
+"""`flowpin apply`: changes an app to the state in a file."""
 
 import sys
 from dataclasses import dataclass, fields
@@ -72,7 +72,7 @@ class Applying:
         self._workflow_id = names.workflow_id(calls, wanted.workflow, self._project_id)
 
     def run(self, *, dry_run: bool, asks: bool, waits: bool) -> bool:
-        """Whether there was something to apply."""
+        """Apply the file. Returns whether there was something to apply."""
         pins = self._pins()
         app = self._app()
         if app is None:
@@ -138,7 +138,8 @@ class Applying:
         return wanted
 
     def _has_changes(self, plan: Json) -> bool:
-        """A version with the digest of the live one is a change, unless the file says the digest."""
+        """Whether the version changes. Another version with the same digest is a change, unless the file names a
+        digest."""
         changes = rendering.changes_of(plan)
         if any(change["changed"] for change in changes.values()):
             return True

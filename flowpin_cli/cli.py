@@ -31,7 +31,8 @@ COMMANDS = (
     "token",
     "runtime",
 )
-"""In the order of the help. Each is a module of flowpin_cli.commands; its `app` is the command or group."""
+"""The commands in the order of the help. Each is a module of flowpin_cli.commands whose `app` is the command or
+group."""
 
 app = typer.Typer(
     name="flowpin",
@@ -66,5 +67,5 @@ def flowpin(
 def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without "✓" must not stop a command
+            stream.reconfigure(errors="replace")  # a terminal that cannot show "✓" must not stop a command
     app()

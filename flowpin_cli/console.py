@@ -21,13 +21,14 @@ class Announcer:
         self._step = ""
 
     def say(self, line: str) -> None:
-        # A terminal or pipe that is gone (rich makes a SystemExit of the latter) must not end the run, nor its drain.
+        # A closed terminal or pipe must not end the run or its drain. For a closed pipe, rich raises SystemExit.
         with suppress(OSError, SystemExit):
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the output is a terminal. Another output may be a log that others read, so it gets no token."""
+        """Whether the output is a terminal. Other output may be a log that others read, so no token is printed to
+        it."""
         return self._console.is_terminal
 
     @contextmanager
@@ -39,27 +40,27 @@ class Announcer:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Name what is waited for, and say how long it took."""
+        """Print the current step, and then how long it took."""
         began, self._step = time.monotonic(), name
         self.progress("")
         yield
         self.say(f"  ✓ {name} ({time.monotonic() - began:.1f} s)")
 
     def progress(self, so_far: str) -> None:
-        """Show the progress of the step, on a terminal."""
+        """Show the progress of the step on a terminal."""
         if self._status:
             self._status.update(f"{self._step} … {so_far}")
 
     def show(self, line: str) -> None:
-        """Show the current work, on a terminal."""
+        """Show the current work on a terminal."""
         if self._status:
             self._status.update(line)
 
     def ready(self, url: str, token: str, project_id: str, env_file: str, option: str, ca: str = "") -> None:
-        """What a person needs to make the first call; `option` makes a command one for this folder.
+        """Print what a person needs for the first call. `option` selects this folder in commands.
 
-        `ca` is the file of the authority that callers have to trust. The token is shown on a terminal only;
-        elsewhere it is said where it is.
+        `ca` is the file of the authority that callers must trust. The token is shown only on a terminal; other output
+        names its file.
         """
         is_seen = self.is_terminal
         shown = token if is_seen else "$FLOWPIN_TOKEN"

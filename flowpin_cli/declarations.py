@@ -1,4 +1,4 @@
-"""`flowpin project`, `user` and `environment`: change access.yaml as the options say."""
+"""`flowpin project`, `user` and `environment`: change access.yaml according to the options."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

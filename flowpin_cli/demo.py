@@ -1,4 +1,4 @@
-"""`flowpin demo`: the main job against a running `flowpin up`, each call and its answer shown."""
+"""`flowpin demo`: does the main job on a running `flowpin up`, and prints each call and its answer."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from flowpin_cli.rest.trust import context_of
 
 CALL_SECONDS = 30.0
 ROLLOUT_SECONDS = 120.0
-"""The first one of an app after the start waits for the import of the SDK."""
+"""Timeout of a call. The first call of an app after the start waits for the import of the SDK."""
 POLL_SECONDS = 0.1
 
 Json = dict[str, Any]
@@ -128,7 +128,7 @@ class MainJob:
             await self._call_app(app["hostname"], version)
 
     async def _call_app(self, url: str, version: Json) -> None:
-        """Call the app as its users do: with an access key, at an address of its own."""
+        """Call the app as its users do: with an access key, at the app's URL."""
         body = {"input": {"price": 2.5, "quantity": 4}}
         headers = {"Authorization": f"Bearer {self._access_key}"}
         try:

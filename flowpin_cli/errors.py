@@ -4,7 +4,7 @@ from typing import ClassVar
 
 
 class CannotRun(Exception):
-    """The command cannot start or go on; the message says why, and what to do."""
+    """The command cannot start or continue. The message says why, and what to do."""
 
     exit_code: ClassVar[int] = 1
 
@@ -28,7 +28,7 @@ class NotPermitted(CannotRun):
 
 
 class Conflict(CannotRun):
-    """Something else changed it in the meantime."""
+    """Somebody else has changed it meanwhile."""
 
     exit_code = 5
 

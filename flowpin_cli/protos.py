@@ -1,4 +1,4 @@
-"""Writes the contracts where other tools can read them, with the files that they import."""
+"""Writes the contracts and the files that they import to a folder, for other tools."""
 
 import re
 from importlib import resources
@@ -8,12 +8,12 @@ from google.api import annotations_pb2
 
 IMPORT = re.compile(r'^import "([^"]+)";', re.MULTILINE)
 BUILT_IN = "google/protobuf/"
-"""protoc, buf and grpc-js bring these themselves."""
+"""Imports that protoc, buf and grpc-js already contain."""
 GOOGLEAPIS = Path(annotations_pb2.__file__).parents[2]
 
 
 def write_protos(folder: Path) -> list[Path]:
-    """Write the contracts and what they import below `folder`. Returns the contracts' paths in it."""
+    """Write the contracts and their imports below `folder`. Returns the relative paths of the contracts."""
     with resources.as_file(resources.files("protos")) as contracts:
         own = sorted(path.relative_to(contracts) for path in contracts.rglob("*.proto"))
         missing, written = list(own), set[Path]()

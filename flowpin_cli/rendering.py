@@ -1,4 +1,4 @@
-"""Versions, comparisons and deployments as lines for people."""
+"""Formats versions, comparisons and deployments for people."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 
 def version_lines(version: Json) -> Iterator[str]:
-    """A version without its flow, and its nodes."""
+    """A version without its flow, and a list of its nodes."""
     archived = f"archived {moment(version['archived_at'])}" if "archived_at" in version else ""
     current = "current" if version["current"] else ""
     yield paint(version["label"], "bold") + "".join(f"  {state}" for state in (current, archived) if state)
@@ -68,7 +68,7 @@ def _change_lines(changes: list[Json]) -> Iterator[str]:
 
 
 def _text_lines(before: str, after: str) -> Iterator[str]:
-    """Two texts of several lines, compared line by line."""
+    """Compare two texts line by line."""
     import difflib
 
     colours = {"-": "red", "+": "green", "@": "cyan"}
@@ -122,7 +122,7 @@ def changes_of(plan: Json) -> Json:
 
 
 def plan_lines(plan: Json) -> Iterator[str]:
-    """What a deployment would change, its warnings, and its blockers; of a rollback first where to, and why."""
+    """What a deployment would change, its warnings, and its blockers. For a rollback, first its target and why."""
     if "why" in plan:
         yield harmless(plan["why"])
     for name, change in changes_of(plan).items():

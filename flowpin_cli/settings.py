@@ -1,4 +1,4 @@
-"""`flowpin settings`: every setting of the processes, its value, and where that comes from."""
+"""`flowpin settings`: prints every setting of the processes, its value, and its source."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,8 @@ class Setting:
 
 
 def show(data: Path, classes: Mapping[str, type[BaseSettings]], environ: Mapping[str, str], console: Console) -> None:
-    """`classes` by process. CannotRun when one of them would refuse to start with these."""
+    """The rows of all processes. `classes` are by process. Raises CannotRun if a process would refuse these
+    settings."""
     given = _set_by_up(found(data))
     wrong: list[Setting] = []
     for process, settings_class in classes.items():
@@ -45,9 +46,9 @@ def show(data: Path, classes: Mapping[str, type[BaseSettings]], environ: Mapping
 
 
 def without_effect(data: Path, classes: Mapping[str, type[BaseSettings]], environ: Mapping[str, str]) -> list[str]:
-    """A sentence for each setting in the environment that `flowpin up` overrides, or that no process has.
+    """One sentence per setting in the environment that `flowpin up` overrides or that no process has.
 
-    CannotRun when one of the others is wrong.
+    Raises CannotRun if another one is invalid.
     """
     given = _set_by_up(found(data))
     rows = [row for process, of in classes.items() for row in settings_of(of, environ, given[process])]
@@ -85,7 +86,8 @@ def _table(process: str, rows: Sequence[Setting]) -> Table:
 def settings_of(
     settings_class: type[BaseSettings], environ: Mapping[str, str], given: Mapping[str, str]
 ) -> list[Setting]:
-    """Its settings in order; `environ` is this process's own, `given` is what goes over it, by variable."""
+    """The settings of a process in order. `environ` is the environment, and `given` has the variables that override
+    it."""
     prefix = str(settings_class.model_config.get("env_prefix", ""))
     fields = settings_class.model_fields
     in_environ = {name.upper() for name in environ}
@@ -106,7 +108,7 @@ def settings_of(
 
 
 def _read(settings_class: type[BaseSettings], given: dict[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, str]]:
-    """The values by field, empty when some are wrong, and what is wrong with those."""
+    """The values by field, empty if some are invalid, and the errors."""
     try:
         settings = settings_class(**given)
     except ValidationError as error:
@@ -123,11 +125,11 @@ def _shown(field: FieldInfo, value: object) -> str:
 
 
 ANY_DATABASE = "postgresql://set"
-"""A placeholder for a URL with a password, of which only its presence is shown."""
+"""A placeholder for a URL with a password. Only its presence is shown."""
 
 
 def _set_by_up(folder: DataFolder) -> Mapping[str, Mapping[str, str]]:
-    """What `flowpin up` sets, by process. Port 0 marks ports that are not picked yet."""
+    """The variables that `flowpin up` sets, by process. Port 0 means a port that is not chosen yet."""
     children = Children(folder, last_ports(folder) or Ports(0, [0], [0]), {}, workers(None))
     databases = Databases(ANY_DATABASE, lambda role: ANY_DATABASE, are_external=False)
     return {

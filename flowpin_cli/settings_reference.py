@@ -1,4 +1,4 @@
-"""docs/configuration.md, made from the settings classes."""
+"""Makes docs/configuration.md from the settings classes."""
 
 from collections.abc import Iterator, Mapping
 from inspect import get_annotations
@@ -42,10 +42,10 @@ SHARED: Mapping[type[BaseSettings], tuple[str, str]] = {
     ServiceSettings: ("Services with a database", "Prefixes: `WORKFLOW`, `DEPLOY`, `RUN`."),
     WorkerSettings: ("Worker processes", "Prefixes: `WORKFLOW`, `GATEWAY`."),
 }
-"""The settings that several processes have, with a title and a sentence."""
+"""Settings that several processes have, with a title and a sentence."""
 
 OVERRIDDEN = {(ServiceSettings, "listen")}
-"""Each process has its own default, which its own table shows."""
+"""Settings whose default depends on the process. The table of each process shows it."""
 
 TITLES = {
     "gateway": "Gateway",

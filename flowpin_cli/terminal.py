@@ -26,8 +26,8 @@ def say(text: str = "") -> None:
 
 
 def hint(text: str) -> None:
-    """A line on stderr, which is not part of the result."""
-    sys.stdout.flush()  # keep the order when both go to one terminal
+    """Print a line on stderr that is not part of the result."""
+    sys.stdout.flush()  # keep the order if both go to one terminal
     print(text, file=sys.stderr)  # noqa: T201
 
 
@@ -38,7 +38,8 @@ def print_json(data: Any) -> None:
 def table(
     headers: Sequence[str], rows: Iterable[Sequence[str]], colours: Sequence[str | Mapping[str, str]] = ()
 ) -> None:
-    """Columns as wide as they need to be. `colours` by column: one for all cells, or by a cell's first word."""
+    """A table with columns of the needed width. `colours` has, by column, one colour for all cells or one per first
+    word."""
     cells = [[_one_line(cell) for cell in row] for row in rows]
     widths = [max(map(_width, column)) for column in zip(headers, *cells, strict=True)]
     say(paint(_line(headers, headers, widths), "bold"))
@@ -68,10 +69,10 @@ def _width(text: str) -> int:
 
 
 def moment(text: str | None) -> str:
-    """An RFC 3339 time to the second, in UTC."""
+    """Format an RFC 3339 time to the second, in UTC."""
     return f"{text[:10]} {text[11:19]}Z" if text else ""
 
 
 def counted(number: int, noun: str) -> str:
-    """1 project, 2 projects."""
+    """A count with its noun, such as `1 project` or `2 projects`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

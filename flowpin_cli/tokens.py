@@ -1,4 +1,4 @@
-"""`flowpin token`: changes access.yaml as the options say, and prints the result."""
+"""`flowpin token`: changes access.yaml according to the options, and prints the result."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ def new(
     *,
     is_operator: bool,
 ) -> None:
-    """Print the secret alone on stdout, so that a script can take it, and the rest on stderr."""
+    """Print only the secret on stdout, for scripts, and the rest on stderr."""
     with _access_file_problems():
         access = tokens.read_access_file(path)
         scopes = [*_known("project", projects, access), *_known("org", orgs, access)]

@@ -20,7 +20,7 @@ from service_kit.http.answers import Answer
 from service_kit.http.token_checks import TokenChecks
 
 SMALL_ANSWER_BYTES = 64 << 10
-"""An answer of this size is written at once, whether or not its caller reads."""
+"""An answer up to this size is sent to the socket at once, even if its caller does not read."""
 
 Body = tuple[bytes, dict[str, str]]
 """An answer's bytes, and the headers that describe them."""
@@ -29,8 +29,8 @@ Body = tuple[bytes, dict[str, str]]
 def handler(route: Route, rpc: Rpc, tokens: TokenChecks, limits: Limits) -> Handler:
     """Answers requests of `route` by calling its RPC.
 
-    Nothing is counted or held for a request before its token is known to be valid. Then its bytes count as they arrive,
-    it takes its place among the principal's other calls, and its answer counts until it is written.
+    No memory or slot is reserved for a request before its token is known to be valid. Then its bytes count as they
+    arrive, it waits in the queue of its principal, and its answer counts until it is written.
     """
     parse, write, status = parser_of(route, limits.workers), _writer(route.rpc.output_type), route.status
     queue, budget = limits.queue, limits.budget
@@ -53,13 +53,13 @@ def handler(route: Route, rpc: Rpc, tokens: TokenChecks, limits: Limits) -> Hand
                 queue.leave(principal)
             reservation.close()
             if len(answer) > SMALL_ANSWER_BYTES:
-                reservation.add(len(answer), may_refuse=is_read)  # a change that was made is answered
+                reservation.add(len(answer), may_refuse=is_read)  # the answer to a change is never refused
         except ServiceError as error:
             return errors.of_service(error, route.variables)
         is_small = len(answer) <= SMALL_ANSWER_BYTES
         compresses = may_compress and not is_small and compression.takes_gzip(request.headers)
         held = [answer]
-        del answer, message  # documents of up to many MB, which the next step copies
+        del answer, message  # free documents of many MB, which the next step copies
         has_own_etag = not is_read or "etag" in trailers
         if is_small:
             body, fields = write(held, has_own_etag)
@@ -73,9 +73,9 @@ def handler(route: Route, rpc: Rpc, tokens: TokenChecks, limits: Limits) -> Hand
 
 
 def _writer(answer: Descriptor) -> Callable[[list[bytes], bool], Body]:
-    """Writes the message whose bytes it takes out of a list, so that nobody holds them while it does.
+    """Writes the message whose bytes it takes out of a list. So the bytes are freed before the answer is complete.
 
-    With an ETag unless the answer has its own, or is to have none.
+    Adds an ETag unless `has_own_etag`.
     """
     message_of = GetMessageClass(answer).FromString
     downloaded = download_field(answer)
@@ -100,7 +100,8 @@ def _writer(answer: Descriptor) -> Callable[[list[bytes], bool], Body]:
 
 
 def _large(write: Callable[[list[bytes], bool], Body], held: list[bytes], has_own_etag: bool, compresses: bool) -> Body:
-    """The work of a thread. The ETag is that of the uncompressed answer, because saves are compared with it."""
+    """Write a large answer, in a thread. The ETag is that of the uncompressed answer, because If-Match is compared with
+    it."""
     body, fields = write(held, has_own_etag)
     return (compression.gzipped(body), {**fields, "Content-Encoding": "gzip"}) if compresses else (body, fields)
 

@@ -1,4 +1,4 @@
-"""Whether the gateway runs, has room for requests, and of each service that it calls a replica is ready."""
+"""Reports whether the gateway runs, has room for requests, and finds a ready replica of each service."""
 
 import asyncio
 import time
@@ -14,15 +14,15 @@ from service_kit.http.middleware import RequestMiddleware
 REMEMBERED_SECONDS = 0.5
 TIMEOUT_SECONDS = 1.0
 ASK_AGAIN_SECONDS = 0.15
-"""Seconds until the next replica is asked as well."""
+"""Seconds until another replica is asked as well."""
 MOST_ASKED = 6
 SERVING = "serving"
 DEGRADED = "X-Envoy-Degraded"
-"""Envoy then sends requests to other gateways, as long as there are enough of them."""
+"""Header of a degraded gateway. Envoy then prefers other gateways, as long as there are enough of them."""
 PARTS = ("", "writes")
-"""Parts of a service's health: the whole, and whether its database accepts changes."""
+"""Parts of a service's health: the whole service, and whether its database accepts changes."""
 SATURATED_SECONDS = 2.0
-"""How long the gateway reports that it was saturated. Health is asked as rarely as that."""
+"""How long the gateway reports that it was saturated, because health checks may be this far apart."""
 
 
 class Health:
@@ -43,7 +43,8 @@ class Health:
         return web.json_response({"status": "live"})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """503 unless each service has a replica to call. A read-only service or a full queue does not matter."""
+        """Answers 503 unless each service has a replica to call. A read-only service or a full queue is not a
+        reason."""
         if self._middleware.draining:
             return web.json_response({"status": "draining"}, status=503)
         async with self._asking:
@@ -75,7 +76,7 @@ async def _state(stub: health_pb2_grpc.HealthStub, part: str) -> str:
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             while left or asked:
-                if left:  # calls are sent round robin, so this asks another replica
+                if left:  # calls go round robin, so this asks another replica
                     asked.add(asyncio.create_task(_ask(stub, part)))
                     left -= 1
                 pause = ASK_AGAIN_SECONDS if left else None
@@ -96,6 +97,6 @@ async def _ask(stub: health_pb2_grpc.HealthStub, part: str) -> str:
     try:
         answer = await stub.Check(health_pb2.HealthCheckRequest(service=part), timeout=TIMEOUT_SECONDS)
     except grpc.aio.AioRpcError as error:
-        # A service of the release before does not know all parts.
+        # A service of the previous release does not have all parts.
         return "unknown" if error.code() is grpc.StatusCode.NOT_FOUND else "unreachable"
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)).lower()

@@ -1,4 +1,4 @@
-"""Pages for readers: an overview, the OpenAPI document, and a page that shows it."""
+"""Pages for people: an overview, the OpenAPI document, and a page that shows it."""
 
 from collections.abc import Iterable
 from functools import cache

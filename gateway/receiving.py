@@ -24,14 +24,14 @@ from service_kit.workers.pool import WorkerPool
 
 LAST_EVENT_ID = "Last-Event-ID"
 AFTER = "after"
-"""The field of a request for a stream with the position after which it resumes."""
+"""The field of a stream's request with the position after which the stream resumes."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits that requests share: places at work, memory, body times, worker processes."""
+    """Limits of requests: concurrency, memory, time for bodies, worker processes."""
 
     queue: FairQueue
     budget: ByteBudget
@@ -41,15 +41,15 @@ class Limits:
 
 
 Parser = Callable[[web.Request, Hashable, bytes], Awaitable[bytes]]
-"""Makes the RPC's request, serialized, from an HTTP request and its body. Raises ServiceError."""
+"""Converts an HTTP request and its body to the RPC's request, serialized. Raises ServiceError."""
 
 
 async def admitted(
     request: web.Request, route: Route, metadata: Metadata, tokens: TokenChecks, limits: Limits
 ) -> bytes:
-    """Who calls. Nothing is counted or held for a request before its token is known to be valid.
+    """The principal of the caller. No memory or slot is reserved before its token is known to be valid.
 
-    Raises ServiceError, or what `bodies.check_head` does.
+    Raises ServiceError, or an error of `bodies.check_head`.
     """
     if route.has_body:
         bodies.check_head(request, limits.body)
@@ -57,7 +57,7 @@ async def admitted(
     if limits.rates is not None:
         limits.rates.check(request, principal)
     if limits.queue.is_full_for(principal):
-        raise TooManyRequests  # before a body is read for nothing
+        raise TooManyRequests  # so that the body is not read for nothing
     return principal
 
 
@@ -83,7 +83,7 @@ def parser_of(route: Route, workers: WorkerPool) -> Parser:
         async def parse(request: web.Request, principal: Hashable, body: bytes) -> bytes:
             query: MultiMapping[str] = request.query
             if resumes and (last := request.headers.get(LAST_EVENT_ID)):
-                # Later than the one in the URL that a browser began with.
+                # A browser sends this when it reconnects. It is later than the position in the URL.
                 query = MultiDict({**request.query, AFTER: last})
             return read_query(request.match_info, query).SerializeToString()
 

@@ -1,4 +1,4 @@
-"""Reads from the contracts which HTTP request calls which RPC, and what only this table can say about its answer."""
+"""Reads from the contracts which HTTP request calls which RPC, and adds facts about answers that contracts lack."""
 
 import re
 from collections import Counter
@@ -10,9 +10,9 @@ from google.api.http_pb2 import HttpRule
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
 CREATES = ("Create", "Fork", "Import", "Restore", "Deploy", "Rollback", "Promote")
-"""RPCs named so answer 201, the others 200."""
+"""Prefixes of RPCs that answer 201. The others answer 200."""
 DOWNLOAD_NAME = "workflow.zip"
-"""File name of a google.api.HttpBody."""
+"""File name of a google.api.HttpBody when it is downloaded."""
 
 VARIABLE = re.compile(r"\{(\w+)\}")
 
@@ -26,11 +26,11 @@ class Route:
     has_body: bool
     rpc: MethodDescriptor
     operation_id: str
-    """The RPC's name, made unique where services share it, or a path is one more of the RPC's."""
+    """The RPC's name, made unique if services share it or the RPC has several paths."""
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The request's fields that the path names."""
+        """The request's fields that are path variables."""
         return tuple(VARIABLE.findall(self.template))
 
     @property
@@ -48,7 +48,8 @@ class Route:
 
 
 def routes_of(contracts: Iterable[FileDescriptor]) -> list[Route]:
-    """Every binding in the contracts, literal paths before those with variables. Raises ValueError on one unserved."""
+    """Every binding in the contracts, literal paths before those with variables. Raises ValueError for a binding that
+    cannot be served."""
     services = [service for contract in contracts for service in contract.services_by_name.values()]
     methods = [method for service in services for method in service.methods]
     named = Counter(method.name for method in methods if any(_rules(method)))
@@ -69,7 +70,7 @@ def _rules(method: MethodDescriptor) -> Iterator[HttpRule]:
 
 
 def _operation_id(method: MethodDescriptor, binding: int, *, shared: bool) -> str:
-    """The operation id. RPCs that share a name get the thing at the beginning of the path: ListAppAuditEvents. A
+    """The operation id. RPCs that share a name get the resource at the start of the path, as in ListAppAuditEvents. A
     further binding is named after its own path (ListWorkflowVersions) or verb (PingByPost)."""
     verb, template = _pattern(list(_rules(method))[binding])
     if binding and template == _pattern(next(_rules(method)))[1]:

@@ -1,4 +1,4 @@
-"""The running gateway: channels to the services, an application with a handler per route, a listener."""
+"""Runs the gateway: channels to the services, an application with a handler per route, and a listener."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -48,7 +48,7 @@ CONTRACTS = {
     "deploy": [deploy_pb2.DESCRIPTOR],
     "run": [run_pb2.DESCRIPTOR],
 }
-"""Which contracts each service speaks."""
+"""The contracts of each service."""
 ALL_CONTRACTS = [contract for contracts in CONTRACTS.values() for contract in contracts]
 
 BATCHED = (
@@ -58,7 +58,7 @@ BATCHED = (
     "/v1/apps/{app_id}/deploy",
     "/v1/ping",
 )
-"""Routes whose calls are batched when several arrive at the same time."""
+"""Routes whose concurrent calls are batched."""
 
 RELEASE = {"Flowpin-Version": VERSION}
 """Headers of every answer."""
@@ -68,7 +68,7 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def running_gateway(settings: Settings) -> AsyncIterator[int]:
-    """Serve until the block ends; yields the port. Raises OSError (the metrics': RuntimeError) when it is taken."""
+    """Serve until the block ends. Yields the port. Raises OSError (RuntimeError for metrics) when a port is taken."""
     async with AsyncExitStack() as stack:
         spans = await stack.enter_async_context(open_spans("gateway", settings.otel_exporter_otlp_endpoint))
         tls = await stack.enter_async_context(listener_tls(settings.listener_tls))
@@ -147,7 +147,7 @@ def application(
             for route in routes_of(contracts):
                 app.router.add_route("*", route.template, _not_installed)
             continue
-        # A second try with a single replica would only give it more to do.
+        # With a single replica, a second try would only add load.
         tries = SecondTries(settings.second_try_seconds) if may_be_several(settings.targets[name]) else None
         tokens = TokenChecks(single_call(channels[name], ping_path(contracts), settings.timeout_seconds, tries))
         together = RpcBatcher(channels[name], settings.timeout_seconds, tries)
@@ -157,14 +157,15 @@ def application(
                 answer = stream_handler(route, streamed, tokens, limits, streaming)
             else:
                 rpc = single_call(channels[name], route.rpc_path, settings.timeout_seconds, tries)
-                if route.template in BATCHED and spans is None:  # with tracing, each is an RPC with its own span
+                if route.template in BATCHED and spans is None:  # with tracing, each call is an RPC with its own span
                     rpc = together.rpc(route.rpc_path, single_call=rpc)
                 answer = handler(route, rpc, tokens, limits)
             for verb in ("GET", "HEAD") if route.verb == "GET" and not route.is_stream else (route.verb,):
                 app.router.add_route(verb, route.template, answer)
                 verbs.setdefault(route.template, set()).add(verb)
     for template, allowed in verbs.items():
-        # Or aiohttp would go on to /v1/workflows/{workflow_id} with what /v1/workflows/export does not take.
+        # Otherwise, for a method that /v1/workflows/export does not support, aiohttp would try
+        # /v1/workflows/{workflow_id}.
         app.router.add_route("*", template, _refuser(allowed))
     return app
 
@@ -174,7 +175,7 @@ async def _name_release(request: web.Request, response: web.StreamResponse) -> N
 
 
 async def _not_installed(request: web.Request) -> web.StreamResponse:
-    """Answers for the run service, the only one that an installation may do without."""
+    """Answers calls of the run service, the only optional service, when it is not installed."""
     return errors.envelope(501, "not_implemented", "Apps do not run here, because GATEWAY_RUN_TARGET is not set.")
 
 

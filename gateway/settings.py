@@ -32,9 +32,10 @@ class Settings(ProcessSettings, WorkerSettings, ListenerTlsSettings, ChannelTlsS
     max_body_bytes: int = Field(default=34 << 20, ge=1 << 10)
     """Size limit of request bodies. A save may carry two documents of 16 MiB."""
     max_requests: int = Field(default=384, ge=1)
-    """Maximum number of requests at work or waiting. Further ones are a 429, the principal with the most first."""
+    """Maximum number of running and waiting requests. Further ones are a 429, those of the principal with the most
+    requests first."""
     max_requests_at_work: int = Field(default=64, ge=1)
-    """Requests at work at a time while several tokens call. Other requests wait, in turn by token."""
+    """Maximum number of running requests while several tokens call. Other requests wait, and tokens take turns."""
     max_bytes_under_way: int = Field(default=128 << 20, ge=1 << 20)
     """Size limit of all bodies and answers in progress together. Further requests are a 429."""
     rate_limit: str | None = None
@@ -48,7 +49,7 @@ class Settings(ProcessSettings, WorkerSettings, ListenerTlsSettings, ChannelTlsS
     idle_seconds: float = Field(default=75, gt=0)
     """How long a connection stays open between two requests."""
     write_seconds: float = Field(default=30, gt=0)
-    """How long an answer may wait for a caller that reads nothing of it."""
+    """How long an answer may wait for a caller that does not read it."""
     max_connections: int = Field(default=8192, ge=1)
     """Maximum number of connections, within the limit of file descriptors. A new one then replaces an idle one."""
     max_streams: int = Field(default=256, ge=1)
@@ -68,6 +69,6 @@ class Settings(ProcessSettings, WorkerSettings, ListenerTlsSettings, ChannelTlsS
 
     @property
     def targets(self) -> Mapping[str, str]:
-        """Addresses by service."""
+        """Addresses of the services by name."""
         run = {} if self.run_target is None else {"run": self.run_target}
         return {"workflow": self.workflow_target, "deploy": self.deploy_target, **run}

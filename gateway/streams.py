@@ -43,7 +43,7 @@ log = structlog.get_logger()
 
 
 class StreamPlaces:
-    """Streams take long, so they have a bound of their own, and each principal has one."""
+    """Counts open streams. They last long, so they have their own limit, and one per principal."""
 
     def __init__(self, most: int, most_of_one: int) -> None:
         self._most = most
@@ -52,7 +52,7 @@ class StreamPlaces:
 
     @contextmanager
     def taken(self, principal: Hashable) -> Iterator[None]:
-        """Raises TooManyRequests."""
+        """Count a stream of the principal until the block ends. Raises TooManyRequests."""
         if self._taken.total() >= self._most or self._taken[principal] >= self._most_of_one:
             raise TooManyRequests
         self._taken[principal] += 1
@@ -66,14 +66,14 @@ class StreamPlaces:
 
 @dataclass(frozen=True, slots=True)
 class Streaming:
-    """Limits of streams, and how they are written."""
+    """Limits and settings of streams."""
 
     places: StreamPlaces
     heartbeat_seconds: float
 
 
 def stream_handler(route: Route, rpc: StreamRpc, tokens: TokenChecks, limits: Limits, streaming: Streaming) -> Handler:
-    """Answers requests of `route`. A caller that hangs up cancels the RPC."""
+    """Answers requests of `route`. If the caller disconnects, the RPC is canceled."""
     parse = parser_of(route, limits.workers)
     read = _reader(route.rpc.output_type)
     queue = limits.queue
@@ -134,7 +134,7 @@ def _namer(output: Descriptor) -> Callable[[Any], str]:
 async def _pass_on(
     request: web.Request, messages: AsyncIterator[HttpBody], reservation: Reservation, heartbeat_seconds: float
 ) -> web.StreamResponse:
-    """The answer begins with the first message. Raises ServiceError for what fails before."""
+    """Start the answer with the first message. Raises ServiceError for errors before it."""
     first = await anext(messages, HttpBody())
     reservation.close()
     if first.content_type == CONTENT_TYPE:
@@ -152,7 +152,7 @@ async def _pass_on(
             await response.prepare(request)
             await _write_all(response.write, first, messages, reservation)
             await response.write_eof()
-    except (ConnectionError, ServiceError) as error:  # the caller sees that the answer is cut short
+    except (ConnectionError, ServiceError) as error:  # the caller notices that the answer is cut off
         log.info("stream_broke", error=str(error))
         if request.transport is not None:
             request.transport.abort()
@@ -182,7 +182,7 @@ async def _write_events(
 async def _write_all(
     write: Write, first: HttpBody, messages: AsyncIterator[HttpBody], reservation: Reservation
 ) -> None:
-    """Each message's bytes count until they are written."""
+    """Write messages. The bytes of each count against the budget until they are written."""
     message: HttpBody | None = first
     while message is not None:
         if message.data:

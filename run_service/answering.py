@@ -1,4 +1,4 @@
-"""Writes the events of a run as the answer that is passed on: JSON, or server-sent events."""
+"""Writes the events of a run as the body of an answer: JSON or server-sent events."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -21,7 +21,8 @@ async def answer_of(
     run_seconds: float,
     is_stream: bool,
 ) -> AsyncGenerator[HttpBody, None]:
-    """The messages of the answer, to be closed by `aclosing`. Raises what `events` does before its first event."""
+    """The messages of the answer, which the caller closes with `aclosing`. Raises any error that `events` raises before
+    its first event."""
     async with aclosing(events):
         event = await anext(events)
         if is_stream:

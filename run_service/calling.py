@@ -1,4 +1,4 @@
-"""Invokes an app on behalf of a person: what is live there runs as it does for a call at the app's own listener."""
+"""Invokes an app on behalf of a person. The live deployment runs as it does for a call over the app's HTTP listener."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -29,11 +29,11 @@ GIVEN = (
     "session_id",
     "chat_history",
 )
-"""The fields of a request that are the call's own."""
+"""The fields of a request that are part of the call."""
 
 
 async def invoke_app(request: pb.InvokeAppRequest, caller: Caller, parts: Parts) -> AsyncGenerator[HttpBody, None]:
-    """The answer's messages. Raises AppNotFound, InsufficientRole, NoSlot, NoReplica, and what `call_of` does."""
+    """The answer's messages. Raises AppNotFound, InsufficientRole, NoSlot, NoReplica, or an error of `call_of`."""
     target = _target(request, caller, parts)
     with parts.replicas.bound(target.pin) as bound:
         call = call_of(request, parts)

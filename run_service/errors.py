@@ -39,7 +39,7 @@ class HostUnknown(NotFound):
 
 
 class AppNotServed(NotFound):
-    """An app that does not exist for the caller: unknown, deleted, archived, or with nothing live."""
+    """An app that does not exist for the caller: unknown, deleted, archived, or without a live deployment."""
 
     reason = "APP_NOT_FOUND"
 
@@ -101,7 +101,7 @@ class NotImplementedYet(Unimplemented):
 
 
 class AppNotInProject(InvalidArgument):
-    """A test names an app, or an environment, whose variables it cannot have."""
+    """A test names an app or an environment whose variables it cannot use."""
 
     reason = "APP_NOT_IN_PROJECT"
 
@@ -110,7 +110,7 @@ class AppNotInProject(InvalidArgument):
 
 
 class FlowNotStarted(FailedPrecondition):
-    """The flow under test is at fault; the message says how."""
+    """The flow under test has an error, which the message describes."""
 
     reason = "FLOW_NOT_STARTED"
 
@@ -146,7 +146,7 @@ class RoutesUnknown(Unavailable):
 
 
 class RunFailed(ServiceError):
-    """The flow failed, or its replica did; answered with 500 and the code `run_failed`."""
+    """The flow or its replica failed. Answered with 500 and the code `run_failed`."""
 
     reason = "RUN_FAILED"
 

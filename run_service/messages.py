@@ -1,4 +1,4 @@
-"""Runs as the contract writes them."""
+"""Builds the contract's messages for runs."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Runs, and what is called, as the rules see them."""
+"""Runs, access keys and outcomes, and their rules."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,14 +23,14 @@ class AccessKey:
 @dataclass(frozen=True, slots=True)
 class RunError:
     code: str
-    """run_failed, timeout or lost."""
+    """One of run_failed, timeout and lost."""
     message: str
     node: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A call of an app, or a test of a flow, from the time a replica started it. A test has no deployment."""
+    """A call of an app or a test of a flow that a replica has started. A test has no deployment."""
 
     project_id: UUID
     id: UUID
@@ -51,7 +51,7 @@ class Run:
     user_id: UUID | None = None
 
     def ended(self, status: str, error: RunError | None = None) -> "Run":
-        """The run once it has ended now: completed, failed (with why) or canceled."""
+        """The run as it is after it has ended now: completed, failed (with the cause) or canceled."""
         code, message, node = (error.code, error.message, error.node) if error else (None, None, None)
         return replace(
             self,
@@ -64,6 +64,6 @@ class Run:
 
 
 def _kept(text: str, longest: int) -> str:
-    """The text as Postgres can keep it: no NUL, no half of a surrogate pair, not too long."""
+    """The text in a form that Postgres can store: without NUL and lone surrogates, and not too long."""
     fit = text.replace("\0", "�").encode("utf-8", "replace").decode("utf-8")
     return fit if len(fit) <= longest else f"{fit[: longest - 1]}…"

@@ -1,4 +1,4 @@
-"""Finds out whether an app that a call names exists for its caller."""
+"""Checks whether the app that a call names exists for its caller."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -16,8 +16,8 @@ ProjectOf = Callable[[UUID], UUID | None]
 async def projects_of_app(db: Connection, caller: Caller, app_id: UUID, project_of: ProjectOf) -> Projects:
     """The projects in which to look for the app's runs. Raises AppNotFound.
 
-    An app exists for the caller if the routes have it in one of the caller's projects, or if it has runs in one. It may
-    be deleted since.
+    An app exists for the caller if the routes have it in one of the caller's projects. An app without a route, for
+    example a deleted one, exists if it has runs in one of them.
     """
     projects = caller.permitted_projects
     if project_of(app_id) not in projects and not await runs.has_runs(db, projects, app_id):

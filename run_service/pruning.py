@@ -12,13 +12,13 @@ from service_kit.db import FAILURES, Pool
 
 PRUNE_SECONDS = 600.0
 BATCH = 1000
-"""A few milliseconds of work, so that no run waits for it to be written."""
+"""Rows per batch. A batch takes a few milliseconds, so that it does not delay the writes of runs."""
 
 log = structlog.get_logger()
 
 
 async def prune(pool: Pool, kept_seconds: float, batch: int = BATCH) -> int:
-    """Remove all that ended more than `kept_seconds` ago, `batch` rows a statement. Returns how many there were."""
+    """Remove all runs that ended more than `kept_seconds` ago, `batch` rows per statement. Returns their number."""
     removed = 0
     while True:
         async with pool.acquire() as db:
@@ -35,8 +35,8 @@ async def prune_for_ever(pool: Pool, kept_seconds: float) -> None:
             if removed := await prune(pool, kept_seconds):
                 log.info("runs_pruned", rows=removed)
         except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
-            pass  # its migration has not run yet, which health reports
+            pass  # the migration has not run yet; health reports it
         except FAILURES as error:
             log.warning("runs_not_pruned", error=describe(error))
-        # Not all services at the same moment.
+        # A random pause, so that services do not all prune at the same moment.
         await asyncio.sleep(PRUNE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - no secret

@@ -1,4 +1,4 @@
-"""Writes runs in batches, never in a call's way: what does not fit into its bound is dropped and counted."""
+"""Writes runs in batches, in the background, so that calls never wait. Runs above the limit are dropped and counted."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from service_kit.db import FAILURES, Pool
 from service_kit.lifecycle import in_background
 
 MAX_WAITING = 10_000
-"""Runs that wait to be written."""
+"""Maximum runs that wait to be written."""
 BATCH = 500
 PAUSE_SECONDS = 0.25
 """Seconds between two batches. A run that ends within this time is written once."""
@@ -25,7 +25,7 @@ LOST = RunError("lost", "The router ended before the run did.")
 LOST_PAUSE_SECONDS = 60.0
 """Seconds between two checks for lost runs."""
 FLUSH_SECONDS = 2.0
-"""How long writing the rest may take at the end."""
+"""How long the last write at the end may take."""
 
 DROPPED = Counter("flowpin_runs_dropped_total", "Runs that could not be recorded.")
 WAITING = Gauge("flowpin_runs_waiting", "Runs that wait to be recorded.")
@@ -35,11 +35,11 @@ log = structlog.get_logger()
 
 class RunRecorder:
     def __init__(self, pool: Pool, longest_seconds: float) -> None:
-        """No run takes `longest_seconds`: one that began before and has not ended never will."""
+        """Every run is shorter than `longest_seconds`. One that began earlier and has no end was lost."""
         self._pool = pool
         self._longest_seconds = longest_seconds
         self._waiting: dict[UUID, Run] = {}
-        """The newest state of each, in the order in which they came."""
+        """The newest state of each run, in order of arrival."""
         self._dropped = 0
 
     def record(self, run: Run) -> None:
@@ -86,7 +86,7 @@ class RunRecorder:
             try:
                 async with self._pool.acquire() as db:
                     await runs.upsert_runs(db, batch)
-            except asyncpg.DataError as error:  # a bug here; without this the batch would be repeated endlessly
+            except asyncpg.DataError as error:  # a bug; without this, the batch would be repeated forever
                 log.error("runs_refused", error=describe(error), count=len(batch))
                 DROPPED.inc(len(batch))
             except FAILURES as error:

@@ -1,4 +1,4 @@
-"""Which role each RPC takes; a test walks the contract so that none is left out."""
+"""The role that each RPC requires. A test checks that every RPC of the contract has one."""
 
 from service_kit.access.file import Role
 from service_kit.pb.flowpin.run.v1 import run_pb2

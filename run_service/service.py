@@ -1,4 +1,4 @@
-"""The run service put together: pools, routes, replicas, the router of apps, servicer, server."""
+"""Assembles the run service: pools, routes, replicas, the router of apps, servicer, server."""
 
 import os
 from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ ROUTING = routing_pb2.DESCRIPTOR.services_by_name["RoutingService"]
 
 SECONDS_A_DAY = 86400
 LONGEST_RUNS = 2
-"""So many times as long as a run may take, none takes."""
+"""A run that has taken this many times the maximum run time is lost."""
 
 
 @dataclass(frozen=True, slots=True)

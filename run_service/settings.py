@@ -44,36 +44,36 @@ class Settings(ServiceSettings, ChannelTlsSettings):
     host_socket: Path = Path("host/socket")
     """Socket of `python -m run_service host`, in a folder that only this user can enter."""
     offline_folder: Path | None = None
-    """Folder for an encrypted copy of the last routes and of what replicas load. A run service that starts while the
-    deploy service is away uses it. Without it nothing is kept."""
+    """Folder for an encrypted copy of the last routes, documents and variables. A run service uses it if it starts
+    while the deploy service is unreachable. If not set, no copy is kept."""
     offline_keys: SecretStr | None = None
     """Keys that encrypt `offline_folder`: 64 hexadecimal digits each, separated by commas, newest first."""
     offline_bytes: int = Field(default=1 << 30, ge=1 << 20)
     """Size limit of `offline_folder`."""
     runtimes: Path = Path("runtimes")
-    """The folder of the installed runtimes, each named for its version."""
+    """The folder of the installed runtimes, each in a folder named after its version."""
     slots: int = Field(default=4, ge=1, le=64)
-    """Maximum number of runs in a replica at a time."""
+    """Maximum number of concurrent runs in a replica."""
     queue: int = Field(default=64, ge=0)
     """Maximum number of calls that wait for a slot of a deployment. Further ones are a 429."""
     queue_seconds: float = Field(default=10, gt=0)
-    """How long a call may wait for a slot. Then a 429."""
+    """How long a call may wait for a slot. After that, the answer is a 429."""
     start_seconds: float = Field(default=300, gt=0)
-    """How long a replica may take to start. The first one imports the runtime, 20 s on an idle machine."""
+    """How long a replica may take to start. The first one imports the runtime, which takes 20 s on an idle machine."""
     wake_seconds: float = Field(default=30, gt=0)
-    """How long a call waits for a replica to start. Then a 503."""
+    """How long a call waits for a replica to start. After that, the answer is a 503."""
     seconds: float = Field(default=300, gt=0)
-    """How long a run may take. Then it is canceled, and the answer is a 504."""
+    """How long a run may take. After that, it is canceled, and the answer is a 504."""
     grace_seconds: float = Field(default=5, gt=0)
-    """How long a canceled run may take to end. Then its replica is killed and replaced."""
+    """How long a canceled run may take to end. After that, its replica is killed and replaced."""
     idle_seconds: float = Field(default=300, gt=0)
     """How long the replica of a serverless deployment stays up without a run."""
     warm_seconds: float = Field(default=300, ge=0)
     """How long the replicas of a replaced deployment stay up, so that a rollback finds them running."""
     recycle_runs: int = Field(default=10_000, ge=1)
-    """After this many runs a replica is replaced by a new one, which is started first."""
+    """After this many runs, a replica is replaced by a new one, which is started first."""
     recycle_bytes: int = Field(default=512 << 20, ge=1 << 20)
-    """A replica whose private memory has grown by more than this is replaced as well."""
+    """A replica is also replaced when its private memory has grown by more than this."""
     kept_days: float = Field(default=30, ge=1)
     """How many days the record of a run is kept after it has ended."""
     max_body_bytes: int = Field(default=4 << 20, ge=1 << 10)
@@ -83,7 +83,8 @@ class Settings(ServiceSettings, ChannelTlsSettings):
     rate_limit: str | None = None
     """Calls per access key, and per public app, such as `100/second`. No limit by default."""
     max_requests: int = Field(default=1024, ge=1)
-    """Maximum number of calls. Further ones are a 429. Each access key and each public app may have an eighth."""
+    """Maximum number of calls. Further ones are a 429. Each access key and each public app may always have an eighth of
+    it."""
     max_bytes_under_way: int = Field(default=128 << 20, ge=1 << 20)
     """Size limit of all bodies and answers in progress together. Further calls are a 429."""
     head_seconds: float = Field(default=10, gt=0)
@@ -95,7 +96,7 @@ class Settings(ServiceSettings, ChannelTlsSettings):
     connection_idle_seconds: float = Field(default=75, gt=0)
     """How long a connection stays open between two calls."""
     write_seconds: float = Field(default=30, gt=0)
-    """How long an answer may wait for a caller that reads nothing of it."""
+    """How long an answer may wait for a caller that does not read it."""
     heartbeat_seconds: float = Field(default=15, gt=0)
     """How long a stream may be silent before a comment is sent, so that no proxy closes it."""
     max_connections: int = Field(default=8192, ge=1)
@@ -126,8 +127,8 @@ class HostProcessSettings(ProcessSettings):
     host_socket: Path = Path("host/socket")
     """Socket for routers, in a folder that only this user can enter."""
     host_folder: Path = Path("host/replicas")
-    """Folder for replicas' temporary folders, the list of processes and logs of imports. As root, replicas are other
-    users and must be able to pass through the folders above it."""
+    """Folder for replicas' temporary folders, the list of processes and logs of imports. If the host runs as root,
+    replicas run as other users, which must be able to pass through the folders above it."""
     preload: Path | None = None
     """Folder of a runtime whose SDK is imported at start, so that the first replica does not wait for it."""
     max_replicas: int = Field(default=200, ge=1)

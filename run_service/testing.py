@@ -1,4 +1,4 @@
-"""Tests a flow: runs it once, in a replica of its own on the default runtime, which ends with the run."""
+"""Tests a flow: runs it once, in a new replica on the default runtime. The replica ends with the run."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -25,7 +25,7 @@ from service_kit.pb.flowpin.run.v1 import run_pb2 as pb
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 
 LEAST_RUN_SECONDS = 1.0
-"""Minimum time of the run itself, however long its start took."""
+"""Minimum time for the run itself, even if the start took long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Borrowed:
 async def test_workflow(
     request: pb.TestWorkflowRequest, caller: Caller, metadata: Metadata, parts: Parts
 ) -> AsyncGenerator[HttpBody, None]:
-    """The answer's messages. Raises ProjectNotFound, InsufficientRole, AppNotInProject, what `call_of`, the workflow
-    service, and `Throwaways.replica` do."""
+    """The answer's messages. Raises ProjectNotFound, InsufficientRole, AppNotInProject, or an error of `call_of`, the
+    workflow service or `Throwaways.replica`."""
     project_id = caller.project(UUID(request.project_id)).id
     call = call_of(request, parts)
     borrowed = _borrowed(request, project_id, parts)
@@ -63,7 +63,7 @@ async def test_workflow(
 async def test_version(
     request: pb.TestVersionRequest, caller: Caller, metadata: Metadata, parts: Parts
 ) -> AsyncGenerator[HttpBody, None]:
-    """As above for a saved version. Raises WorkflowNotFound or VersionNotFound in place of ProjectNotFound."""
+    """Like `test_flow`, for a saved version. Raises WorkflowNotFound or VersionNotFound in place of ProjectNotFound."""
     call = call_of(request, parts)
     answer = await parts.workflows.render_version(UUID(request.workflow_id), request.version, metadata)
     project_id = UUID(answer.project_id)
@@ -104,7 +104,7 @@ async def _tested(
 async def _run(
     run_id: UUID, flow: Flow, call: Call, borrowed: Borrowed | None, caller: Caller, parts: Parts
 ) -> AsyncGenerator[RunEvent, None]:
-    """The start and the run together may take as long as a run."""
+    """The time that is left for the run. The start and the run together may take as long as a run."""
     loop = asyncio.get_running_loop()
     must_end_by = loop.time() + parts.run_seconds
     spec = await _spec(run_id, flow, borrowed, parts)

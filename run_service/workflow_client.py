@@ -1,4 +1,4 @@
-"""Asks the workflow service what replicas load of a flow under test, with the tester's token."""
+"""Reads the loadable document of a flow under test from the workflow service, with the tester's token."""
 
 from uuid import UUID
 

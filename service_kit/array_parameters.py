@@ -1,15 +1,15 @@
-"""Parameters of statements that work on many rows at once: columns as arrays, and what each caller may see."""
+"""Parameters of statements for many rows: columns as arrays, and the projects of each caller."""
 
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 from uuid import UUID
 
 Projects: TypeAlias = Sequence[UUID]
-"""The projects that a caller may see."""
+"""The projects that a caller may read."""
 
 
 def by_caller(projects: Iterable[Projects]) -> tuple[list[str], list[int]]:
-    """What each caller of a batch may see, as parameters of one statement.
+    """The projects of each caller of a batch, as parameters of one statement.
 
     Returns the distinct sets of projects, to be cast to uuid[], and for each key the index of its set, from 1.
     """
@@ -17,7 +17,7 @@ def by_caller(projects: Iterable[Projects]) -> tuple[list[str], list[int]]:
     sets: list[str] = []
     whose = []
     for seen in projects:
-        # By identity: a principal's projects are one tuple, however many there are.
+        # By identity, because all calls of a principal share one tuple of projects.
         place = places.get(id(seen))
         if place is None:
             sets.append("{" + ",".join(map(str, seen)) + "}")
@@ -27,5 +27,5 @@ def by_caller(projects: Iterable[Projects]) -> tuple[list[str], list[int]]:
 
 
 def columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
-    """Rows, at least one, as the arrays that unnest takes."""
+    """Convert rows (at least one) to arrays for unnest."""
     return [list(column) for column in zip(*rows, strict=True)]

@@ -8,8 +8,8 @@ from service_kit.errors import TooManyRequests
 
 class ByteBudget:
     def __init__(self, max_bytes: int) -> None:
-        """The limit is `max_bytes` in total. Each principal may have an eighth of it even when others hold all, and a
-        single request may have any size. So at most twice as many bytes are held."""
+        """The limit is `max_bytes` in total. Each principal may have an eighth of it even if others use all of it, and
+        a request without others in progress may have any size. So at most twice as many bytes are in use."""
         self._max_bytes = max_bytes
         self._guaranteed = max_bytes // 8
         self._held_by: dict[Hashable, int] = {}
@@ -19,7 +19,7 @@ class ByteBudget:
         return Reservation(self, principal)
 
     def hold(self, principal: Hashable, size: int, own: int, *, may_refuse: bool) -> None:
-        """Count `size` more bytes for a request that holds `own`. Raises TooManyRequests if it may."""
+        """Count `size` more bytes for a request that has `own`. Raises TooManyRequests only with `may_refuse`."""
         held_by = self._held_by.get(principal, 0)
         is_alone = self.held == own
         fits = self.held + size <= self._max_bytes
@@ -39,7 +39,7 @@ class ByteBudget:
 
 
 class Reservation:
-    """The bytes of one request and its answer. They are given back when it is closed, or when nothing refers to it."""
+    """The bytes of one request and its answer. They are freed when it is closed, or garbage collected."""
 
     __slots__ = ("_budget", "_principal", "_size")
 
@@ -49,7 +49,7 @@ class Reservation:
         self._size = 0
 
     def add(self, size: int, *, may_refuse: bool = True) -> None:
-        """Raises TooManyRequests if it may."""
+        """Count more bytes. Raises TooManyRequests only with `may_refuse`."""
         if size:
             self._budget.hold(self._principal, size, self._size, may_refuse=may_refuse)
             self._size += size

@@ -1,4 +1,4 @@
-"""Calls an RPC of another service, and calls it once more where that is safe and may help."""
+"""Calls RPCs of other services, and repeats calls if that is safe and useful."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -11,10 +11,11 @@ from service_kit.channel import RETRIED
 from service_kit.errors import DeadlineExceeded, ServiceError, Unreachable
 
 HUNG_UP_SECONDS = 1.0
-"""Delay before the RPC of a caller who hung up is canceled, in seconds. Nearly all have ended by then. grpc.aio never
-frees an answer that is being sent when its call is canceled (grpc/grpc#43360)."""
+"""Seconds after which the RPC of a caller that disconnected is canceled. Nearly all RPCs have ended by then. grpc.aio
+never frees an answer that is being sent when its call is canceled (grpc/grpc#43360)."""
 QUICK_READS = ("Get", "List", "Ping", "Resolve")
-"""RPCs with these prefixes may have a second try while the first is unanswered. Other reads may take long."""
+"""RPCs with these prefixes may get a second try while the first is unanswered. Other reads are not among them, because
+they may take long."""
 KEYED = {
     "CreateAccessKey",
     "CreateApp",
@@ -32,7 +33,7 @@ KEYED = {
 }
 """The RPCs that read an idempotency key, which makes them safe to send again."""
 MOST_SECOND_TRIES = 32
-"""Maximum number of second tries at a time. They are extra load for a service that is slow as a whole."""
+"""Maximum number of concurrent second tries, because they add load to a service that is slow as a whole."""
 UNKNOWN = (
     "It is not known whether a change was made. Repeat it with the same Idempotency-Key, or read before you repeat it."
 )
@@ -42,23 +43,23 @@ Metadata: TypeAlias = Mapping[str, str]
 Trailers: TypeAlias = Mapping[str, str]
 Answer: TypeAlias = tuple[bytes, Trailers]
 Rpc: TypeAlias = Callable[[bytes, Metadata], Awaitable[Answer]]
-"""Sends a serialized request with its metadata. Returns the response, serialized, and its trailing metadata, or raises
+"""Sends a serialized request with its metadata. Returns the serialized response and its trailing metadata. Raises
 ServiceError."""
 
 
 StreamRpc: TypeAlias = Callable[[bytes, Metadata], AsyncGenerator[bytes, None]]
-"""A streaming RPC. Yields the responses. Close it with `aclosing`, which cancels the RPC."""
+"""A streaming RPC. It yields the responses. Close it with `aclosing`, which cancels the RPC."""
 
 
 class SecondTries:
-    """Second tries of reads that a service does not answer: after how long, and how many at a time."""
+    """Second tries of reads that a service does not answer in time. Limits their number."""
 
     def __init__(self, after_seconds: float) -> None:
         self.after_seconds = after_seconds
         self._under_way = 0
 
     def begin(self) -> bool:
-        """Whether another one may begin now. Call `end` when it has ended."""
+        """Whether another try may begin now. If so, call `end` when it has ended."""
         if self._under_way == MOST_SECOND_TRIES:
             return False
         self._under_way += 1
@@ -68,10 +69,10 @@ class SecondTries:
         self._under_way -= 1
 
     async def race(self, first: Awaitable[Answer], again: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The earliest answer: of `first`, which has not come in time, or of `again()`.
+        """The first answer from `first`, which is late, or from calls of `again()`.
 
-        That is called until an answer is there: the next replica may be the one that does not answer. Raises what the
-        earliest try raises that reached a replica, or Unreachable.
+        `again()` is called repeatedly, because the next replica may be the one that does not answer. Raises the error
+        of the first try that reached a replica, or Unreachable.
         """
         tries: set[asyncio.Future[Answer]] = {asyncio.ensure_future(first)}
         ended: set[asyncio.Future[Answer]] = set()
@@ -93,11 +94,11 @@ class SecondTries:
                 self.end()
             for each in tries:
                 each.cancel()
-            ended.clear()  # the error refers to this frame, which would refer to the error
+            ended.clear()  # avoids a cycle: the error refers to this frame
 
 
 def streamed_call(channel: grpc.aio.Channel, path: str, idle_seconds: float) -> StreamRpc:
-    """The RPC "/package.Service/Method", whose messages may be `idle_seconds` apart. It is never sent again."""
+    """The streaming RPC "/package.Service/Method". Its messages may be `idle_seconds` apart. It is never repeated."""
     multicallable = channel.unary_stream(path, request_serializer=None, response_deserializer=None)
 
     async def messages(message: bytes, metadata: Metadata) -> AsyncGenerator[bytes, None]:
@@ -158,7 +159,7 @@ def single_call(channel: grpc.aio.Channel, path: str, timeout: float, second_tri
 
 
 def failure_of(name: str, error: grpc.aio.AioRpcError) -> ServiceError:
-    """The error that the caller of the RPC `name` gets."""
+    """The error for the caller of the RPC `name`."""
     failure = ServiceError.from_rpc_error(error)
     if isinstance(failure, Unreachable | DeadlineExceeded) and not name.startswith(RETRIED):
         return type(failure)(f"{failure.message} {UNKNOWN}")
@@ -166,7 +167,7 @@ def failure_of(name: str, error: grpc.aio.AioRpcError) -> ServiceError:
 
 
 def settle(future: "asyncio.Future[T]", result: T) -> None:
-    if not future.done():  # its caller may have hung up
+    if not future.done():  # its caller may have disconnected
         future.set_result(result)
 
 
@@ -189,7 +190,8 @@ def _sent_again_with_key(rpc: Rpc, timeout: float) -> Rpc:
 
 
 async def _until_ended(call: Any, seconds: float | None = None) -> None:
-    """Wait until the call has ended, for `seconds` at most. Canceled, it cancels the call a little later."""
+    """Wait until the call has ended, at most for `seconds`. If this is canceled, the call is canceled a little
+    later."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
     call.add_done_callback(lambda _: settle(ended, None))

@@ -1,4 +1,4 @@
-"""Channels to other services: spread over replicas, quick to reconnect, repeating reads."""
+"""Channels to other services. They spread calls over replicas, reconnect quickly and repeat reads."""
 
 import json
 from collections.abc import Sequence
@@ -16,19 +16,21 @@ Interceptor: TypeAlias = Any  # grpc.aio's stubs leave its client interceptors o
 IPV4 = "ipv4:"
 """Prefix of gRPC's target for a list of addresses."""
 ACCEPTING = "accepting"
-"""The name under which a server's health says whether to send calls to it. Channels watch it and leave when told to."""
+"""The part of a server's health that says whether it accepts calls. Channels watch it, and stop sending calls if it
+does not."""
 RETRIED = ("Diff", "Export", "Get", "List", "Ping", "Plan", "Resolve", "Validate")
-"""RPCs with these prefixes change nothing, and are sent again when a replica is away."""
+"""RPCs with these prefixes change nothing, so they are repeated if a replica is unreachable."""
 
 MOST_CONNECTIONS = 16
-"""Maximum connections to one replica. Another is opened when all others have as many calls as the replica allows."""
+"""Maximum connections to one replica. Another one is opened when all have as many calls as the replica allows."""
 
 SILENT_MS = 500
-"""How long a connection may be silent before the replica is pinged. gRPC answers without Python, so a busy replica does
-answer; one that is stopped, or whose machine is gone, does not."""
+"""How long a connection may be silent before the replica is pinged. gRPC answers without Python, so a busy replica
+answers. One that is stopped, or whose machine is unreachable, does not."""
 PING_TIMEOUT_MS = 1_500
-"""How long the replica may take to answer a ping. Then the connection is closed. Its calls fail with UNAVAILABLE or are
-repeated, and others go to other replicas. gRPC's default (1.85) is a minute, whatever `keepalive_timeout_ms` says."""
+"""How long the replica may take to answer a ping. After that, the connection is closed. Its calls fail with UNAVAILABLE
+or are repeated, and new calls go to other replicas. gRPC's default (1.85) is a minute, and ignores
+`keepalive_timeout_ms`."""
 CONNECT_MS = 1_000
 """How long a replica may take to accept a connection. A busy machine needs some time."""
 SHORTEST_PING_INTERVAL_MS = 250
@@ -47,9 +49,9 @@ EJECTION = {
         "requestVolume": 2,
     },
 }
-"""Ejects a replica when nearly every call of a second failed: for five seconds, then ten, up to thirty. At most half of
+"""Ejects a replica if nearly all calls of a second failed: for five seconds, then ten, up to thirty. At most half of
 the replicas are ejected, because a failure that all share, such as NOT_FOUND, must not eject all. gRPC counts a call
-when it ends. So this is for replicas that answer pings but fail calls, or whose calls a second try cancels."""
+when it ends. So this applies to replicas that answer pings but fail calls, or whose calls a second try cancels."""
 
 
 def open_channel(
@@ -59,17 +61,18 @@ def open_channel(
     interceptors: Sequence[Interceptor] = (),
     tls: ChannelTls | None = None,
 ) -> grpc.aio.Channel:
-    """A channel to `targets` (host:port, separated by commas) with round robin. `services` are those called on it.
+    """A channel to `targets` (host:port, separated by commas) with round robin. `services` are the ones that are called
+    through it.
 
-    It shares no connection with other channels to the same targets: one may be full of streams, or have failed, and its
-    backoff would fail the first calls of another. With `tls` it must be entered (`async with`), so that it follows the
-    files. Raises TlsError.
+    It shares no connection with other channels to the same targets. A shared one may be full of streams, or have
+    failed, and its backoff would fail the first calls of another channel. With `tls`, the channel must be entered
+    (`async with`), so that it follows changes of the files. Raises TlsError.
 
     "ipv4:" may precede the targets, as in gRPC's own names. A DNS name with several addresses is one target; gRPC
     spreads calls over its addresses.
     """
     addresses = [target.strip() for target in targets.removeprefix(IPV4).split(",")]
-    # Only literal addresses can be listed in one gRPC target, so a single name keeps its own resolver.
+    # A gRPC target can list only literal addresses, so a single name keeps its own resolver.
     target = addresses[0] if len(addresses) == 1 else IPV4 + ",".join(addresses)
     options: list[tuple[str, Any]] = [
         ("grpc.service_config", json.dumps(service_config(*services, has_replicas=may_be_several(targets)))),
@@ -79,7 +82,7 @@ def open_channel(
         ("grpc.keepalive_time_ms", SILENT_MS),
         ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
         ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
-        ("grpc.http2.max_pings_without_data", 0),  # no limit: an idle connection is pinged as often
+        ("grpc.http2.max_pings_without_data", 0),  # no limit, because an idle connection is pinged as often
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", CONNECT_MS),
         ("grpc.max_reconnect_backoff_ms", 1_000),
@@ -96,7 +99,7 @@ def open_channel(
 
 
 def may_be_several(targets: str) -> bool:
-    """Whether `targets`, as for `open_channel`, can be more than one replica: several targets, or a name."""
+    """Whether `targets` of `open_channel` may be several replicas: several targets, or a name."""
     host = targets.removeprefix(IPV4).rpartition(":")[0].strip("[]")
     try:
         ip_address(host)
@@ -106,7 +109,7 @@ def may_be_several(targets: str) -> bool:
 
 
 def service_config(*services: ServiceDescriptor, has_replicas: bool) -> dict[str, object]:
-    """The gRPC service config: round robin over replicas that work, connections as needed, reads sent again."""
+    """The gRPC service config: round robin over healthy replicas, connections as needed, repeated reads."""
     reads = [
         {"service": service.full_name, "method": method.name}
         for service in services
@@ -122,11 +125,13 @@ def service_config(*services: ServiceDescriptor, has_replicas: bool) -> dict[str
     }
     policies: list[dict[str, object]] = [{"round_robin": {}}]
     if has_replicas:
-        # gRPC takes the first that it knows. In 1.85 outlier detection has this name only; it costs a call 2 µs.
+        # gRPC uses the first policy that it knows. In 1.85, outlier detection has only this name. It costs 2 µs per
+        # call.
         policies.insert(0, {"outlier_detection_experimental": {**EJECTION, "childPolicy": policies[:]}})
     return {
         "loadBalancingConfig": policies,
-        # A replica reports that it will drain, because calls that arrive while it stops would fail with CANCELLED.
+        # A replica reports in advance that it will drain, because calls that arrive during its stop would fail with
+        # CANCELLED.
         "healthCheckConfig": {"serviceName": ACCEPTING},
         "connectionScaling": {"maxConnectionsPerSubchannel": MOST_CONNECTIONS},
         "methodConfig": [{"name": reads, "retryPolicy": retry}] if reads else [],

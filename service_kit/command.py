@@ -30,9 +30,9 @@ def run(
     others: Mapping[str, tuple[str, Callable[[], None]]] = MappingProxyType({}),
     of_others: Sequence[type[BaseSettings]] = (),
 ) -> None:
-    """Parse the command line and do what it says; exit 1 with one clear sentence when that cannot be done.
+    """Parse the command line and run the command. If that fails, exit with 1 and one clear sentence.
 
-    `others` are commands of this service alone, with their help: each reads settings of its own, `of_others`.
+    `others` are further commands of this service with their help. Each reads its own settings, `of_others`.
     """
     commands = {
         "serve": "answer RPCs until SIGTERM",
@@ -71,7 +71,7 @@ async def _migrate(settings: ServiceSettings, schema: str, folder: Path) -> None
 
 
 def parse(module: str, commands: dict[str, str], settings_class: type[BaseSettings]) -> str:
-    """The command that was given. `--help` teaches the commands and every setting with its default."""
+    """The requested command. `--help` explains the commands and every setting with its default."""
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,4 +1,5 @@
-"""The contracts' comments by full name: protoc leaves them out of the stubs, so codegen keeps them beside these."""
+"""The contracts' comments by full name. protoc leaves them out of the stubs, so codegen writes them to a file next to
+the stubs."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ def kept() -> Mapping[str, str]:
 
 
 def written(image: FileDescriptorSet) -> str:
-    """The text of `FILE` for an image with source info."""
+    """The text of the comments file for an image with source info."""
     comments = {
         f"{file.package}.{_name(file, location.path)}": "\n".join(
             line.removeprefix(" ").rstrip() for line in location.leading_comments.strip("\n").split("\n")
@@ -27,7 +28,7 @@ def written(image: FileDescriptorSet) -> str:
         for file in image.file
         if file.package.startswith("flowpin.")
         for location in file.source_code_info.location
-        # Paths are pairs of a field's number and an index; what has an odd length is the file's syntax, package, …
+        # Paths are pairs of a field number and an index. Those of odd length are the file's syntax, package and so on.
         if location.leading_comments and len(location.path) % 2 == 0
     }
     return json.dumps(comments, indent=1, ensure_ascii=False) + "\n"

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import asyncpg
 
 CANCEL_SECONDS = 1.0
-"""How long Postgres may take to confirm a cancel or the end of a session. It takes milliseconds if it answers at all.
-"""
+"""How long Postgres may take to confirm a cancel or the end of a session. It takes milliseconds if Postgres answers."""
 PROBES = 3
 
 Result = TypeVar("Result")
@@ -25,14 +24,14 @@ else:
 class BoundedConnection(Base):
     """asyncpg's Connection with a deadline on fetch, fetchrow, fetchval and execute, including transactions.
 
-    asyncpg's own `command_timeout` is not enough (0.32). It waits as long again for the cancel, and a transaction waits
-    once more for its ROLLBACK. Closing a prepared statement has no timeout. Here the connection is terminated
+    asyncpg's own `command_timeout` is not enough (0.32). It waits as long again for the cancel, and in a transaction
+    again for the ROLLBACK. Closing a prepared statement has no timeout. This class terminates the connection
     immediately, so nothing else waits for it.
     """
 
     answer_seconds = 11.0
     on_silence: Callable[[], Awaitable[None]] | None = None
-    """Called when Postgres has not answered in time: other connections may be dead, too."""
+    """Called when Postgres has not answered in time, because other connections may be dead too."""
     _deadline = math.inf
     """Deadline of the current statement."""
     _timer: asyncio.TimerHandle | None = None
@@ -51,11 +50,12 @@ class BoundedConnection(Base):
         return await self._answer_of(super().execute(*args, **options))
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
-        with suppress(TimeoutError):  # it is terminated then
+        with suppress(TimeoutError):  # then it is terminated
             await super().close(timeout=CANCEL_SECONDS if timeout is None else timeout)
 
     async def _answer_of(self, statement: Awaitable[Result]) -> Result:
-        # One timer for many statements: uvloop takes 3 µs to make and cancel one, and a short statement takes 12.
+        # One timer serves many statements, because uvloop takes 3 µs to create and cancel one, and a short statement
+        # takes 12.
         loop = asyncio.get_running_loop()
         self._deadline = loop.time() + self.answer_seconds
         if self._timer is None or self._timer.when() > self._deadline:
@@ -66,11 +66,12 @@ class BoundedConnection(Base):
             await self._await_cancel()
             raise
         except (asyncpg.InternalClientError, asyncpg.ReadOnlySQLTransactionError):
-            # asyncpg is out of step with Postgres, or this was the primary once and the next connection finds the new.
+            # asyncpg is out of sync with Postgres, or this server is no longer the primary. The next connection finds
+            # the new primary.
             self.terminate()
             raise
         except (asyncpg.PostgresConnectionError, AttributeError) as error:
-            # Terminated between two steps of a statement, asyncpg 0.32 calls a method of None.
+            # If it is terminated between two steps of a statement, asyncpg 0.32 calls a method of None.
             if self._is_given_up:
                 await self._tell_silence()
                 raise TimeoutError from error
@@ -82,13 +83,13 @@ class BoundedConnection(Base):
         loop, self._timer = asyncio.get_running_loop(), None
         if self._deadline <= loop.time():
             self._is_given_up = True
-            self.terminate()  # fails what waits for an answer
+            self.terminate()  # fails the statement that waits for an answer
         elif self._deadline < math.inf:
             self._timer = loop.call_at(self._deadline, self._check_deadline)
 
     async def _await_cancel(self) -> None:
-        """Wait until the statement that asyncpg has asked Postgres to cancel has ended. Terminate if Postgres is
-        silent."""
+        """Wait until a statement that asyncpg is canceling has ended. Terminate the connection if Postgres does not
+        answer."""
         try:
             async with asyncio.timeout(CANCEL_SECONDS):
                 await super().execute("")  # begins once the cancel is confirmed
@@ -101,7 +102,7 @@ class BoundedConnection(Base):
             await self.on_silence()
 
     def notice_silence(self, seconds: float) -> None:
-        """Have the kernel close the connection when the other machine has not answered for `seconds`."""
+        """Let the kernel close the connection when the other machine has not answered for `seconds`."""
         sock = self._transport.get_extra_info("socket")  # type: ignore[attr-defined]  # not in asyncpg's stubs
         if sock.family == socket.AF_UNIX:
             return

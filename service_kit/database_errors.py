@@ -7,7 +7,7 @@ from service_kit.errors import Aborted, DatabaseUnavailable, InvalidArgument, Se
 
 
 def describe(error: Exception) -> str:
-    """One of FAILURES for the log. Its message is left out, because it can quote what a caller sent."""
+    """Describe one of FAILURES for the log. Its message is left out, because it can quote a caller's data."""
     if isinstance(error, NoConnection):
         name = type(error).__name__
         return f"{name} {describe(error.__cause__)}" if isinstance(error.__cause__, Exception) else name
@@ -40,7 +40,7 @@ _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
     (TimeoutError, f"The database has not answered in time. {_UNKNOWN}"),
     (OSError, _LOST),
 )
-"""The error for a failure that may not happen again on a second try. The first matching row is used."""
+"""Errors for failures that may not happen again on a second try. The first matching row is used."""
 
 
 def service_error(error: Exception) -> ServiceError:
@@ -57,9 +57,9 @@ def service_error(error: Exception) -> ServiceError:
                 "The schema of the database is older than this service. Run its migrations first."
             )
         case asyncpg.DataError():
-            # Text that Postgres cannot keep: a NUL, or JSON that only it refuses.
+            # Text that Postgres cannot store: a NUL, or JSON that only Postgres refuses.
             return InvalidArgument("The request contains text that cannot be stored.")
-    # asyncpg puts what Postgres said last before it closed the connection under its own error.
+    # asyncpg stores the last error of Postgres before the connection closed as the cause of its own error.
     for each in (error.__cause__, error):
         if sentence := _sentence(each):
             return DatabaseUnavailable(sentence)

@@ -28,7 +28,7 @@ def quoted(url: str) -> str:
 
 
 def _is_well_formed(url: str) -> bool:
-    """Whether all parsers read the same of it."""
+    """Whether all parsers read the URL the same way."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -36,6 +36,6 @@ def _is_well_formed(url: str) -> bool:
     if not HOSTS.fullmatch(parts.netloc.rpartition("@")[2]):
         return False
     is_postgres = parts.scheme in ("postgres", "postgresql")
-    # An "@" beyond the host's place is of a password that holds a "/", "#" or "?".
+    # An "@" after the host is part of a password that contains "/", "#" or "?".
     astray = parts.fragment or parts.netloc.count("@") > 1 or "@" in parts.path
     return is_postgres and not astray and ("@" in parts.netloc or "@" not in parts.query)

@@ -1,4 +1,4 @@
-"""Connections to Postgres: the pool that a service serves from."""
+"""A service's pool of connections to Postgres."""
 
 import asyncio
 import time
@@ -23,16 +23,16 @@ Row = asyncpg.Record
 
 USUAL_LIMITS = DatabaseLimits()
 RENEW_SECONDS = 10.0
-"""Minimum seconds between two renewals. More would add connections to an overloaded server that confirms cancels
-slowly."""
+"""Minimum seconds between two renewals. More renewals would add connections to an overloaded server that confirms
+cancels slowly."""
 CLOSE_SECONDS = 2.0
 """How long statements in progress may take when the pool closes."""
 
 
 ONE_PLAN = {
-    # Postgres would plan a statement with arrays anew on each call, which costs three times what running it does.
+    # Postgres would plan a statement with arrays again on each call, which takes three times as long as running it.
     "plan_cache_mode": "force_generic_plan",
-    # The plan is kept, so it must not be one that suits a table only while it is small.
+    # The plan is kept, so it must also suit the table when it is no longer small.
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
@@ -45,11 +45,11 @@ class NoConnection(Exception):
 
 
 class LockHeld(NoConnection):
-    """Other changes of the same thing have not ended in time."""
+    """Other changes of the same object have not ended in time."""
 
 
 class Pool:
-    """A pool of at most `size` connections to Postgres. Every wait for one is bounded."""
+    """A pool of at most `size` connections to Postgres. Every wait for a connection has a limit."""
 
     def __init__(self, pool: AsyncpgPool, size: int, acquire_seconds: float) -> None:
         self.size = size
@@ -70,7 +70,7 @@ class Pool:
             except asyncpg.InterfaceError as error:
                 raise _first(error) from None
             finally:
-                with suppress(*FAILURES):  # asyncpg has closed it then; finished statements stay valid
+                with suppress(*FAILURES):  # asyncpg has closed the connection; finished statements stay valid
                     await self._pool.release(connection)
         finally:
             self._users -= 1
@@ -95,20 +95,21 @@ class Pool:
             lock.release()
 
     def is_changing(self, thing: Hashable) -> bool:
-        """Whether `acquire_to_change` would have to wait."""
+        """Whether `acquire_to_change` would wait."""
         return self._locks.of(thing).locked()
 
     async def _acquire(self) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
         try:
             if self._users <= self.size:
-                return await self._pool.acquire()  # one is free, or is opened within its own limit
+                return await self._pool.acquire()  # a connection is free, or is opened within its own time limit
             async with asyncio.timeout(self._acquire_seconds):
                 return await self._pool.acquire()
         except FAILURES as error:
             raise NoConnection from error
 
     async def renew(self) -> None:
-        """Reopen each connection before its next use: one did not answer, and others may be dead too."""
+        """Reopen each connection before its next use. Called when one did not answer, because others may be dead
+        too."""
         now = time.monotonic()
         if now - self._renewed_at > RENEW_SECONDS:
             self._renewed_at = now
@@ -116,7 +117,8 @@ class Pool:
 
 
 def _first(error: asyncpg.InterfaceError) -> BaseException:
-    """The failure that broke a connection. A transaction that ends on it raises an error of its own over that."""
+    """The failure that broke a connection. When a transaction ends on a broken connection, its own error hides the
+    first one."""
     first = error.__context__
     return first if isinstance(first, (asyncio.CancelledError, *FAILURES)) else error
 
@@ -133,8 +135,8 @@ async def open_pool(
 ) -> AsyncIterator[Pool]:
     """A pool of at most `size` connections that see `schema`. It opens without a database and finds one later.
 
-    `name` tells it from others of the schema, in pg_stat_activity and in the metrics. With `one_plan` each statement
-    is planned once, by its indexes (`ONE_PLAN`).
+    `name` identifies the pool in pg_stat_activity and in the metrics. With `one_plan`, each statement is planned once,
+    with index lookups (`ONE_PLAN`).
     """
     label = f"{schema} {name}".rstrip()
     settings = {
@@ -197,15 +199,15 @@ def _milliseconds(seconds: float) -> str:
 
 
 async def read_json_as_bytes(connection: Connection) -> None:
-    # The exact bytes, in and out: no text round trip, no parsing.
+    # JSON is passed as exact bytes in both directions, without conversion to text and without parsing.
     await connection.set_type_codec(
         "json", schema="pg_catalog", encoder=lambda value: value, decoder=lambda value: value, format="binary"
     )
 
 
 async def _reset(connection: Connection) -> None:
-    # asyncpg's own reset is a round trip on every release. Nothing here sets session state, so only what an
-    # interrupted call left open is cleaned up.
+    # asyncpg's own reset is a round trip on every release. No code sets session state, so only the open transaction of
+    # an interrupted call is cleaned up.
     if connection.is_in_transaction():
         await connection.reset()
 
@@ -221,7 +223,7 @@ FAILURES = (
     NoConnection,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what asyncpg raises when a server ends in the middle of its protocol
+    asyncpg.InternalClientError,  # asyncpg raises this when a server ends in the middle of a message
     OSError,
     TimeoutError,
 )

@@ -1,7 +1,7 @@
-"""The one way to fail: a ServiceError, which crosses gRPC as google.rpc.Status and is read back from it.
+"""Base classes of all errors for callers. A ServiceError is sent over gRPC as google.rpc.Status and read back from it.
 
-gRPC and protobuf are imported where they are used: worker processes raise these errors too, and have no other use for
-20 MB of libraries.
+gRPC and protobuf are imported only where they are used. Worker processes raise these errors too, and do not need 20 MB
+of libraries otherwise.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,11 +17,12 @@ DOMAIN = "flowpin"
 STATUS_DETAILS = "grpc-status-details-bin"
 MAX_FIELD_BYTES = 2000
 MAX_MESSAGE_BYTES = 600
-"""Longer messages are cut. Both travel in trailers, encoded, and gRPC may refuse more than 8 KiB of trailers."""
+"""Longer messages are cut. Both limits exist because errors are sent in trailers, and gRPC may refuse more than 8 KiB
+of trailers."""
 
 
 class _StatusCode:
-    """A class's gRPC status code, by its name."""
+    """The name of a class's gRPC status code."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -62,7 +63,7 @@ class ServiceError(Exception):
         self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[Callable[..., "ServiceError"], tuple[Any, ...]]:
-        # Pickled by its state: subclasses have parameters of their own.
+        # Pickled by its state, because subclasses have other parameters.
         return _restored, (type(self), self.args, self.__dict__)
 
     @property
@@ -94,7 +95,7 @@ class ServiceError(Exception):
         from google.rpc import status_pb2
 
         trailers = error.trailing_metadata() or ()
-        details = grpc.aio.Metadata(*trailers).get(STATUS_DETAILS)  # type: ignore[arg-type]  # pairs, as it takes
+        details = grpc.aio.Metadata(*trailers).get(STATUS_DETAILS)  # type: ignore[arg-type]  # pairs are accepted
         if isinstance(details, bytes):
             return cls.from_status(status_pb2.Status.FromString(details))
         return cls._from_transport(error.code())
@@ -120,7 +121,7 @@ class ServiceError(Exception):
 
     @classmethod
     def _from_transport(cls, code: "grpc.StatusCode") -> "ServiceError":
-        # gRPC's own words name addresses and internals: they are not passed on.
+        # gRPC's own messages contain addresses and internals, so they are not passed on.
         match code.name:
             case "UNAVAILABLE" | "CANCELLED":
                 return Unreachable()
@@ -145,14 +146,14 @@ class InvalidArgument(ServiceError):
 
 
 class InvalidFields(InvalidArgument):
-    """Some fields break their rule; each is named with a sentence."""
+    """Some fields are invalid. `fields` has a sentence for each."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         super().__init__(sentences(fields), fields=fields)
 
 
 def sentences(fields: Mapping[str, str]) -> str:
-    """Field problems as one message: as many as fit into it, and how many more there are."""
+    """Field problems as one message: as many as fit, and the number of others."""
     shown: list[str] = []
     count = len(fields) + (fields.more if isinstance(fields, Problems) else 0)
     room = MAX_MESSAGE_BYTES - len("; and 1000000 more")
@@ -171,12 +172,12 @@ def _clip(text: str, longest: int = 120) -> str:
 
 
 class DocumentTooComplex(InvalidArgument):
-    """A document exceeds a limit other than its size: of values, differences, CPU time or memory."""
+    """A document exceeds a limit of values, differences, CPU time or memory."""
 
     reason = "DOCUMENT_TOO_COMPLEX"
 
     def __init__(self, excess: str) -> None:
-        """`excess` is what it does, such as `holds more than 1,000,000 values`."""
+        """`excess` is the predicate of the message, such as `holds more than 1,000,000 values`."""
         super().__init__(f"The document is too complex: it {excess}.")
 
 

@@ -1,12 +1,12 @@
-"""Limits the calls at work, and shares the places fairly between principals.
+"""Limits the number of running calls, and shares the places fairly between principals.
 
 A call beyond the limit waits. Free places go to the waiting principals in turn. So a caller with ten calls a second
-does not wait behind one with thousands. Kubernetes' API Priority and Fairness does the same; it limits the number of
-queues by sharding, while here the access file limits it.
+does not wait behind one with thousands. Kubernetes' API Priority and Fairness does the same. It limits the number of
+queues by sharding; here, the access file limits it.
 
 Only calls that have arrived can be ordered. So the queue can limit how many calls of a principal it accepts per turn of
-the event loop. Otherwise a busy process would accept calls faster than it handles them, and they would wait where their
-principal is not known.
+the event loop. Otherwise, a busy process would accept calls faster than it handles them, and calls would wait where
+their principal is unknown.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from service_kit.errors import TooManyRequests
 
 Waiter = asyncio.Future[None]
 SHARED_SECONDS = 5.0
-"""How long after a call of another principal the limits are those of principals that share."""
+"""How long the limits of shared use apply after a call of another principal."""
 
 
 class FairQueue:
-    """`enter` before a call's work, `leave` after it."""
+    """Call `enter` before a call's work and `leave` after it."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class FairQueue:
         self._calls_a_turn_shared = calls_a_turn_shared or self._calls_a_turn
         self._most_for_one = most_for_one
         self._most_at_work = at_work + max(at_work, most_for_one)
-        """Including the extra places when one principal has all."""
+        """The limit including the extra places that apply if one principal has all."""
         self._latest: Hashable = None
         self._is_shared_until = float("-inf")
         self._at_work: dict[Hashable, int] = {}
@@ -63,7 +63,7 @@ class FairQueue:
         self.waiting = 0
 
     def has_room_for(self, calls: int) -> bool:
-        """Whether that many more calls may work or wait, of any principal."""
+        """Whether this many more calls, of any principal, may run or wait."""
         has_room = self.at_work + self.waiting + calls <= self._max_at_work + self._max_waiting
         if not has_room:
             self._was_full_at = time.monotonic()
@@ -76,7 +76,7 @@ class FairQueue:
     def is_full_for(self, principal: Hashable, coming: int = 0, own_coming: int = 0) -> bool:
         """Whether `enter` would refuse a call of the principal.
 
-        `coming` calls are about to enter, `own_coming` of them its own.
+        `coming` calls are about to enter; `own_coming` of them are the principal's own.
         """
         if self.has_room_for(coming + 1) or self._has_guaranteed_place(principal, own_coming):
             return False
@@ -84,7 +84,7 @@ class FairQueue:
         return len(self._queues.get(principal, ())) + 1 >= longest
 
     async def enter(self, principal: Hashable) -> None:
-        """Return when the call may work. Raises TooManyRequests when too many of the principal's calls wait."""
+        """Return when the call may run. Raises TooManyRequests if too many of the principal's calls wait."""
         if principal != self._latest:
             self._latest, self._is_shared_until = principal, time.monotonic() + SHARED_SECONDS
         if principal not in self._queues and self._may_begin(principal):
@@ -102,7 +102,7 @@ class FairQueue:
                 await waiter
         except (asyncio.CancelledError, TimeoutError) as error:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.leave(principal)  # the place arrived together with the cancellation
+                self.leave(principal)  # the place was assigned at the moment of the cancellation
             else:
                 self._forget(principal, waiter)
             if isinstance(error, TimeoutError):
@@ -152,7 +152,7 @@ class FairQueue:
             asyncio.get_running_loop().call_soon(self._take_turn)
 
     def _take_turn(self) -> None:
-        """Begin a call of each principal that has one waiting, as far as there are places."""
+        """Begin one call of each waiting principal, while there are free places."""
         self._is_turn_scheduled = False
         self._began.clear()
         for principal in list(self._queues):
@@ -165,7 +165,7 @@ class FairQueue:
                         self._queues.move_to_end(principal)
 
     def _make_room(self, principal: Hashable) -> None:
-        """Refuse the newest call of the longest queue; when that is the principal's own, refuse the principal."""
+        """Refuse the newest call of the longest queue. If that queue is the principal's own, refuse its new call."""
         longest = max(self._queues, key=lambda each: len(self._queues[each]), default=principal)
         if len(self._queues.get(principal, ())) + 1 >= len(self._queues.get(longest, ())):
             raise TooManyRequests

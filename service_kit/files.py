@@ -1,4 +1,4 @@
-"""Replacing a small file so that a crash leaves the old content or the new, never half of it."""
+"""Replaces a small file so that after a crash it has the old content or the new, never a part."""
 
 import os
 import secrets
@@ -10,10 +10,10 @@ from pathlib import Path
 def replace_file(path: Path, content: str | bytes) -> None:
     """Write `content` to `path` in one step, text as UTF-8.
 
-    A new file is mode 600; an old one keeps its mode and owner.
+    A new file has mode 600. An existing one keeps its mode and owner.
 
-    A link of that name is replaced, not followed. All of it happens in the folder that is there at the start, even if
-    somebody exchanges that meanwhile.
+    A link of that name is replaced, not followed. The folder is opened at the start, so a folder that replaces it
+    meanwhile is not used.
     """
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -45,7 +45,7 @@ def _keep_mode_and_owner(fd: int, old: os.stat_result) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable, so that a rename in it survives a power cut."""
+    """Write the names in a folder to disk, so that a rename survives a power failure."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

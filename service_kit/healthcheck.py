@@ -1,6 +1,6 @@
 """For containers: `python -m service_kit.healthcheck HOST:PORT [CA NAME]` exits with 0 if the gRPC service is SERVING.
 
-With an authority's file and the name of the service's certificate it uses TLS.
+With an authority's file and the name in the service's certificate, it uses TLS.
 """
 
 import sys

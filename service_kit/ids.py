@@ -1,6 +1,7 @@
-"""Ids of what is kept, and of requests.
+"""Ids of stored objects and of requests.
 
-Those of what is kept are UUIDv7: sorted by the time they were made, and made here so that any Postgres will do.
+Ids of stored objects are UUIDv7, so they are sorted by time. They are made here, because older versions of Postgres
+cannot make them.
 """
 
 import re
@@ -17,7 +18,7 @@ def new_id() -> UUID:
 
 
 def request_id(given: object) -> str:
-    """The request id that a caller gave, when it is fit for logs, else a new one."""
+    """The caller's request id if it is safe for logs, otherwise a new one."""
     return given if isinstance(given, str) and REQUEST_ID.fullmatch(given) else new_request_id()
 
 

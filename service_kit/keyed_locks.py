@@ -10,7 +10,7 @@ class KeyedLocks:
         self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
 
     def of(self, thing: Hashable) -> asyncio.Lock:
-        """The lock to hold during the change. Waiters get it in the order of arrival."""
+        """The lock to hold during a change. Waiters get it in order of arrival."""
         lock = self._locks.get(thing)
         if lock is None:
             lock = self._locks[thing] = asyncio.Lock()

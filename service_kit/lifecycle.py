@@ -1,4 +1,4 @@
-"""Stopping a process, and the background tasks that run until then."""
+"""Stops a process, and runs background tasks until then."""
 
 import asyncio
 import signal
@@ -12,7 +12,7 @@ log = structlog.get_logger()
 
 
 class BackgroundTaskEnded(Exception):
-    """A background task has ended before the process. The exception's cause says why and is logged."""
+    """A background task has ended before the process. The exception's cause is logged."""
 
 
 async def until_stopped() -> None:
@@ -30,9 +30,9 @@ async def until_stopped() -> None:
 
 @asynccontextmanager
 async def in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run `work`, which never ends by itself, until the block ends; then cancel it and wait until it is gone.
+    """Run `work`, which must not end by itself, until the block ends. Then cancel it and wait for its end.
 
-    When it does end, the block is canceled, and BackgroundTaskEnded is raised: in `serve`, that ends the process.
+    If it does end, the block is canceled and BackgroundTaskEnded is raised. In `serve`, this ends the process.
     """
     name = getattr(work, "__qualname__", repr(work))
     try:
@@ -43,10 +43,10 @@ async def in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             finally:
                 task.cancel()
     except BaseExceptionGroup as group:
-        # In most cases there is one: what the block raised, or the task. Callers expect it as it is.
+        # Usually there is one exception, from the block or from the task. Callers expect it without the group.
         raise group.exceptions[0] from group.exceptions[0].__cause__
     finally:
-        work.close()  # when the block ended before the task began
+        work.close()  # if the block ended before the task began
 
 
 async def _for_ever(name: str, work: Coroutine[Any, Any, None]) -> None:
@@ -56,6 +56,6 @@ async def _for_ever(name: str, work: Coroutine[Any, Any, None]) -> None:
     except BaseException as error:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-            raise  # by us
+            raise  # canceled by us
         log.critical("background_task_ended", task=name, exc_info=error)
         raise BackgroundTaskEnded(f"the background task {name} ended") from error

@@ -1,4 +1,4 @@
-"""A limit for the log lines that callers can cause before anyone knows them."""
+"""Limits the log lines that unauthenticated callers can cause."""
 
 import contextvars
 import time
@@ -9,10 +9,10 @@ log = structlog.get_logger()
 
 
 class LogBudget:
-    """Limits lines per second. The first line after that is preceded by the number of omitted lines."""
+    """Limits lines per second. The first line after the limit is preceded by the number of omitted lines."""
 
     def __init__(self, event: str, lines: int) -> None:
-        """`event` names the line about those that were left out; it has their number as `count`."""
+        """`event` is the name of the line about omitted lines. Its `count` is their number."""
         self._event = event
         self._lines = lines
         self._taken = 0
@@ -20,10 +20,10 @@ class LogBudget:
         self._since = time.monotonic()
 
     def take(self) -> bool:
-        """Whether the caller may log a line."""
+        """Whether a line may be logged."""
         now = time.monotonic()
         if now - self._since >= 1:
-            if self._left_out:  # not in this call's context: the line is about all of them
+            if self._left_out:  # not in this call's context, because the line is about all calls
                 contextvars.Context().run(log.warning, self._event, count=self._left_out)
             self._since, self._taken, self._left_out = now, 0, 0
         if self._taken == self._lines:

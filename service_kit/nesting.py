@@ -7,20 +7,20 @@ CPython's json and msgspec raise RecursionError at 1,000 levels on Python 3.11, 
 from itertools import accumulate
 
 _PIECE = 64 << 10
-"""Bytes between two chances for other threads to run."""
+"""Bytes per piece. Other threads can run between two pieces."""
 _OTHERS = bytes(set(range(256)) - set(b'[]{}"'))
 _STEPS = [1 if character in b"[{" else -1 for character in range(256)]
 
 
 def is_deeper(text: bytes, levels: int) -> bool:
-    """Whether lists and objects in JSON text are nested deeper than `levels`; also of text with a syntax error."""
+    """Whether lists and objects in JSON text are nested deeper than `levels`. The text may have syntax errors."""
     if text.count(b"[") + text.count(b"{") <= levels:
         return False
     depth, in_string, start = 0, 0, 0
     steps = _STEPS.__getitem__
     while start < len(text):
         end = start + _PIECE
-        while text[end - 1 : end] == b"\\":  # a piece ends with no half of an escape
+        while text[end - 1 : end] == b"\\":  # a piece must not end within an escape
             end += 1
         without_escapes = text[start:end].replace(b"\\\\", b"").replace(b'\\"', b"")
         pieces = without_escapes.translate(None, _OTHERS).split(b'"')

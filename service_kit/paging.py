@@ -17,7 +17,7 @@ class Page:
     number: int
     size: int
     order_by: str
-    """The ORDER BY list, made of the literals a list sorts by; nothing a caller sent gets into it."""
+    """The ORDER BY list. It contains only literals from the code, nothing that a caller sent."""
 
     @property
     def offset(self) -> int:
@@ -34,7 +34,7 @@ class Page:
 
 
 async def fetch_page(db: Connection, statement: str, *values: object, key: str = "id") -> tuple[list[Row], int]:
-    """The rows of a page, and how many there are in all: from one statement, so that they are of one snapshot.
+    """The rows of a page and the total number, from one statement, so that both are from one snapshot.
 
     Each row of the statement has the `total`. An empty page is one row in which `key` is NULL.
     """
@@ -43,7 +43,7 @@ async def fetch_page(db: Connection, statement: str, *values: object, key: str =
 
 
 def page_of(request: Any, sorts: Mapping[str, str] | None = None, default: str = "") -> Page:
-    """The page that a List request asks for.
+    """The page that a List request names.
 
     `sorts` maps the names that `sort` may contain to SQL literals. `default` is used without `sort`. Ties are ordered
     by id, newest first. Raises InvalidFields.

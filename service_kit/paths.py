@@ -1,12 +1,12 @@
-"""Where a value is in a document: kept as a chain of keys, and written out only for what is reported.
+"""The path of a value in a document. It is stored as a chain of keys, and only formatted for values that are reported.
 
-Written out for each value, the paths of a million values below a key of a million characters take a terabyte.
+If all paths were formatted, a million values below a key of a million characters would take a terabyte.
 """
 
 from typing import TypeAlias
 
 Path: TypeAlias = "str | tuple[Path, str | int]"
-"""Text, or a path and what is below it: a key of an object, or an index of a list."""
+"""Text, or a path and the next key of an object or index of a list."""
 
 MAX_KEY_CHARS = 120
 MAX_PATH_CHARS = 1000
@@ -29,7 +29,7 @@ def shown(path: Path) -> str:
 
 
 def shown_key(key: str) -> str:
-    # Half a surrogate pair fits into no message.
+    # Replace lone surrogates, which no message can contain.
     return _cut(key, MAX_KEY_CHARS).encode("utf-8", "backslashreplace").decode("utf-8")
 
 

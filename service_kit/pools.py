@@ -11,9 +11,9 @@ from service_kit.settings import ServiceSettings
 @dataclass(frozen=True, slots=True)
 class Pools:
     hot: Pool
-    """For reads and changes of one thing: versions, saves, deployments."""
+    """The pool for reads and changes of single objects: versions, saves, deployments."""
     pages: Pool
-    """For what reads many rows or large documents: lists, histories, audit events, diffs and exports."""
+    """The pool for reads of many rows or large documents: lists, histories, audit events, diffs and exports."""
 
 
 @asynccontextmanager

@@ -1,4 +1,5 @@
-"""Encrypts what is kept at rest: AES-GCM, with the newest of a list of keys, bound to the place that it is kept in."""
+"""Encrypts stored data with AES-GCM and the newest of a list of keys. Each value is bound to the place where it is
+stored."""
 
 import hashlib
 import re
@@ -30,16 +31,16 @@ class Sealed:
 
 
 class KeyRing:
-    """Seals with the first of its keys, and opens with any."""
+    """Encrypts with the first of its keys, and decrypts with any."""
 
     def __init__(self, keys: Iterable[bytes], purpose: bytes) -> None:
-        """Keys of 32 bytes, the newest first. `purpose` makes the ids of keys differ from those of other rings."""
+        """Keys of 32 bytes, the newest first. Different values of `purpose` give different key ids for the same key."""
         self._keys = {_key_id(key, purpose): AESGCM(key) for key in keys}
         self._newest = next(iter(self._keys), None)
 
     @classmethod
     def of(cls, text: str, setting: str, purpose: bytes) -> "KeyRing":
-        """The keys of a setting, hex with commas between them. Raises ValueError, which shows none of them."""
+        """Parse the setting: keys in hex, separated by commas. Raises ValueError without the keys in its text."""
         keys = [key.strip() for key in text.split(",")] if text.strip() else []
         if wrong := [place for place, key in enumerate(keys, 1) if not KEY.fullmatch(key)]:
             raise ValueError(f"{setting}: key {wrong[0]} is not 64 hexadecimal digits (openssl rand -hex 32)")
@@ -59,7 +60,7 @@ class KeyRing:
             raise CannotOpen
         try:
             return key.decrypt(sealed.content[:NONCE_BYTES], sealed.content[NONCE_BYTES:], place)
-        except (InvalidTag, ValueError):  # ValueError: it is too short to have a nonce and a tag
+        except (InvalidTag, ValueError):  # ValueError means that it is too short for a nonce and a tag
             raise CannotOpen from None
 
 

@@ -45,7 +45,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def takes_file(field: FieldInfo) -> bool:
-    """Whether a setting is a secret, which may be in a file that the variable with `_FILE` at its end names."""
+    """Whether a setting is a secret. A secret may be in a file that the variable with the suffix `_FILE` names."""
     return SecretStr in (field.annotation, *get_args(field.annotation))
 
 
@@ -54,7 +54,7 @@ class SecretFiles(PydanticBaseSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         name = f"{variable(str(self.config.get('env_prefix', '')), field_name, field)}_FILE"
-        environ = EnvSettingsSource(self.settings_cls, case_sensitive=False).env_vars  # by lower-case names
+        environ = EnvSettingsSource(self.settings_cls, case_sensitive=False).env_vars  # variables by lower-case names
         path = environ.get(name.lower())
         if not path or not takes_file(field):
             return None, field_name, False
@@ -72,7 +72,7 @@ class SecretFiles(PydanticBaseSettingsSource):
 
 
 Address = Annotated[str, Field(pattern=r"^.+:\d{1,5}$")]
-"""host:port"""
+"""An address as host:port."""
 
 
 class ProcessSettings(BaseSettings):
@@ -107,11 +107,11 @@ class ListenerTlsSettings(BaseSettings):
     model_config = settings_config("")
 
     tls_cert: Path | None = None
-    """The listeners' certificate with its intermediates (PEM). Without it they do not use TLS."""
+    """The listeners' certificate with its intermediates (PEM). If not set, listeners do not use TLS."""
     tls_key: Path | None = None
     """The key of `tls_cert` (PEM, not encrypted)."""
     tls_client_ca: Path | None = None
-    """The authorities (PEM) that must have signed callers' certificates. Without it callers need no certificate."""
+    """The authorities (PEM) that must have signed callers' certificates. If not set, callers need no certificate."""
 
     @model_validator(mode="after")
     def _has_both(self) -> Self:
@@ -130,7 +130,7 @@ class ChannelTlsSettings(BaseSettings):
     model_config = settings_config("")
 
     tls_ca: Path | None = None
-    """The authorities (PEM) that services' certificates are checked with. Without it channels do not use TLS."""
+    """The authorities (PEM) that must have signed services' certificates. If not set, channels do not use TLS."""
     tls_channel_cert: Path | None = None
     """The certificate (PEM) that this process shows to services that ask for one."""
     tls_channel_key: Path | None = None
@@ -164,13 +164,13 @@ class DatabaseLimits:
     idle_transaction: float = 10
     silence: float = 6
     grace: float = 1
-    """Time for a statement's answer to arrive after Postgres has canceled it."""
+    """Time for the answer to arrive after Postgres has canceled a statement."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
     processes: int
-    """Processes at work at a time."""
+    """Maximum concurrent processes."""
     cpu_seconds: float
     """CPU time per call, in seconds."""
     memory_bytes: int
@@ -203,23 +203,24 @@ class ServiceSettings(ProcessSettings, ListenerTlsSettings):
     """Where to listen, host:port. Port 0 picks a free port."""
     database_url: SecretStr
     """URL of Postgres with the serving role: postgresql://user:password@host/name. The password may contain any
-    character, but write % as %25. The same holds for the next two."""
+    character, but write % as %25. The same applies to the next two."""
     migrator_database_url: SecretStr | None = None
     """URL of Postgres with the role that owns the tables. Only `migrate` needs it."""
     admin_database_url: SecretStr | None = None
-    """URL of Postgres with an administrator role. With it `migrate` first creates the schema and both roles."""
+    """URL of Postgres with an administrator role. If set, `migrate` first creates the schema and both roles."""
     access_file: Path = Path("access.yaml")
     """The file of orgs, projects, users and token hashes. `serve` does not start without it."""
     pool_size: int = Field(default=8, ge=1)
-    """Maximum number of connections to Postgres, without those for pages and the one of the health check."""
+    """Maximum number of connections to Postgres, except those for pages and the one of the health check."""
     page_pool_size: int = Field(default=3, ge=1)
     """Maximum number of connections to Postgres for lists, histories, audit events, diffs and exports."""
     database_acquire_seconds: float = Field(default=DatabaseLimits.acquire, gt=0)
-    """How long a call waits for a free connection, or for other changes of the same thing. Then UNAVAILABLE."""
+    """How long a call waits for a free connection, or for other changes of the same object. After that, it fails with
+    UNAVAILABLE."""
     database_connect_seconds: float = Field(default=DatabaseLimits.connect, gt=0)
     """How long opening a connection to Postgres may take."""
     database_statement_seconds: float = Field(default=DatabaseLimits.statement, gt=0)
-    """How long a statement may take (statement_timeout). A connection that is silent a second longer is closed."""
+    """How long a statement may take (statement_timeout). A connection that is silent for a second longer is closed."""
     database_lock_seconds: float = Field(default=DatabaseLimits.lock, gt=0)
     """How long a statement may wait for a lock (lock_timeout)."""
     database_idle_transaction_seconds: float = Field(default=DatabaseLimits.idle_transaction, gt=0)
@@ -227,12 +228,12 @@ class ServiceSettings(ProcessSettings, ListenerTlsSettings):
     database_silence_seconds: float = Field(default=DatabaseLimits.silence, ge=1)
     """How long the other end of a TCP connection to Postgres may acknowledge nothing (keepalive, TCP_USER_TIMEOUT)."""
     max_calls: int = Field(default=8192, ge=1)
-    """Maximum number of calls at work or waiting, some 27 KB each. Further calls fail with RESOURCE_EXHAUSTED, those of
-    the principal with the most calls first."""
+    """Maximum number of running and waiting calls, some 27 KB each. Further calls fail with RESOURCE_EXHAUSTED, those
+    of the principal with the most calls first."""
     max_calls_at_work: int = Field(default=64, ge=1)
-    """Calls at work at a time while several principals call. Other calls wait, in turn by principal."""
+    """Maximum number of running calls while several principals call. Other calls wait, and principals take turns."""
     max_calls_per_connection: int = Field(default=32, ge=2)
-    """Calls in progress per connection. The caller's gRPC library holds back further calls."""
+    """Maximum number of calls in progress per connection. The caller's gRPC library delays further calls."""
     max_message_bytes: int = Field(default=36 << 20, ge=1 << 20)
     """Size limit of sent gRPC messages, and of received ones unless `max_request_bytes` is smaller."""
     max_request_bytes: int = Field(default=36 << 20, ge=1 << 20)

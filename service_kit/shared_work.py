@@ -1,4 +1,4 @@
-"""Work that several callers want at the same time is done once, and goes on when they leave."""
+"""Does work that several callers request at the same time only once. It continues when they leave."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
@@ -8,13 +8,13 @@ T = TypeVar("T")
 
 
 class SharedWork(Generic[T]):
-    """One piece of work per key at a time. What it returns or raises is that of everybody who waits for it."""
+    """Runs one piece of work per key at a time. All callers that wait for it get its result or error."""
 
     def __init__(self) -> None:
         self._running: dict[Hashable, asyncio.Task[T]] = {}
 
     async def run(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The result of `work`, or of the same that is in progress. `work` must have a bound of its own."""
+        """The result of `work`, or of work with this key that is in progress. `work` must have its own time limit."""
         task = self._running.get(key)
         if task is None:
             task = self._running[key] = asyncio.create_task(work())
@@ -24,4 +24,4 @@ class SharedWork(Generic[T]):
     def _ended(self, key: Hashable, task: "asyncio.Task[T]") -> None:
         del self._running[key]
         if not task.cancelled():
-            task.exception()  # all who wanted it may have left
+            task.exception()  # all callers may have left

@@ -1,4 +1,4 @@
-"""Text that others wrote, made fit to be shown."""
+"""Makes text from others safe to show."""
 
 import re
 
@@ -6,5 +6,5 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def harmless(text: str) -> str:
-    """The text without control characters, because others wrote it and a terminal would obey them."""
+    """The text without control characters, which a terminal would execute."""
     return CONTROL.sub("�", text)

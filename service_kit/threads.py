@@ -12,9 +12,10 @@ Result = TypeVar("Result")
 def start_daemon_thread(
     work: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
 ) -> "Future[Result]":
-    """Begin `work` in a thread of its own, which may hang for ever: the process ends without it."""
+    """Start `work` in a new thread. The thread may hang forever, because the process does not wait for it at its
+    end."""
     future: Future[Result] = Future()
-    future.set_running_or_notify_cancel()  # from now on it cannot be canceled
+    future.set_running_or_notify_cancel()  # from now on, the future cannot be canceled
 
     def run() -> None:
         try:

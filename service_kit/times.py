@@ -1,4 +1,4 @@
-"""Times as the contracts write them and as Postgres takes them."""
+"""Converts times between the contracts' format and Postgres."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,12 +13,12 @@ NO_TIME = "must be a time between the years 1 and 9999"
 
 
 def timestamp(value: datetime) -> Timestamp:
-    since = value - EPOCH  # a quarter of what FromDatetime takes, and a page has hundreds
+    since = value - EPOCH  # four times as fast as FromDatetime, and a page has hundreds of times
     return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
 
 
 def moment(field: str, timestamp: Timestamp) -> datetime:
-    """A contract's time as Postgres takes it. Raises InvalidFields naming `field` when no calendar has it."""
+    """Convert a contract's time for Postgres. Raises InvalidFields naming `field` if the time is out of range."""
     try:
         return timestamp.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError):
@@ -26,9 +26,9 @@ def moment(field: str, timestamp: Timestamp) -> datetime:
 
 
 def between(field: str, times: Any) -> tuple[datetime | None, datetime | None]:
-    """The first and the last moment of any contract's TimeFilter, None where it is open. Raises InvalidFields.
+    """The first and the last moment of any contract's TimeFilter. None at an open end. Raises InvalidFields.
 
-    Postgres keeps microseconds: after one of them is from the next on.
+    Postgres stores microseconds, so `after` a time means from the next microsecond on.
     """
     first, last = [], []
     for name in ("gte", "gt", "lte", "lt"):

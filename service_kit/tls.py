@@ -1,7 +1,7 @@
 """TLS of listeners and channels, from files that may be replaced while the process runs.
 
-New connections use the new files; connections that are open go on. gRPC is imported where it is used, as processes that
-only serve HTTP do without.
+New connections use the new files; open connections continue. gRPC is imported only where it is used, because processes
+that only serve HTTP do not need it.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     import grpc
 
 LOOK_SECONDS = 1.0
-"""How often it is checked whether a file has changed."""
+"""Seconds between two checks for changed files."""
 
 log = structlog.get_logger()
 
 
 class TlsError(Exception):
-    """The files cannot be used; the message names the file and holds nothing of its content."""
+    """The files cannot be used. The message names the file, and contains nothing of its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,11 @@ class TlsFiles:
     """PEM files. A listener needs `cert` and `key`, a channel `ca`."""
 
     cert: Path | None = None
-    """The certificate, followed by those between it and the authority."""
+    """The certificate, followed by its intermediates."""
     key: Path | None = None
     ca: Path | None = None
-    """The authorities that the other side's certificate is checked with. Of a listener: callers must have one."""
+    """The authorities that check the other side's certificate. For a listener, this means that callers must have
+    one."""
 
     def read(self) -> "Pems":
         """Raises TlsError."""
@@ -69,10 +70,10 @@ class Pems:
 
 
 class Followed:
-    """Files and what they hold, as last read and found usable."""
+    """Files, and their last usable content."""
 
     def __init__(self, files: TlsFiles, check: Callable[[TlsFiles], Any]) -> None:
-        """`check` makes what is used of the files, and raises TlsError. So does this."""
+        """`check` creates an object from the files. It raises TlsError, and so does this."""
         self._files = files
         self._check = check
         self.pems = files.read()
@@ -81,7 +82,7 @@ class Followed:
         """Counts the changes."""
 
     async def follow(self, changed: Callable[[], None] = lambda: None) -> None:
-        """Load changed files. Runs until canceled. Files that cannot be used leave the last good ones."""
+        """Load changed files, until canceled. If they cannot be used, the last good content remains."""
         problem = ""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
@@ -116,11 +117,11 @@ class ListenerTls:
         await self._followed.follow()
 
     def attach(self, context: ssl.SSLContext) -> None:
-        """Make the handshakes of a listener with this context use the files as they are then."""
+        """Make each handshake of a listener with this context use the current files."""
         context.sni_callback = self._use_current
 
     def _use_current(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
-        """Called for each handshake, also of clients that name no server."""
+        """Called for each handshake, even if the client names no server."""
         connection.context = self._followed.made
 
     def credentials(self) -> "grpc.ServerCredentials":
@@ -131,7 +132,7 @@ class ListenerTls:
 
         def configuration() -> Any:
             pems = followed.pems
-            pair: Any = (pems.key, pems.cert)  # both are there, as the context was made of them
+            pair: Any = (pems.key, pems.cert)  # both exist, because the context was created from them
             return grpc.ssl_server_certificate_configuration([pair], root_certificates=pems.ca)
 
         def newer() -> Any:
@@ -163,7 +164,7 @@ def warn_without_tls(listen: str, tls: ListenerTls | None) -> None:
 
 
 def is_loopback(listen: str) -> bool:
-    """Whether host:port is reached from this machine only."""
+    """Whether host:port can be reached only from this machine."""
     host = listen.rpartition(":")[0].strip("[]")
     try:
         return ip_address(host).is_loopback
@@ -173,7 +174,7 @@ def is_loopback(listen: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ChannelTls:
-    """What a channel checks of services' certificates, and the certificate that it shows."""
+    """How a channel checks services' certificates, and the certificate that it shows."""
 
     files: TlsFiles
     server_name: str | None

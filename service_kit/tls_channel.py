@@ -1,4 +1,4 @@
-"""A gRPC channel over TLS that takes up new certificates without dropping a call."""
+"""A gRPC channel over TLS that uses new certificates without dropping a call."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from service_kit.lifecycle import in_background
 from service_kit.tls import Followed, TlsFiles, channel_credentials
 
 OLD_SECONDS = 330.0
-"""How long calls may continue on connections with old certificates. Longer than any call takes."""
+"""How long calls may continue on connections with old certificates. This is longer than any call takes."""
 
 
 class TlsChannel(grpc.aio.Channel):
-    """Opens a channel, and another one when the files have changed, to which new calls go."""
+    """Opens a channel. When the files have changed, it opens another one for new calls."""
 
     def __init__(self, files: TlsFiles, open_channel: Callable[[grpc.ChannelCredentials], grpc.aio.Channel]) -> None:
         """Raises TlsError."""

@@ -1,4 +1,4 @@
-"""Checks every request by its contract alone: required fields are set, ids are UUIDs."""
+"""Checks every request against its contract: required fields are set, ids are UUIDs."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -10,21 +10,21 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 Check = Callable[[Message, str, dict[str, str]], None]
-"""Adds what is wrong with a message, by path; the paths begin with the string."""
+"""Adds the problems of a message by path. The string is the prefix of the paths."""
 DOCUMENTS = {"flowpin.workflow.v1.ImportWorkflowRequest.config"}
-"""Texts that may be as large as a message."""
+"""Text fields that may be as large as a message."""
 NO_UUIDS = {
     "flowpin.run.v1.InvokeAppRequest.user_id",
     "flowpin.run.v1.InvokeAppRequest.session_id",
 }
-"""Texts ending in _id that are the caller's own."""
+"""Text fields ending in _id whose values callers choose."""
 MAX_TEXT_CHARS = 1 << 16
-"""Limit of any other text. Each use has a smaller limit, but would have to read all of the text first."""
+"""Limit of all other texts. Each use has a smaller limit, but would have to read the whole text first."""
 MAX_ENTRIES = 100
 """Maximum entries of a list of messages in a request."""
 TOO_MANY_ENTRIES = f"must have at most {MAX_ENTRIES} entries"
 VERSION = "workflow_version_id"
-"""The one field ending in _id that also takes a label."""
+"""The only field ending in _id that also accepts a label."""
 LABEL = re.compile("@[a-z][a-z0-9-]{0,62}")
 UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -118,7 +118,7 @@ def _id(name: str, *, is_blank_wrong: bool, may_be_sent_blank: bool) -> Check:
 
 
 def _text(field: FieldDescriptor, *, is_blank_wrong: bool) -> Check:
-    """Reads the text once: where it is a document, that takes up to 70 ms."""
+    """The check reads the text only once, because for a document that takes up to 70 ms."""
     name, get = field.name, attrgetter(field.name)
     is_document = field.full_name in DOCUMENTS
 
@@ -161,10 +161,10 @@ def _each(name: str, checks: list[Check]) -> Check:
 
 
 def is_uuid(value: str) -> bool:
-    """Whether `value` is a UUID in the usual 8-4-4-4-12 form; Python's own parser also takes braces and URNs."""
+    """Whether `value` is a UUID in the usual 8-4-4-4-12 form. Python's own parser also accepts braces and URNs."""
     return UUID.fullmatch(value) is not None
 
 
 def is_version(value: str) -> bool:
-    """Whether `value` is what a `workflow_version_id` may be."""
+    """Whether `value` is valid for a `workflow_version_id`."""
     return is_uuid(value) or LABEL.fullmatch(value) is not None

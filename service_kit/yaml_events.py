@@ -1,7 +1,7 @@
-"""Walks YAML text event by event within bounds of our own, which hold before any object is built.
+"""Reads YAML text event by event within our own limits, which apply before any object is built.
 
-A parser's own limits differ by its version, and so do their messages: PyYAML 6.0.3 takes any
-number of nested lists, 6.0.4 takes 1,000.
+The limits and messages of a parser depend on its version: PyYAML 6.0.3 accepts any number of nested lists, 6.0.4
+accepts 1,000.
 """
 
 from collections.abc import Iterator
@@ -17,27 +17,27 @@ class Bounds:
     """Limits of a text. An alias counts as everything that it refers to."""
 
     levels: int
-    """Lists and mappings, one within the other."""
+    """Maximum nesting of lists and mappings."""
     values: int
-    """Lists, mappings, keys and scalars."""
+    """Maximum number of lists, mappings, keys and scalars."""
     characters: int
-    """Characters of all keys and scalars."""
+    """Maximum characters of all keys and scalars."""
 
 
 class YamlRefused(Exception):
-    """The text is not YAML, or is nested too deeply; the message is the rest of a sentence about it."""
+    """The text is not YAML, or is nested too deeply. The message is the predicate of a sentence about the text."""
 
 
 class YamlSyntaxError(YamlRefused):
-    """The text is not YAML to the loader."""
+    """The loader does not accept the text as YAML."""
 
 
 class YamlTooLarge(YamlRefused):
-    """The text holds too many values or characters."""
+    """The text has too many values or characters."""
 
 
 def bounded_events(loader: yaml.CSafeLoader | yaml.SafeLoader, text: str, bounds: Bounds) -> Iterator[yaml.Event]:
-    """The events of `text`, which `loader` was made for, without the end of the stream.
+    """The events of `text`, for which `loader` was created, without the end of the stream.
 
     Raises YamlTooLarge, YamlRefused, or YamlSyntaxError, which names the line.
     """
@@ -49,7 +49,7 @@ def bounded_events(loader: yaml.CSafeLoader | yaml.SafeLoader, text: str, bounds
             yield event
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        # The parser reads up to 1,024 characters ahead of its events, so its limit can come before the count.
+        # The parser reads up to 1,024 characters ahead, so its own limit can apply before this count.
         if mark and is_deeper(text[end : mark.index].encode(), bounds.levels - counter.level):
             raise counter.too_deep() from None
         line = f" at line {mark.line + 1}" if mark else ""
@@ -60,13 +60,13 @@ def bounded_events(loader: yaml.CSafeLoader | yaml.SafeLoader, text: str, bounds
 
 @dataclass(slots=True)
 class _Open:
-    """A list or mapping that has begun."""
+    """A list or mapping whose end is not read yet."""
 
     anchor: str | None
     values_before: int
     characters_before: int
     height: int = 1
-    """Levels of it so far."""
+    """Its depth so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class _Counter:
         if isinstance(event, yaml.ScalarEvent):
             self._add(event.anchor, _Size(1, len(event.value), 0))
         elif isinstance(event, yaml.AliasEvent):
-            # The code that builds the objects refuses an alias of something that is missing or has not ended.
+            # An alias to a missing or unfinished value is refused later, when objects are built.
             self._add(None, self._anchors.get(str(event.anchor), _Size(1, 0, 0)))
         elif isinstance(event, yaml.CollectionStartEvent):
             self._open.append(_Open(event.anchor, self._values, self._characters))

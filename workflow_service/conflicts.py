@@ -1,4 +1,4 @@
-"""Whether a save would overwrite what someone else saved since."""
+"""Detects saves that would overwrite a version which someone else saved since."""
 
 import re
 from contextlib import suppress
@@ -17,27 +17,27 @@ from workflow_service.flow import Content
 from workflow_service.model import LockedWorkflow, Version, VersionRef
 from workflow_service.repository import versions
 
-# A workflow's etag: the latest version's id or "draft", and a revision, which does not count here.
+# A workflow's ETag: the latest version's id or "draft", then a revision, which is ignored here.
 ETAG = re.compile(r'"(?:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})|draft)\.[0-9a-z.]+"')
 ENTITY_TAG = r'(?:W/)?("[!#-~]*")'
 ENTITY_TAGS = re.compile(rf"\s*{ENTITY_TAG}(?:\s*,\s*{ENTITY_TAG})*\s*")
-"""If-Match, RFC 9110 section 13.1.1."""
+"""Syntax of If-Match, RFC 9110 section 13.1.1."""
 MAX_ETAGS = 10
 MAX_NODE_IDS_CHARS = 600
-"""Characters of node ids in a conflict's details, which travel in a trailer."""
+"""Maximum characters of node ids in a conflict's details, which are sent in a trailer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The versions that a save may be based on; None is the draft. `field` is where the caller named them."""
+    """The versions that a save may be based on. None means the draft. `field` is the request field that names them."""
 
     field: str
     version_ids: tuple[UUID | None, ...]
 
 
 def base_of(request: Any, caller: Caller) -> Base | None:
-    """The base in `base_version_id`, or else in the metadata `if-match`. None: the last save wins. Raises
-    InvalidFields."""
+    """The base from `base_version_id`, or otherwise from the metadata `if-match`. None means that the last save wins.
+    Raises InvalidFields."""
     if request.HasField("base_version_id"):
         return Base("base_version_id", (UUID(request.base_version_id),))
     if caller.if_match is None or caller.if_match.strip() == "*":
@@ -50,17 +50,18 @@ def base_of(request: Any, caller: Caller) -> Base | None:
 
 
 class BaseMoved(Exception):
-    """The base is not the latest version. Whether that is a conflict is decided without a lock."""
+    """The base is not the latest version. The caller compares the versions after the lock is released."""
 
     def __init__(self, latest: Version, start: bytes | None) -> None:
-        """`start` is the flow of the base; None for a draft, whose canvas is gone once it is released."""
+        """`start` is the flow of the base. None if the base is the draft, because a release deletes its canvas."""
         super().__init__(latest.id)
         self.latest = latest
         self.start = start
 
 
 async def check_base(db: Connection, workflow: LockedWorkflow, base: Base) -> None:
-    """Raises BaseMoved, but never on a first save; BaseNotFound when the workflow never had the base."""
+    """Raises BaseMoved if the base is not the latest version, except on a first save. Raises BaseNotFound if the
+    workflow never had the base."""
     if workflow.is_draft:
         return
     latest = await versions.get_version(db, [workflow.project_id], workflow.id, VersionRef("latest"))
@@ -69,7 +70,7 @@ async def check_base(db: Connection, workflow: LockedWorkflow, base: Base) -> No
 
 
 async def refuse_conflict(documents: Documents, moved: BaseMoved, content: Content) -> None:
-    """Raises VersionConflict unless the latest version is what is being saved already."""
+    """Raises VersionConflict unless the latest version already has the content that is being saved."""
     latest = moved.latest
     with suppress(DocumentTooComplex):  # assumed to be a conflict
         if await documents.mean_the_same(latest.content, content):
@@ -96,7 +97,7 @@ async def _changed_by_both(documents: Documents, moved: BaseMoved, content: Cont
 
 
 async def _start(db: Connection, workflow: LockedWorkflow, base: Base) -> bytes | None:
-    """The flow that the save starts from. It stays a base when it has been deleted since."""
+    """The flow that the save starts from. A deleted version is still a valid base."""
     for version_id in base.version_ids:
         if version_id is None:
             return None
@@ -107,7 +108,7 @@ async def _start(db: Connection, workflow: LockedWorkflow, base: Base) -> bytes 
 
 
 def _listed(ids: list[str]) -> str:
-    """As many whole ids as fit. "…" replaces the rest."""
+    """As many complete ids as fit. "…" replaces the rest."""
     lengths = accumulate(len(node_id) + len(", ") for node_id in ids)
     fitting = sum(length <= MAX_NODE_IDS_CHARS for length in lengths)
     return ", ".join(ids if fitting == len(ids) else [*ids[:fitting], "…"])

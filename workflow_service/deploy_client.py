@@ -1,4 +1,4 @@
-"""Asks the deploy service where a deleted version or workflow is live, as the caller who deleted it."""
+"""Asks the deploy service where a deleted version or workflow is still live, on behalf of the caller."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -23,13 +23,13 @@ UNKNOWN = "The deploy service did not answer, so it is not known whether an app 
 
 class DeployClient:
     def __init__(self, channel: grpc.aio.Channel | None) -> None:
-        """Without a channel nothing is live, because nothing is deployed."""
+        """Without a channel, nothing is deployed and so nothing is live."""
         self._ask = None if channel is None else single_call(channel, LIST_LIVE_PINS, ASK_SECONDS)
 
     async def warnings(
         self, context: Context, caller: Caller, project_id: UUID, workflow_id: UUID, version_id: UUID | None = None
     ) -> list[str]:
-        """Where the workflow, or only this version of it, is live: a sentence for each app and environment."""
+        """Where the workflow, or this version, is live: one sentence per app and environment."""
         if self._ask is None:
             return []
         request = deploy_pb2.ListLivePinsRequest(

@@ -18,14 +18,14 @@ MAX_VALUES = 1_000_000
 MAX_DIFFERENCES = 100_000
 """Nodes, edges and values that differ."""
 MAX_CHANGES = 1000
-"""Maximum number of single value changes. Beyond it whole values are listed by key."""
+"""Maximum number of changes that are listed one by one. If there are more, whole values are listed by key."""
 MISSING = object()
 """Marks a value that one of the two versions does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValueChange:
-    """`path` is within what was compared; `before` or `after` may be MISSING."""
+    """`path` is relative to the compared object. `before` or `after` may be MISSING."""
 
     path: str
     before: Any
@@ -41,7 +41,7 @@ class NodeChange:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Edge:
-    """`target` waits for `source`; `option` is "" when it waits for no choice in particular."""
+    """`target` waits for `source`. `option` is the option that it waits for, "" without one."""
 
     source: str
     target: str
@@ -50,7 +50,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class FlowDiff:
-    """Nodes are (id, type) pairs where only one state has them."""
+    """The differences of two states. `added` and `removed` contain (id, type) pairs of nodes."""
 
     added: tuple[tuple[str, str], ...]
     removed: tuple[tuple[str, str], ...]
@@ -66,7 +66,7 @@ class FlowDiff:
 
     @property
     def touched(self) -> frozenset[str]:
-        """The ids of all nodes that differ, in their values or in what they wait for."""
+        """The ids of all nodes whose values or dependencies differ."""
         ids = {node_id for node_id, _ in (*self.added, *self.removed)} | {change.id for change in self.changed}
         return frozenset(ids | {edge.target for edge in (*self.edges_added, *self.edges_removed)})
 
@@ -97,7 +97,7 @@ def diff_flows(before: Flow, after: Flow) -> FlowDiff:
 
 
 def parse(document: bytes) -> Any:
-    """A document that was saved. Raises DocumentTooComplex when it holds too many values to compare."""
+    """Parse a saved document. Raises DocumentTooComplex when it has too many values to compare."""
     value = json.loads(document)
     if holds_more_than(MAX_VALUES, value):
         raise DocumentTooComplex(f"holds more than {MAX_VALUES:,} values")
@@ -105,18 +105,18 @@ def parse(document: bytes) -> Any:
 
 
 def same(before: Any, after: Any) -> bool:
-    """Whether two JSON values mean the same; 1, 1.0 and true do not."""
+    """Whether two JSON values are equal. 1, 1.0 and true are different."""
     return json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True)
 
 
 def nodes_changed_by_both(start: bytes, theirs: bytes, ours: bytes) -> list[str]:
-    """The ids of the nodes that differ from `start` in both of two flows. Raises DocumentTooComplex."""
+    """The ids of nodes that both flows changed since `start`. Raises DocumentTooComplex."""
     before = parse(start)
     return sorted(diff_flows(before, parse(theirs)).touched & diff_flows(before, parse(ours)).touched)
 
 
 def same_documents(before: bytes, after: bytes) -> bool:
-    """As above for saved documents. Raises DocumentTooComplex."""
+    """Like `same`, for saved documents. Raises DocumentTooComplex."""
     return same(parse(before), parse(after))
 
 
@@ -153,8 +153,8 @@ def _pairs(before: Mapping[str, Any], after: Mapping[str, Any], without: str) ->
 
 
 def _dependency_pairs(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Pair]:
-    """The parts of a dependency besides its edge, by their place in the newer version, and values that are not lists of
-    edges."""
+    """Pairs of the other fields of each dependency, by its index in the newer version. Also a pair of `depends` values
+    that are not lists of edges."""
     (old, old_rest), (new, new_rest) = _dependencies(before), _dependencies(after)
     for edge in old | new:
         index, _ = new.get(edge) or old[edge]
@@ -172,7 +172,7 @@ def _dependencies(node: Mapping[str, Any]) -> tuple[dict[tuple[str, str], tuple[
 
 
 def _told(pairs: Sequence[Pair], left: int) -> tuple[ValueChange, ...]:
-    """Up to `left` changes one by one; or, when there are more, those of whole values."""
+    """Up to `left` changes one by one, or changes of whole values if there are more."""
     found = tuple(islice(chain.from_iterable(_changes(*pair) for pair in pairs), left + 1))
     if len(found) <= left:
         return found

@@ -1,4 +1,4 @@
-"""Work on flows and canvases: at once where it takes some milliseconds at most, otherwise in a worker process."""
+"""Processes flows and canvases. Work of a few milliseconds runs in this process, other work in a worker process."""
 
 from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple
@@ -17,20 +17,21 @@ from workflow_service.flow import Content, digests_of
 from workflow_service.messages import compared
 
 MAX_QUICK_BYTES = 64 << 10
-"""Maximum bytes of all documents together. Integers of 4,300 digits cost most of what is not counted as a value."""
+"""Maximum total bytes of the documents. The number of values does not limit the cost of integers of 4,300 digits; this
+does."""
 MAX_QUICK_VALUES_TO_CHECK = 10_000
 MAX_QUICK_VALUES_TO_COMPARE = 10_000
 MAX_QUICK_VALUES_TO_SEARCH = 1_000
 MAX_QUICK_VALUES_TO_VALIDATE = 500
 MAX_QUICK_VALUES_TO_EXPORT = 500
-"""The worst input of so many takes 5 to 10 ms on a machine of 2024. A flow of 5 KB has 250."""
+"""The worst input with this many values takes 5 to 10 ms on a machine of 2024. A flow of 5 KB has 250 values."""
 
 Args = TypeVarTuple("Args")
 Result = TypeVar("Result")
 
 
 class Documents:
-    """The service's work on flows.
+    """Runs the service's work on flows.
 
     Work in a worker process can also raise DocumentTooComplex, WorkerLost or TooManyRequests.
     """
@@ -40,12 +41,13 @@ class Documents:
         self._limit = max_flow_bytes
 
     async def check(self, flow: bytes, flow_ui: bytes) -> Content:
-        """The light check of what is to be kept. Raises FlowTooLarge or InvalidFlow."""
+        """Run the light check before content is stored. Raises FlowTooLarge or InvalidFlow."""
         is_quick = _is_quick(MAX_QUICK_VALUES_TO_CHECK, flow, flow_ui, most_bytes=LARGE_DOCUMENT_BYTES)
         return Content(flow, flow_ui, *await self._run(is_quick, digests_of, flow, flow_ui, self._limit))
 
     async def validate(self, flow: bytes) -> list[Problem]:
-        """The problems of a flow: what the SDK would refuse, and warnings. Raises FlowTooLarge or InvalidFlow."""
+        """The problems of a flow: errors, for which the SDK would refuse it, and warnings. Raises FlowTooLarge or
+        InvalidFlow."""
         return await self._run(_is_quick(MAX_QUICK_VALUES_TO_VALIDATE, flow), problems_of, flow, self._limit)
 
     async def validate_saved(self, flow: bytes) -> list[Problem]:
@@ -53,13 +55,13 @@ class Documents:
         return await self._run(_is_quick(MAX_QUICK_VALUES_TO_VALIDATE, flow), problems_of_saved, flow)
 
     async def secrets_in(self, flow: bytes) -> list[Problem]:
-        """Warnings of what looks like a secret in a flow that passed the light check."""
+        """Warnings of possible secrets in a flow that passed the light check."""
         if not await self._run(_is_quick(MAX_QUICK_VALUES_TO_SEARCH, flow), may_have_secrets, flow):
             return []
         return await self._run(_is_quick(MAX_QUICK_VALUES_TO_VALIDATE, flow), secrets_in_saved, flow)
 
     async def export(self, flow: bytes, version: int | None = None) -> bytes:
-        """A ZIP for the SDK. Raises FlowTooLarge or InvalidFlow."""
+        """The flow as a ZIP for the SDK. Raises FlowTooLarge or InvalidFlow."""
         return await self._run(_is_quick(MAX_QUICK_VALUES_TO_EXPORT, flow), export_flow, flow, self._limit, version)
 
     async def loadable(self, flow: bytes) -> bytes | None:
@@ -67,7 +69,7 @@ class Documents:
         return await self._run(_is_quick(MAX_QUICK_VALUES_TO_EXPORT, flow), loadable_of, flow)
 
     async def import_config(self, config: str, workflow: str | None) -> tuple[Content, list[Problem]]:
-        """The content of a config.yaml, and warnings. Raises the errors of `importing`, FlowTooLarge or InvalidFlow."""
+        """The content from a config.yaml, and warnings. Raises FlowTooLarge, InvalidFlow or an error of `importing`."""
         return await self._run(False, import_content, config, workflow, self._limit)
 
     async def compare(self, before: Content, after: Content) -> pb.DiffVersionsResponse:
@@ -84,7 +86,7 @@ class Documents:
         return await self._run(_is_quick(MAX_QUICK_VALUES_TO_COMPARE, *documents), same_documents, *documents)
 
     async def nodes_changed_by_both(self, start: bytes, theirs: bytes, ours: bytes) -> list[str]:
-        """The ids of the nodes that differ from `start` in both flows."""
+        """The ids of nodes that both flows changed since `start`."""
         is_quick = _is_quick(MAX_QUICK_VALUES_TO_COMPARE, start, theirs, ours)
         return await self._run(is_quick, nodes_changed_by_both, start, theirs, ours)
 

@@ -63,7 +63,7 @@ class TooManyLabels(FailedPrecondition):
 
 
 class LabelConflict(Aborted):
-    """Someone else has moved the label since. The details describe the move."""
+    """Someone else has moved the label meanwhile. The details describe the move."""
 
     reason = "LABEL_CONFLICT"
 
@@ -106,7 +106,7 @@ class BaseNotFound(InvalidArgument):
 
 
 class VersionConflict(Aborted):
-    """Someone else has saved since. `winner` is that version."""
+    """Someone else has saved a version meanwhile, `winner`."""
 
     reason = "VERSION_CONFLICT"
 

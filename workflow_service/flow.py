@@ -1,4 +1,4 @@
-"""A flow and its canvas layout as they come in: JSON that is checked and fingerprinted, and kept byte for byte."""
+"""Checks incoming flows and canvas layouts and computes their digests. The JSON is stored byte for byte."""
 
 import hashlib
 import json
@@ -18,11 +18,11 @@ from workflow_service.errors import FlowTooLarge, InvalidFlow
 
 MAX_DEPTH = 200
 MAX_DIGITS = 4300
-"""Maximum digits of an integer. CPython's equal limit can be changed by `PYTHONINTMAXSTRDIGITS`; msgspec (0.22) has it
-too."""
+"""Maximum digits of an integer. CPython has the same limit, but `PYTHONINTMAXSTRDIGITS` can change it. msgspec (0.22)
+has it too."""
 MIN_PIECE_BYTES = 16
-"""Average distance of two commas in a document that is read in pieces. Eight million numbers take a tenth of the memory
-when they are read at once."""
+"""Minimum average distance of commas in a document that is read in pieces. Documents of tiny pieces are read at once:
+eight million numbers then take a tenth of the memory."""
 DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 """The dotted name of a class, as Python imports it."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -30,7 +30,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of a version. `flow` and `flow_ui` are the bytes as sent, the digests 32 bytes each."""
+    """The content of a version. `flow` and `flow_ui` are the bytes as sent. Each digest has 32 bytes."""
 
     flow: bytes
     flow_ui: bytes
@@ -43,12 +43,13 @@ class Content:
 
 
 def check_content(flow: bytes, flow_ui: bytes, limit: int) -> Content:
-    """The light check of create, save and release. Raises FlowTooLarge, or InvalidFlow naming each problem."""
+    """Run the light check of create, save and release. Raises FlowTooLarge, or InvalidFlow naming each problem."""
     return Content(flow, flow_ui, *digests_of(flow, flow_ui, limit))
 
 
 def digests_of(flow: bytes, flow_ui: bytes, limit: int) -> tuple[bytes, bytes]:
-    """The digest and the canvas digest of what passes the light check. Raises as check_content does."""
+    """The digest and the canvas digest of a document that passes the light check. Raises the errors of
+    `check_content`."""
     problems = Problems()
     value, digest = _read("flow", flow, limit, problems, _outline)
     if value is not None:
@@ -61,7 +62,7 @@ def digests_of(flow: bytes, flow_ui: bytes, limit: int) -> tuple[bytes, bytes]:
 
 
 def canvas_digest_of(flow: bytes, flow_ui: bytes) -> bytes:
-    """Digest of the exact bytes of both."""
+    """Digest of the exact bytes of flow and flow_ui."""
     canvas = hashlib.sha256(flow)
     canvas.update(b"\0")
     canvas.update(flow_ui)
@@ -69,7 +70,7 @@ def canvas_digest_of(flow: bytes, flow_ui: bytes) -> bytes:
 
 
 def parse_flow(flow: bytes, limit: int) -> dict[str, Any]:
-    """A flow to export; an empty list of nodes will do. Raises FlowTooLarge or InvalidFlow."""
+    """Parse a flow to export. Its list of nodes may be empty. Raises FlowTooLarge or InvalidFlow."""
     problems = Problems()
     value, _ = _read("flow", flow, limit, problems)
     if value is not None:
@@ -82,9 +83,10 @@ def parse_flow(flow: bytes, limit: int) -> dict[str, Any]:
 def _read(
     field: str, utf8: bytes, limit: int, problems: Problems, outline: Outline | None = None
 ) -> tuple[dict[str, Any] | None, bytes]:
-    """The parsed object and the digest of its canonical bytes; or None, and what is wrong in `problems`.
+    """The parsed object and the digest of its canonical bytes. If it is invalid, None, and `problems` says why.
 
-    Of a large one, and with an `outline`, only what that makes of its pieces, unless they are tiny.
+    With an `outline`, a large document is read in pieces, and the object contains only their outlines. Documents of
+    tiny pieces are read whole.
     """
     if len(utf8) > limit:
         raise FlowTooLarge(field, limit)
@@ -119,7 +121,7 @@ def _read(
     except json.JSONDecodeError as error:
         problems.add(field, f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}")
     except ValueError:
-        # allow_nan=False, parse_constant or parse_int.
+        # Raised because of allow_nan=False, or by parse_constant or parse_int.
         if not _find(field, _lenient(utf8), _is_out_of_range, "is a number out of range", problems):
             problems.add(field, "holds a number out of range")
     else:
@@ -135,7 +137,7 @@ class _RepeatedKeyError(Exception):
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object with its repeated keys still in it."""
+    """An object that keeps its repeated keys."""
 
 
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -156,7 +158,7 @@ def _integer(digits: str) -> int:
 
 
 def _lenient(utf8: bytes) -> Any:
-    """The document with each number that is out of range as an infinity; None when it has yet other problems."""
+    """The document, with infinity for each number that is out of range. None if it has other problems as well."""
     try:
         return json.loads(utf8.decode("utf-8"), parse_int=_int_or_infinity)
     except ValueError:
@@ -174,7 +176,7 @@ def _find_repeated_keys(field: str, utf8: bytes, problems: Problems) -> None:
     try:
         document = json.loads(utf8.decode("utf-8"), object_pairs_hook=_Pairs, parse_int=str)
     except ValueError:
-        # Something is wrong further on, too.
+        # The document has another error further on.
         problems.add(field, "has an object with a key more than once")
         return
     for path, value in _walk(field, document):
@@ -186,7 +188,7 @@ def _find_repeated_keys(field: str, utf8: bytes, problems: Problems) -> None:
 
 
 def _find(field: str, value: Any, is_wrong: Callable[[Any], bool], sentence: str, problems: Problems) -> bool:
-    """Whether there is such a value; each is added to `problems`."""
+    """Add each value that `is_wrong` to `problems`. Returns whether there is one."""
     is_found = False
     for path, found in _walk(field, value):
         if is_wrong(found):
@@ -228,14 +230,14 @@ def _children(path: Path, value: Any) -> Iterator[tuple[Path, Any]] | None:
 
 
 def _outline(value: Any, utf8: bytes) -> Any:
-    """The parts that the basic check needs. Raises ValueError for a piece that is, or may be, nested too deeply."""
+    """The parts of a piece that the light check needs. Raises ValueError if the piece may be nested too deeply."""
     if is_deeper(utf8, MAX_DEPTH - 2):
         raise ValueError
     return {key: value[key] for key in ("id", "type") if key in value} if type(value) is dict else None
 
 
 def _check_nodes(flow: dict[str, Any], problems: Problems, *, allow_empty: bool = False) -> None:
-    """Adds the problems of a parsed document: of `nodes`, and the `id` and `type` of each."""
+    """Add the problems of a parsed document: of `nodes`, and of the `id` and `type` of each node."""
     nodes = flow.get("nodes")
     if not isinstance(nodes, list):
         problems.add("flow.nodes", "must be a list")

@@ -1,4 +1,5 @@
-"""Labels: named pointers of a workflow to a version. Each change is one transaction with its move and its event."""
+"""Sets and removes labels, the named pointers of a workflow to its versions. One transaction writes the change, its
+move and its audit event."""
 
 import re
 from dataclasses import dataclass
@@ -17,15 +18,15 @@ from workflow_service.permissions import lock_workflow
 from workflow_service.repository import labels, versions
 
 MAX_NAMES = 100
-"""Maximum number of labels per workflow, including removed ones, whose history stays."""
+"""Maximum number of labels per workflow, including removed ones, whose history is kept."""
 ETAG = re.compile(r'"label\.([a-z][a-z0-9-]*)\.(\d+)"')
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a label must be before it is moved: a version that it names, or one of its ETags.
+    """The condition for a move: the label points to this version, or has one of these ETags.
 
-    `anything`: it must only exist.
+    With `anything`, the label must only exist.
     """
 
     version_id: UUID | None = None
@@ -39,8 +40,8 @@ class Expected:
 
 
 def expected_of(caller: Caller, version_id: UUID | None = None) -> Expected | None:
-    """The expectation in the request's field, or else in the metadata `if-match`. None: the last move wins. Raises
-    InvalidFields."""
+    """The condition from the request's field, or otherwise from the metadata `if-match`. None means that the last move
+    wins. Raises InvalidFields."""
     if version_id is not None:
         return Expected(version_id=version_id)
     if caller.if_match is None:

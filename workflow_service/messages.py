@@ -1,4 +1,4 @@
-"""Workflows and versions as the contract writes them."""
+"""Builds the contract's messages for workflows and versions."""
 
 import json
 from typing import Any

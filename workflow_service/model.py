@@ -1,4 +1,4 @@
-"""Workflows and versions as the rules see them."""
+"""Workflows, versions and labels, and their rules."""
 
 import re
 from dataclasses import dataclass
@@ -48,14 +48,15 @@ class Version:
 
     @property
     def content(self) -> Content:
-        """Its content. Raises LookupError if flow and flow_ui were not read."""
+        """The version's content. Raises LookupError if flow and flow_ui were not read."""
         if self.flow is None or self.flow_ui is None:
             raise LookupError("the version was read without its content")
         return Content(self.flow, self.flow_ui, self.digest, self.canvas_digest)
 
     @property
     def etag(self) -> str:
-        """Covers all that can change: archive state and note by the revision, and whether it is the latest."""
+        """Changes with everything that can change: archive state and note (through the revision), and whether it is the
+        latest version."""
         return f'"{self.id}.{self.revision}{".current" if self.current else ""}"'
 
     def check_archivable(self) -> None:
@@ -80,7 +81,7 @@ class Latest:
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """A named graph with a history of versions; a draft has none yet and keeps its canvas instead."""
+    """A named graph with a history of versions. A draft has no version yet, only a canvas."""
 
     id: UUID
     name: str
@@ -122,8 +123,8 @@ class LockedWorkflow:
         return self.version_count == 0
 
     def check_releasable(self, digest: bytes, *, by_official_client: bool) -> None:
-        """A draft can be released. The official client creates, saves and releases. Only from it, and only once, a
-        release with the same flow is accepted after a save."""
+        """A draft can be released. The official client saves a draft before it releases it, so one such release with
+        the same flow is accepted too."""
         accepts = by_official_client and self.accepts_release and self.latest_digest == digest
         if not self.is_draft and not accepts:
             raise WorkflowNotDraft(self.id)
@@ -137,7 +138,7 @@ class Label:
     name: str
     version_id: UUID
     number: int
-    """The version's number."""
+    """The number of the version that the label points to."""
     revision: int
     moved_at: datetime
     moved_by: UUID
@@ -171,7 +172,7 @@ class VersionRef:
 
     @property
     def values(self) -> tuple[UUID | int | str, ...]:
-        """Parameters of a query for it."""
+        """Parameters of a query for the version."""
         return tuple(value for value in (self.id, self.number, self.label) if value is not None)
 
     def __str__(self) -> str:
@@ -182,7 +183,7 @@ class VersionRef:
         """Raises InvalidFields naming `field`."""
         if text == "latest":
             return cls("latest")
-        # Ten digits would pass the range of the column.
+        # Ten digits would exceed the range of the column.
         if text.isascii() and text.isdigit() and 1 <= int(text[:10]) <= 2**31 - 1 and len(text) <= 10:
             return cls("number", number=int(text))
         if is_uuid(text):
@@ -193,7 +194,7 @@ class VersionRef:
 
     @classmethod
     def of_id(cls, text: str) -> "VersionRef":
-        """The reference of a field `workflow_version_id`, which validation has checked."""
+        """Parse a field `workflow_version_id` that has passed validation."""
         return cls("label", label=text[1:]) if text.startswith("@") else cls("id", id=UUID(text))
 
 
@@ -210,7 +211,7 @@ def check_label(name: str) -> None:
 
 
 def check_texts(*, name: str | None = None, description: str | None = None, note: str | None = None) -> None:
-    """The rules for what people type. Raises InvalidFields naming each that breaks its rule."""
+    """Check the texts that people type. Raises InvalidFields naming each invalid field."""
     wrong = {}
     if name is not None and not (SLUG.fullmatch(name) and len(name) <= MAX_NAME):
         wrong["name"] = (

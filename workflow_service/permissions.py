@@ -11,21 +11,22 @@ from workflow_service.repository import workflows
 
 
 async def lock_workflow(db: Connection, caller: Caller, workflow_id: UUID) -> LockedWorkflow:
-    """Other changes of the workflow wait until the transaction ends. Raises WorkflowNotFound or InsufficientRole."""
+    """Lock the workflow: other changes of it wait until the transaction ends. Raises WorkflowNotFound or
+    InsufficientRole."""
     workflow = await workflows.lock_workflow(db, caller.visible_projects, workflow_id)
     caller.require(workflow.project_id)
     return workflow
 
 
 async def lock_workflow_to_delete(db: Connection, caller: Caller, workflow_id: UUID) -> LockedWorkflow:
-    """As above, but a released workflow needs the role admin."""
+    """Like `lock_workflow`, but a released workflow requires the role admin."""
     workflow = await workflows.lock_workflow(db, caller.visible_projects, workflow_id)
     caller.require(workflow.project_id, None if workflow.is_draft else Role.ADMIN)
     return workflow
 
 
 def project_of_workflow(caller: Caller, workflow_id: UUID) -> ProjectOf:
-    """Finds the project that owns the workflow. Raises WorkflowNotFound or InsufficientRole."""
+    """Find the project that owns the workflow. Raises WorkflowNotFound or InsufficientRole."""
 
     async def project_of(db: Connection) -> UUID:
         project_id = await workflows.find_project(db, caller.visible_projects, workflow_id)

@@ -1,4 +1,4 @@
-"""Reads requests: enums and filters."""
+"""Reads fields of requests: enums and filters."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -29,7 +29,7 @@ def workflow_filter(project_id: UUID, request: pb.ListWorkflowsRequest) -> Workf
 
 
 def chosen_versions(request: pb.ListVersionsRequest) -> UUID | Sequence[UUID] | None:
-    """Whose versions are asked for, or the ids of which ones; None for all. Raises InvalidFields."""
+    """The author or the ids of the requested versions. None for all versions. Raises InvalidFields."""
     author, ids = request.HasField("created_by"), request.version_ids
     if author and ids:
         raise InvalidFields({"version_ids": "must not be given together with created_by"})

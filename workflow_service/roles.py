@@ -1,4 +1,4 @@
-"""Which role each RPC takes; a test walks the contracts so that none is left out."""
+"""The role that each RPC requires. A test checks that every RPC of the contracts has one."""
 
 from service_kit.access.file import Role
 from service_kit.pb.flowpin.identity.v1 import identity_pb2

@@ -1,7 +1,7 @@
 """Saves and releases: each appends the next version of a workflow, and its audit event, in one transaction.
 
-A save without a key, a base or a large document shares its statement with the saves that arrive at the same time. Any
-other save, and one that the shared statement skips, is written by itself.
+Concurrent saves share one statement. A save with an idempotency key, a base or a large document, or one that the shared
+statement skips, is written by itself.
 """
 
 from collections.abc import Awaitable, Callable
@@ -54,7 +54,7 @@ class Saver:
             try:
                 return answer_of(await _append(db, new, base))
             except WorkflowNotFound:
-                await call.project_of(db)  # raises InsufficientRole when the caller may see the workflow
+                await call.project_of(db)  # raises InsufficientRole if the caller may read the workflow
                 raise
 
         return await self._write(call, append, new, base)
@@ -66,7 +66,8 @@ class Saver:
         base: Base | None,
         answer_of: Callable[[Workflow], Answer],
     ) -> Answer:
-        """Append `new` to a draft as version 1; or accept, once and from the official client, what a save has released.
+        """Append `new` to a draft as version 1. Also accepts the one release of the official client after its first
+        save.
 
         Raises WorkflowNotFound, InsufficientRole, WorkflowNotDraft, VersionConflict or BaseNotFound.
         """
@@ -84,9 +85,9 @@ class Saver:
         new: NewVersion,
         base: Base | None,
     ) -> Answer:
-        """Write from `base`, or from a later version that has the content of `new` already.
+        """Write on `base`, or on the latest version if that already has the content of `new`.
 
-        Versions are compared while neither a connection nor a lock is held. Raises VersionConflict.
+        Holds neither a connection nor a lock while it compares versions. Raises VersionConflict.
         """
         while True:
             try:

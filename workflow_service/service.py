@@ -1,4 +1,4 @@
-"""The workflow service put together: pool, servicers, server."""
+"""Assembles the workflow service: pool, servicers, server."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -64,4 +64,4 @@ async def running_workflow_service(settings: Settings, schema: str = SCHEMA) -> 
             try:
                 yield port
             finally:
-                watches.close()  # before the server drains: it would wait for them
+                watches.close()  # end streams before the server drains, which would wait for them

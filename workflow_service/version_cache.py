@@ -1,7 +1,7 @@
-"""Reads of whole versions, the busiest path: their state is asked of Postgres each time, their content once.
+"""Reads whole versions, the busiest path. Their state is always read from Postgres, their content is cached.
 
-Nothing stale is served: whether a version is there, archived, or the latest is read for every call, many calls in one
-query. What such a state shows never changes, so the answer made for it is kept in memory.
+No stale answer is served: every call reads whether the version exists, is archived or is the latest. Concurrent calls
+share one query. The answer for one state of a version never changes, so it is cached in memory.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from workflow_service.repository.version_lookups import Key, State, find_states,
 ENTRY_BYTES = 2048
 """Bytes of an answer besides flow and flow_ui."""
 MAX_ENTRY_FRACTION = 1 / 4
-"""Maximum part of the cache for one answer. A few larger ones would evict all others."""
+"""Maximum part of the cache for one answer. A few larger answers would evict all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Answer:
 
 class VersionReads:
     def __init__(self, pool: Pool, cache_bytes: int) -> None:
-        """`cache_bytes` is the size of all answers kept; 0 keeps none."""
+        """`cache_bytes` is the maximum size of all cached answers. 0 turns the cache off."""
         self._kept: LRUCache[UUID, Answer] = LRUCache(cache_bytes, getsizeof=lambda answer: answer.size)
         self._states: Coalescer[Key, State] = Coalescer(pool, find_states, only_reads=True)
         self._versions: Coalescer[Key, Version] = Coalescer(pool, find_versions, only_reads=True)
@@ -67,7 +67,7 @@ class VersionReads:
         return answer, state
 
     async def _unlabeled(self, projects: Projects, workflow_id: UUID, ref: VersionRef) -> VersionRef:
-        """The version that a label names, looked up first, so that reads by id, number or latest do not pay for it."""
+        """Replace a label by the number of its version. A separate query, so that other reads do not pay for it."""
         if ref.label is None:
             return ref
         return VersionRef("number", number=await self._labels.get((projects, workflow_id, ref.label)))

@@ -1,4 +1,4 @@
-"""Follows what happens to the versions of a workflow."""
+"""Streams the events of a workflow's versions."""
 
 import re
 from collections.abc import AsyncGenerator
@@ -34,7 +34,7 @@ class VersionWatch:
         return pb.WatchVersionsResponse(sequence=sequence_of(self._after), event=pb.VERSION_EVENT_POSITION)
 
     async def news(self) -> AsyncGenerator[pb.WatchVersionsResponse, None]:
-        """The changes that have come since the last one that was sent. Raises WorkflowNotFound once it is deleted."""
+        """The changes since the last one that was sent. Raises WorkflowNotFound once the workflow is deleted."""
         is_more = True
         while is_more:
             async with self._pool.acquire() as db:
@@ -50,8 +50,8 @@ class VersionWatch:
 async def watch_versions(
     pool: Pool, watches: Watches, signals: Signals, caller: Caller, workflow_id: UUID, after: str | None
 ) -> AsyncGenerator[pb.WatchVersionsResponse, None]:
-    """Raises WorkflowNotFound, InvalidFields, or what `Watches.follow` does."""
-    # Before the first read, so that no change in between is missed.
+    """Raises WorkflowNotFound, InvalidFields, or any error of `Watches.follow`."""
+    # Subscribe before the first read, so that no change in between is missed.
     with signals.subscribe(Topic.CHANGED, about=workflow_id) as subscription:
         async with pool.acquire() as db:
             project_id, last = await version_changes.find_last_place(db, caller.permitted_projects, workflow_id)
@@ -70,7 +70,7 @@ def sequence_of(place: Place) -> str:
 
 
 def place_of(sequence: str) -> Place | None:
-    """None if the text is not a sequence."""
+    """None if the text is not a sequence number."""
     parts = SEQUENCE.fullmatch(sequence)
     return (int(parts[1]), int(parts[2])) if parts else None
 

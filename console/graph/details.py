@@ -1,4 +1,4 @@
-"""The settings of one node for the panel beside the graph."""
+"""The settings of one node for the panel next to the graph."""
 
 from dataclasses import dataclass
 from typing import Any

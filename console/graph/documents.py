@@ -46,7 +46,7 @@ def _read(what: str, document: bytes, kind: Any, left_out: list[str]) -> object:
 
 
 def _read_leniently(what: str, document: bytes, kind: Any, left_out: list[str]) -> object:
-    """Parse with CPython's codec, which accepts NaN, half surrogate pairs and longer numbers."""
+    """Parse with CPython's codec, which accepts NaN, lone surrogates and longer numbers."""
     try:
         plain = json.dumps(json.loads(document), ensure_ascii=False).encode("utf-8", "replace")
         return msgspec.convert(json.loads(plain), kind)

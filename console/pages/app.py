@@ -1,4 +1,4 @@
-"""/apps/{app_id}: what an app has live, and its newest deployments."""
+"""/apps/{app_id}: the live and the newest deployments of an app."""
 
 import asyncio
 

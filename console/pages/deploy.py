@@ -15,7 +15,7 @@ from service_kit.validation import is_uuid
 
 MOST_CHOICES = 100
 NEW = "new"
-"""Marks an app that will be created."""
+"""Value of the form that means a new app."""
 NUMBERS = {"min_replicas": "Min replicas", "max_replicas": "Max replicas", "target_cpu": "Target CPU"}
 
 routes = web.RouteTableDef()
@@ -129,7 +129,7 @@ async def _workflow(visit: Visit, workflow_id: str) -> workflow_pb2.Workflow:
 
 
 async def _versions(visit: Visit, workflow_id: str, *named: str) -> Sequence[workflow_pb2.Version]:
-    """The newest ones, and those that are named by their ids, however old: newest first. Raises ServiceError."""
+    """The newest versions, and those with the given ids, even if they are older. Newest first. Raises ServiceError."""
     newest = workflow_pb2.ListVersionsRequest(workflow_id=workflow_id, page_size=MOST_CHOICES)
     found = list((await visit.call(newest, workflow_pb2.ListVersionsResponse)).data)
     older = {each for each in named if is_uuid(each)} - {each.id for each in found}
@@ -140,7 +140,7 @@ async def _versions(visit: Visit, workflow_id: str, *named: str) -> Sequence[wor
 
 
 async def _chosen(visit: Visit, apps: Sequence[pb.App], workflow_id: str) -> pb.App | None:
-    """The app of the address, or else the first that serves this workflow, or the first there is. None is a new one.
+    """The app in the URL, or the first that serves this workflow, or the first of all. None means a new app.
 
     Raises ServiceError.
     """

@@ -1,4 +1,4 @@
-"""/apps/{app_id}/promote: deploys what is live in one environment to the next."""
+"""/apps/{app_id}/promote: deploys the live version of one environment to the next."""
 
 from aiohttp import web
 

@@ -1,4 +1,4 @@
-"""/sign-in: by a Personal Access Token, at an issuer, or by the one-time link that `flowpin up` prints. /sign-out."""
+"""/sign-in (by a Personal Access Token, at an issuer, or by the one-time link of `flowpin up`) and /sign-out."""
 
 from functools import partial
 from hmac import compare_digest
@@ -66,7 +66,8 @@ class SignIn:
         return await self._signed_in(request, Session(token, ""), back)
 
     async def show_link(self, request: web.Request) -> web.Response:
-        """Show a form before the link is used, because programs that preview links open them but send no forms."""
+        """Show a form instead of using the link immediately: programs that preview links open them, but do not send
+        forms."""
         if not sign_in_links.is_good(self._link_file, request.match_info["code"]):
             return self._page("/", USED, status=404)
         return self._answer("sign_in_link.html", 200, path=request.path)
@@ -78,7 +79,8 @@ class SignIn:
         return await self._signed_in(request, Session(token, ""), "/")
 
     async def begin(self, issuer: Issuer, request: web.Request) -> web.Response:
-        """Redirect to the issuer's page. It is a link, because the policy allows no form to lead to another site."""
+        """Redirect to the issuer's page. The page has a link to this path, because the security policy allows no form
+        that leads to another site."""
         back, attempt = local_path(request.query.get("back", "/")), new_attempt()
         try:
             location = await issuer.link(attempt)

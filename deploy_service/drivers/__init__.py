@@ -1,4 +1,4 @@
-"""Drivers bring deployments up. Each has a module."""
+"""Drivers start deployments. Each has a module."""
 
 from deploy_service.drivers.driver import Driver, RolloutFailed
 from deploy_service.drivers.instant import InstantDriver

@@ -15,21 +15,21 @@ class RolloutFailed(Exception):
 
 class Driver(Protocol):
     immediate: bool
-    """Whether there is nothing to wait for: the cut-over then happens in the transaction of the deploy."""
+    """True if a deployment needs no start. It then goes live in the transaction of the deploy."""
 
     async def roll_out(self, deployment: Deployment, age: float) -> None:
-        """Return when the deployment's pins are up. Raises RolloutFailed.
+        """Return when the deployment is up. Raises RolloutFailed.
 
         `age` is the seconds since the deployment was requested, by the database's clock.
 
-        A driver is idempotent. It is called again with the same deployment when the calling replica died, is paused or
-        was cut off, and that replica's call may still run. Each call continues what an earlier one began, and returns
-        immediately when everything is up. A call is canceled when its rollout is canceled, timed out or taken over. It
-        then leaves everything as it is for the next call.
+        A driver is idempotent. When the calling replica died, is paused or was cut off, another replica calls it with
+        the same deployment. The first call may still run. Each call continues what an earlier one began, and returns
+        immediately when everything is up. A call is canceled when its rollout is canceled, timed out or taken over. A
+        canceled call cleans nothing up: the next call continues from there.
         """
 
     async def follow_up(self, deployment: Deployment, revision: int) -> list[str]:
-        """Return once callers get what the deployment pins, which went live as this revision of the app.
+        """Return once callers reach the deployment, which went live as this revision of the app.
 
-        Within a few seconds, whatever happens. The sentences are what people should know.
+        Returns within a few seconds even if they do not. The returned sentences are notes for people.
         """

@@ -1,4 +1,4 @@
-"""The driver for installations without running apps: a deployment is only a record and live immediately."""
+"""The driver for installations that run no apps: a deployment is only a record, and is live immediately."""
 
 from deploy_service.model import Deployment
 

@@ -1,4 +1,4 @@
-"""The driver for apps that run: a run service brings deployments up and reports, and routers take them over."""
+"""The driver for apps that run. A run service starts deployments and reports the outcome; then routers serve them."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ from service_kit.signals import Signals
 LOOK_SECONDS = 0.5
 """Seconds between two polls, because a signal can be lost."""
 ROUTERS_SECONDS = 2.0
-"""How long routers may take to serve a deployment. Usually they take milliseconds."""
+"""Seconds that routers have to serve a deployment. They usually need milliseconds."""
 
 log = structlog.get_logger()
 
@@ -25,7 +25,7 @@ class LocalDriver:
     immediate = False
 
     def __init__(self, pool: Pool, signals: Signals, run_service_seconds: float) -> None:
-        """A rollout fails once no run service has been connected for `run_service_seconds`."""
+        """A rollout fails when no run service was connected for `run_service_seconds`."""
         self._pool = pool
         self._signals = signals
         self._run_service_seconds = run_service_seconds

@@ -1,4 +1,4 @@
-"""The table access_keys: of a key's secret only its hash and a preview."""
+"""The table access_keys. It stores only the hash and a preview of a key's secret."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -24,7 +24,7 @@ async def insert_access_key(
     by: UUID,
     expires_at: datetime | None,
 ) -> AccessKey:
-    """Raises InvalidFields when it would have expired already, by the database's clock."""
+    """Raises InvalidFields when the expiry is in the past, by the database's clock."""
     row = await db.fetchrow(
         """
         INSERT INTO access_keys (project_id, id, name, secret_hash, preview, created_by, expires_at)
@@ -45,9 +45,9 @@ async def insert_access_key(
 
 
 async def list_access_keys(db: Connection, project_id: UUID, page: Page) -> tuple[list[AccessKey], int]:
-    """A page, newest first, revoked ones included; and how many there are in all.
+    """A page of keys, newest first, including revoked ones, and the total number.
 
-    By time, not by id: an id has the clock of the machine that made it, created_at the database's.
+    The order is by time, not by id: created_at is from the database's clock, an id from the clock of the replica.
     """
     rows, total = await fetch_page(
         db,
@@ -79,7 +79,7 @@ async def lock_access_key(db: Connection, projects: Sequence[UUID], access_key_i
 
 
 async def revoke_access_key(db: Connection, project_id: UUID, access_key_id: UUID, by: UUID) -> bool:
-    """False when it is revoked already."""
+    """False when the key is already revoked."""
     revoked = await db.fetchval(
         """
         UPDATE access_keys SET revoked_at = clock_timestamp(), revoked_by = $3
@@ -93,9 +93,9 @@ async def revoke_access_key(db: Connection, project_id: UUID, access_key_id: UUI
 
 
 async def list_events(db: Connection, project_id: UUID, page: Page) -> tuple[list[Row], int]:
-    """A page of what was done to a project's keys, newest first; and how many events there are in all.
+    """A page of the audit events of a project's keys, newest first, and the total number.
 
-    Each key is the subject of its own events. Keys stay, so none of their events is missed.
+    Events are found by the key that they are about. Revoked keys keep their rows, so no event is missed.
     """
     return await fetch_page(
         db,

@@ -17,14 +17,14 @@ SORTS = {"name": "a.name", "created_at": "a.created_at", "updated_at": "a.update
 class AppFilter:
     project_id: UUID
     environment: str
-    """The project's default one: `workflow_id` is what is live there."""
+    """The project's default environment. `workflow_id` is the workflow that is live there."""
     workflow_id: UUID | None
     created_from: datetime | None
     created_to: datetime | None
     updated_from: datetime | None
     updated_to: datetime | None
     archived: bool | None
-    """True: only archived apps. False: only others. None: all."""
+    """True selects archived apps, False others, None all."""
 
 
 _MATCHES = """
@@ -40,7 +40,7 @@ _MATCHES = """
 
 
 async def list_apps(db: Connection, where: AppFilter, page: Page) -> tuple[list[App], int]:
-    """A page, and how many match in all. The page's order is made of SORTS."""
+    """A page of apps, and how many match in total. `page.order_by` must come from SORTS."""
     values = (
         where.project_id,
         where.environment,

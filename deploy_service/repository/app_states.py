@@ -1,4 +1,4 @@
-"""Reads the state that deployments depend on, for many at once: the app, its live deployment, the version."""
+"""Reads the state that deploys depend on, of many apps in one statement: the app, its live deployment, the version."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,17 +14,18 @@ from service_kit.db import Connection, Row
 
 @dataclass(frozen=True, slots=True)
 class DeployTarget:
-    """An app's project, and the version as the app last had it live: None when it never had."""
+    """An app's project, and the pin of the version if it was ever live in the app."""
 
     project_id: UUID
     known: Pin | None
 
 
 DeployTargetKey: TypeAlias = tuple[Projects, UUID, UUID | None, UUID | None]
-"""The projects that the caller sees, an app, and a workflow and a version of it when they are known."""
+"""The projects that the caller may read, an app, and optionally a workflow and a version."""
 
-# In both statements LATERAL and LIMIT: lookups by the whole key, however few rows there were when it was planned. What
-# is deleted is left out afterwards, or the index of names (of what is not deleted) would do as well then.
+# LATERAL and LIMIT make both statements look up rows by the whole key, even if the table was small when Postgres
+# planned them. Deleted rows are filtered after that, or Postgres might use the index of names, which covers only rows
+# that are not deleted.
 _TARGETS = """
     SELECT k.place, a.project_id AS app_project_id, d.*
     FROM unnest($2::int[], $3::uuid[], $4::uuid[], $5::uuid[])
@@ -58,10 +59,10 @@ def _target(row: Row) -> DeployTarget:
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    """The state that a deployment of a version to an environment of an app depends on, at one moment."""
+    """The state that a deploy of a version to an environment of an app depends on, at one moment."""
 
     revision: int
-    """The app's revision. While it does not change, everything here but the runtime stays the same."""
+    """The app's revision. While it does not change, all fields except those of the runtime stay the same."""
     archived: bool
     live: Deployment | None
     mark: str | None
@@ -69,11 +70,11 @@ class AppState:
     last_live: UUID | None
     """The newest deployment that had the version live there."""
     runtime: Runtime | None
-    """The requested runtime, or else the default."""
+    """The requested runtime, by default the default one."""
     live_in_watched: UUID | None
     """What is live in the watched environment."""
     live_runtime_lock: bytes | None = None
-    """The digest of the lock that the live deployment's runtime has now."""
+    """The digest of the current lock of the live deployment's runtime."""
 
 
 AppStateKey: TypeAlias = tuple[UUID, UUID, str, UUID, UUID | None, str | None]

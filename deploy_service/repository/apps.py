@@ -1,4 +1,4 @@
-"""The table apps, and what each app has live."""
+"""The table apps, and the live deployments of each app."""
 
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
@@ -44,7 +44,7 @@ async def insert_app(
 
 
 Key: TypeAlias = tuple[Projects, UUID]
-"""The projects that the caller sees, and an app's id."""
+"""The projects that the caller may read, and an app's id."""
 _FIND = (
     "SELECT k.caller, "
     + APP
@@ -85,7 +85,7 @@ async def find_project(db: Connection, projects: Sequence[UUID], app_id: UUID) -
 
 
 async def find_project_ever(db: Connection, projects: Sequence[UUID], app_id: UUID) -> UUID:
-    """The project of an app, deleted or not. Raises AppNotFound."""
+    """The project of an app, even if it is deleted. Raises AppNotFound."""
     project_id: UUID | None = await db.fetchval(
         "SELECT project_id FROM apps WHERE project_id = ANY($1) AND id = $2", projects, app_id
     )
@@ -124,7 +124,8 @@ async def update_app(
 
 
 async def lock_app(db: Connection, projects: Sequence[UUID], app_id: UUID) -> UUID:
-    """The app's project. All else that changes the app, what it has live, or a mark waits until the transaction ends.
+    """Lock the app and return its project. Other changes of the app, its live deployments or its marks wait until the
+    transaction ends.
 
     Raises AppNotFound.
     """
@@ -143,13 +144,13 @@ async def lock_app(db: Connection, projects: Sequence[UUID], app_id: UUID) -> UU
 
 
 async def get_revision(db: Connection, project_id: UUID, app_id: UUID) -> int:
-    """The revision of an app that the transaction has locked."""
+    """The app's revision. The transaction must have locked the app."""
     revision: int = await db.fetchval("SELECT revision FROM apps WHERE project_id = $1 AND id = $2", project_id, app_id)
     return revision
 
 
 async def archive_app(db: Connection, project_id: UUID, app_id: UUID, by: UUID) -> bool:
-    """False when it is archived already."""
+    """False when the app is already archived."""
     archived = await db.fetchval(
         """
         UPDATE apps SET archived_at = clock_timestamp(), archived_by = $3
@@ -163,7 +164,7 @@ async def archive_app(db: Connection, project_id: UUID, app_id: UUID, by: UUID) 
 
 
 async def unarchive_app(db: Connection, project_id: UUID, app_id: UUID) -> bool:
-    """False when it is not archived."""
+    """False when the app is not archived."""
     unarchived = await db.fetchval(
         """
         UPDATE apps SET archived_at = NULL, archived_by = NULL
@@ -185,7 +186,7 @@ async def hide_app(db: Connection, project_id: UUID, app_id: UUID, by: UUID) -> 
 
 
 def apps_from(rows: Iterable[Row]) -> Iterable[App]:
-    """One app for consecutive rows. Each row has one of its live deployments, or none."""
+    """One app for each group of consecutive rows. Each row has one live deployment of the app, or NULLs."""
     apps: dict[UUID, App] = {}
     for row in rows:
         app = apps.get(row["found_app_id"])

@@ -10,9 +10,9 @@ from service_kit.paging import Page, fetch_page
 async def list_project_events(
     db: Connection, project_id: UUID, created_from: datetime | None, created_to: datetime | None, page: Page
 ) -> tuple[list[Row], int]:
-    """A page of what was done to the project's apps, newest first, and how many events there are in all.
+    """A page of the audit events of the project's apps, newest first, and the total number.
 
-    An app's row stays when it is deleted, so none of its events is missed. Events of access keys are left out.
+    Deleted apps keep their rows, so no event is missed. Events of access keys are left out.
     """
     return await fetch_page(
         db,

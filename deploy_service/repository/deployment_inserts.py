@@ -1,4 +1,4 @@
-"""Appends to the table deployments, of many apps at once: live from the start where nothing has to be waited for."""
+"""Inserts deployments of many apps in one statement. They are live from the start if the driver needs no rollout."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from service_kit.ids import new_id
 
 @dataclass(frozen=True, slots=True)
 class NewDeployment:
-    """A deployment to write, with its author and call."""
+    """A deployment to write, with its author and request."""
 
     caller: Caller
     project_id: UUID
@@ -29,9 +29,9 @@ class NewDeployment:
     reason: str | None
     pin: Pin
     flow: bytes | None
-    """None when it has been kept already."""
+    """None if the flow is already stored."""
     loadable: bytes | None
-    """What replicas load. None if it is stored already, or does not exist."""
+    """The document that replicas load. None if it is already stored, or does not exist."""
     runtime_id: UUID
     runtime_version: str
     runtime_label: str
@@ -40,7 +40,7 @@ class NewDeployment:
     warnings: Sequence[str]
     source_deployment_id: UUID | None
     live: bool
-    """Whether it is live immediately and ends what was live. Otherwise it is pending."""
+    """True: the deployment is live immediately and ends the live one. False: it is pending."""
     action: str | None
     """Recorded in the app's history if set."""
     label: str | None = None
@@ -89,10 +89,10 @@ _ARRAYS = ", ".join(f"${number}::{kind}[]" for number, (kind, _) in enumerate(_C
 _PINNED = """workflow_id, workflow_name, workflow_description,
         version_id, version_number, version_description, version_digest, version_created_at,
         loadable_digest, runtime_id, runtime_version, runtime_label, runtime_digest"""
-"""What a deployment pins and never changes, under the same names in `new` and in the table."""
+"""The columns that never change. They have the same names in `new` and in the table."""
 
-# Flows and loadables are stored in the order of their digests, so that two statements with the same ones do not block
-# each other.
+# Flows and loadables are stored in the order of their digests, so that two statements with the same digests cannot
+# deadlock.
 _INSERT = f"""
     WITH new AS (
         SELECT {_NAMES} FROM unnest({_ARRAYS}) AS new ({_NAMES})
@@ -156,10 +156,11 @@ _INSERT = f"""
 
 
 async def insert_deployments(db: Connection, news: Sequence[NewDeployment]) -> dict[UUID, Deployment]:
-    """Write them down, keep their flows and note them, in one statement that waits for nothing. Each is of another app.
+    """Insert deployments with their flows and audit events, in one statement that waits for no lock. Each must be of
+    another app.
 
-    Those that were written, by their id. The app of any other has moved on since the revision it was decided on, or is
-    just being changed.
+    Returns the written deployments by id. The app of any other has a newer revision than the decision, or another
+    transaction has locked it.
     """
     if not news:
         return {}

@@ -101,7 +101,7 @@ def pin_from(row: Row) -> Pin:
 async def mark(
     db: Connection, project_id: UUID, app_id: UUID, deployment_id: UUID, health: str, note: str | None
 ) -> None:
-    """The app is locked, so that marks have an order: a trigger takes the app's revision for their number."""
+    """The caller must have locked the app. This gives marks an order: a trigger numbers them by the app's revision."""
     await db.execute(
         """
         UPDATE deployments SET health = $4, health_note = $5, marked_at = clock_timestamp()
@@ -134,7 +134,7 @@ async def find_outcome(
 
 
 async def note_routed(db: Connection, project_id: UUID, deployment_id: UUID, notes: Sequence[str]) -> None:
-    """Routers are no longer waited for."""
+    """Record that routers are no longer waited for."""
     await db.execute(
         """
         UPDATE deployments SET routed_at = clock_timestamp(), rollout_notes = $3
@@ -147,7 +147,7 @@ async def note_routed(db: Connection, project_id: UUID, deployment_id: UUID, not
 
 
 async def note_drained(db: Connection, project_id: UUID, deployment_id: UUID, drained: int, killed: int) -> bool:
-    """Note how the calls of a replaced deployment ended, once. Returns whether there is such a deployment."""
+    """Record once how the calls of a replaced deployment ended. Returns whether the deployment exists."""
     found = await db.fetchval(
         """
         WITH noted AS (

@@ -17,16 +17,16 @@ class Event:
     sequence: int
     kind: str
     health: str | None
-    """The mark, if the event is a mark."""
+    """The mark, if the event is about one."""
     created_at: datetime
     deployment: Deployment
     """The deployment as it is now."""
 
 
 async def number_events(db: Connection) -> set[UUID]:
-    """Give the events that are committed by now their sequences. The apps whose events they are.
+    """Number the committed events. Returns the apps whose events were numbered.
 
-    The lock of a project's feed makes replicas take turns, so that a sequence is visible before a greater one is given.
+    Replicas lock a project's feed, so that a number is visible to readers before a greater one is assigned.
     """
     apps: set[UUID] = set()
     while projects := await db.fetch(
@@ -53,7 +53,7 @@ async def _number(db: Connection, projects: Sequence[UUID]) -> list[Row]:
             "SELECT project_id FROM deployment_feeds WHERE project_id = ANY($1) ORDER BY project_id FOR UPDATE",
             projects,
         )
-        # A statement of its own: it has to see what others had numbered when they left the lock.
+        # This is a separate statement, so that it sees the numbers that the previous owner of the lock committed.
         return await db.fetch(
             """
             WITH unnumbered AS (
@@ -78,7 +78,7 @@ async def _number(db: Connection, projects: Sequence[UUID]) -> list[Row]:
 
 
 async def find_last_sequence(db: Connection, project_id: UUID) -> int:
-    """The last sequence of a project's events. 0 without events."""
+    """The last number of a project's events. 0 without events."""
     last = await db.fetchval("SELECT last_sequence FROM deployment_feeds WHERE project_id = $1", project_id)
     return last or 0
 
@@ -106,7 +106,7 @@ _OF_APP = _EVENTS.format(of_app="AND app_id = $4")
 async def list_events(
     db: Connection, project_id: UUID, app_id: UUID | None, after: int, most: int
 ) -> tuple[list[Event], int]:
-    """The next events of a project, or of an app of it, and up to which sequence these are all there are."""
+    """The next events of a project, or of one of its apps, and the number up to which the result is complete."""
     if app_id is None:
         rows = await db.fetch(_OF_PROJECT, project_id, after, most)
     else:

@@ -1,4 +1,4 @@
-"""The table flows: what deployments pin, one row a digest."""
+"""The table flows: the documents that deployments pin, one row per digest."""
 
 from uuid import UUID
 

@@ -11,7 +11,7 @@ from deploy_service.repository.deployments import COLUMNS, deployment_from
 from service_kit.db import Connection
 from service_kit.paging import Page, fetch_page
 
-# Of an app, a range of numbers: any page costs the same, however long the history is.
+# A page is a range of the app's deployment numbers, so each page costs the same in a history of any length.
 _HISTORY = (
     "SELECT a.deployment_count AS total,"
     + COLUMNS
@@ -31,7 +31,7 @@ _OLDEST_FIRST = _HISTORY.format(of_page="d.number > $3::bigint AND d.number <= $
 async def list_history(
     db: Connection, projects: Sequence[UUID], app_id: UUID, page: Page, *, newest_first: bool
 ) -> tuple[list[Deployment], int]:
-    """A page of the whole history, and how many deployments that is. Raises AppNotFound."""
+    """A page of the whole history, and the total number of deployments. Raises AppNotFound."""
     rows = await db.fetch(_NEWEST_FIRST if newest_first else _OLDEST_FIRST, projects, app_id, page.offset, page.size)
     if not rows:
         raise AppNotFound(app_id)
@@ -63,7 +63,7 @@ _MATCHES = """
 async def search_history(
     db: Connection, project_id: UUID, app_id: UUID, where: HistoryFilter, page: Page, *, newest_first: bool
 ) -> tuple[list[Deployment], int]:
-    """A page of what matches, and how many that is in all."""
+    """A page of the matching deployments, and their total number."""
     values = (
         project_id,
         app_id,
@@ -95,20 +95,20 @@ async def search_history(
 
 @dataclass(frozen=True, slots=True)
 class RollbackCandidates:
-    """The live deployment, and the deployment that its rollback goes back to."""
+    """The live deployment, and the one that a rollback would deploy again."""
 
     live: Deployment
     base: Deployment
     """The deployment before which `older` was live."""
     older: Deployment | None
-    """The target of the live deployment's rollback, skipping those that are bad, themselves or by their version's
-    newest mark."""
+    """The deployment to which the live one rolls back. It skips deployments that are marked bad, or whose version's
+    newest mark in the app is bad."""
 
 
-# The target of a deployment's rollback. For a deployment or promotion it is what was live before. For a rollback it is
-# the target of its source; if its version was never live, the target of the deployment before. Each step of the walk
-# goes to a lower number. LATERAL and LIMIT make index lookups, however few rows there were when the statement was
-# planned.
+# Finds the target of a deployment's rollback. For a deployment or promotion, it is the deployment that was live before.
+# For a rollback, it is the target of its source, or, if its version was never live, the target of the deployment
+# before. Each step goes to a lower number. LATERAL and LIMIT force index lookups, even if the table was small when
+# Postgres planned the statement.
 _BACK = (
     """
     WITH RECURSIVE walk AS (
@@ -154,7 +154,7 @@ _BACK = (
 async def find_rollback_candidates(
     db: Connection, project_id: UUID, app_id: UUID, environment: str
 ) -> RollbackCandidates | None:
-    """None when nothing is live there."""
+    """None when nothing is live in the environment."""
     rows = await db.fetch(_BACK, project_id, app_id, environment)
     parts = {row["part"]: deployment_from(row) for row in rows}
     if not parts:
@@ -165,7 +165,7 @@ async def find_rollback_candidates(
 async def find_in(
     db: Connection, project_id: UUID, app_id: UUID, environment: str, deployment_id: UUID
 ) -> Deployment | None:
-    """A deployment of the app, when it is one of that environment."""
+    """A deployment of the app. None unless it is in that environment."""
     row = await db.fetchrow(
         "SELECT"
         + COLUMNS

@@ -42,7 +42,7 @@ _PINS = (
 async def list_live_pins(
     db: Connection, project_id: UUID, workflow_id: UUID, version_id: UUID | None, page: Page
 ) -> tuple[list[LivePin], int]:
-    """A page, and how many there are in all."""
+    """A page, and the total number."""
     rows, total = await fetch_page(db, _PINS, project_id, workflow_id, version_id, page.size, page.offset, key="app_id")
     return [
         LivePin(

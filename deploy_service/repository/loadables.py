@@ -1,4 +1,4 @@
-"""The table loadables: what replicas load, one row a digest."""
+"""The table loadables: the documents that replicas load, one row per digest."""
 
 from uuid import UUID
 

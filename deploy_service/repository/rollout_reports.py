@@ -8,7 +8,7 @@ from service_kit.db import Connection
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A digest when it is up, else a reason and a message."""
+    """The digest if the deployment is up, otherwise a reason and a message."""
 
     digest: bytes | None
     reason: str | None
@@ -16,7 +16,7 @@ class Report:
 
 
 async def insert_report(db: Connection, project_id: UUID, deployment_id: UUID, report: Report) -> bool | None:
-    """Whether the report counts: the first one, of a rollout in progress. None if the deployment does not exist."""
+    """True if this is the first report of a rollout in progress. None if the deployment does not exist."""
     row = await db.fetchrow(
         """
         WITH reported AS (

@@ -1,4 +1,4 @@
-"""Steps of a rollout: claimed, renewed, live, finished. The app's row is locked before a step that ends it."""
+"""Steps of a rollout: claim, renew, go live, finish. Steps that end a rollout lock the app's row first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from service_kit.db import Connection
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A rollout that this replica is to work on."""
+    """A rollout that this replica claimed."""
 
     deployment: Deployment
     age: float
     """Seconds since the deployment was requested, by the database's clock."""
     taken_over: bool
-    """Whether another replica had begun it."""
+    """Whether another replica worked on it before."""
 
 
 async def find_leases(db: Connection, mine: Sequence[UUID]) -> list[Lease]:
-    """All leases but those of `mine`."""
+    """All leases except those of `mine`."""
     rows = await db.fetch(
         """
         SELECT id, lease_until, lease_until < clock_timestamp() AS is_over FROM deployments
@@ -37,7 +37,8 @@ async def find_leases(db: Connection, mine: Sequence[UUID]) -> list[Lease]:
 async def claim_rollouts(
     db: Connection, owner: UUID, lease: timedelta, mine: Sequence[UUID], lapsed: Sequence[Lease], most: int
 ) -> list[Claim]:
-    """Take up to `most` rollouts, none of `mine`, that nobody works on, or whose lease is one of `lapsed` still."""
+    """Claim up to `most` rollouts, except `mine`, that have no lease, or whose lease is in `lapsed` and was not renewed
+    since."""
     rows = await db.fetch(
         """
         WITH free AS (
@@ -69,7 +70,7 @@ async def claim_rollouts(
 
 
 async def renew_leases(db: Connection, owner: UUID, ids: Sequence[UUID], lease: timedelta) -> set[UUID]:
-    """Keep working on these; what is left out has been canceled, or taken over."""
+    """Renew these leases. Rollouts missing in the result were canceled or taken over."""
     rows = await db.fetch(
         """
         UPDATE deployments SET lease_until = clock_timestamp() + $3
@@ -84,7 +85,7 @@ async def renew_leases(db: Connection, owner: UUID, ids: Sequence[UUID], lease: 
 
 
 async def release_leases(db: Connection, owner: UUID) -> None:
-    """Release all rollouts of this replica to the others immediately."""
+    """Release all rollouts of this replica, so that others can claim them immediately."""
     await db.execute(
         "UPDATE deployments SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = $1 AND finished_at IS NULL",
         owner,
@@ -92,7 +93,7 @@ async def release_leases(db: Connection, owner: UUID) -> None:
 
 
 async def end_live(db: Connection, project_id: UUID, app_id: UUID, environment: str) -> datetime:
-    """End the live deployment of the environment, if any. Returns the time, at which the next one begins."""
+    """End the live deployment of the environment, if any. Returns the time of the end, when the next one begins."""
     moment: datetime | None = await db.fetchval(
         """
         UPDATE deployments SET live_to = greatest(clock_timestamp(), live_from + interval '1 microsecond')
@@ -107,7 +108,7 @@ async def end_live(db: Connection, project_id: UUID, app_id: UUID, environment: 
 
 
 async def go_live(db: Connection, deployment: Deployment, owner: UUID, moment: datetime) -> Deployment | None:
-    """None if it has ended already, or another replica works on it."""
+    """None if the rollout has already ended, or another replica works on it."""
     row = await db.fetchrow(
         """
         UPDATE deployments d
@@ -126,7 +127,7 @@ async def go_live(db: Connection, deployment: Deployment, owner: UUID, moment: d
 
 
 async def fail(db: Connection, deployment: Deployment, owner: UUID, code: str, message: str) -> bool:
-    """It never goes live. False if it has ended already, or another replica works on it."""
+    """Fail the deployment: it never goes live. False if it has already ended, or another replica works on it."""
     failed = await db.fetchval(
         """
         UPDATE deployments
@@ -148,7 +149,7 @@ async def fail(db: Connection, deployment: Deployment, owner: UUID, code: str, m
 async def cancel(
     db: Connection, project_id: UUID, app_id: UUID, deployment_id: UUID, code: str | None, message: str | None
 ) -> bool:
-    """It never goes live, by request or for the reason given. False when it is finished already."""
+    """Cancel the deployment: it never goes live. False when it is already finished."""
     canceled = await db.fetchval(
         """
         UPDATE deployments
@@ -166,7 +167,7 @@ async def cancel(
 
 
 async def cancel_all(db: Connection, project_id: UUID, app_id: UUID, code: str | None, message: str | None) -> int:
-    """None of an app's rollouts goes live any more, for the reason given. How many there were."""
+    """Cancel all rollouts of an app with this reason. Returns how many there were."""
     rows = await db.fetch(
         """
         UPDATE deployments
@@ -183,7 +184,7 @@ async def cancel_all(db: Connection, project_id: UUID, app_id: UUID, code: str |
 
 
 async def end_all_live(db: Connection, project_id: UUID, app_id: UUID) -> None:
-    """End all that an app has live."""
+    """End all live deployments of an app."""
     await db.execute(
         """
         UPDATE deployments

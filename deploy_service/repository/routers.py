@@ -1,6 +1,6 @@
-"""The tables routers and route_acknowledgements: which router serves what, for the length of its lease.
+"""The tables routers and route_acknowledgements: which router serves which revisions. Each router has a lease.
 
-All leases are by the database's clock.
+Leases use the database's clock.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ Acknowledged: TypeAlias = tuple[UUID, UUID, int]
 
 
 async def register(db: Connection, router_id: UUID, name: str, projects: Sequence[UUID], lease: timedelta) -> None:
-    """Register a router, for which deployments in these projects wait from now on. Removes those long gone."""
+    """Register a router. Deployments in these projects wait for it from now on. Also deletes routers whose leases ended
+    long ago."""
     await db.execute(
         """
         INSERT INTO routers (id, name, projects, lease_until) VALUES ($1, $2, $3, clock_timestamp() + $4)
@@ -34,7 +35,7 @@ async def register(db: Connection, router_id: UUID, name: str, projects: Sequenc
 
 
 async def acknowledge(db: Connection, router_id: UUID, acknowledged: Sequence[Acknowledged], lease: timedelta) -> bool:
-    """Renew the lease and record what the router serves. False if the router is unknown."""
+    """Renew the lease and record the routes that the router serves. False if the router is unknown."""
     known = await db.fetchval(
         """
         WITH router AS (
@@ -57,7 +58,7 @@ async def acknowledge(db: Connection, router_id: UUID, acknowledged: Sequence[Ac
 
 
 async def leave(db: Connection, router_id: UUID) -> None:
-    """Its lease is over."""
+    """End the router's lease."""
     await db.execute("UPDATE routers SET lease_until = '-infinity' WHERE id = $1", router_id)
 
 
@@ -70,7 +71,7 @@ async def any_connected(db: Connection, project_id: UUID) -> bool:
 
 
 async def find_late(db: Connection, project_id: UUID, app_id: UUID, revision: int) -> list[str]:
-    """The names of the project's routers that have a lease and do not serve the app as of this revision or later."""
+    """The names of the project's routers that have a lease but serve an older revision of the app."""
     rows = await db.fetch(
         """
         SELECT r.name FROM routers r

@@ -1,4 +1,4 @@
-"""What routers receive: each app with its live deployments and rollouts, and the projects' keys."""
+"""Reads routes, which routers receive: each app with its live deployments and rollouts, and the projects' keys."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from service_kit.db import Connection, Row
 
 @dataclass(frozen=True, slots=True)
 class RoutePin:
-    """A deployment that is live or in its rollout."""
+    """A deployment that is live or rolling out."""
 
     environment: str
     deployment_id: UUID
@@ -36,7 +36,7 @@ class AppRoute:
     archived: bool
     revision: int
     pins: tuple[RoutePin, ...]
-    """By number, including those in their rollout."""
+    """Ordered by number, including those that are rolling out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ async def find_revisions(db: Connection, projects: Sequence[UUID]) -> dict[tuple
     return {(row["project_id"], row["id"]): row["revision"] for row in rows}
 
 
-# One statement, so that an app's revision and its deployments are of one moment. LATERAL makes two lookups by the whole
-# key, in the indexes of live deployments and of rollouts.
+# One statement reads an app's revision and deployments at the same moment. LATERAL makes two lookups by the whole key,
+# in the indexes of live deployments and of rollouts.
 _ROUTES = """
     SELECT a.project_id, a.id AS app_id, a.access_type, a.archived_at IS NOT NULL AS archived, a.revision, d.*, (
             SELECT coalesce(sum(v.revision), 0)::bigint FROM variable_revisions v
@@ -106,7 +106,7 @@ def _route(rows: Sequence[Row]) -> AppRoute:
 
 
 async def find_keys(db: Connection, projects: Sequence[UUID]) -> list[RouteKey]:
-    """All that are neither revoked nor expired, in a steady order."""
+    """All keys that are neither revoked nor expired, always in the same order."""
     rows = await db.fetch(
         """
         SELECT project_id, id, secret_hash, preview, expires_at FROM access_keys

@@ -12,7 +12,7 @@ from service_kit.paging import Page, fetch_page
 
 
 async def list_runtimes(db: Connection, page: Page) -> tuple[list[Runtime], int]:
-    """A page, the default first, then the newest; and how many there are in all."""
+    """A page of runtimes, the default first, then the newest, and the total number."""
     rows, total = await fetch_page(
         db,
         """
@@ -31,7 +31,7 @@ async def list_runtimes(db: Connection, page: Page) -> tuple[list[Runtime], int]
 
 
 async def lock_runtimes(db: Connection) -> None:
-    """Changes of runtimes take turns until the transaction ends, so that one default follows another."""
+    """Lock all runtimes until the transaction ends, so that there is always one default."""
     await db.execute("SELECT pg_advisory_xact_lock(hashtextextended('runtimes', 0))")
 
 
@@ -46,7 +46,7 @@ async def get_named_runtime(db: Connection, runtime_id: UUID) -> Runtime:
 
 
 async def clear_default(db: Connection) -> None:
-    """Another default must follow in the same transaction."""
+    """Unset the default. The same transaction must set another one."""
     await db.execute("UPDATE runtimes SET is_default = false WHERE is_default")
 
 
@@ -74,7 +74,7 @@ async def insert_runtime(
 
 
 async def update_runtime(db: Connection, runtime: Runtime) -> None:
-    """Write its label, marks and lock."""
+    """Store the runtime's label, marks and lock."""
     await db.execute(
         "UPDATE runtimes SET label = $2, is_default = $3, deprecated = $4, lock_digest = $5 WHERE id = $1",
         runtime.id,
@@ -86,14 +86,14 @@ async def update_runtime(db: Connection, runtime: Runtime) -> None:
 
 
 async def keep_lock(db: Connection, lock: bytes) -> bytes:
-    """Keep a lock, which may be kept already. Its digest."""
+    """Store a lock unless it is already stored. Returns its digest."""
     digest = hashlib.sha256(lock).digest()
     await db.execute("INSERT INTO runtime_locks (digest, lock) VALUES ($1, $2) ON CONFLICT DO NOTHING", digest, lock)
     return digest
 
 
 async def get_lock(db: Connection, runtime_id: UUID, digest: bytes) -> bytes:
-    """A lock that the runtime has, or that a deployment on it pins. Raises RuntimeLockNotFound."""
+    """A lock of the runtime: the current one, or one that a deployment pins. Raises RuntimeLockNotFound."""
     lock: bytes | None = await db.fetchval(
         """
         SELECT lock FROM runtime_locks l WHERE digest = $2 AND (

@@ -33,7 +33,7 @@ _COLUMNS = "project_id, app_id, name, environment, is_secret, key_id, sealed, up
 
 
 async def list_variables(db: Connection, project_id: UUID, app_id: UUID) -> list[Variable]:
-    """All of an app, by name, those of all environments first."""
+    """All variables of an app by name. Those for all environments come first."""
     rows = await db.fetch(
         "SELECT " + _COLUMNS + " FROM variables WHERE project_id = $1 AND app_id = $2 ORDER BY name, environment",
         project_id,
@@ -63,7 +63,8 @@ async def find_variable(db: Connection, project_id: UUID, app_id: UUID, name: st
 
 
 async def find_in_force(db: Connection, project_id: UUID, app_id: UUID, environment: str) -> tuple[list[Variable], int]:
-    """The variables of an environment, its own before those for all, and their revision, at one moment."""
+    """The variables of an environment and their revision, at one moment. Its own override those for all
+    environments."""
     rows = await db.fetch(
         """
         SELECT (
@@ -95,7 +96,7 @@ async def put_variable(
     sealed: Sealed,
     by: UUID,
 ) -> Variable:
-    """The app is locked."""
+    """The caller must have locked the app."""
     row = await db.fetchrow(
         """
         INSERT INTO variables (project_id, app_id, name, environment, is_secret, key_id, sealed, updated_by)
@@ -119,7 +120,7 @@ async def put_variable(
 
 
 async def delete_variable(db: Connection, project_id: UUID, app_id: UUID, name: str, environment: str) -> bool:
-    """False if it does not exist. The app is locked."""
+    """False if the variable does not exist. The caller must have locked the app."""
     deleted = await db.fetchval(
         """
         DELETE FROM variables WHERE project_id = $1 AND app_id = $2 AND name = $3 AND environment = $4 RETURNING true

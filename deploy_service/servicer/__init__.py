@@ -22,7 +22,7 @@ class DeployServicer(
     VariableMethods,
     WatchMethods,
 ):
-    """All of DeployService."""
+    """Implements DeployService."""
 
     async def Ping(self, request: pb.PingRequest, context: Context) -> pb.PingResponse:
         return pb.PingResponse()

@@ -1,4 +1,4 @@
-"""Access keys. A secret is in one answer and nowhere else: what an idempotency record keeps has none."""
+"""RPCs about access keys. Only the first answer has the secret; the stored answer for repeats does not have it."""
 
 import hashlib
 import secrets

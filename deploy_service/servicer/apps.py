@@ -1,4 +1,4 @@
-"""Apps."""
+"""RPCs about apps."""
 
 from uuid import UUID
 
@@ -58,14 +58,14 @@ class AppMethods(ServicerBase):
         return answered
 
     async def _settle_app(self, message: pb.App, project: Project, context: Context) -> None:
-        """Wait for the app's first rollout, and have the message say what is live by then."""
+        """Wait for the app's first rollout, then update what is live in the message."""
         app_id, first = UUID(message.id), UUID(message.latest_deployment_id)
         if await self._waits.settle([project.id], app_id, first, context) is None:
             return
         try:
             app = await self._app_reads.get((project.id,), app_id)
         except (AppNotFound, *FAILURES):
-            return  # deleted since, or the database is down: the change itself is valid
+            return  # the app was deleted since, or the database is down; the change is committed
         message.CopyFrom(app_message(app, project, self._domain))
 
     async def GetApp(self, request: pb.GetAppRequest, context: Context) -> pb.GetAppResponse:
@@ -105,7 +105,7 @@ class AppMethods(ServicerBase):
         app_id = UUID(request.app_id)
         async with self._pool.acquire_to_change(app_id) as db, db.transaction():
             project = await lock_app(db, caller, app_id)
-            # What an archived app has live does not change.
+            # The live deployments of an archived app do not change.
             canceled = await rollouts.cancel_all(db, project.id, app_id, "APP_ARCHIVED", "The app was archived.")
             if await apps.archive_app(db, project.id, app_id, caller.id):
                 await audit.record(db, caller, project.id, app_id, "ArchiveApp", app_id)

@@ -38,6 +38,6 @@ class ServicerBase(rpc.DeployServiceServicer):
         self._domain = apps_domain
 
     def _tell_ended(self, app_id: UUID) -> None:
-        """Notify others of an app whose rollouts have been ended."""
+        """Notify other replicas that rollouts of the app were ended."""
         self._signals.send(Topic.CHANGED, app_id)
         self._signals.send(Topic.ROUTED, app_id)

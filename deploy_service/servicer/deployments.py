@@ -52,7 +52,7 @@ class DeploymentMethods(ServicerBase):
     async def _changing_app_of(
         self, caller: Caller, deployment_id: UUID
     ) -> AsyncIterator[tuple[Connection, UUID, UUID]]:
-        """A transaction under the lock of the deployment's app, and the ids of its project and app."""
+        """Open a transaction and lock the deployment's app. Yields the ids of the project and the app."""
         async with self._pool.acquire() as db:
             project_id, app_id = await app_of_deployment(db, caller, deployment_id)
         async with self._pool.acquire_to_change(app_id) as db, db.transaction():

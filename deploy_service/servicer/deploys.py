@@ -74,7 +74,7 @@ class DeployMethods(ServicerBase):
         return answered
 
     async def _settle(self, message: pb.Deployment, context: Context) -> None:
-        """Wait for the rollout, and have the message say how far it is by then: a repeat's, too."""
+        """Wait for the rollout, then update the deployment in the message. This also applies to a repeated call."""
         projects = current_caller().visible_projects
         settled = await self._waits.settle(projects, UUID(message.app_id), UUID(message.id), context)
         if settled is not None:

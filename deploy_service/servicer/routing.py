@@ -1,4 +1,4 @@
-"""The routing contract's RPCs: for the run service, which serves what is live."""
+"""The RPCs of the routing contract. The run service calls them to serve live deployments."""
 
 import re
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ MAX_MESSAGE_CHARS = 2000
 
 
 class RoutingServicer(rpc.RoutingServiceServicer):
-    """All of RoutingService."""
+    """Implements RoutingService."""
 
     def __init__(self, pools: Pools, signals: Signals, watches: RouteWatches, sealer: Sealer) -> None:
         self._pool, self._pages = pools.hot, pools.pages
@@ -107,7 +107,7 @@ class RoutingServicer(rpc.RoutingServiceServicer):
 
 
 def _runner() -> Caller:
-    """Raises InsufficientRole unless the caller is a runner somewhere."""
+    """Raises InsufficientRole unless the caller has the role runner in some project."""
     caller = current_caller()
     if not caller.permitted_projects:
         raise InsufficientRole("runner", "a project or an org")

@@ -1,5 +1,5 @@
-"""RPCs about runtimes. They belong to the installation, so the nil UUID is the project in their audit and idempotency
-records."""
+"""RPCs about runtimes. Runtimes belong to the installation, so their audit and idempotency records have the nil UUID as
+the project."""
 
 from dataclasses import replace
 from uuid import UUID

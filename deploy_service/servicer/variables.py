@@ -1,4 +1,4 @@
-"""Variables of apps. A secret's value goes in and to replicas, and never back to people."""
+"""RPCs about variables of apps. Only replicas receive the value of a secret; people never do."""
 
 import re
 from uuid import UUID
@@ -25,10 +25,10 @@ NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")
 STEERING = re.compile(
     r"(LD|DYLD|PYTHON|GLIBC|MALLOC|LC)_.*|PYTHON.*|PATH|HOME|USER|TMPDIR|LANG|LANGUAGE|IFS|ENV|BASH_ENV|SHELL|GCONV_PATH"
 )
-"""Names that control a process, or that each replica sets."""
+"""Names that would change how a process runs, or that replicas set themselves."""
 MAX_VALUE_BYTES = 32 << 10
 MAX_VARIABLES = 200
-"""Maximum per app, in all of its environments together."""
+"""Maximum number of variables of an app, in all environments together."""
 
 
 class VariableMethods(ServicerBase):
@@ -73,7 +73,7 @@ class VariableMethods(ServicerBase):
         return pb.SetVariableResponse(data=variable_message(variable, self._sealer))
 
     def _is_same(self, variable: Variable, request: pb.SetVariableRequest) -> bool:
-        """Whether nothing would change: then no replica is replaced."""
+        """Whether the value is the same as before. Then no replica is replaced."""
         if variable.is_secret != request.secret:
             return False
         try:
@@ -119,6 +119,6 @@ def _check(request: pb.SetVariableRequest) -> None:
 async def _record(
     caller: Caller, db: Connection, project: Project, app_id: UUID, action: str, name: str, environment: str
 ) -> None:
-    """Write the audit event, without the value."""
+    """Record the audit event, without the value."""
     details = {"name": name} | ({"environment": environment} if environment else {})
     await audit.record(db, caller, project.id, app_id, action, app_id, **details)

@@ -1,4 +1,4 @@
-"""Follows what happens to deployments."""
+"""The RPCs that stream the events of deployments."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing

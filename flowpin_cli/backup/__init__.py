@@ -1,1 +1,1 @@
-"""Backups of a data folder: made, checked and restored."""
+"""Creates, checks and restores backups of a data folder."""

@@ -1,4 +1,4 @@
-"""The file of a backup: a ZIP of a database dump, the access file, and a manifest that says what they are."""
+"""The file format of a backup: a ZIP with a database dump, the access file, and a manifest that describes them."""
 
 import hashlib
 import io
@@ -37,21 +37,21 @@ class Member(Recorded):
 
 
 class Manifest(Recorded):
-    """The content of a backup, and what is needed to read it."""
+    """The manifest: the content of a backup, and the versions that are needed to read it."""
 
     format: int = FORMAT
     created_at: AwareDatetime
     flowpin: Annotated[str, Field(pattern=r"^[0-9A-Za-z.+!_-]{1,64}$")]
     postgres: str
     migrations: Mapping[str, list[Annotated[str, Field(pattern="^[0-9]{1,20}$")]]]
-    """The versions that had run, by schema."""
+    """The applied migrations, by schema."""
     rows: Mapping[str, int]
     """Row counts by `schema.table`."""
     files: Mapping[str, Member]
 
     @property
     def content(self) -> str:
-        """The counts that are shown to a person."""
+        """The counts that are shown to people."""
         names = ("workflow.workflows", "workflow.versions", "deploy.apps", "deploy.deployments")
         return ", ".join(f"{self.rows.get(name, 0)} {name.partition('.')[2]}" for name in names)
 
@@ -64,7 +64,7 @@ class Writer:
         self.files: dict[str, Member] = {}
 
     async def add(self, name: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[int]:
-        """Write a file of unknown length; yields how many bytes of it there are."""
+        """Write a file of unknown length. Yields the number of bytes so far."""
         size, digest = 0, hashlib.sha256()
         with self._archive.open(_info(name), "w", force_zip64=True) as file:
             async for chunk in chunks:
@@ -99,7 +99,8 @@ class Reader:
 
     @contextmanager
     def copy_of_dump(self, folder: Path) -> Iterator[IO[bytes]]:
-        """The dump as it was checked: who may write to the backup could change it after that."""
+        """A private copy of the dump, checked while it is copied. Otherwise, another user could change the backup after
+        the check."""
         with tempfile.TemporaryFile(dir=folder) as copy:
             digest = hashlib.sha256()
             for chunk in self.dump():
@@ -119,10 +120,10 @@ def _info(name: str) -> zipfile.ZipInfo:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Writer]:
-    """A new backup, which has its name once the block has ended well: whole, and readable by its owner only.
+    """Write a new backup. The file gets its name when the block ends without an error, and only its owner can read it.
 
-    CannotRun when there is a file of that name. All of it happens in the folder that is there at the start, even if
-    somebody exchanges that meanwhile.
+    Raises CannotRun if a file of that name exists. The folder is opened at the start, so a folder that replaces it
+    later is not used.
     """
     try:
         if os.path.lexists(path):
@@ -134,11 +135,11 @@ def writing(path: Path) -> Iterator[Writer]:
     try:
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
         with os.fdopen(descriptor, "w+b") as file:
-            with zipfile.ZipFile(file, "w") as archive:  # not compressed: the dump is
+            with zipfile.ZipFile(file, "w") as archive:  # not compressed, because the dump is
                 yield Writer(archive)
             file.flush()
             os.fsync(file.fileno())
-        # Takes the name, unless another has meanwhile.
+        # Take the name, unless another process has created the file meanwhile.
         os.close(os.open(path.name, os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder))
         os.rename(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         os.fsync(folder)
@@ -153,7 +154,8 @@ def writing(path: Path) -> Iterator[Writer]:
 
 
 class _SmallReads(io.BufferedReader):
-    """A file of which only so much is read at once: zipfile reads a directory whole, however large it says it is."""
+    """A file that limits the size of each read, because zipfile reads the whole directory, even if its size is
+    forged."""
 
     def read(self, size: int | None = -1) -> bytes:
         data = super().read(LARGEST_READ + 1 if size is None or size < 0 else min(size, LARGEST_READ + 1))
@@ -164,7 +166,7 @@ class _SmallReads(io.BufferedReader):
 
 @contextmanager
 def reading(path: Path) -> Iterator[Reader]:
-    """A backup, checked from its first byte to its last. CannotRun if it is not a backup, damaged or too new."""
+    """Open a backup and check all of its content. Raises CannotRun if it is not a backup, is damaged or is too new."""
     with ExitStack() as opened:
         try:
             file = opened.enter_context(_SmallReads(io.FileIO(path)))
@@ -187,7 +189,7 @@ def _check_names(path: Path, archive: zipfile.ZipFile) -> None:
         raise CannotRun(
             f"{path} is not a backup of Flowpin: it must contain {MANIFEST}, {DUMP} and {ACCESS}, once each"
         )
-    # Ours are not, as the dump is compressed itself: so none can be larger than the file it is in.
+    # Flowpin does not compress entries, because the dump is compressed. So an entry cannot be larger than the file.
     if any(file.compress_type != zipfile.ZIP_STORED or file.flag_bits & IS_ENCRYPTED for file in files):
         raise CannotRun(f"{path} is not a backup of Flowpin: a file in it is compressed or encrypted")
 

@@ -1,4 +1,4 @@
-"""`flowpin backup`: a snapshot of the schemas, and the access file, in one file."""
+"""`flowpin backup`: writes a snapshot of the schemas and the access file to one file."""
 
 import asyncio
 import importlib.metadata
@@ -35,7 +35,7 @@ class Options:
 
 
 def backup(options: Options, schemas: Sequence[Schema], environ: Mapping[str, str], console: Console) -> None:
-    """Write the backup, whether `flowpin up` runs or not. Raises CannotRun."""
+    """Write the backup, even while `flowpin up` runs. Raises CannotRun."""
     manifest = asyncio.run(_backup(options, schemas, environ, Announcer(console)))
     console.print(
         f"Backup written: {options.file} ({_size(options.file.stat().st_size)}; {manifest.content}). "
@@ -80,7 +80,7 @@ async def _backup(
                     f"Remove them, then back up again"
                 )
             server = await connection.fetchval("SHOW server_version")
-        # Read last, so that it declares every project that has rows.
+        # The access file is read last, so that it declares every project that has rows.
         backup.add_small(ACCESS, _access_file(options.access_file, announcer))
         manifest = Manifest(
             created_at=datetime.now(UTC),

@@ -33,7 +33,8 @@ SPARE_BYTES = 256 << 20
 
 
 def restore(options: Options, schemas: Sequence[Schema], console: Console) -> None:
-    """Fill an empty system with a backup. Raises CannotRun; unless it says otherwise, nothing has changed then."""
+    """Fill an empty system with a backup. Raises CannotRun. Then nothing has changed, unless the message says
+    otherwise."""
     announcer = Announcer(console)
     with announcer.starting(), reading(options.file) as backup:
         announcer.say(
@@ -78,7 +79,7 @@ def _check_access(path: Path, backup: Reader) -> None:
 
 
 class Restore:
-    """Restores into a folder that this process holds."""
+    """Restores into a folder that this process has locked."""
 
     def __init__(
         self,
@@ -103,7 +104,7 @@ class Restore:
             await self._into_the_folder()
 
     async def _into_the_folder(self) -> None:
-        """Under another name first: what a crash leaves half done is never taken for a system."""
+        """Restore under another name first, so that a restore that crashed is not mistaken for a complete system."""
         if self._folder.postgres.exists():
             raise CannotRun(f"{self._folder.path} is not empty: it has a Postgres. Choose another --data")
         async with _unfinished(self._folder) as unfinished:
@@ -144,10 +145,10 @@ class Restore:
             await self._load_rows(databases, dump)
 
     async def _load_rows(self, databases: Databases, dump: IO[bytes]) -> None:
-        """Make the schemas as they were, by our own migrations, and copy the backup's rows into their tables.
+        """Create the backup's schemas with our own migrations, and copy the backup's rows into the tables.
 
-        The roles that own the tables do it, in a transaction a schema; both are committed once both are complete. Of
-        the backup, no SQL is run.
+        The roles that own the tables do this, in one transaction per schema. All are committed once all are complete.
+        No SQL of the backup is run.
         """
         entries = await _check_entries(iter(lambda: dump.read(CHUNK), b""), self._schemas)
         async with AsyncExitStack() as until_loaded:
@@ -168,7 +169,7 @@ class Restore:
                 raise CannotRun(f"the rows of the backup do not match its manifest: {counts}")
 
     async def _make(self, db: Connection, schema: Schema) -> list[str]:
-        """The schema as of the backup, and its tables in the order in which they can be filled."""
+        """Create the schema as of the backup. Returns its tables in the order in which they can be filled."""
         await migrations.replay(db, schema.name, schema.first(self._backup.manifest.migrations[schema.name]) or [])
         tables = [name for name in await catalog.tables_by_reference(db, schema.name) if name != "schema_migrations"]
         await catalog.begin_filling(db, schema.name, tables)
@@ -205,7 +206,8 @@ class Restore:
             raise CannotRun(f"the rows are restored, but the roles are wrong: {'; '.join(problems)}")
 
     async def _verify(self, databases: Databases) -> None:
-        """Print whether the history is complete. A finding was in the backup already, so it is restored anyway."""
+        """Print whether the history is complete. A finding was already in the backup, so the data is restored
+        anyway."""
         try:
             report = await verify(sources_at(databases.admin_url), self._announcer.show)
         except CannotRun as error:
@@ -221,11 +223,12 @@ class Restore:
 
 @asynccontextmanager
 async def _unfinished(folder: DataFolder) -> AsyncIterator[DataFolder]:
-    """A data folder within the folder, gone when the block ends; so is what an earlier one left."""
+    """A temporary data folder within the folder. It is removed when the block ends, as are remains of an earlier
+    one."""
     unfinished = DataFolder(folder.path / UNFINISHED_RESTORE)
     if unfinished.path.exists():
         end_orphans(unfinished)
-        shutil.rmtree(unfinished.postgres, ignore_errors=True)  # the next Postgres there removes the old one's sockets
+        shutil.rmtree(unfinished.postgres, ignore_errors=True)  # the next Postgres in the folder removes old sockets
     for path in (unfinished.path, unfinished.path / "logs"):
         path.mkdir(mode=0o700, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""Groups that import and build only the command that was typed. Importing all takes longer than a call."""
+"""Groups that import and build only the requested command, because importing all takes longer than a call."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -13,9 +13,9 @@ PACKAGE = "flowpin_cli.commands"
 
 
 def lazy_group(members: Mapping[str, str]) -> type[TyperGroup]:
-    """`members` maps each command to its place, in the order of the help.
+    """`members` maps each command to its location, in the order of the help.
 
-    A module of flowpin_cli.commands with an `app`, or with a function: "workflow_versions:save".
+    A location is a module of flowpin_cli.commands with an `app`, or a function such as "workflow_versions:save".
     """
 
     class LazyGroup(TyperGroup):
@@ -57,4 +57,4 @@ def group(help_text: str, members: Mapping[str, str]) -> typer.Typer:
 
 
 def _nothing() -> None:
-    """Typer needs a callback to make a group without a command of its own."""
+    """Typer needs a callback to create a group that is not a command itself."""

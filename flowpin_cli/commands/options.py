@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flowpin_cli.postgres.schemas import Schema
 
 MARKUP: Literal["markdown"] = "markdown"
-"""Markup of every command's help."""
+"""Markup mode of the help of all commands."""
 
 Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="The data folder.")]
 ChangedData = Annotated[
@@ -52,7 +52,8 @@ def all_schemas() -> "list[Schema]":
 
 
 def access_file_of(data: Path | None, access_file: Path | None) -> Path:
-    """The access file to change. CannotRun if others can change its folder, or if another installation is meant."""
+    """The access file to change. Raises CannotRun if others can change its folder, or if the environment names another
+    installation."""
     from flowpin_cli.machine.data_folder import found
 
     if access_file is not None:
@@ -64,7 +65,7 @@ def access_file_of(data: Path | None, access_file: Path | None) -> Path:
 
 @contextmanager
 def problems_told(exit_code: int | None = None) -> Iterator[None]:
-    """Report why a command cannot continue, and exit with `exit_code` or else the error's code."""
+    """Report why a command cannot continue, and exit with `exit_code`, or by default with the error's code."""
     try:
         yield
     except CannotRun as error:

@@ -52,7 +52,7 @@ App = Annotated[str, typer.Argument(metavar="APP", help=APP_HELP)]
 
 @contextmanager
 def calling(data: Path | None) -> Iterator["Calls"]:
-    """Calls to the chosen installation. An error ends the process with its exit code."""
+    """Open calls to the chosen installation. An error ends the process with its exit code."""
     from flowpin_cli.rest.calls import Calls
     from flowpin_cli.rest.installation import installation_of
 
@@ -96,7 +96,7 @@ def tell_audit(rows: "Rows", as_json: bool) -> None:
 
 
 def wait_and_check(calls: "Calls", app_id: str, deployment_id: str | None, *, no_wait: bool) -> None:
-    """Wait for an app's deployment. CannotRun if it failed."""
+    """Wait for an app's deployment. Raises CannotRun if it failed."""
     from flowpin_cli.errors import CannotRun
     from flowpin_cli.rest import rollouts
 

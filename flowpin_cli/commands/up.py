@@ -11,7 +11,7 @@ from rich.console import Console
 from flowpin_cli.commands.options import DEFAULT_DATA, MARKUP, Data, DatabaseUrl, problems_told
 
 PREFIXES = ("WORKFLOW_", "DEPLOY_", "RUN_", "GATEWAY_", "CONSOLE_")
-"""Of the processes' settings."""
+"""Prefixes of the variables of the processes' settings."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
 
@@ -82,7 +82,7 @@ def up(
 
 
 def check_settings(data: Path) -> None:
-    """Name the settings in the environment that have no effect. CannotRun when one is wrong."""
+    """Print the settings in the environment that have no effect. Raises CannotRun if one is invalid."""
     if not any(name.upper().startswith(PREFIXES) for name in os.environ):
         return  # importing all settings takes half a second
     from flowpin_cli.commands.settings import classes

@@ -30,7 +30,7 @@ def examine(data: Path, database_url: str | None, access_file: Path, schemas: Se
         folder = found(data)
         held_by = holder(folder.path)
     except CannotRun as error:
-        # Check nothing else: its content may be forged, and as root we would follow links in it.
+        # Check nothing else: the folder's content may be forged, and as root we would follow its links.
         do = "correct that first: `flowpin up` refuses it too, and nothing else was checked"
         return [(f"Data folder {data}", [problem(f"The data folder cannot be trusted: {error}", do)])]
 
@@ -83,7 +83,7 @@ def examine(data: Path, database_url: str | None, access_file: Path, schemas: Se
 
 
 def _for_this_folder(finding: Finding, option: str) -> Finding:
-    """The finding with its commands completed for a folder that is not the default one."""
+    """The finding, with the option for the folder in its commands if it is not the default one."""
 
     def spelled_out(command: re.Match[str]) -> str:
         return command[0] + option
@@ -97,7 +97,7 @@ def _tried(section: Callable[[], Iterable[Finding]]) -> list[Finding]:
     findings: list[Finding] = []
     try:
         findings.extend(section())
-    except (ImportError, RuntimeError) as error:  # stubs refuse to be imported with a RuntimeError
+    except (ImportError, RuntimeError) as error:  # stubs raise a RuntimeError if they cannot be imported
         do = "repair the installation first: pip install -e ."
         findings.append(problem(f"This could not be checked: {error}", do))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Checks of the access file: whether callers can call, and whether tokens are forgotten."""
+"""Checks of the access file: whether callers can call, and whether there are forgotten tokens."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -66,7 +66,7 @@ def _names(tokens: list[Token]) -> str:
 
 
 def _kept_secrets(access: AccessFile, folder: DataFolder) -> Iterator[Finding]:
-    """Checks the tokens that `flowpin up` itself uses."""
+    """Check the tokens that `flowpin up` itself uses."""
     service, person = folder.secret(DEPLOY_TOKEN_FILE), folder.env().get("FLOWPIN_TOKEN")
     if service is not None and not _is_valid(access, service):
         yield problem(

@@ -1,4 +1,4 @@
-"""Whether apps can run here: the installed runtimes, and whether the kernel can confine replicas."""
+"""Checks whether apps can run on this machine: the installed runtimes, and whether the kernel can confine replicas."""
 
 import os
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ MANY_CONNECTIONS = 0.8
 
 
 async def examine(url: str | None, schemas: Sequence[Schema]) -> AsyncIterator[Finding]:
-    """`url` is an administrator's. None when no database is running."""
+    """Check the database. `url` is that of an administrator, or None if no database is running."""
     if url is None:
         yield unchecked(
             "No Postgres of this folder runs: its migrations, roles and clock were not checked",

@@ -1,11 +1,11 @@
-"""A finding: what was checked, its state, and what to do."""
+"""A finding: the subject of a check, its state, and what to do."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """The state of what was checked. Only a problem prevents something from working."""
+    """The state of a finding. Only a problem prevents something from working."""
 
     OK = "ok"
     WARNING = "warning"

@@ -1,4 +1,4 @@
-"""Whether `flowpin up` runs on the folder, and whether all of its processes are ready to be called."""
+"""Checks whether `flowpin up` runs on the folder, and whether all of its processes are ready for calls."""
 
 import asyncio
 import socket
@@ -43,7 +43,7 @@ def examine(folder: DataFolder, held_by: str | None) -> Iterator[Finding]:
 
 
 def _without_tls(ports: Ports) -> Iterator[Finding]:
-    """Listeners of `flowpin up --tls` without TLS, as a setting in the environment can cause."""
+    """Listeners of `flowpin up --tls` without TLS. A setting in the environment can cause this."""
     listeners = {f"The workflow service, on port {port},": (port, LOOPBACK) for port in ports.workflow}
     listeners |= {f"The deploy service, on port {port},": (port, LOOPBACK) for port in ports.deploy}
     listeners |= {"The run service": (ports.run, LOOPBACK)} if ports.run else {}

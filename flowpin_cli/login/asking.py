@@ -1,4 +1,4 @@
-"""Runs requests to an issuer for a command, whose errors they become."""
+"""Runs requests to an issuer, and converts failures to errors of the command."""
 
 import asyncio
 from collections.abc import Coroutine

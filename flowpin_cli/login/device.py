@@ -1,4 +1,5 @@
-"""Signs a person in with a browser of another device (RFC 8628): they type a code there, and the command waits."""
+"""Signs a person in with a browser on another device (RFC 8628). The person types a code there while the command
+waits."""
 
 import asyncio
 import time
@@ -11,15 +12,15 @@ from service_kit.openid.tokens import Tokens, tokens_of_sign_in
 from service_kit.texts import harmless
 
 INTERVAL_SECONDS = 5.0
-"""The pause between two questions where the issuer names none, and what `slow_down` adds to it."""
+"""The default pause between two requests, and the time that `slow_down` adds to it."""
 LONGEST_SECONDS = 60.0
-"""The longest pause."""
+"""The longest pause between two requests."""
 MAX_CODE_CHARACTERS = 100
 MAX_LINK_CHARACTERS = 1000
 
 
 async def sign_in(provider: Provider, client: Client, show: Callable[[str, str], None], seconds: float) -> Tokens:
-    """Call `show` with the link and the code to type there, and wait until the person has signed in.
+    """Call `show` with the link and the code, and wait until the person has signed in.
 
     The wait ends after `seconds`, or when the code expires. Raises IssuerFailed.
     """
@@ -46,7 +47,7 @@ async def _answer(code: str, pause: float, provider: Provider, client: Client, e
                 pause += INTERVAL_SECONDS
             elif refused.error != "authorization_pending":
                 raise
-        except IssuerFailed as failed:  # asked again, later, as the RFC says for a connection that times out
+        except IssuerFailed as failed:  # tried again later, as the RFC requires after a connection timeout
             pause, why = pause * 2, f" ({failed})"
         else:
             return await tokens_of_sign_in(answer, provider, client, None)

@@ -1,4 +1,4 @@
-"""The file that keeps what `flowpin login` got: a private one in the user's config folder, by URL of the gateway."""
+"""The private file in the user's config folder in which `flowpin login` stores logins, by URL of the gateway."""
 
 import fcntl
 import json
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 EARLY_SECONDS = 10.0
 """A token that expires within this time counts as expired."""
 LOCK_SECONDS = 45.0
-"""How long to wait for another command, whose refresh takes three requests of ten seconds at most."""
+"""How long to wait for the lock. Another command's refresh takes at most three requests of ten seconds."""
 LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Login:
-    """The token of one person for one installation, and what it takes to refresh it."""
+    """A person's token for an installation, and the data to refresh it."""
 
     issuer: str
     client_id: str
     audience: str
     subject: str
-    """The claim `sub`: who signed in."""
+    """The claim `sub` of the person."""
     token: str
     expires_at: float
     """Seconds since 1970."""
     refresh_token: str = ""
     """Empty if the issuer gave none."""
     scope: str = ""
-    """As it was asked for; empty for the default."""
+    """The requested scope. Empty for the default."""
     client_secret: str = field(default="", repr=False)
     """Empty for a public client."""
 
@@ -53,7 +53,7 @@ class Login:
 
     @property
     def command(self) -> str:
-        """The command that signs in like this again."""
+        """The command that repeats this sign-in."""
         words = ["flowpin", "login", "--issuer", self.issuer, "--client-id", self.client_id]
         if self.audience != self.client_id:
             words += ["--audience", self.audience]
@@ -63,7 +63,7 @@ class Login:
 
 
 def file_in(environ: Mapping[str, str]) -> Path:
-    """The file of this user. As the XDG specification says, a relative XDG_CONFIG_HOME is ignored."""
+    """The file of this user. A relative XDG_CONFIG_HOME is ignored, as the XDG specification requires."""
     folder = Path(environ.get("XDG_CONFIG_HOME", ""))
     if not folder.is_absolute():
         folder = _home() / ".config"
@@ -83,12 +83,12 @@ def login_at(url: str, file: Path) -> Login | None:
 
 
 def keep(url: str, login: Login, file: Path) -> None:
-    """Replace the login at this URL. The caller holds the lock."""
+    """Replace the login at this URL. The caller must hold the lock."""
     _write(_read(file) | {url: login}, file)
 
 
 def forget(url: str, file: Path) -> Login | None:
-    """Remove the login at this URL and return it. The caller holds the lock."""
+    """Remove the login at this URL and return it. The caller must hold the lock."""
     logins = _read(file)
     removed = logins.pop(url, None)
     if removed is not None:
@@ -98,7 +98,7 @@ def forget(url: str, file: Path) -> Login | None:
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Hold the file, because an issuer may accept a refresh token only once.
+    """Lock the file, because an issuer may accept a refresh token only once.
 
     Raises CannotRun, also if another command holds it for longer than LOCK_SECONDS.
     """

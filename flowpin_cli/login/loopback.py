@@ -59,7 +59,7 @@ class _Server(ThreadingTCPServer):  # http.server's own asks DNS for the machine
         self.is_answered = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that hangs up is not worth a traceback."""
+        """Ignore browsers that disconnect."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -90,4 +90,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(page)
 
     def log_message(self, *words: object) -> None:
-        """Logs nothing: the address has the code."""
+        """Log nothing, because the URL contains the code."""

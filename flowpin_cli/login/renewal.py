@@ -1,4 +1,4 @@
-"""Refreshes a kept token, and ends it."""
+"""Refreshes and revokes the stored token."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +13,9 @@ from service_kit.openid.tokens import Tokens, refreshed
 
 
 def renewed(url: str, refused: str, file: Path) -> str:
-    """A token for the gateway at `url` in place of `refused`, which is kept. Raises CannotRun.
+    """Replace the token `refused` for the gateway at `url`, and store the new one. Raises CannotRun.
 
-    Commands that run at once refresh it once: the others use what the first one kept.
+    Concurrent commands refresh it only once: the others use the token that the first one stored.
     """
     with kept.locked(file):
         login = kept.login_at(url, file)
@@ -43,7 +43,7 @@ async def _new_tokens(login: Login) -> Tokens:
 
 
 def revoke(login: Login) -> bool:
-    """Revoke it at the issuer. False if that offers no revocation. Raises CannotRun."""
+    """Revoke the token at the issuer. False if the issuer does not support that. Raises CannotRun."""
     return ask(_revoke(login))
 
 

@@ -1,4 +1,4 @@
-"""`flowpin login` and `flowpin logout`: from the chosen installation to what is kept, and what a person is told."""
+"""`flowpin login` and `flowpin logout`: store or remove the token for the chosen installation, and print the result."""
 
 import webbrowser
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ class Way:
     """How a person signs in."""
 
     seconds: float
-    """How long the command waits for them."""
+    """How long the command waits for the person."""
     opens_browser: bool = True
     on_device: bool = False
-    """With a browser of another device, also where this machine has one."""
+    """Use a browser on another device, even if this machine has one."""
 
 
 def begin(issuer: str, client: Client, data: Path | None, environ: Mapping[str, str], way: Way) -> None:
@@ -34,7 +34,7 @@ def begin(issuer: str, client: Client, data: Path | None, environ: Mapping[str, 
     variables = variables_of(data, environ)
     url = variables["FLOWPIN_URL"].rstrip("/")
     file = kept.file_in(environ)
-    kept.login_at(url, file)  # a file that cannot be used is told before the sign-in
+    kept.login_at(url, file)  # fails before the sign-in if the file cannot be used
     tokens = _signed_in(ask(discover(issuer)), client, way)
     login = Login(
         issuer,
@@ -98,7 +98,7 @@ def _name(installation: Installation, login: Login) -> str:
 
 
 def end(data: Path | None, environ: Mapping[str, str]) -> None:
-    """Remove the token, and revoke it if the issuer offers that. Raises CannotRun."""
+    """Remove the token, and revoke it if the issuer supports that. Raises CannotRun."""
     url = variables_of(data, environ)["FLOWPIN_URL"].rstrip("/")
     file = kept.file_in(environ)
     with kept.locked(file):

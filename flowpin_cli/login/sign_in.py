@@ -1,4 +1,4 @@
-"""Signs a person in with a browser of this machine, which returns to a loopback port."""
+"""Signs a person in with a browser on this machine, which is redirected to a loopback port."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from service_kit.openid.tokens import Tokens
 
 
 def sign_in(provider: Provider, client: Client, show: Callable[[str], None], seconds: float) -> Tokens:
-    """Sign a person in with the link that `show` is called with, within `seconds`. Raises CannotRun."""
+    """Call `show` with the link, and wait at most `seconds` for the sign-in. Raises CannotRun."""
     attempt = new_attempt()
     with Loopback() as loopback:
         show(link(provider, client, loopback.redirect_uri, attempt))

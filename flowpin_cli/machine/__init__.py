@@ -1,1 +1,1 @@
-"""What an installation on one machine needs of the operating system: data folder, processes, supervision."""
+"""The data folder, processes and supervision of an installation on one machine."""

@@ -22,7 +22,7 @@ LOOPBACK = "127.0.0.1"
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - only where --host asks for it
 PORT_RANGE = range(20_000, 32_768)  # below the port range of outgoing connections
 UNFINISHED_RESTORE = "restore.unfinished"
-"""A data folder within the data folder, in which a restore works until it is complete."""
+"""Name of a folder within the data folder, in which a restore works until it is complete."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class DataFolder:
         return f"{status.st_dev}:{status.st_ino}"
 
     def fresh_log(self, name: str) -> Path:
-        """The path of the current log. Logs of earlier runs are kept beside it, with a number."""
+        """The path of the current log. Logs of earlier runs are in the same folder, with a number."""
         log = self.path / "logs" / f"{name}.log"
         make_room(str(log))
         return log
 
     def secret(self, name: str) -> str | None:
-        """The content of a private file, None when it was never written."""
+        """The content of a private file. None if it does not exist."""
         try:
             return (self.path / name).read_text().strip()
         except FileNotFoundError:
@@ -71,7 +71,7 @@ class DataFolder:
         replace_file(self.path / name, value + "\n")
 
     def env(self) -> dict[str, str]:
-        """The variables the last run wrote; empty when there was none."""
+        """The variables that the last run wrote. Empty if there was no run."""
         try:
             lines = self.env_file.read_text().splitlines()
         except FileNotFoundError:
@@ -85,7 +85,7 @@ class DataFolder:
 
 
 def found(path: Path) -> DataFolder:
-    """The folder as it is; it need not exist. CannotRun when others own it, or can change what is in it."""
+    """Check the folder, which need not exist. Raises CannotRun if others own it or can change its content."""
     if not os.path.lexists(path):
         return DataFolder(path.resolve())
     try:
@@ -108,9 +108,9 @@ def _check_content(folder: DataFolder) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[DataFolder]:
-    """Hold the folder for this process, making it if need be.
+    """Lock the folder for this process. Creates the folder if needed.
 
-    CannotRun when another `flowpin up` holds it, when others own it, or when they can change what is in it.
+    Raises CannotRun if another `flowpin up` has locked it, or others own it or can change its content.
     """
     try:
         if not os.path.lexists(path):
@@ -136,23 +136,23 @@ def locked(path: Path) -> Iterator[DataFolder]:
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the processes listen: all gateways on one port, each worker of a service on its own."""
+    """The ports of the processes. All gateways share one port; each worker of a service has its own."""
 
     gateway: int
     workflow: Sequence[int]
     deploy: Sequence[int]
     apps: int = 0
-    """Where apps are called; 0 as long as none run. So for the run service's own RPCs."""
+    """The port for calls of apps. 0 if no apps run. The same applies to `run`, the port of the run service's RPCs."""
     run: int = 0
     host: str = LOOPBACK
-    """Where gateway, apps and console are reached; services listen on LOOPBACK in any case."""
+    """The address on which gateway, apps and console listen. Services always listen on LOOPBACK."""
     console: int = 0
-    """0 when it was left out."""
+    """0 if there is no console."""
     ca: str = ""
-    """The file of the authority that the listeners' certificate is of; empty when they speak no TLS."""
+    """The file of the authority that signed the listeners' certificate. Empty without TLS."""
 
     def url_of(self, port: int) -> str:
-        """Where a process of this machine answers over HTTP."""
+        """The URL of a process of this machine."""
         return f"{'https' if self.ca else 'http'}://{reached_at(self.host)}:{port}"
 
 
@@ -172,10 +172,10 @@ def choose_ports(
     console: int | None = None,
     ca: str = "",
 ) -> Ports:
-    """Ports for this number of workers, those of the last run if they are free.
+    """Choose ports for this number of workers. Reuses those of the last run if they are free.
 
-    0 for `gateway`, `apps` or `console` picks a free port. None for `apps` or `console` leaves them out. CannotRun if a
-    given port is taken.
+    0 for `gateway`, `apps` or `console` picks a free port. None for `apps` or `console` leaves them out. Raises
+    CannotRun if a given port is taken.
     """
     last = last_ports(folder) or Ports(0, (), ())
     for port, option in ((gateway, "--port"), (apps, "--apps-port"), (console, "--console-port")):
@@ -226,7 +226,8 @@ def _is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def holder(path: Path) -> str | None:
-    """The process id of what holds the folder, None when nothing does. CannotRun when that cannot be seen."""
+    """The id of the process that has locked the folder. None if it is not locked. Raises CannotRun if that is
+    unknown."""
     try:
         lock = os.open(path / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -243,7 +244,7 @@ def holder(path: Path) -> str | None:
 
 
 def last_ports(folder: DataFolder) -> Ports | None:
-    """Where the processes listen, or did in the last run."""
+    """The ports of the current or the last run."""
     try:
         kept = json.loads((folder.path / "ports.json").read_text())
         apps, run, console = (int(kept.get(name, 0)) for name in ("apps", "run", "console"))
@@ -255,5 +256,5 @@ def last_ports(folder: DataFolder) -> Ports | None:
 
 
 def _several(kept: int | list[int]) -> list[int]:
-    """A service's ports; a release that knew one worker kept a number."""
+    """A service's ports. Earlier releases had one worker and stored a number."""
     return [int(port) for port in (kept if isinstance(kept, list) else [kept])]

@@ -1,4 +1,4 @@
-"""Whether a started process is ready to be called."""
+"""Checks whether a started process is ready for calls."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ POLL_SECONDS = 0.03
 
 
 async def until(is_ready: Callable[[], Awaitable[bool]], seconds: float) -> bool:
-    """Ask until it is ready; False when it was not within the time."""
+    """Repeat the check until it succeeds. False if it did not succeed in time."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while not await is_ready():  # noqa: ASYNC110 - another process' state, there is no event
@@ -22,7 +22,7 @@ async def until(is_ready: Callable[[], Awaitable[bool]], seconds: float) -> bool
 
 
 async def accepts(port: int, host: str = LOOPBACK) -> bool:
-    """Whether a process listens there."""
+    """Whether a process listens on this port."""
     try:
         _, writer = await asyncio.open_connection(host, port)
     except OSError:
@@ -32,7 +32,7 @@ async def accepts(port: int, host: str = LOOPBACK) -> bool:
 
 
 async def speaks_tls(port: int, host: str, ca: str) -> bool:
-    """Whether a listener has a certificate of the authority, for this host."""
+    """Whether a listener has a certificate of the authority for this host."""
     try:
         _, writer = await asyncio.open_connection(host, port, ssl=ssl.create_default_context(cafile=ca))
     except OSError:
@@ -42,10 +42,10 @@ async def speaks_tls(port: int, host: str, ca: str) -> bool:
 
 
 async def unready(port: int, host: str = LOOPBACK, ca: str = "") -> list[str]:
-    """What `GET /health/ready` says is not ready: `workflow`, `deploy`, or `gateway` when that does not answer.
+    """The services that are not ready according to `GET /health/ready`. `gateway` if it does not answer.
 
-    Plain sockets: an HTTP library takes longer to import than this to run, and with gRPC in this process the next
-    child could not be forked safely. `ca` is the file of an authority, with which it speaks TLS.
+    It uses plain sockets, because importing an HTTP library takes longer than the request. With gRPC in this process,
+    children could not be forked safely. With `ca`, the file of an authority, it uses TLS.
     """
     try:
         tls = ssl.create_default_context(cafile=ca) if ca else None

@@ -17,9 +17,10 @@ from service_kit.files import replace_file
 
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 397
-"""More is what browsers refuse of authorities that they ship; of one's own they take it, but a year is enough."""
+"""Browsers refuse longer certificates of public authorities. For private ones they accept them, but a year is
+enough."""
 RENEWED_DAYS = 30
-"""Before its end a certificate is replaced by the next start."""
+"""The next start replaces a certificate that expires within this time."""
 
 
 class LocalAuthority:
@@ -31,7 +32,8 @@ class LocalAuthority:
         self._folder = folder
 
     def prepare(self, *hosts: str) -> None:
-        """Make what is missing or near its end. The certificate is for `hosts`, this machine's name and loopback."""
+        """Create files that are missing or expire soon. The certificate is for `hosts`, this machine's name and
+        loopback."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         names = sorted({"localhost", "127.0.0.1", "::1", socket.gethostname(), *hosts} - {"0.0.0.0", "::", ""})  # noqa: S104
         if not _lasts(self.ca) or not self._ca_key.exists():
@@ -94,7 +96,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))  # clocks differ
+        .not_valid_before(now - timedelta(hours=1))  # because clocks differ
         .not_valid_after(now + timedelta(days=days))
     )
 
@@ -111,7 +113,7 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def _lasts(path: Path) -> bool:
-    """Whether the certificate is there and will be valid for a while."""
+    """Whether the certificate exists and does not expire soon."""
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError):

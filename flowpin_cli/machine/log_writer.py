@@ -1,8 +1,8 @@
-"""Writes the output of one process to its log file and rotates the file: a program of its own, run by its path.
+"""Writes the output of one process to its log file and rotates the file. This is a separate program, run by its path.
 
-It reads a pipe to its end. So nothing has to be reopened, and no line is lost. It is not part of `flowpin up`, which
-can be stopped (Ctrl-Z) or wait for its terminal; the logging process would then wait too. It imports only fast modules
-of the standard library.
+It reads a pipe to its end. So the logging process never reopens its log, and no line is lost. It is not part of
+`flowpin up`, because that can be stopped (Ctrl-Z) or wait for its terminal. The logging process would then wait too. It
+imports only fast modules of the standard library.
 """
 
 import fcntl
@@ -14,13 +14,13 @@ from contextlib import suppress
 
 FILES = 5
 FILE_BYTES = 16 << 20
-READ_BYTES = 1 << 20  # as much as a pipe may hold without privileges
+READ_BYTES = 1 << 20  # the largest pipe without privileges
 PAUSE_SECONDS = 0.01
-"""After each read, so that many lines cost one write. A pipe of 1 MiB takes 100 MB/s meanwhile."""
+"""Pause after each read, so that many lines need only one write. A pipe of 1 MiB still allows 100 MB/s."""
 
 
 def make_room(path: str) -> None:
-    """Rename `path` to `path.1` and so on; the oldest of `FILES` files is gone then."""
+    """Rename `path` to `path.1` and so on. Removes the oldest of `FILES` files."""
     if not os.path.lexists(path):
         return
     for number in range(FILES - 1, 0, -1):
@@ -30,7 +30,7 @@ def make_room(path: str) -> None:
 
 
 class RotatingLog:
-    """A log of at most `FILES` files of `FILE_BYTES`. Lines of up to `READ_BYTES` are kept whole."""
+    """A log of at most `FILES` files of `FILE_BYTES`. Lines of up to `READ_BYTES` are not split."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -62,7 +62,7 @@ class RotatingLog:
             data = data[written:]
 
     def _fitting(self, data: bytes) -> int:
-        if self._room - len(data) >= READ_BYTES:  # the rest of an incomplete last line fits, too
+        if self._room - len(data) >= READ_BYTES:  # leaves space for the rest of an incomplete last line
             return len(data)
         whole_lines = data.rfind(b"\n", 0, self._room) + 1
         return whole_lines or (min(self._room, len(data)) if self._is_within_line else 0)
@@ -78,7 +78,7 @@ class RotatingLog:
 
 def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it ends when no process can write to the pipe any more
+        signal.signal(number, signal.SIG_IGN)  # the process ends when the pipe is closed, not by these signals
     with suppress(OSError):
         fcntl.fcntl(sys.stdin.fileno(), fcntl.F_SETPIPE_SZ, READ_BYTES)
     log = RotatingLog(sys.argv[1])

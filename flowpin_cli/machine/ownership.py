@@ -11,13 +11,14 @@ from pathlib import Path
 from flowpin_cli.errors import CannotRun
 
 POSTGRES_ACCOUNTS = ("postgres", "nobody")
-"""Users that Postgres runs as when we are root, which it refuses. The first that exists is used."""
+"""Postgres refuses to run as root. If we are root, it runs as the first of these users that exists."""
 MOST_LINKS = 40  # the kernel's own limit
 WHOLE_MACHINE = ["0", "0", "4294967295"]
 
 
 def check_folder(path: Path) -> Path:
-    """Return the folder's real path. CannotRun unless it is ours, and nobody else can exchange it or write in it."""
+    """Return the folder's real path. Raises CannotRun unless it is ours, and no other user can replace it or write in
+    it."""
     status = path.stat()
     if not stat.S_ISDIR(status.st_mode):
         raise CannotRun(f"{path} is not a folder; choose another")
@@ -33,7 +34,7 @@ def check_folder(path: Path) -> Path:
 
 
 def check_content(folder: Path, postgres_owners: Collection[int]) -> None:
-    """CannotRun unless all that is in a data folder is ours, or in `postgres…` one of these users'."""
+    """Raises CannotRun unless we own all content of a data folder. In `postgres…`, these users may own it too."""
     for path in sorted(folder.iterdir()):
         owners = {*trusted_users(), *(postgres_owners if path.name.startswith("postgres") else ())}
         _check_entry(path, path.lstat(), owners)
@@ -58,7 +59,7 @@ def _check_entry(path: Path, status: os.stat_result, owners: Collection[int]) ->
 
 
 def real_path(path: Path) -> Path:
-    """Where a path leads, links followed. CannotRun when another user could make it lead elsewhere."""
+    """Resolve the links of a path. Raises CannotRun if another user could make it lead elsewhere."""
     here, links = Path("/"), 0
     steps = [*reversed(path.absolute().parts)]
     while steps:
@@ -86,16 +87,16 @@ def real_path(path: Path) -> Path:
 
 
 def trusted_users() -> set[int]:
-    """This user, and root, who can do everything anyway."""
+    """This user, and root, which can change everything anyway."""
     users = {0, os.geteuid()}
     if Path("/proc/self/uid_map").read_text().split() != WHOLE_MACHINE:
-        # In a user namespace, root of the machine (and everybody else outside) shows as this one.
+        # In a user namespace, all users outside it, including the machine's root, appear as this id.
         users.add(int(Path("/proc/sys/kernel/overflowuid").read_text()))
     return users
 
 
 def postgres_owners() -> set[int]:
-    """Users that Postgres' data may belong to."""
+    """Users that may own Postgres' data."""
     if os.geteuid() != 0:
         return {os.geteuid()}
     owners = set()
@@ -119,7 +120,7 @@ def _is_writable_by_others(status: os.stat_result) -> bool:
 
 
 def _is_private_group(gid: int, uid: int) -> bool:
-    """Whether it is the user's own group, as many systems give to each, and nobody else is in it."""
+    """Whether the group is the user's private group, as on many systems, without other members."""
     try:
         group, user = grp.getgrgid(gid), pwd.getpwuid(uid)
     except KeyError:

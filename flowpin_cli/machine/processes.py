@@ -1,4 +1,4 @@
-"""Starting processes that cannot outlive this one, and ending those that an earlier run left behind."""
+"""Starts processes that cannot outlive this one, and ends those that an earlier run left behind."""
 
 import asyncio
 import ctypes
@@ -25,7 +25,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Account:
-    """The operating system's user a process runs as."""
+    """The user that a process runs as."""
 
     uid: int
     gid: int
@@ -37,13 +37,13 @@ class Account:
 
 @dataclass(frozen=True)
 class Command:
-    """A program to run: its words, its whole environment, and what it is sent when this process is gone."""
+    """A program to run: its arguments, its environment, and the signal that it gets when this process ends."""
 
     words: Sequence[str]
     env: Mapping[str, str]
     orphan_signal: signal.Signals = signal.SIGKILL
-    """The signal that a child gets when its parent dies. It must not look like a stop: a service that drains leaves its
-    rollouts in order, but after a crash they must be taken over."""
+    """The signal that a child gets when its parent dies. It is not a stop signal: a service that stops hands over its
+    rollouts, but after a crash they must be taken over."""
     account: Account | None = None
     pass_fds: Sequence[int] = ()
     cwd: str | None = None
@@ -51,7 +51,7 @@ class Command:
 
 
 def start(command: Command, log: Path) -> subprocess.Popen[bytes]:
-    """Start it in a session of its own, its output appended to `log`. Call from the main thread only.
+    """Start the command in its own session, and append its output to `log`. Call from the main thread only.
 
     (The kernel sends the parent-death signal when the *thread* that forked ends.)
     """
@@ -63,7 +63,7 @@ def start(command: Command, log: Path) -> subprocess.Popen[bytes]:
 
 
 def start_into(command: Command, output: int) -> subprocess.Popen[bytes]:
-    """As above, with the output to an open file or a pipe."""
+    """Like `start`, with the output to an open file or a pipe."""
     with TemporaryFile() as source:
         source.write(command.input.encode())
         source.seek(0)
@@ -100,7 +100,7 @@ def _preparation(account: Account | None, orphan_signal: signal.Signals) -> Call
             os.setgroups([])
             os.setgid(account.gid)
             os.setuid(account.uid)
-        # After setuid, which clears it.
+        # Set after setuid, which clears it.
         _libc.prctl(PR_SET_PDEATHSIG, int(orphan_signal), 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)  # the parent died before prctl was called
@@ -109,7 +109,7 @@ def _preparation(account: Account | None, orphan_signal: signal.Signals) -> Call
 
 
 async def run_to_end(command: Command, log: Path) -> int:
-    """Run it to its end and return its exit code. When cancelled, nothing of it stays."""
+    """Run the command to its end and return its exit code. If canceled, it ends all of its processes."""
     process = start(command, log)
     try:
         return await exited(process)
@@ -120,7 +120,7 @@ async def run_to_end(command: Command, log: Path) -> int:
 
 
 async def exited(process: subprocess.Popen[bytes]) -> int:
-    """Wait until it has ended, end what it left in its session, and return its exit code."""
+    """Wait until the process has ended, end the rest of its session, and return its exit code."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     pidfd = os.pidfd_open(process.pid)
     try:
@@ -129,7 +129,7 @@ async def exited(process: subprocess.Popen[bytes]) -> int:
     finally:
         loop.remove_reader(pidfd)
         os.close(pidfd)
-    # Before wait(): until then the number cannot be another's.
+    # Before wait(), because until then no other process can have this id.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     return process.wait()
@@ -140,7 +140,7 @@ def describe_exit(code: int) -> str:
 
 
 def last_lines(log: Path, count: int = 20) -> str:
-    """The end of a log, for a person to see why a process ended."""
+    """The end of a log, which shows people why a process ended."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 64_000))
@@ -151,18 +151,19 @@ def last_lines(log: Path, count: int = 20) -> str:
 
 
 def printable(text: str) -> str:
-    """The text without control characters, which others may have put into it."""
+    """The text without control characters, which others may have inserted."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def processes_of(folder: DataFolder) -> set[int]:
-    """Every process that a run on this folder started: the marked ones, and Postgres' by where they work."""
+    """All processes that a run on this folder started. They are found by the mark, those of Postgres by their working
+    folder."""
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
     return {pid for pid in pids if pid != os.getpid() and _belongs(pid, folder)}
 
 
 def end_orphans(folder: DataFolder, patience: float = 2.0) -> None:
-    """End processes of an earlier run on this folder: by a signal to stop, then by SIGKILL."""
+    """End processes of an earlier run on this folder: first with a stop signal, then with SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + patience
         for pid in processes_of(folder):
@@ -181,7 +182,7 @@ def _belongs(pid: int, folder: DataFolder) -> bool:
     try:
         environment = (process / "environ").read_bytes().split(b"\0")
         is_marked = f"{MARK_VARIABLE}={folder.mark}".encode() in environment
-        # Anybody can set the variable.
+        # The owner is checked too, because every user can set the variable.
         is_ours = process.stat().st_uid in {os.geteuid(), *postgres_owners()}
     except OSError:  # ended meanwhile, or another user's
         return False
@@ -189,7 +190,7 @@ def _belongs(pid: int, folder: DataFolder) -> bool:
 
 
 def _is_postgres_of(pid: int, folder: DataFolder) -> bool:
-    # Postgres overwrites its environment with its title, but stays in its data directory.
+    # Postgres overwrites its environment with its process title, but its working folder is its data directory.
     try:
         return (
             Path(f"/proc/{pid}/comm").read_text() == "postgres\n"
@@ -203,9 +204,9 @@ def _send(pid: int, number: signal.Signals, folder: DataFolder) -> None:
     with suppress(ProcessLookupError):
         pidfd = os.pidfd_open(pid)
         try:
-            # Checked again when the process is held, so that no other process with this id is signaled.
+            # Checked again after pidfd_open, so that no other process with this id gets the signal.
             if _belongs(pid, folder):
-                quits = number is signal.SIGTERM and _is_postgres_of(pid, folder)  # for Postgres, TERM means "later"
+                quits = number is signal.SIGTERM and _is_postgres_of(pid, folder)  # on TERM, Postgres waits for clients
                 signal.pidfd_send_signal(pidfd, signal.SIGQUIT if quits else number)
         finally:
             os.close(pidfd)

@@ -1,4 +1,4 @@
-"""Keeps the processes of one run alive, and ends them in order."""
+"""Restarts the processes of one run when they end, and stops them in order."""
 
 import asyncio
 import os
@@ -45,7 +45,7 @@ class Child:
         return self.name.partition("-")[0]
 
     def start(self) -> None:
-        """Start the process, and what writes its log. Call from the main thread only."""
+        """Start the process and its log writer. Call from the main thread only."""
         source, output = os.pipe()
         try:
             self.process = start_into(self.command, output)
@@ -57,11 +57,11 @@ class Child:
         self.log_writer = asyncio.create_task(_write_log(source, self.log))
 
     async def ended(self) -> int:
-        """Wait until the process has ended and its last lines are in the log; its exit code."""
+        """Wait until the process has ended and its last lines are in the log. Returns its exit code."""
         assert self.process is not None  # noqa: S101 - start() set both
         assert self.log_writer is not None  # noqa: S101
         code = await exited(self.process)
-        # With a limit: a process that left its session may hold the pipe open.
+        # This wait has a limit, because a process that left its session may keep the pipe open.
         await asyncio.wait({self.log_writer}, timeout=LAST_LINES_SECONDS)
         return code
 
@@ -71,7 +71,7 @@ class Child:
 
 
 class Supervisor:
-    """The children of one run, until it is asked to stop or one of them cannot be kept alive."""
+    """The children of one run. It ends when it is asked to stop, or one of them keeps crashing."""
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
@@ -80,7 +80,7 @@ class Supervisor:
         self._hurried = asyncio.Event()
 
     def start(self, *children: Child) -> None:
-        """Start them now, and each again whenever it ends before `stop`."""
+        """Start the children. Restarts each that ends before `stop`."""
         for child in children:
             child.start()
             child.keeper = asyncio.create_task(self._keep(child))
@@ -88,7 +88,8 @@ class Supervisor:
             self.children[child.name] = child
 
     async def until_ended(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do the work, then wait for `ask_to_stop`. Raises what the work raised, and CannotRun for a hopeless child."""
+        """Do the work, then wait for `ask_to_stop`. Raises errors of the work, or CannotRun for a child that keeps
+        crashing."""
         task = asyncio.create_task(work)
         try:
             await asyncio.wait({task, self._ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -100,14 +101,14 @@ class Supervisor:
             await asyncio.gather(task, return_exceptions=True)
 
     def ask_to_stop(self) -> None:
-        """End the run; asked again, without waiting for calls in flight."""
+        """End the run. If called again, stop without waiting for calls in progress."""
         if self._ended.done():
             self._hurried.set()
         else:
             self._ended.set_result(None)
 
     async def stop(self, order: Sequence[str]) -> None:
-        """End the children of one service after the other, each allowed to finish what it does."""
+        """End the children, one service after the other. Each may finish its calls."""
         if not self._ended.done():
             self._ended.set_result(None)
         for service in order:
@@ -157,7 +158,8 @@ class Supervisor:
 
 
 async def _write_log(source: int, log: Path) -> None:
-    """Have the pipe written to the log until its end. A writer that is killed is replaced; the pipe keeps the lines."""
+    """Keep a log writer running until the pipe ends. If it is killed, a new one starts; the lines remain in the pipe
+    meanwhile."""
     try:
         while True:
             with suppress(OSError):

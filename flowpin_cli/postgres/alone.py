@@ -1,4 +1,4 @@
-"""The embedded Postgres of a data folder without the services. It is started when it does not run."""
+"""Runs the embedded Postgres of a data folder without the services, unless it already runs."""
 
 import asyncio
 import signal
@@ -24,9 +24,9 @@ STOP_SECONDS = 30.0
 
 
 def embedded_url(folder: DataFolder, role: str = SUPERUSER) -> str | None:
-    """Where the folder's own Postgres answers, None when it does not run.
+    """The URL of the folder's own Postgres. None if it does not run.
 
-    Another's server is never what the folder speaks to: the folder of the socket must be one that we made.
+    The server of another user is never used: the folder of the socket must be one that we created.
     """
     sockets = folder.secret("socket")
     if not sockets or not is_ours(Path(sockets), folder) or not (Path(sockets) / f".s.PGSQL.{SOCKET_PORT}").exists():
@@ -36,9 +36,9 @@ def embedded_url(folder: DataFolder, role: str = SUPERUSER) -> str | None:
 
 @asynccontextmanager
 async def postgres_alone(folder: DataFolder) -> AsyncIterator[Databases]:
-    """The folder's Postgres without the services, for the length of the block. It is created if needed.
+    """Run the folder's Postgres without the services until the block ends. It is created if needed.
 
-    The caller holds the folder. Raises CannotRun.
+    The caller must have locked the folder. Raises CannotRun.
     """
     async with open_cluster(folder) as cluster:
         log = folder.fresh_log("postgres")
@@ -82,7 +82,7 @@ async def administrator_url(data: Path, database_url: str | None, announcer: "An
 
 
 async def _stopped(process: subprocess.Popen[bytes]) -> None:
-    # First "fast", which ends sessions and writes to disk. Then "immediate": the next start recovers.
+    # First "fast", which ends sessions and writes to disk. Then "immediate", after which the next start recovers.
     for number in (signal.SIGINT, signal.SIGQUIT):
         if process.poll() is None:
             process.send_signal(number)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # service_kit.db imports gRPC, which the processes of `flowpin up` must not
+if TYPE_CHECKING:  # not service_kit.db, because it imports gRPC, which the process of `flowpin up` must not do
     from service_kit.db import Connection
 from flowpin_cli.postgres.passwords import MIGRATOR_ROLES, SERVING_ROLES
 
@@ -27,12 +27,13 @@ FROZEN: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "run": {"runs": ("id", "app_id", "deployment_id", "version_id", "started_at")},
 }
-"""Columns that no serving role may change or remove: versions, pins of deployments, audit events, runs."""
+"""Columns that no serving role may update, and whose rows it may not delete: versions, pins of deployments, audit
+events, runs."""
 TIMEOUTS = ["statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"]
 
 
 async def tables(db: "Connection", schema: str) -> list[str]:
-    """The names of its tables. Empty if the schema does not exist."""
+    """The names of the schema's tables. Empty if the schema does not exist."""
     rows = await db.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1 ORDER BY tablename", schema)
     return [row["tablename"] for row in rows]
 
@@ -56,7 +57,7 @@ async def row_counts(db: "Connection", schemas: Iterable[str]) -> dict[str, int]
 
 
 async def tables_by_reference(db: "Connection", schema: str) -> list[str]:
-    """The names of its tables, each after those that its foreign keys refer to."""
+    """The names of the schema's tables, each after the tables that its foreign keys refer to."""
     rows = await db.fetch(
         """
         SELECT referring.relname AS referring, referred.relname AS referred
@@ -73,7 +74,7 @@ async def tables_by_reference(db: "Connection", schema: str) -> list[str]:
 
 
 async def begin_filling(db: "Connection", schema: str, into: Sequence[str]) -> None:
-    """Empty the tables. Until `end_filling` no trigger fires and no timeout applies. In the caller's transaction."""
+    """Empty the tables, in the caller's transaction. Until `end_filling`, triggers and timeouts are off."""
     names = [f"{_quoted(schema)}.{_quoted(table)}" for table in into]
     await db.execute(f"TRUNCATE {', '.join(names)}")
     for name in names:
@@ -82,7 +83,7 @@ async def begin_filling(db: "Connection", schema: str, into: Sequence[str]) -> N
 
 
 async def end_filling(db: "Connection", schema: str, into: Sequence[str]) -> None:
-    """Let triggers fire again, and sequences go on after the numbers that the rows have."""
+    """Turn triggers on again, and set sequences to continue after the rows' numbers."""
     for table in into:
         await db.execute(f"ALTER TABLE {_quoted(schema)}.{_quoted(table)} ENABLE TRIGGER USER")
     for row in await db.fetch(_NUMBERED, schema):
@@ -114,7 +115,7 @@ def _quoted(name: str) -> str:
 
 
 async def clock_difference(db: "Connection") -> timedelta:
-    """How far the database's clock is ahead of this machine's, within half a round trip."""
+    """How far the database's clock is ahead of this machine's, accurate to half a round trip."""
     before = datetime.now(UTC)
     theirs: datetime = await db.fetchval("SELECT clock_timestamp()")
     after = datetime.now(UTC)
@@ -131,11 +132,12 @@ async def connections(db: "Connection") -> tuple[int, int]:
 
 
 PRUNED = ("runs",)
-"""The service removes old rows of these. A trigger refuses to remove recent ones."""
+"""Tables from which the service removes old rows. A trigger refuses to remove recent ones."""
 
 
 async def role_problems(db: "Connection", service: str, schemas: Mapping[str, str] | None = None) -> list[str]:
-    """The problems of a service's two roles, as sentences. `schemas` by service, if they have other names."""
+    """The problems of a service's two roles, as sentences. `schemas` maps services to their schemas, if these have
+    other names."""
     serving, migrator = SERVING_ROLES[service], MIGRATOR_ROLES[service]
     schemas = schemas or {name: name for name in FROZEN}
     rows = await db.fetch("SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname = ANY($1)", [serving, migrator])

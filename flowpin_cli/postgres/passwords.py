@@ -1,4 +1,5 @@
-"""The passwords of the embedded Postgres' roles: created once, kept in the data folder, and set before it starts.
+"""The passwords of the embedded Postgres' roles. They are created once, stored in the data folder, and set before
+Postgres starts.
 
 Running as the user of `flowpin up` is not enough to connect, because apps run as the same user unless that is root.
 """
@@ -36,7 +37,8 @@ def ensure_passwords(folder: DataFolder) -> Mapping[str, str]:
 
 
 def rules(passwords: Mapping[str, str]) -> str:
-    """pg_hba.conf. It says with which passwords the roles are set up, so that others are noticed and set."""
+    """The content of pg_hba.conf. It identifies the passwords that are set, so that changed passwords are noticed and
+    set."""
     mark = hashlib.sha256(json.dumps(passwords, sort_keys=True).encode()).hexdigest()[:16]
     return f"# Passwords {mark}, of {FILE}.\nlocal all all scram-sha-256\n"
 

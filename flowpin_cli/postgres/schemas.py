@@ -19,7 +19,7 @@ class Schema:
     name: str
     migrations: Path
     is_optional: bool = False
-    """Whether an installation may be without it."""
+    """Whether the schema is optional in an installation."""
 
     @property
     def known(self) -> dict[str, str]:
@@ -27,26 +27,26 @@ class Schema:
         return {path.name.partition("_")[0]: path.stem for path in self._files}
 
     def missing(self, applied: Iterable[str]) -> list[str]:
-        """The names of those that have still to run."""
+        """The names of migrations that have not run."""
         ran = set(applied)
         return [name for version, name in self.known.items() if version not in ran]
 
     def unknown(self, applied: Iterable[str]) -> list[str]:
-        """The versions that a newer code has run."""
+        """Versions of migrations that only a newer release has."""
         return [version for version in applied if version not in self.known]
 
     def first(self, applied: Sequence[str]) -> list[Path] | None:
-        """The files of these migrations, None when they are not the first ones in their order."""
+        """The files of these migrations. None unless they are the first ones, in order."""
         return self._files[: len(applied)] if list(self.known)[: len(applied)] == list(applied) else None
 
     @property
     def made(self) -> dict[str, set[str]]:
-        """The names of what the migrations make, by kind, in the order of archive_entries."""
+        """The names of objects that the migrations create, by kind, in the order that `archive_entries` needs."""
         text = "\n".join(path.read_text() for path in self._files)
         names = {kind: set[str]() for kind in ("TABLE", "INDEX", "FUNCTION", "TRIGGER", "SEQUENCE", "CONSTRAINT")}
         for created, constraint, name in MADE.findall(text):
             names[created or constraint].add(name)
-        names["TABLE"].add("schema_migrations")  # dbmate's
+        names["TABLE"].add("schema_migrations")  # the table of dbmate
         names["CONSTRAINT"].add("schema_migrations_pkey")
         names["DEFAULT"] = {f"{table} {column}" for table, column in DEFAULTED.findall(text)}
         return names

@@ -22,11 +22,12 @@ MOST_MARKER_BYTES = 4_096
 
 @contextmanager
 def socket_folder(folder: DataFolder, account: Account, name: str = "socket") -> Iterator[Path]:
-    """A folder with a short path, for sockets' paths end at 107 bytes; what a crash of the last run left is removed.
+    """A folder with a short path, because paths of sockets have at most 107 bytes. Remains of a crashed run are
+    removed.
 
-    `name` is that of the file in the data folder that says where it is.
+    `name` is the file in the data folder that stores its path.
 
-    It is locked as long as it is in use, which also keeps systemd-tmpfiles from cleaning it up.
+    It is locked while it is in use, so that systemd-tmpfiles does not remove it.
     """
     stale = folder.secret(name)
     if stale and is_ours(Path(stale), folder):
@@ -51,8 +52,9 @@ def socket_folder(folder: DataFolder, account: Account, name: str = "socket") ->
 def is_ours(path: Path, folder: DataFolder | None = None) -> bool:
     """Whether a run of this user made the folder, and, if `folder` is given, a run on that data folder.
 
-    Its name proves nothing: anybody may make a folder of that name. Proof is a file in it that belongs to us and names
-    this very folder, so that it is not one moved here from another. A copy of a data folder does not own its socket.
+    The name proves nothing, because every user can create a folder of that name. The proof is a file in it that we own
+    and that identifies this folder, so that it was not moved here from another. A copy of a data folder does not own
+    the socket folder.
     """
     with suppress(OSError, ValueError):
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -93,7 +95,7 @@ def _write_marker(folder_fd: int, lines: list[str]) -> None:
 
 
 def _read_marker(folder_fd: int) -> list[str]:
-    """The marker's lines. OSError or ValueError without a valid marker."""
+    """The marker's lines. Raises OSError or ValueError without a valid marker."""
     marker = os.open(MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder_fd)
     try:
         status = os.fstat(marker)

@@ -25,11 +25,11 @@ class Databases:
     are_external: bool
 
     def serving(self, service: str) -> dict[str, str]:
-        """The variables `<service> serve` is given."""
+        """The variables for `<service> serve`."""
         return {f"{service.upper()}_DATABASE_URL": self.url_of(SERVING_ROLES[service])}
 
     def migrating(self, service: str) -> dict[str, str]:
-        """The variables `<service> migrate` is given, which makes the roles in them."""
+        """The variables for `<service> migrate`, which creates the roles in them."""
         prefix = service.upper()
         return self.serving(service) | {
             f"{prefix}_MIGRATOR_DATABASE_URL": self.url_of(MIGRATOR_ROLES[service]),
@@ -38,12 +38,12 @@ class Databases:
 
 
 def embedded_databases(cluster: Cluster) -> Databases:
-    """The roles' URLs on our own Postgres, with the passwords that are kept in the data folder."""
+    """The roles' URLs on our own Postgres, with the passwords from the data folder."""
     return Databases(cluster.url(), cluster.url, are_external=False)
 
 
 def external_databases(admin_url: str, folder: DataFolder) -> Databases:
-    """The roles' URLs on another Postgres, with passwords made once and kept in the data folder."""
+    """The roles' URLs on another Postgres, with passwords that are created once and stored in the data folder."""
     kept = json.loads(folder.secret("database-passwords.json") or "{}")
     roles = (*SERVING_ROLES.values(), *MIGRATOR_ROLES.values())
     passwords = {role: kept.get(role) or secrets.token_urlsafe(24) for role in roles}
@@ -61,14 +61,14 @@ def url_as(url: str, role: str, password: str) -> str:
 
 
 def url_without_password(url: str) -> str:
-    """The printable part of a database URL, also of a mistyped one."""
+    """The printable part of a database URL, even of a mistyped one."""
     # Up to the last "@", because a password with an unquoted "/" or "@" is secret too.
     shown = re.sub(r"//([^:@/]*).*@", r"//\1@", url)
     return re.sub(r"(password=)[^&]*", r"\1***", shown)
 
 
 async def check_server(admin_url: str) -> str:
-    """Return the server's version. CannotRun when it does not answer, refuses, or is older than 15."""
+    """Return the server's version. Raises CannotRun if it does not answer, refuses, or is older than 15."""
     import asyncpg
 
     shown = url_without_password(admin_url)
@@ -78,7 +78,7 @@ async def check_server(admin_url: str) -> str:
             version = connection.get_server_version()
         finally:
             await connection.close()
-    except ValueError:  # says what it stumbled over, which may be a piece of the password
+    except ValueError:  # the message quotes the invalid part, which may be in the password
         raise CannotRun(f"{shown} is not a database URL; write postgresql://user:password@host:port/database") from None
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise CannotRun(f"the database {shown} cannot be used: {str(error) or type(error).__name__}") from None

@@ -1,1 +1,1 @@
-"""Calls of a running installation over REST, with the standard library alone: they start fast."""
+"""Calls a running installation over REST. It uses only the standard library, so that commands start fast."""

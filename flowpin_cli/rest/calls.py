@@ -13,7 +13,7 @@ from flowpin_cli.rest.installation import Installation
 from flowpin_cli.rest.trust import context_of
 
 CALL_SECONDS = 60.0
-"""Longer than the gateway takes to answer a deploy that waits for its rollout."""
+"""Timeout, longer than the gateway takes to answer a deploy that waits for its rollout."""
 TRIES = 5
 FIRST_PAUSE_SECONDS = 0.2
 MAX_PAUSE_SECONDS = 5.0
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 
 class Calls:
-    """The calls of one command. They raise CannotRun, or the subclass of it that fits the answer."""
+    """The calls of one command. They raise CannotRun, or the subclass that matches the answer."""
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
@@ -41,7 +41,7 @@ class Calls:
 
     @property
     def project(self) -> str | None:
-        """The project in the environment: an id or a name."""
+        """The project from the environment: an id or a name."""
         return self._installation.project
 
     def get(self, path: str, **query: object) -> Any:
@@ -53,7 +53,7 @@ class Calls:
         return self.send("GET", _with_query(path, query)).decode()
 
     def rows(self, path: str, limit: int = 0, **query: object) -> "Rows":
-        """The rows of a list, at most `limit` of them; 0: all."""
+        """The rows of a list, at most `limit`. 0 means all."""
         rows, page, total = Rows(), 1, 1
         while len(rows) < total and (not limit or len(rows) < limit):
             size = min(limit or PAGE_SIZE, PAGE_SIZE)
@@ -68,11 +68,11 @@ class Calls:
         return rows
 
     def post(self, path: str, body: Json | str | None = None) -> Any:
-        """The answer's `data`; `body` may be JSON text already."""
+        """The answer's `data`. `body` may already be JSON text."""
         return self._answer("POST", path, body)["data"]
 
     def post_all(self, path: str, body: Json | str | None = None) -> Json:
-        """The whole answer; `body` may be JSON text already."""
+        """The whole answer. `body` may already be JSON text."""
         return self._answer("POST", path, body)
 
     def put(self, path: str, body: Json) -> Any:
@@ -91,7 +91,8 @@ class Calls:
         return answer
 
     def send(self, method: str, path: str, body: Json | str | None = None) -> bytes:
-        """The content of the answer. Connection errors, 429, 503, 504 and a key still at work are tried again.
+        """The content of the answer. The call is repeated after connection errors, 429, 503, 504, and if a call with
+        the same key is still in progress.
 
         A token of `flowpin login` that is refused is refreshed once.
         """

@@ -11,7 +11,7 @@ SPACE = re.compile(r"[ \t\r\n]*")
 
 
 def members(text: str) -> dict[str, str]:
-    """The members of a JSON object, each as its original text. ValueError if it is not an object."""
+    """The members of a JSON object, each as its original text. Raises ValueError if it is not an object."""
     decoder = json.JSONDecoder()
     found: dict[str, str] = {}
     at = _skip(text, 0)
@@ -36,7 +36,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def body(**values: str | None) -> str:
-    """A JSON object of members that are JSON text. Members that are None are omitted."""
+    """A JSON object from members as JSON text. Members that are None are omitted."""
     return "{" + ", ".join(f"{json.dumps(name)}: {text}" for name, text in values.items() if text is not None) + "}"
 
 
@@ -49,7 +49,7 @@ def read_text(file: Path) -> str:
 
 
 def read_canvas(file: Path, ui: Path | None) -> tuple[str, str | None]:
-    """The flow, and its layout if there is one: `file` is a flow, or an object with `flow` and `flow_ui` in it."""
+    """The flow, and its layout if there is one. `file` contains a flow, or an object with `flow` and `flow_ui`."""
     text = read_text(file)
     held = _object(text, file)
     flow, layout = (text, None) if "nodes" in held else (held.get("flow"), held.get("flow_ui"))
@@ -59,7 +59,7 @@ def read_canvas(file: Path, ui: Path | None) -> tuple[str, str | None]:
 
 
 def read_object(file: Path) -> str:
-    """A JSON object as it is in the file."""
+    """The JSON object in the file, as its original text."""
     text = read_text(file)
     _object(text, file)
     return text

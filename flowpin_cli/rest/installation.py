@@ -16,23 +16,24 @@ DEFAULT_DATA = Path(".flowpin")
 
 @dataclass(frozen=True)
 class Installation:
-    """Where it answers, a token for it, and the project that is meant unless one is named."""
+    """The URL of an installation, a token for it, and the default project."""
 
     url: str
     token: str
     project: str | None
     """An id or a name."""
     ca: str = ""
-    """The file of the authority that its certificate is checked with; empty for those of the machine."""
+    """The file of the authority that signed its certificate. Empty for the authorities of the machine."""
     renew: Callable[[str], str] | None = None
-    """Makes a new token in place of one that is refused. None: there is only this one."""
+    """Returns a new token for a refused one. None if the token cannot be renewed."""
 
 
 def installation_of(data: Path | None, environ: Mapping[str, str]) -> Installation:
-    """The one of the folder `data`; without it the one of FLOWPIN_URL and FLOWPIN_TOKEN, then that of ./.flowpin.
+    """The installation of the folder `data`. By default, that of FLOWPIN_URL and FLOWPIN_TOKEN, or that of ./.flowpin.
 
-    Without FLOWPIN_TOKEN in the environment, the token is that of `flowpin login` there, else the folder's. A token
-    that a folder keeps is sent to that folder's installation only. CannotRun when something is missing.
+    Without FLOWPIN_TOKEN in the environment, the token is that of `flowpin login` for this URL, or otherwise the
+    folder's. A token from a folder is sent only to that folder's installation. Raises CannotRun if something is
+    missing.
     """
     variables = variables_of(data, environ)
     url = variables["FLOWPIN_URL"].rstrip("/")
@@ -56,7 +57,8 @@ def _renewed(url: str, file: Path, refused: str) -> str:
 
 
 def variables_of(data: Path | None, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that `source DIR/env` would set, of the chosen installation. CannotRun without one."""
+    """The variables of the chosen installation, as `source DIR/env` would set them. Raises CannotRun without an
+    installation."""
     ours = {name: value for name, value in environ.items() if name.startswith("FLOWPIN_") and value}
     if data is not None:
         return _kept(data)
@@ -77,9 +79,9 @@ def _kept(data: Path) -> dict[str, str]:
 
 
 def folder_of(data: Path | None, environ: Mapping[str, str]) -> Path:
-    """The folder that a command changes: `data`, else ./.flowpin.
+    """The folder that a command changes: `data`, by default ./.flowpin.
 
-    CannotRun if the environment names another installation, because the person may mean that one.
+    Raises CannotRun if the environment names another installation, because the person may mean that one.
     """
     meant = environ.get("FLOWPIN_URL", "").rstrip("/")
     kept = found(DEFAULT_DATA).env().get("FLOWPIN_URL") if data is None and meant else None
@@ -91,5 +93,5 @@ def folder_of(data: Path | None, environ: Mapping[str, str]) -> Path:
 
 
 def option_of(data: Path) -> str:
-    """The option that makes a command apply to this folder. Empty for the default folder."""
+    """The option that selects this folder in a command. Empty for the default folder."""
     return "" if data.resolve() == DEFAULT_DATA.resolve() else f" --data {shlex.quote(str(data))}"

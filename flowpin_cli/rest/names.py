@@ -15,7 +15,7 @@ def is_id(text: str) -> bool:
 
 
 def project_id(calls: Calls, named: str | None) -> str:
-    """The id of `named`, else of the environment's project, else of the only project."""
+    """The id of the project `named`. By default, that of the project in the environment, or the only one."""
     wanted = named or calls.project
     if wanted and is_id(wanted):
         return wanted
@@ -44,7 +44,7 @@ def app_id(calls: Calls, named: str, project: str | None) -> str:
 
 
 def runtime_id(calls: Calls, named: str | None) -> str | None:
-    """The id for an id, a version such as 0.69, or a label. None for None."""
+    """The runtime's id for an id, a version such as 0.69, or a label. None for None."""
     if named is None or is_id(named):
         return named
     return _only(
@@ -53,7 +53,7 @@ def runtime_id(calls: Calls, named: str | None) -> str | None:
 
 
 def version_in_path(spec: str) -> str:
-    """An id, `latest`, 3, v3 or @label, as a part of a path."""
+    """A version (id, `latest`, 3, v3 or @label) as a part of a path."""
     if match := VERSION_PATTERN.fullmatch(spec):
         return match[1]
     if spec == "latest" or is_id(spec) or re.fullmatch(r"@[a-z][a-z0-9-]*", spec):
@@ -71,7 +71,7 @@ def version_in_body(calls: Calls, workflow: str, spec: str | None) -> str | None
 
 
 def deployment_of(calls: Calls, app: str, spec: str, environment: str | None) -> Json:
-    """A deployment by its id, or the newest one that brought up a version, by number."""
+    """A deployment by its id, or the newest successful one of a version number."""
     if is_id(spec):
         return dict(calls.get(f"/v1/apps/{app}/deployments/{spec}"))
     match = VERSION_PATTERN.fullmatch(spec)

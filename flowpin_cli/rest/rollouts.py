@@ -1,4 +1,4 @@
-"""Deploys, and waiting until they have ended."""
+"""Deploys, and waits until rollouts have ended."""
 
 import time
 
@@ -6,13 +6,13 @@ from flowpin_cli.errors import CannotRun
 from flowpin_cli.rest.calls import Calls, Json
 
 ROLLOUT_SECONDS = 600.0
-"""Longer than a rollout may take (DEPLOY_ROLLOUT_TIMEOUT_SECONDS, 300 unless it is set)."""
+"""How long to wait. Longer than a rollout may take (DEPLOY_ROLLOUT_TIMEOUT_SECONDS, default 300)."""
 FIRST_POLL_SECONDS = 0.1
 MAX_POLL_SECONDS = 2.0
 
 
 def ended(calls: Calls, deployment: Json) -> Json:
-    """The deployment once it has succeeded, failed or was canceled."""
+    """Wait until the deployment has succeeded, failed or was canceled, and return it."""
     deadline, pause = time.monotonic() + ROLLOUT_SECONDS, FIRST_POLL_SECONDS
     while deployment["status"] in ("pending", "deploying"):
         if time.monotonic() > deadline:
@@ -24,7 +24,7 @@ def ended(calls: Calls, deployment: Json) -> Json:
 
 
 def problem_of(deployment: Json) -> str | None:
-    """Why it did not go live. None if it did, or if the rollout is in progress."""
+    """Why the deployment did not go live. None if it did, or if the rollout is in progress."""
     if deployment["status"] in ("failed", "canceled"):
         error = deployment.get("error", {})
         return f"the deployment {deployment['status']}: {error.get('message', 'no cause is given')}"

@@ -1,4 +1,4 @@
-"""Which certificates the commands trust: of `flowpin up --tls`, those of its own authority."""
+"""Decides which certificates commands trust. For `flowpin up --tls`, these are the ones of its own authority."""
 
 import ssl
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from pathlib import Path
 from flowpin_cli.errors import CannotRun
 
 CA_VARIABLE = "FLOWPIN_CA"
-"""The file (PEM) of the authority; without it the machine's authorities are trusted."""
+"""The variable with the file (PEM) of the authority. Without it, the machine's authorities are trusted."""
 
 
 def context_of(ca: str | Path | None) -> ssl.SSLContext | None:
-    """To check an installation's certificate with; None for the machine's authorities. Raises CannotRun."""
+    """The context that checks an installation's certificate. None for the machine's authorities. Raises CannotRun."""
     if not ca:
         return None
     try:
@@ -21,5 +21,5 @@ def context_of(ca: str | Path | None) -> ssl.SSLContext | None:
 
 
 def trusted_by(variables: Mapping[str, str]) -> ssl.SSLContext | None:
-    """The same, of an installation's variables."""
+    """Like `context_of`, for an installation's variables."""
     return context_of(variables.get(CA_VARIABLE))

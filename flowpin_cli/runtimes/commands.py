@@ -1,4 +1,4 @@
-"""`flowpin runtime`: changes the folder of runtimes as the options say, and prints the result."""
+"""`flowpin runtime`: changes the folder of runtimes according to the options, and prints the result."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ def install(
     registry = registry_of(data, environ)
     text = _lock(registry, version, lock, registered)
     if not found(data).path.exists():
-        data.mkdir(mode=0o700, parents=True)  # as `flowpin up` makes it
+        data.mkdir(mode=0o700, parents=True)  # with the same mode as `flowpin up`
     with announcer.starting():
         runtime = install_runtime(runtimes, version, text, python, announcer)
     announcer.say(
@@ -72,7 +72,7 @@ def _register(registry: Registry, runtimes: Runtimes, announcer: Announcer) -> N
 
 
 def _lock(registry: Registry | None, version: str, file: Path | None, registered: str | None) -> str | None:
-    """The lock to install, None for a new one."""
+    """The lock to install. None for a new one."""
     if file is not None and registered is not None:
         raise CannotRun("--lock and --registered cannot be used together")
     if registered is not None:
@@ -127,6 +127,6 @@ async def _live(data: Path, database_url: str | None, version: str, announcer: A
             finally:
                 await db.close(timeout=DATABASE_SECONDS)
         except asyncpg.UndefinedTableError:
-            return 0  # no deployment exists there
+            return 0  # there are no deployments
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise CannotRun(f"the database cannot say what is live: {error}; nothing was removed") from None

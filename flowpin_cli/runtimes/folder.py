@@ -26,13 +26,13 @@ class Runtime:
     """An installed runtime."""
 
     version: str
-    """The version as deployments name it."""
+    """The version that deployments name."""
     sdk: str
     """The exact release of the SDK."""
     python: str
     packages: int
     lock_digest: str
-    """SHA-256 of the lock, in hex: two runtimes of one digest have the same packages."""
+    """Hex SHA-256 of the lock. Two runtimes with the same digest have the same packages."""
     installed_at: str
 
 
@@ -46,7 +46,7 @@ class Runtimes:
         return self.path / version
 
     def find(self, version: str) -> Runtime | None:
-        """None if it is not installed, or not completely."""
+        """The runtime of a version. None if it is not completely installed."""
         try:
             return Runtime(**json.loads((self.of(version) / MANIFEST).read_text()))
         except (FileNotFoundError, NotADirectoryError):
@@ -55,7 +55,7 @@ class Runtimes:
             raise CannotRun(f"{self.of(version) / MANIFEST} cannot be read; install this runtime again") from None
 
     def all(self) -> list[Runtime]:
-        """The newest version first."""
+        """All installed runtimes, the newest version first."""
         names = [each.name for each in self.path.iterdir()] if self.path.is_dir() else []
         found = [self.find(name) for name in names if VERSION.fullmatch(name)]
         return sorted((each for each in found if each), key=lambda each: _numbers(each.version), reverse=True)
@@ -74,7 +74,7 @@ class Runtimes:
         made.rename(self.of(runtime.version))
 
     def remove(self, version: str) -> None:
-        """Move it away first, so that no process sees a part of it."""
+        """Remove a runtime. It is renamed first, so that no process sees a part of it."""
         self.of(version).rename(self.unfinished(version))
         shutil.rmtree(self.unfinished(version))
 
@@ -85,7 +85,7 @@ class Runtimes:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process, making it if need be. CannotRun when another installs or removes."""
+        """Lock the folder for this process. Creates it if needed. Raises CannotRun if another process has the lock."""
         try:
             self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -101,7 +101,8 @@ class Runtimes:
 
 
 def runtimes_of(data: Path, environ: Mapping[str, str]) -> Runtimes:
-    """FLOWPIN_RUNTIMES, which several data folders may share, or a folder in the data folder."""
+    """The folder of runtimes: FLOWPIN_RUNTIMES, which several data folders may share, or a folder in the data
+    folder."""
     given = environ.get(FOLDER_VARIABLE)
     return Runtimes(Path(given).absolute() if given else data.absolute() / "runtimes")
 
@@ -111,7 +112,7 @@ def digest_of(lock: str) -> str:
 
 
 def check_version(version: str) -> str:
-    """CannotRun unless it is a release's number."""
+    """Raises CannotRun unless the text is a release number."""
     if not VERSION.fullmatch(version):
         raise CannotRun(f"{version!r} is not a version of the Dynamiq SDK; write one such as 0.69 or 0.69.0")
     return version

@@ -24,9 +24,9 @@ ERROR_CHARACTERS = 2000
 
 
 def install(runtimes: Runtimes, version: str, lock: str | None, python: str | None, announcer: Announcer) -> Runtime:
-    """Install `version`, according to a lock if one is given. An installed one is returned as it is.
+    """Install `version`, from a lock if one is given. A version that is already installed does not change.
 
-    Raises CannotRun and then leaves nothing behind.
+    Raises CannotRun. Then it leaves no files behind.
     """
     with runtimes.locked():
         runtimes.remove_unfinished()

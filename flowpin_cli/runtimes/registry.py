@@ -1,4 +1,4 @@
-"""The runtimes of an installation, as its deploy service has them: what is installed here is registered there."""
+"""Registers installed runtimes at the deploy service of an installation."""
 
 import json
 from collections.abc import Mapping
@@ -20,18 +20,19 @@ LATEST = "latest"
 
 @dataclass(frozen=True)
 class Registry:
-    """Where the gateway answers, and an operator's token.
+    """The gateway's URL, and an operator's token.
 
-    It is asked with the standard library: gRPC may not be loaded where `flowpin up` forks children.
+    It uses only the standard library, because `flowpin up`, which forks children, must not load gRPC.
     """
 
     url: str
     token: str
     ca: str = ""
-    """The file of the authority that the gateway's certificate is checked with; empty for those of the machine."""
+    """The file of the authority that signed the gateway's certificate. Empty for the authorities of the machine."""
 
     def register(self, runtimes: Runtimes) -> list[str]:
-        """Register each runtime that is installed, with its lock. Returns those that were not. Raises CannotRun."""
+        """Register each installed runtime with its lock. Returns the versions that were missing or had another lock.
+        Raises CannotRun."""
         known = {each["version"]: each for each in self._call("GET", "/v1/runtimes?page_size=500")}
         changed = []
         for runtime in runtimes.all():
@@ -48,7 +49,7 @@ class Registry:
         return changed
 
     def lock_of(self, version: str, digest: str) -> str:
-        """The lock that is registered for a runtime: the latest, or an earlier one by its digest. Raises CannotRun."""
+        """The registered lock of a runtime: the latest, or an earlier one by its digest. Raises CannotRun."""
         rows = self._call("GET", "/v1/runtimes?page_size=500")
         row = next((each for each in rows if each["version"] == version), None)
         if row is None:
@@ -76,7 +77,7 @@ class Registry:
 
 
 def registry_of(data: Path, environ: Mapping[str, str]) -> Registry | None:
-    """The registry of FLOWPIN_URL and FLOWPIN_TOKEN, or else of the `flowpin up` on the data folder."""
+    """The registry at FLOWPIN_URL with FLOWPIN_TOKEN, or otherwise that of the `flowpin up` on the data folder."""
     if environ.get("FLOWPIN_URL") and environ.get("FLOWPIN_TOKEN"):
         return Registry(environ["FLOWPIN_URL"].rstrip("/"), environ["FLOWPIN_TOKEN"], environ.get(CA_VARIABLE, ""))
     if not data.exists() or holder(data) is None:

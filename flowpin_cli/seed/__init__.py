@@ -30,7 +30,7 @@ from service_kit.access.tokens import read_access_file
 from service_kit.db import Connection, read_json_as_bytes
 
 CHUNK = 1_000
-"""Versions in one COPY, which are in memory at a time."""
+"""Maximum versions in one COPY, which are in memory at the same time."""
 SHOWN = 5
 """Number of workflows in the output for a person."""
 
@@ -52,7 +52,7 @@ class Options:
 
 
 def seed(options: Options, schemas: Sequence[Schema], console: Console) -> None:
-    """Fill the database, showing progress on stderr, and print what was made. Raises CannotRun."""
+    """Fill the database, show progress on stderr, and print the result. Raises CannotRun."""
     author = _author(options)
     url = _url(options)
     began = time.monotonic()
@@ -188,7 +188,7 @@ class Seeding:
 
 
 def _groups(histories: Iterable[tuple[int, WorkflowHistory]]) -> Iterator[list[tuple[int, WorkflowHistory]]]:
-    """Whole workflows that go into one transaction: small ones together."""
+    """Group workflows by transaction. Small workflows share one."""
     group: list[tuple[int, WorkflowHistory]] = []
     for index, history in histories:
         group.append((index, history))

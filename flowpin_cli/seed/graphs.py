@@ -16,7 +16,7 @@ _LLM, _AGENT, _PYTHON = "dynamiq.nodes.llms.OpenAI", "dynamiq.nodes.agents.Agent
 
 
 def canonical(value: Any) -> str:
-    """Keys sorted, no white space: the bytes that a flow's digest is the SHA-256 of."""
+    """JSON with sorted keys and without white space. A flow's digest is the SHA-256 of these bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -27,7 +27,7 @@ class Graph:
         self._rng = rng
         self._id = str(UUID(int=rng.getrandbits(128), version=4))
         self._texts: dict[str, list[str]] = {}
-        """The sentences of a prompt or lines of a program, by node."""
+        """The sentences of a prompt or the lines of a program, by node."""
         self._nodes: list[Node] = []
         self._json: list[str] = []
         """Each node as canonical JSON. An edit replaces one of them."""
@@ -100,7 +100,7 @@ class Graph:
         return f"{kind}-{self._names}"
 
     def _after(self, kind: str) -> Node:
-        """The common part of nodes that wait for the one before."""
+        """The common part of nodes that depend on the previous one."""
         name, before = self._new_name(kind), self._nodes[-1]["id"]
         transformer = {"selector": {"text": f"$.{before}.output.content"}}
         return {"id": name, "name": name, "depends": [{"node": before}], "input_transformer": transformer}
@@ -206,7 +206,7 @@ class Graph:
     def _reconnected(self) -> None:
         self._connect_output()
         self._draw()
-        self._keep()  # one goes back within one set of nodes
+        self._keep()  # a node's edge goes back only within one set of nodes
 
     def _keep(self) -> None:
         texts = {node_id: list(lines) for node_id, lines in self._texts.items()}

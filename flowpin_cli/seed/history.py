@@ -1,4 +1,4 @@
-"""The rows of a seeded workflow and of an app that serves it, as calls over half a year would have left them."""
+"""Makes the rows of a seeded workflow and of an app that serves it, as if from calls over half a year."""
 
 import hashlib
 import random
@@ -20,9 +20,9 @@ LONGEST = timedelta(days=180)
 """Maximum age of a history."""
 USUAL_STEP = timedelta(minutes=10)
 SIZES = (7_000, 2_000, 4_000, 12_000, 30_000)
-"""Default sizes of workflows, in turn."""
+"""Default sizes of workflows, used in turn."""
 BLOCK = 1_000
-"""Numbers whose marks, of which is archived, are one row."""
+"""Number of versions per row of hidden_versions."""
 TOKEN = "seed"  # noqa: S105 - what the audit calls the token
 SERVERLESS = b'{"deployment_type": "serverless", "config": {}}'
 
@@ -35,14 +35,14 @@ class Author:
 
     project_id: UUID
     environment: str
-    """Where its apps are deployed."""
+    """The environment of its apps."""
     person_id: UUID
     person_name: str
 
 
 @dataclass(frozen=True)
 class Pin:
-    """A version as a deployment writes it down."""
+    """A version as a deployment records it."""
 
     number: int
     id: UUID
@@ -53,7 +53,7 @@ class Pin:
 
 
 class WorkflowHistory:
-    """A workflow with `count` versions, every `archived_every`th archived, the latest never."""
+    """A workflow with `count` versions. Each `archived_every`th is archived, except the latest."""
 
     def __init__(self, author: Author, run: str, index: int, count: int, size: int | None, archived_every: int) -> None:
         self.author = author
@@ -66,7 +66,7 @@ class WorkflowHistory:
         self.description = f"Made by flowpin seed, with {count:,} versions."
         self._graph = Graph(_random, size or SIZES[index % len(SIZES)])
         self.pins: dict[int, Pin] = {}
-        """The first, the middle and the last version, once `rows` has come by."""
+        """The first, the middle and the last version. `rows` must have been read first."""
 
     @property
     def middle(self) -> int:
@@ -135,7 +135,7 @@ class WorkflowHistory:
 
 
 class AppHistory:
-    """An app that was deployed with a workflow's first, middle and last version, and serves the last."""
+    """An app with deployments of a workflow's first, middle and last version. It serves the last."""
 
     def __init__(self, workflow: WorkflowHistory, index: int, runtime: Record) -> None:
         """`runtime` is its id, version and label."""
@@ -192,7 +192,7 @@ def version_details(number: int) -> bytes:
 
 
 def id_at(moment: datetime) -> UUID:
-    """A UUIDv7 as it would have been made then."""
+    """A UUIDv7 with this time."""
     milliseconds = int(moment.timestamp() * 1000)
     noise = _random.getrandbits(74)
     return UUID(int=milliseconds << 80 | 7 << 76 | (noise >> 62) << 64 | 2 << 62 | noise & (1 << 62) - 1)

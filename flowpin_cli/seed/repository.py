@@ -1,4 +1,4 @@
-"""Reads and COPYs of a seed, in the tables that the services write."""
+"""Reads and COPYs of a seed, for the services' tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -44,14 +44,14 @@ async def append(db: Connection, schema: str, table: str, records: Iterable[Reco
 
 
 async def keep_flows(db: Connection, flows: Iterable[Record]) -> None:
-    """The flows that deployments pin, each digest once."""
+    """COPY the flows that deployments pin, each digest once."""
     await db.executemany(
         "INSERT INTO deploy.flows (project_id, digest, flow) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", flows
     )
 
 
 async def default_runtime(db: Connection) -> Record:
-    """Its id, version and label."""
+    """The id, version and label of the default runtime."""
     row = await db.fetchrow("SELECT id, version, label FROM deploy.runtimes WHERE is_default")
     if row is None:
         raise LookupError("there is no default runtime")

@@ -1,4 +1,4 @@
-"""What `flowpin up` needs to run apps: runtimes, folders, a key for variables, and an access key for callers."""
+"""Prepares `flowpin up` to run apps: runtimes, folders, a key for variables, and an access key for callers."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ def how_apps_run(option: str) -> str:
 
 @dataclass(frozen=True)
 class Apps:
-    """How apps run on this machine."""
+    """The settings with which apps run on this machine."""
 
     folder: DataFolder
     runtimes: Runtimes
@@ -65,7 +65,7 @@ class Apps:
         }
 
     async def variables(self, ports: Ports, token: str, project_id: UUID) -> dict[str, str]:
-        """Variables for callers of apps: their address, and an access key of the project, which is created once."""
+        """Variables for callers of apps: the URL of apps, and an access key of the project, which is created once."""
         key = self.folder.secret(ACCESS_KEY_FILE)
         if key is None:
             key = await asyncio.to_thread(_new_access_key, ports, token, project_id)
@@ -73,7 +73,8 @@ class Apps:
         return {"FLOWPIN_APPS_URL": _apps_url(ports), "FLOWPIN_ACCESS_KEY": key, "DYNAMIQ_ACCESS_KEY": key}
 
     async def register(self, ports: Ports, token: str) -> str | None:
-        """Register what is installed, so that deployments pin its locks. A sentence when that was refused."""
+        """Register the installed runtimes, so that deployments pin their locks. Returns a sentence if that was
+        refused."""
         try:
             await asyncio.to_thread(Registry(ports.url_of(ports.gateway), token, ports.ca).register, self.runtimes)
         except CannotRun as problem:
@@ -90,7 +91,7 @@ class Apps:
         return self.sockets / "host" / "socket"
 
     def _key(self, file: str) -> str:
-        """Made once, and kept in a file for this user only."""
+        """The key for variables. It is created once, and stored in a file that only this user can read."""
         key = self.folder.secret(file)
         if key is None:
             key = secrets.token_hex(32)
@@ -100,8 +101,8 @@ class Apps:
 
 @contextmanager
 def open_apps(folder: DataFolder, environ: Mapping[str, str]) -> Iterator[Apps | None]:
-    """None when no runtime is installed. As root, lets other users pass through the data folder, but not list it:
-    each project's replicas have a user of their own."""
+    """None if no runtime is installed. As root, lets other users pass through the data folder, but not list it, because
+    each project's replicas run as a separate user."""
     runtimes = runtimes_of(folder.path, environ)
     if not runtimes.all():
         yield None
@@ -117,7 +118,8 @@ def _apps_url(ports: Ports) -> str:
 
 
 def _new_access_key(ports: Ports, token: str, project_id: UUID) -> str:
-    """Make one through the gateway, with the standard library: gRPC may not be loaded where children are forked."""
+    """Create an access key through the gateway. Uses only the standard library, because a process that forks must not
+    load gRPC."""
     body = json.dumps({"project_id": str(project_id), "name": ACCESS_KEY_NAME}).encode()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     call = http.Request(f"{ports.url_of(ports.gateway)}/v1/access-keys", body, headers)  # noqa: S310 - http to ourselves

@@ -1,4 +1,4 @@
-"""The processes of one run: the command and the environment each is started with."""
+"""The command and the environment of each process of one run."""
 
 import signal
 import sys
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from flowpin_cli.machine.local_authority import LocalAuthority
 
 CONNECTIONS_PER_WORKER = 12
-"""Default per worker: eight and three of the pools, and one of the health check."""
+"""Default connections per worker: eight and three of the two pools, and one of the health check."""
 OTHER_CONNECTIONS = 40
-"""For migrations, backups, people, and Postgres itself."""
+"""Connections for migrations, backups, people, and Postgres itself."""
 METRICS_PORT_STEP = 10
-"""Distance of the metrics ports of two workers, so that the ports given to the services may be neighbours."""
+"""Distance of the metrics ports of two workers, so that different services may have adjacent ports."""
 
 
 def postgres(cluster: Cluster, workers: Workers) -> Child:
@@ -35,9 +35,10 @@ def postgres(cluster: Cluster, workers: Workers) -> Child:
         "postgres",
         command,
         cluster.folder.fresh_log("postgres"),
-        stop_signal=signal.SIGINT,  # its "fast": ends sessions, writes what is in memory
+        stop_signal=signal.SIGINT,  # "fast" shutdown: ends sessions and writes to disk
         hurry_signal=signal.SIGQUIT,
-        # Told to stop while recovering from a crash, Postgres 18.6 may wait for ever. Cut short, it recovers next time.
+        # If Postgres 18.6 is stopped while it recovers from a crash, it may wait forever. If it is then killed, it
+        # recovers at the next start.
         drain_seconds=5.0,
         before_restart=cluster.forget_the_dead,
     )
@@ -45,9 +46,9 @@ def postgres(cluster: Cluster, workers: Workers) -> Child:
 
 @dataclass(frozen=True)
 class Children:
-    """Our own processes, each configured by its environment alone.
+    """Our own processes. Each is configured only by its environment.
 
-    The environment of `flowpin up` is passed on, so that any other setting of theirs can be given there.
+    The environment of `flowpin up` is passed on, so it can contain any other setting of the processes.
     """
 
     folder: DataFolder
@@ -55,9 +56,9 @@ class Children:
     environ: Mapping[str, str]
     workers: Workers
     apps: Apps | None = None
-    """None: no app runs."""
+    """None if no apps run."""
     authority: "LocalAuthority | None" = None
-    """None: no listener speaks TLS."""
+    """None without TLS."""
 
     def gateways(self) -> list[Child]:
         settings = self.gateway_settings()
@@ -76,7 +77,7 @@ class Children:
         ]
 
     def runs(self, databases: Databases, token: str | None) -> list[Child]:
-        """The run service, and the host of its replicas; none when no app runs."""
+        """The run service and the host of its replicas. Empty if no apps run."""
         if self.apps is None or token is None:
             return []
         host = self._command("run_service", "host", {**_without_libpq(self.environ), **self.apps.host_settings()})
@@ -84,7 +85,7 @@ class Children:
         return [Child("host", host, self.folder.fresh_log("host")), self._serving("run", "run_service", 1, settings)]
 
     def consoles(self) -> list[Child]:
-        """The console, unless it was left out."""
+        """The console, unless it is left out."""
         if not self.ports.console:
             return []
         key = {} if "CONSOLE_KEY" in self.environ else {"CONSOLE_KEY": console_key(self.folder)}
@@ -140,14 +141,14 @@ class Children:
         }
 
     def tls_settings(self, service: str) -> dict[str, str]:
-        """Each process shows the same certificate, and checks that of services."""
+        """TLS settings: each process has the same certificate, and checks that of services."""
         if self.authority is None:
             return {}
         files = {"CERT": self.authority.cert, "KEY": self.authority.key, "CA": self.authority.ca}
         return {f"{service.upper()}_TLS_{name}": str(file) for name, file in files.items()}
 
     def migration(self, service: str, databases: Databases) -> Command:
-        # An administrator's URL may leave its password to PGPASSWORD; ours need nothing of the kind.
+        # The password of an administrator's URL may be in PGPASSWORD. Our own URLs contain theirs.
         environ = self.environ if databases.are_external else _without_libpq(self.environ)
         return self._command(f"{service}_service", "migrate", {**environ, **databases.migrating(service)})
 
@@ -166,7 +167,7 @@ class Children:
         return Child(name, command, self.folder.fresh_log(name))
 
     def _metrics_listen(self, service: str, number: int) -> dict[str, str]:
-        """Where a worker but the first is scraped, when the first one is."""
+        """The metrics address of each further worker, if the first one has one."""
         variable = f"{service.upper()}_METRICS_LISTEN"
         host, _, port = self.environ.get(variable, "").rpartition(":")
         if number == 1 or not port.isdecimal() or int(port) == 0:
@@ -174,7 +175,7 @@ class Children:
         return {variable: f"{host}:{int(port) + METRICS_PORT_STEP * (number - 1)}"}
 
     def _command(self, module: str, verb: str, env: Mapping[str, str]) -> Command:
-        # -P: not from the folder we are started in, where somebody may have put a module of the same name.
+        # With -P, modules are not imported from the current folder, where somebody may have put one of the same name.
         return Command([sys.executable, "-P", "-m", module, verb], {**env, MARK_VARIABLE: self.folder.mark})
 
 

@@ -1,4 +1,4 @@
-"""The tokens of one machine: one for the person at the terminal, and one for each service."""
+"""Finds or creates the tokens of one machine: one for the person at the terminal, and one for each service."""
 
 import os
 import pwd
@@ -25,18 +25,18 @@ DEPLOY_TOKEN_FILE, RUN_TOKEN_FILE = f"{DEPLOY_ACCOUNT}.token", f"{RUN_ACCOUNT}.t
 
 @dataclass(frozen=True)
 class Identity:
-    """The tokens of one run, and what the person's is for."""
+    """The tokens of one run, and the org and project of the person's token."""
 
     person_token: str
     deploy_token: str
     run_token: str | None
-    """None when no app runs."""
+    """None if no apps run."""
     org_id: UUID
     project_id: UUID
 
 
 def ensure_identity(folder: DataFolder, *, runs_apps: bool = False) -> Identity:
-    """Find the tokens of the last run, or make what is missing. CannotRun when access.yaml cannot be used."""
+    """Find the tokens of the last run, and create missing ones. Raises CannotRun if access.yaml cannot be used."""
     try:
         return _ensure_identity(folder, runs_apps)
     except AccessFileError as error:
@@ -55,7 +55,7 @@ def _ensure_identity(folder: DataFolder, runs_apps: bool) -> Identity:
     person_token = env.get("FLOWPIN_TOKEN", "")
     kept = _find_valid(access, person_token)
     if kept:
-        make_operator(path, kept.id)  # tokens of releases without that role are not
+        make_operator(path, kept.id)  # tokens from releases without this role lack it
     else:
         person = next((user for user in access.users if not user.service), None)
         if person is None:
@@ -67,13 +67,13 @@ def _ensure_identity(folder: DataFolder, runs_apps: bool) -> Identity:
 
 
 def _service_token(folder: DataFolder, access: AccessFile, account_name: str, role: Role) -> str:
-    """The token of a service account in every org. It is kept in a file named after the account."""
+    """The token of a service account in every org. It is stored in a file named after the account."""
     kept = folder.secret(f"{account_name}.token") or ""
     token = _find_valid(access, kept)
     if token and all(org.id in token.roles for org in access.orgs):
         return kept
     if token:
-        revoke_token(folder.access_file, token.id)  # orgs were added; a wider one takes its place
+        revoke_token(folder.access_file, token.id)  # orgs were added; a token for all replaces it
     account = service_account(folder.access_file, account_name)
     new = mint_token(folder.access_file, account.id, dict.fromkeys((org.id for org in access.orgs), role))
     folder.keep_secret(f"{account_name}.token", new.secret)

@@ -1,4 +1,4 @@
-"""What `flowpin up` needs for the console: a key for its cookies, and a link that signs a person in once."""
+"""Prepares `flowpin up` for the console: a key for its cookies, and a one-time sign-in link."""
 
 import secrets
 import shlex
@@ -13,7 +13,7 @@ URL_VARIABLE = "FLOWPIN_CONSOLE_URL"
 
 
 def console_key(folder: DataFolder) -> str:
-    """Made once, so that people stay signed in over a restart."""
+    """The key for cookies. It is created once, so that people stay signed in after a restart."""
     key = folder.secret(KEY_FILE)
     if key is None:
         key = secrets.token_hex(32)
@@ -22,12 +22,13 @@ def console_key(folder: DataFolder) -> str:
 
 
 def sign_in_link(folder: DataFolder, console_url: str, token: str) -> str:
-    """A link that signs in with the token, once; one that was made before works no longer."""
+    """A one-time link that signs in with the token. It replaces an earlier link."""
     return console_url + new_link(folder.path / SIGN_IN_FILE, token)
 
 
 def link_of_last_run(folder: DataFolder) -> str:
-    """A new link to the console that runs on the folder. CannotRun when `flowpin up` started none there."""
+    """A new sign-in link for the console of the folder. Raises CannotRun if `flowpin up` has started no console
+    there."""
     env = folder.env()
     url, token = env.get(URL_VARIABLE), env.get("FLOWPIN_TOKEN")
     if not url or not token:
@@ -36,7 +37,8 @@ def link_of_last_run(folder: DataFolder) -> str:
 
 
 def told(folder: DataFolder, ports: Ports, token: str | None) -> str:
-    """Lines for the person at the terminal. The link signs in, so it is shown on a terminal only, with a token."""
+    """Lines for the person at the terminal. The link grants access, so it is shown only on a terminal, like the
+    token."""
     url = ports.url_of(ports.console)
     if token is None:
         return f"Console  {url}\n  Sign in  with `flowpin sign-in --data {shlex.quote(str(folder.path))}`\n"

@@ -41,22 +41,22 @@ CONSOLE_PORT = 8082
 
 @dataclass(frozen=True)
 class Options:
-    """What the person asked for; port 0 picks a free one."""
+    """The person's options. Port 0 picks a free port."""
 
     data: Path
     port: int
     database_url: str | None
     workers: int | None = None
-    """Number of each kind. None chooses it by the number of cores."""
+    """Number of processes of each kind. None chooses it by the number of cores."""
     apps_port: int | None = None
-    """None for APPS_PORT, or a free one when the gateway's is to be free."""
+    """None means APPS_PORT, or a free port if `port` is 0."""
     host: str = LOOPBACK
-    """Where gateway, apps and console listen."""
+    """The address on which gateway, apps and console listen."""
     console_port: int | None = None
-    """0 picks a free port; None is CONSOLE_PORT, or a free one."""
+    """0 picks a free port. None means CONSOLE_PORT, or a free port if `port` is 0."""
     has_console: bool = True
     tls: bool = False
-    """Whether all listeners and channels speak TLS, with a certificate of an authority in the data folder."""
+    """Whether all listeners and channels use TLS, with a certificate of an authority in the data folder."""
 
 
 def up(options: Options, environ: Mapping[str, str], console: Console) -> None:
@@ -114,7 +114,7 @@ async def _start(run: Run) -> None:
             from flowpin_cli.up.identity import ensure_identity
 
             identity = ensure_identity(run.folder, runs_apps=apps is not None)
-        # They find the schema as soon as it is there, so their start need not wait for it.
+        # They find the schema as soon as it exists, so they can start before it.
         run.supervisor.start(
             *ours.workflows(databases),
             *ours.deploys(databases, identity.deploy_token),
@@ -207,7 +207,7 @@ def _variables(ports: Ports, identity: "Identity") -> dict[str, str]:
         "FLOWPIN_DEPLOY_GRPC": _grpc_name(ports.deploy),
         "FLOWPIN_PID": str(os.getpid()),
         **({CA_VARIABLE: ports.ca} if ports.ca else {}),
-        # Variables that clients of the platform read.
+        # Variables that clients of the Dynamiq platform read.
         "DYNAMIQ_API_BASE_URL": url,
         "DYNAMIQ_API_TOKEN": token,
         "DYNAMIQ_PERSONAL_ACCESS_TOKEN": token,
@@ -217,7 +217,8 @@ def _variables(ports: Ports, identity: "Identity") -> dict[str, str]:
 
 
 def _grpc_name(ports: Sequence[int]) -> str:
-    """host:port of one worker. Of several gRPC's name for a list of addresses, which its libraries on C know."""
+    """The address of one worker as host:port. For several workers, gRPC's name of an address list, which libraries
+    based on gRPC's C core accept."""
     return ("ipv4:" if len(ports) > 1 else "") + ",".join(f"{LOOPBACK}:{port}" for port in ports)
 
 

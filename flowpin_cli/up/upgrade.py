@@ -1,4 +1,4 @@
-"""After an upgrade, when migrations have changed schemas that were there before, the history is verified."""
+"""Verifies the history after an upgrade, if migrations have changed existing schemas."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ CANNOT_LOOK = 2
 
 
 async def is_upgrade(databases: Databases) -> bool:
-    """Whether a schema is there and older than the code. To be asked before the migrations run."""
+    """Whether a schema exists and is older than the code. Call this before the migrations run."""
     import asyncpg
 
     try:
@@ -32,7 +32,7 @@ async def is_upgrade(databases: Databases) -> bool:
 
 
 async def verified(command: Command, log: Path) -> str:
-    """Run `flowpin verify` in a process of its own, which may import gRPC, and return its result in a line."""
+    """Run `flowpin verify` in a separate process, which may import gRPC, and return its result in one line."""
     code = await run_to_end(command, log)
     result = last_lines(log, 1)
     if code == 0:

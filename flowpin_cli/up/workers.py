@@ -14,9 +14,9 @@ class Workers:
 
 
 def workers(asked: int | None) -> Workers:
-    """`asked` of each; when nobody asked, as many as the cores are good for.
+    """The number of processes of each kind: `asked`, or by default a number that suits the cores.
 
-    A deploy is rare beside saves and reads, so one deploy service is enough for all cores.
+    Deploys are rare compared with saves and reads, so one deploy service is enough for all cores.
     """
     if asked is not None:
         return Workers(asked, asked, asked)

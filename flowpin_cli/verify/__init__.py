@@ -1,1 +1,1 @@
-"""`flowpin verify`: whether the promises about history hold in an installation, at rest and under load."""
+"""`flowpin verify`: checks whether an installation keeps the promises about history, at rest and under load."""

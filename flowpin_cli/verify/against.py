@@ -1,4 +1,4 @@
-"""`flowpin verify --against FILE`: what restoring a backup would lose, and which numbers would be used again."""
+"""`flowpin verify --against FILE`: finds what restoring a backup would lose, and which numbers would be used again."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from flowpin_cli.verify.snapshot import Source
 
 MAX_SHOWN = 20
 
-# The newest change first. Ids are made in the order of time.
+# The newest change first. Ids are ordered by time.
 _WORKFLOWS = """
     SELECT w.id, w.name, w.version_count AS count, coalesce(v.created_at, w.created_at) AS at,
         coalesce(v.created_by_name, '') AS by
@@ -50,17 +50,17 @@ class Loss:
     given_out_again: tuple[int, int] | None
     """The first and the last number that would be used again after the restore."""
     means_another: tuple[int, int] | None
-    """Numbers that the backup has as well, for other versions or deployments: the histories have parted before."""
+    """The first and the last number that mean another version or deployment in the backup: the histories differ."""
 
 
 @dataclass
 class Lost:
-    """All losses of a kind; only the first are kept."""
+    """All losses of a kind. Only the first ones are stored; the others are counted."""
 
     parents: int = 0
     pieces: int = 0
     numbers: int = 0
-    """Number of numbers that would be used again."""
+    """How many numbers would be used again."""
     shown: list[Loss] = field(default_factory=list)
 
 
@@ -71,7 +71,7 @@ class Losses:
     workflows: Lost
     apps: Lost
     rows: Mapping[str, tuple[int, int]]
-    """Row counts of the backup and of the installation, by table, where they differ."""
+    """Row counts of the backup and the installation, for tables in which they differ."""
 
     @property
     def any(self) -> bool:

@@ -1,4 +1,4 @@
-"""Checks of the audit: each change has its event."""
+"""Checks of the audit events: each change has an event."""
 
 from flowpin_cli.verify.check import Check, query
 

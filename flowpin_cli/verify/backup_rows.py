@@ -1,4 +1,4 @@
-"""Reads a backup's workflows and apps as text. Nothing of it is run."""
+"""Reads a backup's workflows and apps as text, without running its SQL."""
 
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,7 +15,7 @@ MAX_LINE_BYTES = 256 << 20
 """Maximum bytes of a row. The largest flow and flow_ui take a quarter of it."""
 ROWS_AT_ONCE = 1_000
 
-# By table: the parent's column, and which of the pieces are there now.
+# By table: the parent's column, and the query for rows that still exist.
 _PARENTS = {"versions": "workflow_id", "deployments": "app_id"}
 _THERE = {
     "versions": """
@@ -31,7 +31,7 @@ _THERE = {
 
 @dataclass
 class Kept:
-    """Numbers of versions or deployments of a workflow or app: in the backup, and still present now."""
+    """Counts of a workflow's versions or an app's deployments: those in the backup, and those that still exist."""
 
     count: int = 0
     there: int = 0
@@ -47,7 +47,7 @@ class Backup:
 
 
 async def read_backup(path: Path, snapshots: Snapshots, say: Callable[[str], None]) -> Backup:
-    """Read it to its end and look up each version and deployment. Raises CannotRun."""
+    """Read the backup to its end and look up each version and deployment. Raises CannotRun."""
     say("The backup's checksums")
     with reading(path) as reader, reader.copy_of_dump(Path(tempfile.gettempdir())) as dump:
         backup = Backup(reader.manifest)
@@ -74,7 +74,7 @@ async def read_backup(path: Path, snapshots: Snapshots, say: Callable[[str], Non
 
 
 async def _batches(rows: Rows) -> AsyncIterator[list[tuple[UUID, UUID, UUID, int]]]:
-    """Project, parent, id and number of each row."""
+    """The project, parent, id and number of each row."""
     batch = []
     async for project, parent, id_, number in _fields(rows, ("project_id", _PARENTS[rows.table], "id", "number")):
         batch.append((_uuid(project), _uuid(parent), _uuid(id_), _number(number)))

@@ -8,26 +8,26 @@ from uuid import UUID
 from flowpin_cli.verify.snapshot import Row, Snapshot
 
 MAX_SHOWN = 10
-"""Findings of each check that are kept; the others are counted."""
+"""Maximum findings per check that are stored. Others are only counted."""
 
 Snapshots: TypeAlias = Mapping[str, Snapshot]
-"""Snapshots by service: workflow, deploy, and run where apps run."""
+"""Snapshots by service: workflow, deploy, and run if apps run."""
 Finding: TypeAlias = dict[str, str | int]
 """The fault (`what`, usually `expected` and `found`), and its place (`workflow`, `version`, `app` …)."""
 
 
 @dataclass
 class Outcome:
-    """The number of checked pieces, and the findings."""
+    """The number of checked items, and the findings."""
 
     say: Callable[[int], None] = lambda checked: None
-    """Called with the number of checked pieces so far."""
+    """Called with the number of items that are checked so far."""
     checked: int = 0
     found: int = 0
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, row: Mapping[str, Any] | Row) -> None:
-        """A finding. Parts that are None are omitted."""
+        """Add a finding. Values that are None are omitted."""
         self.found += 1
         if len(self.findings) < MAX_SHOWN:
             self.findings.append({name: _plain(value) for name, value in row.items() if value is not None})
@@ -39,7 +39,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Check:
-    """A promise and its check. `pieces` names the things that are counted."""
+    """A promise and its check. `pieces` names the items that are counted."""
 
     name: str
     promise: str
@@ -48,7 +48,7 @@ class Check:
 
 
 def query(service: str, counted: str, *broken: str) -> Callable[[Snapshots, Outcome], Awaitable[None]]:
-    """A check by statements: `counted` returns how many pieces there are, each of `broken` those that are wrong."""
+    """A check by statements. `counted` returns the number of items, and each of `broken` returns invalid ones."""
 
     async def look(snapshots: Snapshots, outcome: Outcome) -> None:
         snapshot = snapshots[service]

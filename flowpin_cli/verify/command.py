@@ -1,4 +1,4 @@
-"""`flowpin verify`: dispatches on the options and returns an exit code."""
+"""`flowpin verify`: runs the checks that the options select, and returns an exit code."""
 
 import asyncio
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ def run(options: Options, environ: Mapping[str, str], console: Console) -> int:
         errors.print(f"flowpin: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
     except KeyboardInterrupt:
         errors.print("flowpin: interrupted", style="red")
-    except Exception:  # a bug here must not look like a finding
+    except Exception:  # a bug in this code must not look like a finding
         errors.print_exception()
     return NOT_LOOKED
 

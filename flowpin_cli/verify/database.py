@@ -29,7 +29,7 @@ _NOT_LOGGED = """
 """
 _OFF = ("off", "false", "no", "0")
 _EVERY_SESSION = ("default", "configuration file", "command line", "environment variable", "global", "override")
-"""Sources of a setting that hold for every session."""
+"""Sources of settings that apply to every session."""
 
 _CONSTRAINTS = """
     SELECT conname AS name, convalidated AS is_whole
@@ -60,7 +60,7 @@ _GUARDS: Mapping[str, tuple[str, ...]] = {
     "TRIGGER": (_TRIGGERS,),
     "DEFAULT": (_DEFAULTS,),
 }
-"""Objects by kind, as migrations name them, and whether each is enforced for every row."""
+"""The objects of the database by kind, with the names in the migrations, and whether each is enforced for every row."""
 
 
 async def _look_at_settings(snapshots: Snapshots, outcome: Outcome) -> None:
@@ -77,7 +77,8 @@ async def _look_at_settings(snapshots: Snapshots, outcome: Outcome) -> None:
 
 
 async def _look_at_sessions(snapshot: Snapshot, server: Row, outcome: Outcome) -> None:
-    """Check the settings of the service's sessions: the role's, else the database's, else the server's."""
+    """Check the settings of the service's sessions. Those of the role override those of the database, and these the
+    server's."""
     role = SERVING_ROLES[snapshot.service]
     piece = {"service": snapshot.service, "role": role}
     outcome.count(2)

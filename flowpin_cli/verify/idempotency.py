@@ -57,9 +57,9 @@ _MADE: Mapping[str, str] = {
         JOIN access_keys k ON k.project_id = made.project_id AND k.id = made.id
     """,
 }
-"""The stored thing of each kind of answer, with the answer's field names."""
+"""Queries for the stored object of each kind of answer, with the answer's field names."""
 _LATEST = {"Workflow": ("latest_version", "Version"), "App": ("latest_deployment_id", "Deployment")}
-"""What the same call also created, and where the answer names it."""
+"""The other object that the same call created, and the answer's field with its id."""
 
 
 def _answers(services: list[ServiceDescriptor]) -> dict[str, MethodDescriptor]:
@@ -116,9 +116,9 @@ def _data(method: MethodDescriptor, answer: bytes) -> Message | None:
 
 
 def _named(data: Any) -> Iterator[tuple[str, str, Any]]:
-    """What an answer says was created: kind, id, and the message with its details, if any."""
+    """The created objects in an answer: kind, id, and the message with details, if any."""
     kind = data.DESCRIPTOR.name
-    if kind == "Label":  # the label may have been moved since
+    if kind == "Label":  # the label may have been moved later
         yield "Version", data.workflow_version_id, None
         return
     yield kind, data.id, data

@@ -1,4 +1,4 @@
-"""Checks of labels: each names a version that can be read, and its history ends there."""
+"""Checks of labels: each names a readable version, and the last move in its history is to that version."""
 
 from flowpin_cli.verify.check import Check, query
 

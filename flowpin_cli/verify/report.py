@@ -18,9 +18,9 @@ _FIGURES = {
     "deployments": ["deployments.pins"],
     "events": ["audit.workflow-numbers", "audit.deploy-numbers"],
 }
-"""What a run has checked in total, and the checks that counted it."""
+"""The totals of a run, and the checks that counted them."""
 MAX_TEXT = 200
-"""Characters of one value: names and keys are what callers chose."""
+"""Maximum characters of one value, because callers choose names and keys."""
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -54,7 +54,7 @@ def print_json(report: Report, console: Console) -> None:
 
 
 def piece_of(finding: Mapping[str, str | int]) -> str:
-    """Which piece it is about, in words."""
+    """The item that a finding is about, in words."""
     pairs = (f"{name.replace('_', ' ')} {_short(value)}" for name, value in finding.items() if name not in _LAST)
     return ", ".join(pairs)
 
@@ -73,7 +73,7 @@ def _lines(result: Result) -> Iterable[str]:
 
 
 def sentence(finding: Finding) -> str:
-    """Which piece, what is wrong, and what was expected and found."""
+    """The item, what is wrong, and the expected and found values."""
     said = f"{piece_of(finding)}: {_short(finding['what'])}"
     if "expected" in finding or "found" in finding:
         pairs = (f"{name} {_short(finding[name])}" for name in ("expected", "found") if name in finding)

@@ -69,8 +69,8 @@ async def open_snapshots(sources: Sequence[Source]) -> AsyncIterator[Snapshots]:
     """A snapshot of each schema: the run service's, then the deploy service's, then the workflow service's.
 
     A version exists before it is pinned and is never removed. So every version that is pinned in the second snapshot is
-    in the third, and so are the deployments of runs. The run service's is omitted if it does not exist. Raises
-    CannotRun, also for errors of the database in the block.
+    in the third. For the same reason, the deployments of runs are in the second. The run service's is omitted if it
+    does not exist. Raises CannotRun, also for errors of the database in the block.
     """
     async with AsyncExitStack() as until_done:
         try:

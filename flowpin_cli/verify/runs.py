@@ -1,4 +1,4 @@
-"""Checks of runs: each is of an existing deployment, and of its app, environment and version."""
+"""Checks of runs: each names an existing deployment, with the deployment's app, environment and version."""
 
 from flowpin_cli.verify.check import Check, Outcome, Snapshots
 
@@ -18,7 +18,7 @@ _SAME = ("app_id", "environment", "version_id", "version_number")
 
 async def _look_at_deployments(snapshots: Snapshots, outcome: Outcome) -> None:
     if "run" not in snapshots:
-        return  # nothing has run there yet
+        return  # nothing has run yet
     outcome.count(await snapshots["run"].value(_COUNT))
     async for rows in snapshots["run"].batches(_ANSWERED):
         keys = [[row[name] for row in rows] for name in ("project_id", "deployment_id")]

@@ -1,4 +1,4 @@
-"""A schema as of one moment, read in pieces by statements with a time limit."""
+"""Reads a schema as of one moment, in pieces, with statements that have a time limit."""
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -25,15 +25,15 @@ STATEMENT_SECONDS = 900.0
 """Time limit of a statement, or of one piece of its result. With 100,000 versions the longest took 3.3 s."""
 GRACE_SECONDS = 10.0
 ANSWER_SECONDS = STATEMENT_SECONDS + GRACE_SECONDS
-"""How long to wait for an answer. Postgres cancels the statement before that."""
+"""How long to wait for an answer. Postgres cancels the statement earlier."""
 ROWS_AT_ONCE = 500
 BYTES_AT_ONCE = 8 << 20
-"""Maximum bytes of documents in memory, unless one alone is larger."""
+"""Maximum bytes of documents in memory, unless a single one is larger."""
 
 SETTINGS = {
     "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
     "lock_timeout": "10s",
-    # Between two statements there may be minutes of work on the other schema.
+    # Off, because between two statements there may be minutes of work on another schema.
     "idle_in_transaction_session_timeout": "0",
     "transaction_timeout": "0",  # Postgres 17 and newer
     "cursor_tuple_fraction": "1",
@@ -44,13 +44,13 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Source:
-    """Where a service's schema is. `schema` is the service's name but in tests."""
+    """The location of a service's schema. `schema` is the service's name, except in tests."""
 
     service: str
     url: str
     schema: str
     migrations: Path
-    """The folder of those that the code knows."""
+    """The folder of the code's migrations."""
     is_optional: bool = False
     """Whether the schema may be missing."""
 
@@ -68,12 +68,13 @@ class Snapshot:
 
     @property
     def guards(self) -> Mapping[str, Collection[str]]:
-        """The names of what the migrations make to keep rows right, by kind."""
+        """The names of the constraints and other guards of rows that the migrations create, by kind."""
         made = self._code.made
         return {kind: made[kind] for kind in ("CONSTRAINT", "INDEX", "TRIGGER", "DEFAULT")}
 
     async def check_migrations(self) -> bool:
-        """False when the schema need not be there and is not. CannotRun when it is not, or is older than the code."""
+        """False if an optional schema does not exist. Raises CannotRun if a required schema does not exist, or one is
+        older than the code."""
         applied = await catalog.applied_migrations(self.connection, self.schema)
         if not applied and self._is_optional:
             return False
@@ -120,10 +121,10 @@ class Snapshot:
 
 @asynccontextmanager
 async def open_snapshot(source: Source) -> AsyncIterator[Snapshot | None]:
-    """The schema as of now, until the block ends; None when it need not be there and is not. Raises CannotRun."""
+    """A snapshot of the schema until the block ends. None if an optional schema does not exist. Raises CannotRun."""
     shown = url_without_password(source.url)
     try:
-        # Statements are not kept by name: PgBouncer may be in between.
+        # Do not use named statements, because PgBouncer may be in between.
         connection = await asyncpg.connect(
             source.url, timeout=CONNECT_SECONDS, command_timeout=ANSWER_SECONDS, statement_cache_size=0
         )

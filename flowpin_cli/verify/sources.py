@@ -1,4 +1,4 @@
-"""The databases to verify: of a data folder, of an administrator's URL, or of the services' settings."""
+"""Finds the databases to verify: of a data folder, of an administrator's URL, or from the services' settings."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from flowpin_cli.verify.snapshot import Source
 SERVICES = (deploy_service, workflow_service, run_service)
 VARIABLES = {"deploy": "DEPLOY_DATABASE_URL", "workflow": "WORKFLOW_DATABASE_URL", "run": "RUN_DATABASE_URL"}
 OPTIONAL = {"run"}
-"""Exists only where apps run."""
+"""Services whose schema exists only if apps run."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Installation:
 
 
 def sources_at(url: str) -> list[Source]:
-    """All schemas in one database."""
+    """The sources if all schemas are in one database."""
     return _sources({service.SCHEMA: url for service in SERVICES})
 
 
@@ -45,7 +45,7 @@ def _sources(urls: Mapping[str, str]) -> list[Source]:
 async def open_sources(
     installation: Installation, default_data: Path, announcer: Announcer
 ) -> AsyncIterator[list[Source]]:
-    """Where the schemas are, until the block ends; a data folder's Postgres is started if it does not run.
+    """The sources, until the block ends. The Postgres of a data folder is started if it does not run.
 
     Raises CannotRun.
     """

@@ -7,7 +7,7 @@ from workflow_service.errors import FlowTooLarge, InvalidFlow
 from workflow_service.flow import canvas_digest_of, digests_of
 
 MAX_FLOW_BYTES = 256 << 20
-"""Sixteen times the default limit of the services."""
+"""Size limit of a document, sixteen times the default of the services."""
 
 _NUMBERS = """
     SELECT id AS workflow, name, coalesce(nullif(first, last)::text || ' to ', '') || last AS versions,
@@ -155,7 +155,7 @@ async def _look_at_loadables(snapshots: Snapshots, outcome: Outcome) -> None:
 
 
 def _digest(flow: bytes) -> str:
-    """The digest as the workflow service computes it, or why it cannot."""
+    """The digest as the workflow service computes it, or the reason why it cannot."""
     try:
         return digests_of(flow, b"{}", MAX_FLOW_BYTES)[0].hex()
     except (InvalidFlow, FlowTooLarge) as error:

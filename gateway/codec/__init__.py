@@ -1,1 +1,2 @@
-"""JSON and query strings to messages, messages to JSON: compiled once from the descriptors."""
+"""Converts JSON and query strings to messages, and messages to JSON. Converters are compiled once from the
+descriptors."""

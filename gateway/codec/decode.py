@@ -1,4 +1,4 @@
-"""Compiles readers of JSON text for the fields of a message; every wrong field is named."""
+"""Compiles readers of JSON text for the fields of a message. They report every invalid field."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -11,13 +11,13 @@ from gateway.codec.scalars import LONE_SURROGATE, Value, WrongValue, scalar
 from service_kit.validation import MAX_ENTRIES, TOO_MANY_ENTRIES
 
 Values: TypeAlias = dict[str, Value]
-"""Keyword arguments that make a message; nested messages are dicts too."""
+"""Keyword arguments to create a message. Nested messages are dicts too."""
 Problems = dict[str, str]
-"""The path of each wrong field, and a sentence."""
+"""The path of each invalid field, and a sentence."""
 Read = Callable[[bytes, str, Problems], Value]
-"""Reads the text of a value whose path is given; None when it is wrong."""
+"""Reads the text of the value at a path. None if it is invalid."""
 ReadObject = Callable[[bytes, str, Problems], Values]
-"""Reads the text of an object, given what its fields' paths begin with."""
+"""Reads the text of an object, with a prefix for the paths of its fields."""
 
 NULL = b"null"
 MAX_LIST_BYTES = 64 << 10
@@ -28,7 +28,7 @@ _split_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 def object_reader(
     descriptor: Descriptor, *, without: frozenset[str] = frozenset(), known: dict[str, ReadObject] | None = None
 ) -> ReadObject:
-    """Reads the fields of a message but `without` some. Unknown keys are ignored, null is left out."""
+    """Reads the fields of a message, except those in `without`. Unknown keys and null values are ignored."""
     known = {} if known is None else known
     if descriptor.full_name in known:
         return known[descriptor.full_name]
@@ -53,7 +53,7 @@ def object_reader(
 
 
 def is_json(field: FieldDescriptor) -> bool:
-    """Whether the field holds a document that is passed on byte for byte, unparsed."""
+    """Whether the field contains a document that is passed on byte for byte, without parsing."""
     return field.message_type is not None and field.message_type.name == "Json"
 
 
@@ -119,7 +119,7 @@ def _list_reader(read_value: Read, *, message: bool) -> Read:
             else:
                 problems.setdefault(place, "cannot be null")
                 if message:
-                    values.append({})  # keeps the place, so that what else is wrong is found under its own index
+                    values.append({})  # a placeholder, so that later items keep their index
         return values
 
     return read

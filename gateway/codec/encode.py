@@ -1,4 +1,4 @@
-"""Compiles writers of messages as JSON: snake_case names, zero values printed, unset optional fields left out."""
+"""Compiles writers of messages as JSON, with snake_case names and zero values, without unset optional fields."""
 
 from collections.abc import Callable
 from operator import attrgetter
@@ -11,7 +11,7 @@ from gateway.codec.decode import is_json
 from gateway.codec.scalars import TIMESTAMP, Value, enum_names, time
 
 Plain = Callable[[Value], Value]
-"""Turns a field's value into what msgspec writes."""
+"""Converts a field's value for msgspec."""
 
 
 def writer(descriptor: Descriptor) -> Callable[[Message], bytes]:
@@ -25,7 +25,7 @@ def is_passed_on(route_output: Descriptor) -> bool:
 
 
 def download_field(descriptor: Descriptor) -> str | None:
-    """The field that is answered as it is, under its own content type, instead of JSON."""
+    """The field that is the whole answer, with its own content type instead of JSON."""
     types = {field.message_type.full_name: field.name for field in descriptor.fields if field.message_type is not None}
     return types.get("google.api.HttpBody")
 
@@ -71,5 +71,5 @@ def _document(json: Value) -> msgspec.Raw:
 
 def _enum(enum: EnumDescriptor) -> Plain:
     names: dict[int, str | int] = {number: name for name, number in enum_names(enum).items()}
-    # A newer service may know more names than this gateway.
+    # A newer service may have more names than this gateway.
     return lambda number: names.get(number, number)

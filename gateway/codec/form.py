@@ -1,4 +1,4 @@
-"""Compiles readers of multipart forms: a part for each field, and files."""
+"""Compiles readers of multipart forms, which have a part for each field, and files."""
 
 from collections.abc import Callable
 
@@ -16,11 +16,11 @@ MAX_FORM_BYTES = 32 << 20
 MAX_LEVELS = 500
 
 ReadForm = Callable[[str, bytes, Problems], Values]
-"""Reads a body, given its Content-Type. Raises FormMalformed or MessageTooLarge."""
+"""Reads a body with its Content-Type. Raises FormMalformed or MessageTooLarge."""
 
 
 def files_field(descriptor: Descriptor) -> str | None:
-    """The field that holds the files of a form: only messages that have one are read from forms."""
+    """The field for the files of a form. Only messages that have such a field are read from forms."""
     for field in descriptor.fields:
         if field.is_repeated and field.message_type is not None and field.message_type.name == "File":
             return field.name
@@ -28,7 +28,7 @@ def files_field(descriptor: Descriptor) -> str | None:
 
 
 def form_reader(descriptor: Descriptor, *, without: frozenset[str] = frozenset()) -> ReadForm:
-    """Parts that no field is named for are ignored, as unknown keys of JSON are."""
+    """Parts without a field of that name are ignored, like unknown keys of JSON."""
     files = files_field(descriptor)
     fields = {field.name: _text_reader(field) for field in descriptor.fields if _is_text(field, without)}
 
@@ -81,7 +81,7 @@ def _text_reader(field: FieldDescriptor) -> Callable[[bytes], Value]:
 
 
 def _document(text: bytes) -> Value:
-    """None for null, which is as good as nothing."""
+    """None for null, which is the same as a missing part."""
     try:
         text.decode()
         if is_deeper(text, MAX_LEVELS):

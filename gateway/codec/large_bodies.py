@@ -1,4 +1,4 @@
-"""Reads large bodies in a worker process: of a body of 34 MB, single steps take 130 ms."""
+"""Reads large bodies in a worker process, because some steps take 130 ms for a body of 34 MB."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -7,7 +7,7 @@ from google.protobuf import descriptor_pool
 
 from gateway.codec.request import ReadBody, from_body
 
-# The worker has to know their messages.
+# Imported so that the worker knows their messages.
 from service_kit.pb.flowpin.deploy.v1 import deploy_pb2 as deploy_pb2
 from service_kit.pb.flowpin.run.v1 import run_pb2 as run_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2 as workflow_pb2

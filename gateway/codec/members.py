@@ -7,7 +7,7 @@ import msgspec
 from service_kit.errors import InvalidArgument
 
 MAX_MEMBERS = 1000
-"""No message has nearly as many. More would only take time."""
+"""Maximum members of an object. Messages have far fewer; more would only take time."""
 
 KEY = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 END = re.compile(rb"[ \t\r\n]*\}")
@@ -20,7 +20,7 @@ _string = msgspec.json.Decoder(str).decode
 
 
 def split_object(text: bytes) -> tuple[dict[str, bytes], str | None]:
-    """The members' values as they are in `text`, and a key that is given twice, if any.
+    """The values of the members as they are in `text`, and a duplicate key, if any.
 
     Raises msgspec.ValidationError if `text` is not a JSON object, msgspec.DecodeError if it is not JSON, and
     InvalidArgument if it has too many members.
@@ -28,8 +28,8 @@ def split_object(text: bytes) -> tuple[dict[str, bytes], str | None]:
     shape, found = _shape(text)
     if len(found) > MAX_MEMBERS:
         raise InvalidArgument(f"An object in the body has more than {MAX_MEMBERS} keys.")
-    # A dict keeps the place of a key's first value and the value of its last. So the text is walked beside it: they
-    # part where a key, or its value, is not the one that is due.
+    # For a duplicate key, a dict keeps the position of the first value and the content of the last. So the text is
+    # compared with the dict in order: at a duplicate, the next key or value differs.
     members: dict[str, bytes] = {}
     last, end = None, 0
     for key, raw in found.items():
@@ -48,13 +48,13 @@ def split_object(text: bytes) -> tuple[dict[str, bytes], str | None]:
 
 
 def _shape(text: bytes) -> tuple[bytes, Raws]:
-    """`text`, or its like with every member in the same place, and the members."""
+    """The members, and `text` or a copy of it that has every member at the same place."""
     try:
         return text, _split(text)
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
-        # msgspec refuses half a surrogate pair anywhere. Here each field decides for itself.
+        # msgspec refuses lone surrogates everywhere. Here, each field decides whether it accepts them.
         shape = SURROGATE.sub(rb"\\u0030", text)
         if shape == text:
             raise

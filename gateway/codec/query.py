@@ -16,7 +16,7 @@ ReadQuery = Callable[[MultiMapping[str], Problems], Values]
 def query_reader(descriptor: Descriptor, *, without: frozenset[str] = frozenset()) -> ReadQuery:
     """Reads a query string. A filter's operator is in the key, `created_at:gte` or `created_at.gte`.
 
-    A list refuses what it does not have, and what is blank: it would answer with everything.
+    A list refuses unknown and blank filters, because it would ignore them and return everything.
     """
     is_list = "page_size" in descriptor.fields_by_name
     places = {
@@ -51,7 +51,7 @@ def query_reader(descriptor: Descriptor, *, without: frozenset[str] = frozenset(
 def query_fields(
     descriptor: Descriptor, above: tuple[FieldDescriptor, ...] = ()
 ) -> Iterator[tuple[Path, FieldDescriptor, Scalar]]:
-    """The settings of a query string: the path of each scalar, also in filters."""
+    """The parameters of a query string: the path of each scalar, including those in filters."""
     for field in descriptor.fields:
         within = (*above, field)
         if kind := scalar(field):

@@ -33,7 +33,8 @@ class ReadBody(Protocol):
 
 
 def from_body(descriptor: Descriptor, variables: tuple[str, ...]) -> ReadBody:
-    """Reads a path's variables and a body, JSON or, where a message takes files, a form; the path wins.
+    """Reads the variables of a path and a body: JSON, or a form if the message has files. Path variables override the
+    body.
 
     Raises InvalidArgument, InvalidFields or MessageTooLarge.
     """
@@ -49,7 +50,7 @@ def from_body(descriptor: Descriptor, variables: tuple[str, ...]) -> ReadBody:
         if read_form is not None and forms.media_type(content_type) == FORM_TYPE:
             values = read_form(content_type, body, problems)
         elif body:
-            _check_utf8(body)  # msgspec does not check the parts that it splits off
+            _check_utf8(body)  # msgspec does not check the values that it splits off
             if is_deeper(body, MAX_LEVELS):
                 raise InvalidArgument("The body is nested too deeply.")
             try:
@@ -70,7 +71,7 @@ def from_body(descriptor: Descriptor, variables: tuple[str, ...]) -> ReadBody:
 
 
 def from_query(descriptor: Descriptor, variables: tuple[str, ...]) -> Callable[[Variables, MultiMapping[str]], Message]:
-    """Reads a path's variables and a query string; the path wins. Raises InvalidFields."""
+    """Reads the variables of a path and a query string. Path variables override the query. Raises InvalidFields."""
     kind = GetMessageClass(descriptor)
     read_path = path_reader(descriptor, variables)
     read_query = query_reader(descriptor, without=frozenset(variables))
@@ -88,7 +89,7 @@ def from_query(descriptor: Descriptor, variables: tuple[str, ...]) -> Callable[[
 
 
 def _check_utf8(body: bytes) -> None:
-    """Checks in pieces. Decoding 5 MB at once takes four times as long, mostly for memory."""
+    """Checks in pieces, because decoding 5 MB at once takes four times as long, mostly to allocate memory."""
     view, at = memoryview(body), 0
     while at < len(body):
         piece = view[at : at + PIECE]
@@ -99,7 +100,7 @@ def _check_utf8(body: bytes) -> None:
 
 
 def _and_missing(problems: Problems, message: Message) -> Problems:
-    """`problems` and what else the contract finds, so that one answer names each field once."""
+    """`problems`, and violations of the contract for other fields, so that one answer names each invalid field once."""
     named = tuple(problems)
     within = tuple(path + mark for path in named for mark in (".", "["))
     more = {

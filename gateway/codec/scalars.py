@@ -26,23 +26,23 @@ RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?
 
 
 TypeForm: TypeAlias = Any
-"""A type as msgspec takes them, Annotated included."""
+"""A type for msgspec, which may be Annotated."""
 
 
 class WrongValue(ValueError):
-    """A value that its field cannot hold; the message says what it must be."""
+    """A value that is invalid for its field. The message says what it must be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """Reads one value, or raises WrongValue. `from_json` takes the text of a valid JSON value."""
+    """Readers of one value, which raise WrongValue. `from_json` receives the text of a valid JSON value."""
 
     from_json: Callable[[bytes], Value]
     from_text: Callable[[str], Value]
 
 
 def scalar(field: FieldDescriptor) -> Scalar | None:
-    """The reader of a scalar, an enum or a time; None for other messages."""
+    """The reader of a scalar, an enum or a timestamp. None for other messages."""
     if field.enum_type is not None:
         return _named(enum_names(field.enum_type))
     if field.message_type is not None and field.message_type.full_name == TIMESTAMP:
@@ -85,7 +85,7 @@ def _json(kind: TypeForm, must_be: str) -> Callable[[bytes], Value]:
         except msgspec.ValidationError:
             raise WrongValue(must_be) from None
         except msgspec.DecodeError:
-            # The syntax was checked before; this is all that remains.
+            # The syntax was checked before, so this is the only other error.
             raise WrongValue(LONE_SURROGATE) from None
 
     return read
@@ -106,7 +106,7 @@ def _is_utf8(text: str) -> bool:
 
 
 def _literal(kind: TypeForm, must_be: str) -> Scalar:
-    """A value that a query string spells as JSON does."""
+    """A value that is written the same way in a query string and in JSON."""
     decode = msgspec.json.Decoder(kind).decode
 
     def from_text(text: str) -> Value:
@@ -119,9 +119,10 @@ def _literal(kind: TypeForm, must_be: str) -> Scalar:
 
 
 def _integer(lowest: int, highest: int, rule: Mapping[str, int]) -> Scalar:
-    """`2.0` is the integer 2, as in JSON Schema (2020-12, section 4.2.3) and in protobuf's JSON.
+    """Reads integers. `2.0` is the integer 2, as in JSON Schema (2020-12, section 4.2.3) and in protobuf's JSON.
 
-    The message names the range that the field's comment has; whether the value is in it, the service says.
+    The error names the range from the field's comment, but only the range of the type is checked here. The service
+    checks the rest.
     """
     decode = msgspec.json.Decoder(Annotated[int, msgspec.Meta(ge=lowest, le=highest)]).decode
     must_be = f"must be an integer from {rule.get('minimum', lowest)} to {rule.get('maximum', highest)}"
@@ -132,7 +133,7 @@ def _integer(lowest: int, highest: int, rule: Mapping[str, int]) -> Scalar:
         except ValueError:
             pass
         value = Decimal(raw.decode()) if NUMBER.fullmatch(raw) else None
-        # The bounds first: 1e999999999 as an int would fill the memory.
+        # Check the bounds first, because 1e999999999 as an int would fill the memory.
         if value is None or not lowest <= value <= highest or value != int(value):
             raise WrongValue(must_be)
         return int(value)
@@ -141,7 +142,7 @@ def _integer(lowest: int, highest: int, rule: Mapping[str, int]) -> Scalar:
 
 
 def _quoted(from_text: Callable[[str], Value], must_be: str) -> Scalar:
-    """A value that JSON spells as a string."""
+    """A value that is a string in JSON."""
     string = _json(str, must_be)
 
     def read(text: str) -> Value:

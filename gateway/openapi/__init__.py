@@ -1,1 +1,1 @@
-"""The OpenAPI document: what the contracts, their comments and the gateway's own tables say, for people and tools."""
+"""Builds the OpenAPI document from the contracts, their comments and the gateway's own tables."""

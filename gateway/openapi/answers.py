@@ -77,7 +77,7 @@ def answers_of(route: Route, schemas: Schemas) -> dict[str, Answer]:
 
 
 def share(operations: Iterable[dict[str, Any]]) -> dict[str, Answer]:
-    """Take each status's most common failure out of the operations; returns them by the envelope's code."""
+    """Remove the most common failure of each status from the operations. Returns these by the envelope's code."""
     failed = [each["responses"] for each in operations]
     counted = Counter((status, json.dumps(answer)) for answers in failed for status, answer in answers.items())
     shared: dict[str, Answer] = {}
@@ -119,7 +119,7 @@ def _succeeded(route: Route, schemas: Schemas) -> Answer:
 
 
 def _streamed(route: Route) -> Answer:
-    """Events have no schema in OpenAPI: what they hold, the RPC's comment says."""
+    """Events have no schema in OpenAPI. The RPC's comment describes them."""
     events: dict[str, Any] = {CONTENT_TYPE: {"schema": {}}}  # some clients read an event as text, others as an object
     if is_passed_on(route.rpc.output_type):
         description = "The service's answer as a stream. It may have another status."

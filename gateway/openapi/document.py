@@ -127,7 +127,8 @@ def _body(route: Route, schemas: Schemas) -> dict[str, Any]:
 
 
 def _sentences(comment: str) -> tuple[str, str]:
-    """The first sentence, in one line, and the rest. A sentence ends where a line or another one begins after it."""
+    """The first sentence, in one line, and the rest. A sentence ends before the next sentence or at the end of the
+    comment."""
     first = re.match(r".+?[.:;](?=\s+[A-Z`]|\s*$)", comment, re.DOTALL)
     head = first[0] if first else comment
     return " ".join(head.split()), comment[len(head) :].strip()

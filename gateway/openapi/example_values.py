@@ -1,4 +1,4 @@
-"""Example values by JSON type and by a field's name, or by what the field is of and its name."""
+"""Example values by JSON type and field name, or by the field's owner and name."""
 
 import hashlib
 from collections.abc import Mapping
@@ -89,4 +89,4 @@ OF_RPCS: Mapping[str, Mapping[str, Any]] = {
     "CancelDeployment": {"status": "canceled", "live": False},
     "MarkDeployment": {"health": "good", "health_note": "Totals are right again."},
 }
-"""Fields of a request, or of the deployment that it is answered with."""
+"""Values of fields of a request, or of the deployment in its answer, by RPC."""

@@ -1,4 +1,5 @@
-"""Example objects: values by a field's name where the name says what it holds, else by its schema; alike everywhere."""
+"""Makes example objects. A value depends on the field's name if that is known, otherwise on its schema, so examples are
+consistent."""
 
 import hashlib
 import re
@@ -20,15 +21,15 @@ SELDOM = (
     "source_deployment_id",
     "health_note",
 )
-"""Optional fields that an answer most often lacks."""
+"""Optional fields that are usually missing in answers."""
 UNLISTED = ("flow", "flow_ui", "key")
 """Fields that lists leave out."""
 TOLD = ("description", "reason")
-"""Optional fields that a request is most often sent with."""
+"""Optional fields that are usually set in requests."""
 
 
 def fitted(rpc: str, example: dict[str, Any]) -> dict[str, Any]:
-    """The example of a request or an answer, with what is particular to the RPC."""
+    """The example of a request or an answer, with the values of OF_RPCS."""
     found = {name: OF_RPCS[rpc].get(name, value) for name, value in example.items()} if rpc in OF_RPCS else example
     if rpc in OF_RPCS and "kind" in example.get("data", {}):
         found["data"] = {**example["data"], **OF_RPCS[rpc]}
@@ -43,13 +44,14 @@ class Examples:
     def of(self, schema: Schema, name: str = "", owner: str = "") -> Any:
         """An instance of `schema`.
 
-        `name` is the field's, `owner` the last word of what it is a field of: `version` for a LatestVersion.
+        `name` is that of the field. `owner` is the last word of the message that has the field: `version` for a
+        LatestVersion.
         """
         schema = next((each for each in schema.get("anyOf", []) if "$ref" in each), schema)
         if "$ref" in schema:
             referred = schema["$ref"].rpartition("/")[2]
             target = self._components[referred]
-            # An enum belongs to what has the field, a message is itself an owner.
+            # The owner of an enum is the message that has the field. A message is the owner of its own fields.
             noun = owner if "enum" in target else last_word(re.sub("(Ref|Input|Request|Response)$", "", referred))
             return self.of(target, name, noun)
         kind = schema.get("type")

@@ -1,4 +1,4 @@
-"""The errors that a contract's comments list, and those that are the gateway's own."""
+"""The errors that a contract's comments list, and those of the gateway."""
 
 import re
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ ALWAYS = (
 
 
 def failures_of(route: Route) -> list[Failure]:
-    """All that a call can fail with, the RPC's own first, each reason once for each status."""
+    """All failures of a call, the RPC's own first. Each reason is listed once per status."""
     found = [
         *read(comments.kept()[route.rpc.full_name]),
         *shared(route.rpc.containing_service),
@@ -110,6 +110,6 @@ def _paragraphs(service: ServiceDescriptor, *, keyed: bool) -> list[str]:
 
 
 def said(kind: Descriptor | MethodDescriptor | ServiceDescriptor) -> str:
-    """A comment without the name that it starts with, up to its list of errors, which the answers repeat."""
+    """A comment up to its list of errors (the answers have these), without the name that it starts with."""
     text = LISTS.split(comments.kept()[kind.full_name])[0].strip().removeprefix(f"{kind.name} ")
     return text[0].upper() + text[1:]

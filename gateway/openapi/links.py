@@ -1,4 +1,4 @@
-"""Which calls can follow: what one makes, others name in their path or body. A link leaves nothing to fill in."""
+"""Links each call that creates something to calls that need its id. A link contains all required values."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,9 +12,9 @@ from gateway.routes import CREATES, Route
 from service_kit.validation import is_id, is_required
 
 MAKES = (*CREATES, "Save", "Release")
-"""RPCs named so answer what they make."""
+"""Prefixes of RPCs whose answer is what they create."""
 ALSO = {"version": ("version", "workflow_version_id"), "deployment": ("deployment_id",)}
-"""Fields that name a thing in another way than `<its message>_id`."""
+"""Other names of ids than `<message>_id`."""
 REFUSED: Mapping[str, tuple[str, ...]] = {
     "ArchiveVersion": MAKES,
     "CancelDeployment": MAKES,
@@ -24,11 +24,11 @@ REFUSED: Mapping[str, tuple[str, ...]] = {
     "ReleaseWorkflow": ("Fork", "Release", "Restore", "Save"),
     "RollbackApp": ("CreateApp",),
 }
-"""Calls that are refused right after these: of the latest version, of a draft, of what is live or released."""
+"""Calls that fail immediately after others, because of a latest version, a draft, or something live or released."""
 
 
 def links_of(route: Route, routes: Iterable[Route], schemas: Schemas) -> dict[str, Any]:
-    """Calls that take the id of what `route` makes, which is its answer's `data`."""
+    """Calls that need the id of what `route` creates, which is the `data` of its answer."""
     data = route.rpc.output_type.fields_by_name.get("data")
     if not route.rpc.name.startswith(MAKES) or data is None or data.message_type is None or data.is_repeated:
         return {}
@@ -64,7 +64,7 @@ def _examples(target: Route, schemas: Schemas) -> dict[str, Any]:
 
 
 def _offered(made: Descriptor) -> dict[str, str]:
-    """Names that other calls have for parts of the answer, and where these are."""
+    """Names that other calls use for values of the answer, with the location of each."""
     if "id" not in made.fields_by_name:
         return {}
     noun = re.sub(r"(?<!^)(?=[A-Z])", "_", made.name).lower()

@@ -1,4 +1,4 @@
-"""Messages as JSON Schema: as the codec reads them in a request, and as it writes them in an answer."""
+"""Messages as JSON Schema, both as the codec reads them in requests and as it writes them in answers."""
 
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ Schema: TypeAlias = dict[str, Any]
 
 
 class Schemas:
-    """Collects what the document refers to: messages and enums, in `components`."""
+    """Collects the messages and enums of the document in `components`."""
 
     def __init__(self) -> None:
         self.components: dict[str, Schema] = {}
@@ -45,12 +45,12 @@ class Schemas:
         return _list_of(field, self._value(field, asked=True))
 
     def _answer(self, message: Descriptor) -> Schema:
-        """What the codec writes: every field that is not optional."""
+        """The schema of an answer. The codec writes every field that is not optional."""
         properties = {field.name: self._described(field, self._kept(field)) for field in message.fields}
         return _object(message, properties, [field.name for field in message.fields if not is_optional(field)])
 
     def _request(self, message: Descriptor, without: tuple[str, ...] = ()) -> Schema:
-        """What the codec reads. Null is the same as omitting a field, unless the field is required."""
+        """The schema of a request. For the codec, null is the same as a missing field, unless the field is required."""
         fields = [field for field in message.fields if field.name not in without]
         properties = {field.name: self._described(field, self._given(field)) for field in fields}
         return _object(message, properties, [field.name for field in fields if is_required(field)])
@@ -83,7 +83,7 @@ class Schemas:
         return self.reference(field.message_type)
 
     def _named(self, kind: Descriptor | EnumDescriptor, name: str, schema: Schema) -> Schema:
-        """Contracts repeat small messages; those that are alike share a name, others take their package's."""
+        """Contracts repeat small messages. Equal ones share a name; a different one gets the prefix of its package."""
         if self.components.setdefault(name, schema) != schema:
             name = f"{kind.file.package.split('.')[1].title()}{name}"
             self.components[name] = schema
@@ -91,7 +91,7 @@ class Schemas:
 
 
 def is_optional(field: FieldDescriptor) -> bool:
-    """Whether an answer may leave the field out: it is declared `optional`, or one of several."""
+    """Whether an answer may leave the field out, because it is `optional` or in a `oneof`."""
     return field.containing_oneof is not None
 
 
@@ -121,7 +121,7 @@ def _scalar(field: FieldDescriptor, *, asked: bool) -> Schema:
     match field.type:
         case FieldDescriptor.TYPE_STRING:
             schema = {"type": "string", **rules.of_string(comment)}
-            # The services take every `…_id` that they are sent for a UUID; they may answer with other ids.
+            # In requests, every `…_id` must be a UUID. Answers may have other ids.
             if asked and is_id(field) and field.name != VERSION:
                 schema["format"] = "uuid"
             elif asked and is_required(field) and not field.has_presence:

@@ -1,4 +1,4 @@
-"""The sections of the document, named for things."""
+"""The sections of the document, named after resources."""
 
 import re
 
@@ -43,9 +43,9 @@ TAGS: dict[str, tuple[str, str]] = {
         "Who is calling, and the orgs, projects and people that they see.",
     ),
 }
-"""Which paths each has, and what it is about."""
+"""The paths and the description of each section."""
 FIRST = ("Runs", "Versions", "Labels")
-"""Their paths are also below those of others."""
+"""Checked first, because their paths also match other sections."""
 
 
 def tag_of(route: Route) -> str:

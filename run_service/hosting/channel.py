@@ -1,4 +1,4 @@
-"""Frames (run_service/worker/frames.py) on a Unix socket, for an event loop."""
+"""Sends and receives frames (run_service/worker/frames.py) on a Unix socket, with asyncio."""
 
 import asyncio
 import contextlib
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from run_service.worker.frames import LENGTH, MAX_DESCRIPTORS, MAX_FRAME_BYTES, FrameTooLarge
 
 SEND_SECONDS = 30.0
-"""How long the other end may read nothing, in seconds."""
+"""Seconds that the other end may read nothing."""
 READ_BYTES = 256 << 10
 
 
 class Channel:
-    """Both directions of a socket that it owns. Several tasks may send; only one may receive."""
+    """A socket, in both directions, which it closes. Several tasks may send; only one may receive."""
 
     def __init__(self, sock: socket.socket, max_bytes: int = MAX_FRAME_BYTES) -> None:
         """`max_bytes`: the largest frame that is received."""
@@ -27,9 +27,9 @@ class Channel:
         self._descriptors: deque[int] = deque()
 
     async def send(self, body: bytes, descriptors: Sequence[int] = ()) -> None:
-        """Send a frame. Raises ConnectionError when the other end is gone or reads nothing, and FrameTooLarge.
+        """Send a frame. Raises ConnectionError when the other end is closed or reads nothing, or FrameTooLarge.
 
-        A caller that is canceled leaves a frame that is half sent to be finished: others follow on the same socket.
+        If the caller is canceled, a half-sent frame is still finished, because others follow on the same socket.
         """
         if len(body) > MAX_FRAME_BYTES:
             raise FrameTooLarge(len(body))
@@ -63,16 +63,16 @@ class Channel:
                 rest, descriptors = rest[sent:], () if sent else descriptors
         except ConnectionError:
             with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)  # a frame is half sent: nothing can follow it
+                self._socket.shutdown(socket.SHUT_RDWR)  # after a half-sent frame, nothing can follow
             raise
 
     def _finished(self, finishing: "asyncio.Task[None]") -> None:
         self._sending.release()
         if not finishing.cancelled():
-            finishing.exception()  # reported to the caller, if there still is one
+            finishing.exception()  # already raised in the caller, if there still is one
 
     async def receive(self) -> bytes | None:
-        """The next frame's body; None when the other end is gone. Raises FrameTooLarge."""
+        """The next frame's body. None when the other end is closed. Raises FrameTooLarge."""
         while (body := self._next()) is None:
             try:
                 part, descriptors, _, _ = socket.recv_fds(
@@ -91,11 +91,11 @@ class Channel:
         return body
 
     def take_descriptor(self) -> int | None:
-        """The next descriptor that came, in the order of the frames that it came with. It is the caller's to close."""
+        """The next received descriptor, in the order of the frames. The caller must close it."""
         return self._descriptors.popleft() if self._descriptors else None
 
     def close(self) -> None:
-        """Nothing may be receiving."""
+        """Close the socket. No task may be receiving."""
         self._socket.close()
         while self._descriptors:
             os.close(self._descriptors.popleft())

@@ -5,7 +5,7 @@
         async with host.connect(replica.id) as connection, aclosing(connection.run(request)) as events:
             async for event in events: ...
 
-Router and host talk in frames (run_service/worker/frames.py) on the host's Unix socket:
+Router and host exchange frames (run_service/worker/frames.py) on the host's Unix socket:
 
     router → host    {"type": "start", "id", "replica_id": a new one, "spec": {…, "flow": the document as text}}
                      {"type": "connect", "id", "replica_id"} with one descriptor: the replica's end of a socket pair
@@ -16,7 +16,7 @@ Router and host talk in frames (run_service/worker/frames.py) on the host's Unix
                      {"type": "refused", "id", "reason", "message"}
                      {"type": "ended", "ended": {"replica", "reason", "message"}}: to every router
 
-Answers come in any order. A router that is gone leaves its replicas running.
+Answers come in any order. When a router disconnects, its replicas continue to run.
 """
 
 import asyncio
@@ -93,8 +93,8 @@ class Answer(msgspec.Struct):
 async def open_host(path: Path, grace_seconds: float = GRACE_SECONDS) -> AsyncIterator["HostClient"]:
     """Connect to the host process.
 
-    `grace_seconds` is how long a canceled run may take before its replica is killed. When the host ends, everything in
-    progress and every later call raises HostGone.
+    `grace_seconds` is how long a canceled run may take before its replica is killed. When the host ends, all calls in
+    progress and all later calls raise HostGone.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.setblocking(False)
@@ -131,7 +131,7 @@ class HostClient:
         self._connections: set[Connection] = set()
 
     async def start(self, spec: ReplicaSpec) -> Replica:
-        """Start a replica; returns when it has parsed the flow and reported the same digest. Raises ReplicaFailed."""
+        """Start a replica. Returns when it has loaded the flow and reported the same digest. Raises ReplicaFailed."""
         replica_id = uuid4().hex
         message = {"type": "start", "replica_id": replica_id, "spec": SpecMessage.of(spec)}
         try:
@@ -175,23 +175,23 @@ class HostClient:
             connection.lose("The router closed its connection to the replica.")
 
     async def stop(self, replica_id: str, grace_seconds: float) -> None:
-        """End a replica when it has no run, and after `grace_seconds` in any case. Returns when it is gone."""
+        """End a replica when it has no run, at the latest after `grace_seconds`. Returns when it has ended."""
         message = {"type": "stop", "replica_id": replica_id, "grace_seconds": grace_seconds}
         try:
             await self._ask(message, grace_seconds + ANSWER_SECONDS)
         except ReplicaFailed:
-            return  # it is gone already
+            return  # it has already ended
 
     async def list(self) -> list[Replica]:
-        """All that run, whichever router started them."""
+        """All running replicas, whichever router started them."""
         return (await self._ask({"type": "list"}, ANSWER_SECONDS)).replicas
 
     async def usage(self) -> dict[str, ReplicaUsage]:
-        """Usage by replica id, for replacing those that have grown."""
+        """Usage by replica id, to find replicas that have grown."""
         return (await self._ask({"type": "usage"}, ANSWER_SECONDS)).usage
 
     async def ended(self) -> AsyncIterator[ReplicaEnded]:
-        """Every replica that ends from when the client was opened, by itself or not. Raises HostGone."""
+        """Yields each replica that ends after the client was opened, for whatever reason. Raises HostGone."""
         while (ending := await self._endings.get()) is not None:
             yield ending
         self._endings.put_nowait(None)
@@ -208,7 +208,7 @@ class HostClient:
                     waiting.set_result(answer)
         finally:
             self._gone = True
-            for connection in self._connections:  # what a flow started may still hold their other ends
+            for connection in self._connections:  # processes that a flow started may still hold the other ends
                 connection.lose("The host process ended, and the replica with it.")
             for waiting in self._waiting.values():
                 if not waiting.done():
@@ -236,7 +236,7 @@ class HostClient:
         try:
             await self._ask({"type": "kill", "replica_id": replica_id, "message": message}, ANSWER_SECONDS)
         except (ReplicaFailed, HostGone):
-            return  # it is gone already
+            return  # it has already ended
 
     async def _ask(self, message: dict[str, Any], seconds: float, *descriptors: int) -> Answer:
         with self._answer() as (number, waiting):

@@ -1,4 +1,4 @@
-"""A router's connection to a replica: runs, their deadlines, and the end of runs that hang."""
+"""A router's connection to a replica: starts runs, enforces deadlines, and ends runs that hang."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -27,7 +27,7 @@ KILL_SECONDS = 5.0
 """How long a killed replica may take to end."""
 MAX_WAITING_EVENTS = 10_000
 MAX_WAITING_BYTES = 8 << 20
-"""Maximum bytes that a run has streamed and its caller has not read. A run with more is canceled."""
+"""Maximum streamed bytes of a run that its caller has not read. A run with more is canceled."""
 
 
 class Message(msgspec.Struct):
@@ -70,7 +70,7 @@ class _Run:
 
 
 class Connection:
-    """Runs on one replica, several at a time. Made by `HostClient.connect`."""
+    """Concurrent runs on one replica. Created by `HostClient.connect`."""
 
     def __init__(
         self,
@@ -87,10 +87,10 @@ class Connection:
         self._gone: str | None = None
 
     async def run(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
-        """The events of a new run. The last is RunEnded, at the latest some seconds after the deadline.
+        """The events of a new run. The last is RunEnded, which comes at most some seconds after the deadline.
 
-        A caller that leaves early (with `contextlib.aclosing`, or by being canceled) cancels the run. Leaving then
-        takes until the run has ended or its replica is killed, usually GRACE_SECONDS. Raises ReplicaGone if the run was
+        A caller that leaves early (with `contextlib.aclosing`, or by being canceled) cancels the run. It then waits
+        until the run has ended or its replica is killed, usually for GRACE_SECONDS. Raises ReplicaGone if the run was
         not sent.
         """
         if self._gone is not None:
@@ -107,7 +107,7 @@ class Connection:
                 run.over.set()
                 raise ReplicaGone("The replica's connection ended.") from error
             except TimeoutError:
-                pass  # the deadline, which the next wait meets as well
+                pass  # the next wait times out at the same deadline
             while True:
                 try:
                     async with asyncio.timeout_at(deadline):
@@ -133,7 +133,7 @@ class Connection:
                 await asyncio.shield(self._cancel(request.run_id, run))
 
     async def cancel(self, run_id: str) -> None:
-        """Cancel a run of this connection; returns when it has ended. Does nothing for one that is over."""
+        """Cancel a run of this connection. Returns when the run has ended. Does nothing if it has already ended."""
         if (run := self._runs.get(run_id)) is not None and not run.over.is_set():
             await asyncio.shield(self._cancel(run_id, run))
 
@@ -153,13 +153,13 @@ class Connection:
                 await self._kill("A run did not end when it was canceled, so its replica was killed.")
 
     async def receive(self) -> None:
-        """Hand out what the replica sends, until it is gone: then all runs end as failed."""
+        """Pass the replica's messages to their runs until the connection ends. Then all runs end as failed."""
         try:
             while (body := await self._channel.receive()) is not None:
                 message = _decoder.decode(body)
                 if (run := self._runs.get(message.run_id)) is not None:
                     self._hand_out(message, run)
-        except (FrameTooLarge, msgspec.MsgspecError):  # the process at the other end is not the worker any more
+        except (FrameTooLarge, msgspec.MsgspecError):  # the process at the other end is no longer the worker
             await self._kill("The replica sent an invalid message.")
         finally:
             self._gone = self._gone or "The replica's connection ended."
@@ -168,7 +168,7 @@ class Connection:
         self.lose(self._gone)
 
     def lose(self, why: str) -> None:
-        """End all runs as failed, and accept no more."""
+        """End all runs as failed, and accept no new ones."""
         self._gone = why
         for run in self._runs.values():
             run.end(RunEnded("failed", error=why, is_replica_lost=True))

@@ -1,4 +1,4 @@
-"""Folders of replicas, and of the runtimes they run in."""
+"""Folders of replicas and runtimes."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 BLOCK_BYTES = 512
 LEAST_BYTES = 4096
-"""Counted size of an empty file, which uses an inode."""
+"""Bytes that are counted for an empty file, because it uses an inode."""
 
 
 MANIFEST = "flowpin-runtime.json"

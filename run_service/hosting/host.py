@@ -1,4 +1,4 @@
-"""The host process: its replicas by id."""
+"""The replicas of the host process."""
 
 import asyncio
 import os
@@ -22,11 +22,11 @@ from run_service.worker import confinement
 log = structlog.get_logger()
 
 LOOK_SECONDS = 1.0
-"""Seconds between two checks of what replicas use."""
+"""Seconds between two checks of memory and disk usage."""
 
 
 class Host:
-    """Starts, keeps and ends replicas."""
+    """Starts, watches and ends replicas."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Host:
         return replica.replica
 
     async def preload(self, runtime: Path) -> None:
-        """Import a runtime's SDK, so that its first replica need not wait for that."""
+        """Import a runtime's SDK, so that its first replica does not wait for the import."""
         if confinement.missing() is None:
             await self._runtime(runtime, "").preload()
 
@@ -97,7 +97,7 @@ class Host:
         return {replica_id: self._replicas[replica_id].usage for replica_id in self._ready}
 
     def reap(self) -> None:
-        """Collect every child that ended: replicas, zygotes, and what replicas left behind."""
+        """Reap all children that ended: replicas, zygotes, and processes that replicas left behind."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -133,7 +133,7 @@ class Host:
 
     def _register(self, replica: HostedReplica) -> None:
         self._by_pid[replica.pid] = replica
-        if processes.stat(replica.pid) is None:  # reaped before its id was known
+        if processes.stat(replica.pid) is None:  # it was reaped before its id was known
             del self._by_pid[replica.pid]
             self._exited(replica, signal.SIGKILL)
 
@@ -150,7 +150,7 @@ class Host:
             self._tell(ended)
 
     async def _give_up(self, replica: HostedReplica, why: str) -> None:
-        """A replica that did not start leaves nothing behind."""
+        """Clean up after a replica that did not start."""
         if replica.pid:
             await replica.kill("START_FAILED", why)
         else:
@@ -159,7 +159,7 @@ class Host:
         replica.close()
 
     def _runtime(self, path: Path, pinned: str) -> Runtime:
-        """Raises ReplicaFailed when it is not installed from the lock that is pinned, if one is."""
+        """Raises ReplicaFailed if a lock is pinned and the runtime was installed from another one."""
         installed = installed_lock(path)
         if installed is not None and pinned and installed != pinned:
             raise ReplicaFailed("RUNTIME_DIFFERS", _differs(path.name, installed, pinned))
@@ -171,7 +171,7 @@ class Host:
         return self._runtimes[path]
 
     def _user(self, project_id: str) -> int | None:
-        """The project's own user id, as root; ids are given out anew by each host."""
+        """The project's own user id, if the host runs as root. Each host process assigns ids from the start."""
         if os.geteuid() != 0:
             return None
         if project_id not in self._users and len(self._users) >= MAX_PROJECTS:

@@ -1,6 +1,6 @@
-"""A file with the processes that a host started, so that its successor can end those that are left.
+"""Records the processes that a host started in a file, so that its successor can end those that remain.
 
-A process that is not dumpable hides its environment, so id, start time and session identify it.
+Processes are identified by id, start time and session, because one that is not dumpable hides its environment.
 """
 
 import json
@@ -19,7 +19,8 @@ class Ledger:
         self._entries: dict[int, processes.Stat] = {}
 
     def add(self, pid: int) -> None:
-        """Recorded before the process receives anything, so that no process runs a flow unnoticed."""
+        """Record a process. Call this before the process receives anything, so that each process that runs a flow is
+        known."""
         if (found := processes.stat(pid)) is not None:
             self._entries[pid] = found
             self._write()
@@ -33,7 +34,7 @@ class Ledger:
         return entry.started if entry is not None else 0
 
     def end_leftovers(self) -> None:
-        """Kill what a host before this one left running."""
+        """Kill processes that an earlier host left running."""
         ended = [entry for entry in self._read() if _end(entry)]
         if ended:
             log.warning("leftovers_ended", sessions=len({entry.session for entry in ended}))
@@ -58,10 +59,10 @@ class Ledger:
 
 
 def _end(entry: processes.Stat) -> bool:
-    """Whether a process was left running."""
+    """Kill the session of a recorded process. Returns whether a process of it was still running."""
     leader = processes.stat(entry.session)
     if leader is not None and entry.pid == entry.session and leader.started != entry.started:
-        return False  # another process has the id now
+        return False  # another process has this id now
     if not any(True for _ in processes.members(entry.session)):
         return False
     processes.kill_session(entry.session, since=entry.started)

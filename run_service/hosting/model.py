@@ -12,29 +12,29 @@ Status = Literal["completed", "failed", "canceled", "timed_out"]
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaSpec:
-    """Everything that a replica is started with."""
+    """Everything that is needed to start a replica."""
 
     deployment_id: str
     project_id: str
-    """As root, each project's replicas run as a user of their own."""
+    """If the host runs as root, each project's replicas run as a separate user."""
     runtime: Path
-    """The runtime's folder; its Python is `bin/python` there."""
+    """The runtime's folder. Its Python is `bin/python`."""
     runtime_digest: str = ""
-    """Hex SHA-256 of the lock that it has to be installed from; empty when any will do."""
+    """Hex SHA-256 of the lock from which the runtime must be installed. Empty if any lock is valid."""
     flow: bytes = field(repr=False)
-    """The document that the SDK's loader takes, as JSON."""
+    """The document for the SDK's loader, as JSON."""
     digest: str
     """Hex SHA-256 of `flow`."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """The replica's environment, in clear."""
+    """The replica's environment variables, unencrypted."""
     slots: int = 4
-    """Runs at a time."""
+    """Maximum concurrent runs."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    """Values that the router finds again in `list`, for example the variables' revision."""
+    """Values that `list` returns to the router, for example the variables' revision."""
 
 
 class SpecMessage(msgspec.Struct, kw_only=True):
-    """A ReplicaSpec on its way to the host."""
+    """A ReplicaSpec as it is sent to the host."""
 
     deployment_id: str
     project_id: str
@@ -83,19 +83,19 @@ class ReplicaUsage:
     """What a replica has used since it was ready."""
 
     grown_bytes: int
-    """Memory that no file backs, beside what it had then."""
+    """Anonymous memory, without the amount that it had when it was ready."""
     cpu_seconds: float
-    """CPU time of its process over its whole life."""
+    """CPU time of its process since the start."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaEnded:
-    """A replica is gone, and its whole session with it."""
+    """A replica and all processes of its session have ended."""
 
     replica: Replica
     reason: str
-    """STOPPED (a router called `stop`), RUN_STUCK (a run did not end when it was canceled), EXITED, KILLED (by a signal
-    of another process, for example when memory ran out), MEMORY_EXCEEDED or FOLDER_TOO_LARGE."""
+    """STOPPED (a router called `stop`), RUN_STUCK (a canceled run did not end), EXITED, KILLED (by a signal from
+    outside, for example when memory ran out), MEMORY_EXCEEDED or FOLDER_TOO_LARGE."""
     message: str
 
 
@@ -126,12 +126,12 @@ class RunEnded:
 
     status: Status
     output: bytes | None = None
-    """JSON: what the flow's Output node gave; None unless the run completed."""
+    """The result of the flow's Output node as JSON. None unless the run completed."""
     error: str | None = None
     node: str | None = None
-    """The name or id of the node that failed, where one did."""
+    """The name or id of the node that failed, if a node failed."""
     is_replica_lost: bool = False
-    """It failed because its replica ended."""
+    """True if the run failed because its replica ended."""
 
 
 RunEvent = RunStarted | RunStreamed | RunEnded
@@ -142,7 +142,7 @@ class HostGone(Exception):
 
 
 class ReplicaGone(Exception):
-    """The replica is not running any more: the run did not begin, and may be sent to another one."""
+    """The replica is no longer running. The run did not begin, so it may be sent to another replica."""
 
 
 HOST_FULL = "HOST_FULL"

@@ -1,4 +1,4 @@
-"""Processes of this machine, as /proc tells of them: when they started, and which session they belong to."""
+"""Reads from /proc when processes started and to which session they belong."""
 
 import contextlib
 import os
@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 PROC = Path("/proc")
 NICENESS = 5
-"""Of replicas once they run their flow. At this one the kernel gives a service three times as much CPU as a replica."""
+"""Nice value of replicas that run their flow. With it, the kernel gives a service three times as much CPU as a
+replica."""
 KILL_SECONDS = 5.0
 """How long to keep killing a session whose processes fork."""
 
@@ -21,7 +22,7 @@ class Stat(NamedTuple):
     session: int
     cpu_ticks: int
     started: int
-    """Start time in clock ticks since the machine started. Together with the id it identifies a process uniquely."""
+    """Start time in clock ticks since the machine started. Together with the id, it identifies a process."""
 
 
 def stat(pid: int) -> Stat | None:
@@ -30,14 +31,15 @@ def stat(pid: int) -> Stat | None:
         text = (PROC / str(pid) / "stat").read_text()
     except OSError:
         return None
-    fields = text[text.rindex(")") + 2 :].split()  # the name before may hold anything
+    fields = text[text.rindex(")") + 2 :].split()  # the name before it may contain any character
     return Stat(pid, fields[0], int(fields[3]), int(fields[11]) + int(fields[12]), int(fields[19]))
 
 
 def lower_priority(session: int) -> None:
-    """Have services go before the processes of this session, so that busy flows do not delay deploys and other calls.
+    """Give this session's processes less CPU priority than services, so that busy flows do not delay deploys and other
+    calls.
 
-    Where the kernel shares the CPU between sessions (`sched_autogroup_enabled`), it ignores the priority of processes.
+    With `sched_autogroup_enabled`, the kernel ignores the priority of processes, so that of the session is lowered too.
     """
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PGRP, session, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
@@ -57,11 +59,11 @@ def members(session: int) -> Iterator[Stat]:
 def kill_session(session: int, since: int = 0) -> int:
     """Kill a session's processes that started at `since` or later.
 
-    Returns how many are left after KILL_SECONDS: 0, unless the kernel does not end one.
+    Returns how many remain after KILL_SECONDS. This is 0 unless the kernel cannot end one.
     """
     end = time.monotonic() + KILL_SECONDS
     while True:
-        # Stopped first, all of them: one that is killed makes room for others that fork.
+        # Stop all processes before killing any: each killed process would make room for others that fork.
         found = _signal(session, since, signal.SIGSTOP)
         while time.monotonic() < end and any(member.state != "T" for member in found):
             found = _signal(session, since, signal.SIGSTOP)
@@ -82,7 +84,7 @@ def _signal(session: int, since: int, number: signal.Signals) -> list[Stat]:
 
 
 def private_bytes(pid: int) -> int | None:
-    """Memory of a process that no file backs, what it still shares with its zygote included."""
+    """Anonymous memory of a process, including memory that it still shares with its zygote."""
     try:
         lines = (PROC / str(pid) / "status").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""A replica from the host's side: fork it, load its flow, end it, and clean up."""
+"""Controls a replica from the host: forks it, loads its flow, ends it, and cleans up."""
 
 import asyncio
 import contextlib
@@ -41,11 +41,11 @@ class HostedReplica:
         self.id = replica_id
         self.pid = 0
         self.baseline_bytes = 0
-        """Anonymous memory when it was ready."""
+        """Anonymous memory when the replica was ready."""
         self.folder = folder
         self.exited = asyncio.Event()
         self.gone = asyncio.Event()
-        """It has exited, and what it left is cleaned up."""
+        """Set when the replica has exited and is cleaned up."""
         self._spec, self._user, self._ledger = spec, user, ledger
         self._why: tuple[str, str] | None = None
         self._channel: Channel | None = None
@@ -124,11 +124,11 @@ class HostedReplica:
                 if said.type == "stuck" and self._why is None:
                     self._why = ("RUN_STUCK", said.message)
         except (FrameTooLarge, msgspec.MsgspecError):
-            pass  # another program than the worker writes there
+            pass  # another program than the worker writes to the socket
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_SECONDS):
                 await self.exited.wait()
-        if not self.exited.is_set():  # it closed its socket, and cannot be told anything
+        if not self.exited.is_set():  # it closed its socket, so no message can reach it
             await self.kill("EXITED", WHY_ENDED["EXITED"])
         self._channel.close()
 
@@ -139,7 +139,7 @@ class HostedReplica:
         await self._channel.send(b'{"type":"connection"}', [descriptor])
 
     async def stop(self, grace_seconds: float) -> None:
-        """Returns when it is gone."""
+        """Returns when the replica has ended."""
         self._why = self._why or ("STOPPED", WHY_ENDED["STOPPED"])
         if self._channel is not None and grace_seconds > 0:
             with contextlib.suppress(ConnectionError, TimeoutError):
@@ -151,15 +151,15 @@ class HostedReplica:
     async def kill(self, reason: str, message: str) -> None:
         self._why = self._why or (reason, message)
         if not self.pid:
-            return  # `start` finds out
+            return  # `start` reports it
         if not self.exited.is_set():
-            os.kill(self.pid, signal.SIGKILL)  # a child that is not reaped: the id is its own
+            os.kill(self.pid, signal.SIGKILL)  # the child is not reaped yet, so the id is still its own
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_SECONDS):
                 await self.gone.wait()
 
     async def clean_up(self, status: int) -> ReplicaEnded:
-        """After it exited with `status` (as waitpid tells it): end its session and remove its folder."""
+        """After its exit with `status` (from waitpid), end its session and remove its folder."""
         if self._why is None:
             reason = "KILLED" if os.WIFSIGNALED(status) else "EXITED"
             self._why = (reason, WHY_ENDED[reason])
@@ -174,7 +174,7 @@ class HostedReplica:
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Nobody listens any more."""
+        """Close the socket; the host no longer listens to it."""
         if self._channel is not None:
             self._channel.close()
 

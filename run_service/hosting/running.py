@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 PR_SET_CHILD_SUBREAPER = 36
 PASSED_THROUGH = 0o711
-"""Mode of folders above replicas' folders. As root, replicas are other users."""
+"""Mode of folders above replicas' folders. If the host runs as root, replicas run as other users."""
 
 
 class HostRunning(Exception):
@@ -33,8 +33,8 @@ class HostRunning(Exception):
 async def run_host(settings: HostSettings) -> None:
     """Start, keep and end replicas for routers, until SIGTERM or SIGINT; then end all of them.
 
-    It needs a process of its own (it reaps all children), and asyncio's own event loop (uvloop keeps SIGCHLD).
-    Raises HostRunning.
+    It needs its own process, because it reaps all children. It needs asyncio's own event loop, because uvloop keeps
+    SIGCHLD to itself. Raises HostRunning.
     """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     settings.folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ async def _run(settings: HostSettings, ledger: Ledger) -> None:
 
 @contextmanager
 def locked(path: Path, seconds: float) -> Iterator[None]:
-    """Hold the folder. Raises HostRunning when another host still has it after `seconds`."""
+    """Lock the folder. Raises HostRunning if another host still has the lock after `seconds`."""
     with path.open("w") as file:
         end = time.monotonic() + seconds
         while True:

@@ -1,4 +1,5 @@
-"""The host's Unix socket: which router may connect, and what each asks for (the messages are in client.py)."""
+"""Serves routers on the host's Unix socket: checks who may connect, and answers requests. client.py describes the
+messages."""
 
 import asyncio
 import os
@@ -37,13 +38,13 @@ decoder = msgspec.json.Decoder(Request)
 
 
 class Routers:
-    """The routers that are connected."""
+    """The connected routers."""
 
     def __init__(self) -> None:
         self._connected: dict[Channel, asyncio.TaskGroup] = {}
 
     def tell(self, ended: ReplicaEnded) -> None:
-        """Tell every router, without waiting for it."""
+        """Send a message to every router, without waiting."""
         body = msgspec.json.encode({"type": "ended", "ended": ended})
         for channel, tasks in self._connected.items():
             tasks.create_task(_send(channel, body))
@@ -129,7 +130,7 @@ async def _send(channel: Channel, body: bytes) -> None:
     try:
         await channel.send(body)
     except ConnectionError:
-        return  # it is gone; its own task ends
+        return  # the router has disconnected; its task ends
 
 
 def _is_ours(sock: socket.socket) -> bool:

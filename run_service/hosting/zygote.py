@@ -1,4 +1,4 @@
-"""A process that has imported a runtime's SDK, what such processes say, and which folder they have imported."""
+"""Zygotes (processes that have imported a runtime's SDK), their messages, and the identity of the imported folder."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ import msgspec
 from run_service.hosting.channel import Channel
 
 Identity: TypeAlias = tuple[int, int, int, int]
-"""Tells a runtime's folder from one that is made under the same name later."""
+"""Identifies a runtime's folder, so that a later folder of the same name is recognized as another."""
 
 
 class Said(msgspec.Struct):
@@ -39,7 +39,7 @@ class Zygote:
 
 
 def identity_of(runtime: Path) -> Identity | None:
-    """None when it is not installed."""
+    """None when the runtime is not installed."""
     try:
         folder, python = runtime.stat(), (runtime / "bin" / "python").lstat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Zygotes: for each runtime two processes that have imported its SDK, one of which forks what the host asks for."""
+"""Keeps two zygotes per runtime: processes that have imported its SDK. One of them forks replicas for the host."""
 
 import asyncio
 import os
@@ -20,17 +20,17 @@ log = structlog.get_logger()
 MOST_FAILED_TWINS = 5
 """Maximum number of failures in a row before the zygote is replaced."""
 FORKS_AT_ONCE = 4
-"""Replicas that wait for their fork: one that waits long is a sign of a zygote that hangs."""
+"""Maximum concurrent forks. It is low, so that a fork that takes long means that the zygote hangs."""
 LOG_LINES = 5
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "LANG": "C.UTF-8",
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise it calls GitHub during its import
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # without this, it calls GitHub during its import
 }
 
 
 class Runtime:
-    """The zygotes of one runtime, made when they are needed and kept."""
+    """The zygotes of one runtime. They are started when they are first needed."""
 
     def __init__(
         self,
@@ -51,13 +51,13 @@ class Runtime:
         self._identity: Identity | None = None
         """Identity of the folder whose SDK the zygotes have imported."""
         self._generation = 0
-        """Grows when the zygotes are ended: a twin of them that becomes ready later is ended as well."""
+        """Increases when the zygotes are ended, so that one of their twins that becomes ready later is ended too."""
         self._used_at = time.monotonic()
         self._is_preloaded = False
         self.forking = asyncio.Semaphore(FORKS_AT_ONCE)
 
     async def fork(self, control: int) -> Zygote:
-        """Have a replica forked whose control socket is `control`. Raises ReplicaFailed."""
+        """Let a zygote fork a replica with the control socket `control`. Raises ReplicaFailed."""
         while True:
             self._used_at = time.monotonic()
             self._check_folder()
@@ -71,9 +71,9 @@ class Runtime:
             await self._imported()
 
     async def preload(self) -> None:
-        """Import the SDK before anybody waits for it, and keep it while nothing uses it.
+        """Import the SDK before a replica needs it, and keep it imported while no replica uses it.
 
-        The next start of a replica reports a failure.
+        A failure is only logged here. The next start of a replica reports it.
         """
         self._is_preloaded = True
         try:
@@ -82,14 +82,14 @@ class Runtime:
             log.warning("runtime_not_preloaded", runtime=self._path.name, error=error.message)
 
     def discard(self, zygote: Zygote) -> None:
-        """End one that does not answer."""
+        """End a zygote that does not answer."""
         if zygote in self._zygotes:
             self._zygotes.remove(zygote)
             zygote.kill()
             self._ensure_twin()
 
     def look(self, *, is_used: bool, idle_seconds: float) -> None:
-        """End zygotes whose folder was removed or made anew, or that nothing has used for so long."""
+        """End zygotes whose folder was removed or replaced, or that were unused for `idle_seconds`."""
         now = time.monotonic()
         if is_used:
             self._used_at = now
@@ -106,14 +106,14 @@ class Runtime:
             zygote.kill()
 
     def _check_folder(self) -> bool:
-        """Whether zygotes were ended, as their folder is not there any more, or is another one."""
+        """End the zygotes if their folder was removed or replaced. Returns whether zygotes were ended."""
         if not self._zygotes or identity_of(self._path) == self._identity:
             return False
         self._end_zygotes("its folder was removed or made anew")
         return True
 
     def _end_zygotes(self, why: str) -> None:
-        """Their replicas continue."""
+        """End the zygotes. Their replicas continue."""
         if self._zygotes:
             log.info("zygotes_ended", runtime=self._path.name, reason=why)
         zygotes, self._zygotes = self._zygotes, []
@@ -122,7 +122,7 @@ class Runtime:
             zygote.kill()
 
     async def _imported(self) -> None:
-        """Wait for the import, which all callers share, and which goes on when they leave."""
+        """Wait for the import. All callers share it, and it continues when they leave."""
         if self._importing is None or self._importing.done():
             self._importing = self._tasks.create_task(self._import())
         if (failure := await asyncio.shield(self._importing)) is not None:
@@ -153,7 +153,7 @@ class Runtime:
             except OSError as error:
                 ours.close()
                 return ReplicaFailed("RUNTIME_BROKEN", f"The Python of {self._path.name} does not start: {error}.")
-        process.returncode = 0  # the host reaps all its children; this object must not wait for it
+        process.returncode = 0  # the host reaps all its children, so this object must not wait for the process
         self._ledger.add(process.pid)
         zygote = Zygote(process.pid, Channel(ours))
         try:
@@ -200,7 +200,7 @@ class Runtime:
         self._ensure_twin()
 
     async def _watch(self, zygote: Zygote) -> None:
-        """A zygote has ended: its socket was closed."""
+        """Wait until a zygote closes its socket, which means that it has ended."""
         try:
             await zygote.channel.receive()
         finally:

@@ -1,1 +1,2 @@
-"""An encrypted copy on disk of what was live last, for a run service that starts while the deploy service is away."""
+"""An encrypted copy of the last live state on disk, for a run service that starts while the deploy service is
+unreachable."""

@@ -1,4 +1,4 @@
-"""The last routes, and the documents and variables that their replicas load."""
+"""Stores the last routes, and the documents and variables that their replicas load."""
 
 import asyncio
 import hashlib
@@ -34,16 +34,16 @@ class OldRoutes:
 
 
 class OfflineCopy:
-    """Files that cannot be used are ignored, with a line in the log and a note in health."""
+    """The offline copy. Unusable files are ignored, logged and reported by health."""
 
     def __init__(self, folder: SealedFolder, max_bytes: int) -> None:
-        """`max_bytes`: of all files together."""
+        """`max_bytes` is the limit of all files together."""
         self._folder = folder
         self._max_bytes = max_bytes
         self._sizes: dict[str, int] = {}
         """Sizes of the existing files."""
         self._unusable: dict[str, str] = {}
-        """Why, by file."""
+        """Why files are unusable, by name."""
         self._checked: set[str] = set()
         """Files that were opened or written since the start."""
         self.not_kept = ""
@@ -55,7 +55,8 @@ class OfflineCopy:
         return "; ".join([*said, *([self.not_kept] if self.not_kept else [])]) or None
 
     async def old_routes(self) -> OldRoutes | None:
-        """The routes as they were written last; without rollouts, which are the deploy service's to begin again."""
+        """The routes that were written last. They have no rollouts, because only the deploy service starts rollouts
+        again."""
         return await asyncio.to_thread(self._old_routes)
 
     async def loadable(self, made_from: MadeFrom) -> bytes | None:
@@ -83,7 +84,7 @@ class OfflineCopy:
         self._write(ROUTES, _without_rollouts(routes).SerializeToString(deterministic=True))
 
     def write_loadable(self, made_from: MadeFrom, document: bytes) -> bool:
-        """Returns whether there is room for it. Blocks. Raises OSError."""
+        """Returns whether there was room for the document. Blocks. Raises OSError."""
         return self._write_if_it_fits(loadable_name(made_from), document)
 
     def write_variables(self, made_from: MadeFrom, variables: Mapping[str, str]) -> bool:
@@ -154,12 +155,12 @@ def is_ours(name: str) -> bool:
 
 
 def _variables_stem(app_id: UUID, environment: str) -> str:
-    """Environments have names that files may not have."""
+    """Contains a hash of the environment, whose name may not be a valid file name."""
     return f"variables-{app_id}-{hashlib.sha256(environment.encode()).hexdigest()[:32]}"
 
 
 def _stem_of(name: str) -> str:
-    """The common part of an environment's files of variables. For other files, the name itself."""
+    """The part that all variable files of an environment share. For other files, the name itself."""
     found = VARIABLES.fullmatch(name)
     return found[1] if found else name
 
@@ -182,9 +183,9 @@ def _without_rollouts(routes: pb.WatchRoutesResponse) -> pb.WatchRoutesResponse:
 
 
 def _use_variables_of(names: set[str], route: pb.Route, environment: pb.EnvironmentRoute) -> None:
-    """Have the pin say the revision of the variables that are here: newer ones may not have been written any more.
+    """Set the pin's revision to that of the stored variables, because newer ones may not have been stored.
 
-    The deploy service's snapshot then has another revision, and a fresh replica takes up the newer ones.
+    The snapshot of the deploy service then has another revision, so a new replica starts with the newer variables.
     """
     stem = _variables_stem(UUID(route.app_id), environment.environment)
     if f"{stem}-{environment.live.variables_revision}" in names:

@@ -1,4 +1,4 @@
-"""A folder of encrypted files. Each is bound to its name, so none is taken for another."""
+"""A folder of encrypted files. Each is bound to its name, so that one cannot replace another."""
 
 import os
 import re
@@ -14,33 +14,33 @@ from service_kit.files import replace_file
 from service_kit.sealing import KEY_ID_BYTES, CannotOpen, KeyRing, Sealed
 
 FORMAT = b"flowpin offline copy 1\0"
-"""Part of what a file is bound to: a later format does not open as this one."""
+"""Part of the text that a file is bound to, so that a file of another format cannot be decrypted."""
 LEFT_HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{16}")
-"""Name of files that `replace_file` was writing."""
+"""Matches the names of files that `replace_file` did not finish."""
 
 log = structlog.get_logger()
 
 
 class Unusable(Exception):
-    """A file is not one that was written here, or is damaged."""
+    """A file was not written by this installation, or is damaged."""
 
 
 class SealedFolder:
-    """Its methods block. Names are the caller's own: letters, digits and hyphens."""
+    """Its methods block. The caller chooses names of letters, digits and hyphens."""
 
     def __init__(self, path: Path, keys: KeyRing, max_bytes: int) -> None:
-        """`max_bytes`: of one file, so that no foreign one is read into memory whole."""
+        """`max_bytes` is the limit of one file, so that no large foreign file is read into memory."""
         self.path = path
         self._keys = keys
         self._max_bytes = max_bytes
 
     def make(self) -> None:
-        """Make it, for this user only. Raises OSError."""
+        """Create the folder, for this user only. Raises OSError."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.chmod(0o700)
 
     def sizes(self) -> dict[str, int]:
-        """The files' sizes by name. What was left half written is removed. Raises OSError."""
+        """The files' sizes by name. Removes half-written files. Raises OSError."""
         found = {}
         for entry in os.scandir(self.path):
             if LEFT_HALF_WRITTEN.fullmatch(entry.name):
@@ -82,7 +82,7 @@ class SealedFolder:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[int, os.stat_result]]:
-    """Neither follows a link nor waits for the other end of a pipe. Raises Unusable for a link."""
+    """Open a file. Does not follow links, and does not wait for the other end of a pipe. Raises Unusable for a link."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:

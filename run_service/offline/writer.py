@@ -15,7 +15,7 @@ from service_kit.errors import ServiceError
 PAUSE_SECONDS = 0.2
 """Seconds between two writes. Changes within this time are written together."""
 SHARE = 10
-"""The pause is so many times as long as the writing took, if that is longer."""
+"""The pause is at least this many times as long as the write."""
 LONGEST_PAUSE_SECONDS = 2.0
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
@@ -32,11 +32,12 @@ class OfflineWriter:
         self._written: bytes | None = None
 
     def changed(self) -> None:
-        """The table has changed."""
+        """Call this when the table has changed."""
         self._changed.set()
 
     async def write(self) -> None:
-        """Write what changes, for ever: the routes, then what replicas of them need and is not there yet."""
+        """Write changes until canceled: first the routes, then the missing documents and variables of their
+        replicas."""
         retry: float | None = None
         while True:
             try:
@@ -54,7 +55,7 @@ class OfflineWriter:
             await asyncio.sleep(min(max(PAUSE_SECONDS, SHARE * (time.monotonic() - began)), LONGEST_PAUSE_SECONDS))
 
     async def _write_once(self) -> str:
-        """Returns what hinders the copy from being whole; empty when nothing does."""
+        """Returns why the copy is incomplete. Empty if it is complete."""
         if not self._table.is_current:
             return self._copy.not_kept
         try:
@@ -66,7 +67,7 @@ class OfflineWriter:
                 await asyncio.to_thread(self._copy.write_routes, routes)
                 self._written = content
             kept = {name for made_from in needed for name in _names_of(made_from)}
-            await asyncio.to_thread(self._copy.prune, kept)  # first, as it makes room
+            await asyncio.to_thread(self._copy.prune, kept)  # first, because it makes room
             problem = await self._write_needed(needed, names)
             await asyncio.to_thread(self._copy.prune, kept)
             return problem
@@ -100,7 +101,7 @@ def _names_of(made_from: MadeFrom) -> tuple[str, str]:
 
 
 def _needed(routes: Iterable[Route]) -> set[MadeFrom]:
-    """What is live and can be called."""
+    """Everything that is live and can be called."""
     return {
         environment.live.made_from
         for route in routes

@@ -32,7 +32,7 @@ _MATCHES = """
 
 
 async def list_runs(db: Connection, where: RunFilter, page: Page) -> tuple[list[Run], int]:
-    """A page, and how many match in all. The page's order is made of SORTS."""
+    """A page of runs, and how many match in total. `page.order_by` must come from SORTS."""
     rows, total = await fetch_page(
         db,
         """

@@ -1,4 +1,4 @@
-"""The table runs: written in batches, read one at a time."""
+"""The table runs. Runs are written in batches and read one at a time."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -17,7 +17,8 @@ def run_from(row: Row) -> Run:
 
 
 async def upsert_runs(db: Connection, runs: Sequence[Run]) -> None:
-    """Write runs, each once, as they are now. One that has ended stays as it is, whatever comes late."""
+    """Insert or update runs, each at most once. A run that has ended does not change, even if an older state is written
+    later."""
     await db.execute(
         """
         INSERT INTO runs AS kept (
@@ -47,7 +48,7 @@ async def upsert_runs(db: Connection, runs: Sequence[Run]) -> None:
 
 
 async def end_lost_runs(db: Connection, seconds: float, error: RunError) -> int:
-    """End the runs that began more than `seconds` ago and never ended. Returns how many there were."""
+    """End the runs that began more than `seconds` ago and have no end. Returns how many there were."""
     rows = await db.fetch(
         """
         UPDATE runs SET status = 'failed', ended_at = clock_timestamp(), error_code = $2, error_message = $3

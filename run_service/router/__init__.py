@@ -1,1 +1,1 @@
-"""The HTTP listener of apps: which deployment a call is for, who may call, how the answer is written."""
+"""The HTTP listener of apps. It finds the deployment of a call, checks the caller, and writes the answer."""

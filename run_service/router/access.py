@@ -1,4 +1,4 @@
-"""Which deployment a call is for, and whether its caller may call it. Decided from the head alone."""
+"""Finds the deployment of a call, and checks its caller. Needs only the head of the request."""
 
 import hashlib
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ from service_kit.access.file import TOKEN_PREFIX
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The deployment of a call until its answer ends."""
+    """The deployment that a call uses until its answer ends."""
 
     route: Route
     environment: str
     pin: Pin
     key: AccessKey | None
-    """None at a public app, and for a person."""
+    """None for a public app or a person."""
     user_id: UUID | None = None
-    """A person who invokes the app."""
+    """The person who invokes the app, if it is one."""
 
     @property
     def principal(self) -> UUID:
@@ -55,7 +55,7 @@ def find_target(table: RouteTable, route: Route, environment: str | None, author
 
 
 def find_live(route: Route, environment: str | None) -> tuple[str, Pin]:
-    """The environment's name and what it has live. Raises AppNotServed."""
+    """The environment's name and its live pin. Raises AppNotServed."""
     if route.is_archived:
         raise AppNotServed("The app is archived.")
     found = route.environment(environment)

@@ -22,7 +22,7 @@ def of_output(run_id: UUID, output: bytes, reservation: Reservation) -> web.Resp
 
 
 def of_failure(error: ServiceError) -> web.Response:
-    """The envelope, with the statuses that only apps answer."""
+    """The error envelope, with the statuses that only apps use."""
     details = {**error.fields, **error.metadata, "reason": error.reason}
     match error:
         case RunFailed():
@@ -47,7 +47,7 @@ def check_ended(run_id: UUID, ended: RunEnded, run_seconds: float) -> bytes:
 
 
 def unwrapped(output: bytes) -> bytes:
-    """The output of the Output node. If its only field is `output`, that field's value."""
+    """The output of the Output node, or the value of its field `output` if that is the only one."""
     if output[:1] != b"{":
         return output
     fields = msgspec.json.decode(output, type=dict[str, msgspec.Raw])
@@ -65,7 +65,7 @@ def last_event(run_id: UUID, ended: RunEnded, run_seconds: float) -> tuple[str, 
 
 
 def broken_event() -> tuple[str, bytes]:
-    """The last event of a stream that failed because of a bug here."""
+    """The last event of a stream that failed because of a bug in this service."""
     body = errors.internal().body
     return "failed", body if isinstance(body, bytes) else b"{}"
 

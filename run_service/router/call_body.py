@@ -13,9 +13,9 @@ from service_kit.nesting import is_deeper
 
 MAX_LEVELS = 200
 JSON_TYPES = ("application/json", "application/octet-stream", "application/x-www-form-urlencoded", "")
-"""Types that are read as JSON. `curl -d` sends the form's type by default."""
+"""Content types that are read as JSON. `curl -d` sends FORM_TYPE by default."""
 BESIDE_INPUT = ("user_id", "session_id", "chat_history")
-"""Fields beside the input that become part of it, unless it has them."""
+"""Fields next to `input` that are added to the input, unless it has them."""
 
 FLAGS = ("stream", "last_node_output")
 JSON_IN_FORMS = ("input", "chat_history", "callbacks", *FLAGS)
@@ -85,7 +85,7 @@ def _with_fields_beside(given: bytes, fields: Fields) -> bytes:
 
 def _json_fields(body: bytes) -> Fields:
     try:
-        body.decode()  # msgspec leaves out what it skips
+        body.decode()  # msgspec does not check the values that it skips
         if is_deeper(body, MAX_LEVELS):
             raise BodyMalformed(f"The body is nested deeper than {MAX_LEVELS} levels.")
         if not body.strip():
@@ -117,7 +117,7 @@ def _flag(fields: Fields, name: str, wrong: dict[str, str]) -> bool:
 
 
 def _form_fields(content_type: str, body: bytes) -> Fields:
-    """A form's fields as JSON: those of JSON_IN_FORMS as they are, other texts as strings."""
+    """A form's fields as JSON: those of JSON_IN_FORMS unchanged, others as strings."""
     fields: dict[str, msgspec.Raw] = {}
     for part in forms.parts_of(content_type, body):
         if part.file_name is not None or part.name == "files":

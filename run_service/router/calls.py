@@ -1,4 +1,4 @@
-"""Runs a call on a replica of the deployment that it is bound to, and has the run recorded."""
+"""Runs a call on a replica of its deployment, and records the run."""
 
 import time
 from collections.abc import AsyncGenerator
@@ -18,7 +18,7 @@ from run_service.router.call_body import Call
 from run_service.supply.replicas import BoundCall
 
 TRIES = 3
-"""Replicas that are tried: a run that one has not begun may go to the next."""
+"""Maximum replicas that are tried. A run that one has not begun may be sent to the next."""
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 RUNS = Counter("flowpin_runs_total", "Runs that have ended.", ["status"])
@@ -36,9 +36,10 @@ class Calls:
     async def run(
         self, run_id: UUID, request_id: str, target: Target, bound: BoundCall, call: Call
     ) -> AsyncGenerator[RunEvent, None]:
-        """The events of the call's run, to be closed by `aclosing`: a caller that leaves early cancels it.
+        """The events of the call's run, which the caller closes with `aclosing`. A caller that leaves early cancels the
+        run.
 
-        The last event is RunEnded. Raises NoSlot or NoReplica; then nothing has run.
+        The last event is RunEnded. Raises NoSlot or NoReplica if nothing has run.
         """
         began = time.monotonic()
         for _ in range(TRIES):
@@ -65,7 +66,7 @@ class Calls:
     async def run_on(
         self, connection: Connection, run: Run, call: Call, request_id: str, seconds: float
     ) -> AsyncGenerator[RunEvent, None]:
-        """The events of a run on a replica of its own. Raises NoReplica if nothing ran."""
+        """The events of a run that has a replica to itself. Raises NoReplica if nothing has run."""
         request = RunRequest(run_id=str(run.id), input=call.input, stream=call.is_stream, deadline_seconds=seconds)
         try:
             async with aclosing(self._recorded(connection.run(request), run, request_id)) as events:
@@ -91,7 +92,7 @@ class Calls:
         except ReplicaGone:
             raise
         except BaseException:
-            has_begun = True  # its caller has left, and it was sent
+            has_begun = True  # the run was sent, but its caller has left
             raise
         finally:
             if has_begun:

@@ -12,7 +12,7 @@ def is_preflight(request: web.Request) -> bool:
 
 
 def preflight(request: web.Request) -> web.Response:
-    """Allows whatever headers the page asks for: nothing that a public app does depends on them."""
+    """Allows all headers that the page asks for, because public apps do not depend on headers."""
     asked = request.headers.get("Access-Control-Request-Headers", "")
     is_plain = asked.isascii() and asked.isprintable() and len(asked) <= MAX_HEADERS_CHARS
     return web.Response(

@@ -1,4 +1,5 @@
-"""Answers a request to an app: find what it is for, check its caller, read its body, run it, write the outcome."""
+"""Answers a request to an app: finds the deployment, checks the caller, reads the body, runs it, and writes the
+outcome."""
 
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits that calls share: places at work, memory and body times; and how streams are written."""
+    """Limits of calls (concurrency, memory, time for bodies), and settings of streams."""
 
     queue: FairQueue
     budget: ByteBudget
@@ -58,7 +59,7 @@ class AppHandler:
         try:
             return await self._handle(request)
         except NoReplica as error:
-            # Only people who may deploy see the cause: it may name a variable.
+            # Only people who may deploy see the cause, because it may name a variable.
             return answers.of_failure(NoReplica(NOT_UP) if request.get(IS_PUBLIC) else error)
         except ServiceError as error:
             return answers.of_failure(error)
@@ -76,12 +77,12 @@ class AppHandler:
             raise web.HTTPMethodNotAllowed(request.method, {"POST"})
         target = find_target(self._table, route, address.app.environment, request.headers.get("Authorization"))
         request[TARGET] = target
-        # From here on the call belongs to one deployment, whatever goes live while its body arrives and it runs.
+        # From here on, the call belongs to one deployment, even if another one goes live before the call ends.
         with self._replicas.bound(target.pin) as bound:
             return await self._answer(request, target, bound)
 
     async def _answer(self, request: web.Request, target: Target, bound: BoundCall) -> web.StreamResponse:
-        """Nothing is held for the call before this: its caller may call."""
+        """Answer a call whose caller is permitted. No slot or memory is reserved for a call before this."""
         limits, principal = self._limits, target.principal
         content_type = request.headers.get("Content-Type", "")
         call_body.media_type_of(content_type)
@@ -89,7 +90,7 @@ class AppHandler:
         if limits.rates is not None:
             limits.rates.check(request, principal.bytes)
         if limits.queue.is_full_for(principal):
-            raise TooManyRequests  # before a body is read in vain
+            raise TooManyRequests  # so that the body is not read for nothing
         reservation = limits.budget.reserve(principal)
         call = call_body.read_call(content_type, await bodies.receive(request, reservation, limits.body))
         await limits.queue.enter(principal)
@@ -123,7 +124,7 @@ class AppHandler:
     async def _stream(
         self, request: web.Request, run_id: UUID, target: Target, bound: BoundCall, call: Call
     ) -> web.StreamResponse:
-        """The answer begins once the run has: what hinders it before has a status of its own."""
+        """The answer starts after the run has started, so that earlier errors can set the status."""
         limits = self._limits
         async with aclosing(self._calls.run(run_id, request[REQUEST_ID], target, bound, call)) as events:
             event = await anext(events)
@@ -149,7 +150,7 @@ class AppHandler:
 
 
 async def describe(request: web.Request, response: web.StreamResponse) -> None:
-    """Put on each answer what callers learn of it: which deployment it is from, and who may read it."""
+    """Add headers to each answer: its deployment, and CORS headers that say who may read it."""
     response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
     target = request.get(TARGET)
     if target is not None:

@@ -1,4 +1,4 @@
-"""Whether the router runs, and has routes and replicas."""
+"""Reports whether the router is running and has routes and replicas."""
 
 from collections.abc import Mapping
 
@@ -28,7 +28,8 @@ class Health:
         return web.json_response({"status": "live"})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """503 until routes are known, and while it drains. Old routes or a missing host process do not matter."""
+        """Answers 503 until routes are known, and while the router drains. Old routes or a missing host process are not
+        a reason."""
         if self._middleware.draining:
             return web.json_response({"status": "draining"}, status=503)
         parts = {name: await check() or "serving" for name, check in self._parts.items()}

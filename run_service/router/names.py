@@ -1,4 +1,4 @@
-"""Which app a request names: by its Host header, or by its path where names do not resolve."""
+"""Finds the app that a request names, in its Host header or, where names do not resolve, in its path."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ APPS = "/apps/"
 class AppName:
     app_id: UUID
     environment: str | None
-    """None: the app's default one."""
+    """None means the app's default environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,11 @@ class Address:
 
     app: AppName
     path: str
-    """Empty, or beginning with a slash."""
+    """Empty, or starts with a slash."""
 
 
 def address_of(host: str, path: str, domain: str) -> Address | None:
-    """None when neither names an app. `path` is decoded; `domain` is the one below which apps have their names."""
+    """None if neither the host nor the path names an app. `path` is decoded. `domain` is the domain of apps."""
     app = _app_in_host(host, domain.lower())
     if app is not None:
         return Address(app, path)

@@ -1,4 +1,4 @@
-"""The running router: a listener for apps."""
+"""Runs the router, the listener for apps."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -44,7 +44,7 @@ async def running_router(
 ) -> AsyncIterator[int]:
     """Answer calls of apps until the block ends; yields the port. Raises RuntimeError when it is taken.
 
-    `parts` are what health tells of. `leave` is awaited once no new call is taken.
+    `parts` are the checks of health. `leave` is awaited once no new call is accepted.
     """
     middleware = RequestMiddleware()
     queue = FairQueue(settings.max_requests)

@@ -7,7 +7,7 @@ from service_kit.pb.flowpin.run.v1 import run_pb2 as pb
 
 
 class RunServicer(CallMethods, RunMethods):
-    """All of RunService."""
+    """Implements RunService."""
 
     async def Ping(self, request: pb.PingRequest, context: Context) -> pb.PingResponse:
         return pb.PingResponse()

@@ -1,4 +1,4 @@
-"""Calls of apps, and tests of flows."""
+"""RPCs that call apps and test flows."""
 
 from collections.abc import AsyncGenerator
 

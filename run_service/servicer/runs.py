@@ -1,4 +1,4 @@
-"""Runs."""
+"""RPCs about runs."""
 
 from uuid import UUID
 

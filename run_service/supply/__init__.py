@@ -1,1 +1,1 @@
-"""The routes and replicas that the router uses."""
+"""Supplies the router with routes and replicas."""

@@ -1,4 +1,4 @@
-"""Reads what replicas load from the deploy service, and reports rollouts to it."""
+"""Reads documents and variables from the deploy service, and reports rollouts to it."""
 
 from collections.abc import Awaitable, Mapping
 from typing import TypeVar
@@ -19,13 +19,13 @@ from service_kit.pb.flowpin.routing.v1.routing_pb2_grpc import RoutingServiceStu
 SECONDS = 10.0
 """Time limit of a call."""
 KEPT_BYTES = 64 << 20
-"""Maximum bytes of loadable documents in memory, so that replicas can start while the deploy service is away."""
+"""Maximum bytes of loadable documents in memory, so that replicas can start while the deploy service is unreachable."""
 
 VARIABLES_SECONDS = 2.0
-"""Time limit of reading variables. Then those that were read last are used."""
+"""Time limit of reading variables. After that, the ones that were read last are used."""
 AWAY = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 KEPT_VARIABLES = 1000
-"""Environments of all apps, at most."""
+"""Maximum environments of all apps whose variables are kept."""
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class DeployClient:
     """Calls to the deploy service. Each raises ServiceError."""
 
     def __init__(self, channel: grpc.aio.Channel, token: str, copy: OfflineCopy | None = None) -> None:
-        """`copy` answers while the service is away."""
+        """`copy` is used while the service is unreachable."""
         self._rpc = RoutingServiceStub(channel)
         self._runtimes = DeployServiceStub(channel).ListRuntimes
         self.metadata = (("authorization", f"Bearer {token}"),)
@@ -56,7 +56,7 @@ class DeployClient:
         key = made_from.project_id, made_from.loadable_digest
         found = self._loadables.get(key)
         if found is None and self._copy is not None:
-            found = await self._copy.loadable(made_from)  # first, as it never changes
+            found = await self._copy.loadable(made_from)  # first, because it never changes
         if found is None:
             request = pb.GetLoadableRequest(project_id=str(key[0]), digest=key[1])
             answer = await _answered(self._rpc.GetLoadable(request, metadata=self.metadata, timeout=SECONDS))
@@ -66,7 +66,7 @@ class DeployClient:
         return found
 
     async def variables(self, made_from: MadeFrom) -> Mapping[str, str]:
-        """A replica's environment: as it is now, or while the service is away as it was read last."""
+        """A replica's variables: the current ones, or those that were read last if the service is unreachable."""
         request = pb.GetVariablesRequest(
             project_id=str(made_from.project_id), app_id=str(made_from.app_id), environment=made_from.environment
         )

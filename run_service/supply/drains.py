@@ -13,7 +13,7 @@ from run_service.supply.routes import Pin
 from service_kit.errors import ServiceError
 
 PAUSE_SECONDS = 1.0
-"""Before a report, so that it is not in the way of the cut-over; and between two tries."""
+"""Pause before a report, so that it does not delay the cut-over, and between two tries."""
 
 log = structlog.get_logger()
 
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 @dataclass
 class CountedCall:
     was_killed: bool = False
-    """The call reached the longest run time, or its replica ended."""
+    """Set if the call reached the time limit of a run, or its replica ended."""
 
 
 @dataclass
@@ -32,20 +32,20 @@ class _Calls:
     replaced: Pin | None = None
     drained: int = 0
     killed: int = 0
-    """Counted once it is replaced."""
+    """Killed calls, counted once the deployment is replaced."""
 
 
 class Drains:
     def __init__(self, deploys: DeployClient) -> None:
         self._deploys = deploys
         self._calls: dict[UUID, _Calls] = {}
-        """Calls by deployment, for deployments that have calls."""
+        """The calls of each deployment that has any."""
         self._known: dict[UUID, Pin] = {}
         self._over: asyncio.Queue[_Calls] = asyncio.Queue()
 
     def follow(self, live: Mapping[UUID, Pin]) -> None:
-        """Take the live deployments, including those of archived apps. A deployment that is no longer live was
-        replaced, or its app is deleted."""
+        """Update the live deployments, including those of archived apps. One that is no longer live was replaced, or
+        its app was deleted."""
         for deployment_id in self._known.keys() - live.keys():
             calls = self._calls.get(deployment_id, _Calls())
             calls.replaced = self._known[deployment_id]
@@ -74,7 +74,7 @@ class Drains:
                     self._over.put_nowait(calls)
 
     async def report(self) -> None:
-        """Tell the deploy service of each, for ever."""
+        """Report each replaced deployment to the deploy service, until canceled."""
         while True:
             waiting = [await self._over.get()]
             await asyncio.sleep(PAUSE_SECONDS)
@@ -85,7 +85,7 @@ class Drains:
                     await self._report(calls.replaced, calls.drained, calls.killed)
 
     async def _report(self, pin: Pin, drained: int, killed: int) -> None:
-        """Repeat until the deploy service has received it."""
+        """Repeat the report until the deploy service has received it."""
         log.info("deployment_drained", deployment=str(pin.deployment_id), drained=drained, killed=killed)
         while True:
             try:

@@ -1,4 +1,4 @@
-"""A replica of a group while it is up: the runs it has, and why it is to be replaced or has ended."""
+"""A running replica of a group: its runs, and why it must be replaced."""
 
 import asyncio
 import time
@@ -12,14 +12,14 @@ class GroupReplica:
         self.connection = connection
         self.up_at = time.monotonic()
         self.busy = 0
-        """Runs that it has."""
+        """Current number of runs."""
         self.runs = 0
-        """Number of runs so far."""
+        """Number of runs since the start."""
         self.worn = ""
         """Why a new replica must replace it. Empty without a reason."""
         self.is_lost = False
         self.over = asyncio.Event()
-        """It is lost, or is drained and can be stopped."""
+        """Set when the replica is lost, or is drained and can be stopped."""
         self._is_draining = False
 
     def take(self) -> None:
@@ -31,12 +31,12 @@ class GroupReplica:
         self._end_if_drained()
 
     def drain(self) -> None:
-        """It gets no more runs, and is over when it has none."""
+        """Give the replica no more runs. It is over when its last run has ended."""
         self._is_draining = True
         self._end_if_drained()
 
     def lose(self) -> None:
-        """Its process, or the connection to it, is gone."""
+        """The replica's process or its connection has ended."""
         self.is_lost = True
         self.over.set()
 

@@ -1,4 +1,4 @@
-"""The connection to the host process. It is reopened when it is lost."""
+"""Keeps the connection to the host process, and reopens it when it is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -22,7 +22,7 @@ from service_kit.lifecycle import in_background
 PAUSE_SECONDS = 0.2
 """Seconds between two tries to connect."""
 STARTS = 16
-"""Replicas that start at a time."""
+"""Maximum replicas that start at the same time."""
 LEFTOVER_GRACE_SECONDS = 1.0
 
 log = structlog.get_logger()
@@ -34,20 +34,20 @@ class HostLink:
         self._grace_seconds = grace_seconds
         self._host: HostClient | None = None
         self._watchers: dict[str, Callable[[str], None]] = {}
-        """Callbacks by replica, which receive why it has ended."""
+        """Callbacks by replica. Each receives the reason for its end."""
         self._leftovers: dict[str, Replica] = {}
-        """Replicas that a router before this one has left running, by id."""
+        """Replicas that an earlier router left running, by id."""
         self._starts = asyncio.Semaphore(STARTS)
         self.make_room: Callable[[], Awaitable[bool]] = _has_nothing_to_spare
         """Called when the host runs its maximum number of replicas. It ends a replica that is not needed, or returns
         False."""
 
     async def problem(self) -> str | None:
-        """Why replicas cannot be started, or None."""
+        """The reason why replicas cannot start, or None."""
         return None if self._host else f"the host process does not answer at {self._socket}"
 
     async def follow(self) -> None:
-        """Keep the connection, for ever."""
+        """Keep the connection open until canceled."""
         is_news = True
         while True:
             error = ""
@@ -72,7 +72,7 @@ class HostLink:
 
     @asynccontextmanager
     async def replica(self, spec: ReplicaSpec) -> AsyncIterator[tuple[HostClient, Replica]]:
-        """A replica of `spec`: one that was left running, or a new one. It runs on after the block.
+        """A replica for `spec`: one that was left running, or a new one. It continues to run after the block.
 
         Raises ReplicaFailed or HostGone.
         """
@@ -92,7 +92,7 @@ class HostLink:
 
     @contextmanager
     def watching(self, replica_id: str, ended: Callable[[str], None]) -> Iterator[None]:
-        """Have `ended` called, with the reason, when the replica ends or the host is lost."""
+        """Call `ended` with the reason when the replica ends or the host is lost."""
         self._watchers[replica_id] = ended
         try:
             yield
@@ -104,7 +104,7 @@ class HostLink:
         return list(self._leftovers.values())
 
     async def stop_leftover(self, replica: Replica) -> None:
-        """Stop a replica that a router before this one has left, and that nothing here is made from."""
+        """Stop a replica that an earlier router left and that is not needed."""
         if self._host is not None and self._leftovers.pop(replica.id, None) is not None:
             log.info("leftover_replica_stopped", replica=replica.id, deployment=replica.deployment_id)
             with suppress(HostGone):

@@ -1,4 +1,5 @@
-"""The replicas of one deployment: started when needed, shared by calls, replaced when they end or are worn."""
+"""The replicas of one deployment. They start when needed, serve several calls, and are replaced when they end or are
+worn."""
 
 import asyncio
 import time
@@ -24,19 +25,19 @@ log = structlog.get_logger()
 
 
 class ReplicaGroup:
-    """`keep` runs as long as the group does. Everything else only says what is wanted, and wakes it."""
+    """`keep` runs as long as the group exists. All other methods only change the wanted state and wake it."""
 
     def __init__(self, make_spec: Callable[[], Awaitable[ReplicaSpec]], hosts: HostLink, limits: SupplyLimits) -> None:
-        """`make_spec` says what a replica is made from. It may raise ServiceError."""
+        """`make_spec` returns the spec of a new replica. It may raise ServiceError."""
         self._make_spec = make_spec
         self._hosts = hosts
         self._limits = limits
         self._slots = Slots(limits)
         self._starting = 0
         self._held = 0
-        """Calls that are bound to the group, whether or not they have a slot."""
+        """Number of calls that are bound to the group, with or without a slot."""
         self._watchers: list[asyncio.Future[None]] = []
-        """Waiters for the replicas to be up, or for a failed start."""
+        """Callers that wait until the replicas are up or a start fails."""
         self._kept_up = 0
         self._stay_until = 0.0
         self._is_retired = False
@@ -44,36 +45,37 @@ class ReplicaGroup:
         self._pause = StartPause()
         self._changed = asyncio.Event()
         self._freed = asyncio.Event()
-        """Set when a replica was stopped, or is needed after all."""
+        """Set when a replica was stopped, or the group is needed again."""
         self.is_over = False
-        """`keep` has returned: the group serves nothing any more."""
+        """True when `keep` has returned. The group then serves no calls."""
 
     @property
     def is_up(self) -> bool:
-        """Whether one replica is up at least."""
+        """Whether at least one replica is up."""
         return bool(self._slots.replicas)
 
     @property
     def is_whole(self) -> bool:
-        """Whether as many are up as are kept up, and one at least."""
+        """Whether at least one replica is up, and as many as must be kept up."""
         return len(self._slots.replicas) >= max(1, self._kept_up)
 
     @property
     def spared_until(self) -> tuple[bool, float] | None:
-        """None while its replicas are needed. Else when they are stopped: those that nothing live uses come first."""
+        """The sort key for stopping idle replicas early: retired groups first, then by the time of their stop. None
+        while the replicas are needed."""
         if self._kept_up or self._held or self._watchers or self._starting or not self.is_up:
             return None
         return (not self._is_retired, self._stay_until) if time.monotonic() < self._stay_until else None
 
     async def end_early(self) -> None:
-        """Stop replicas that are spared. Returns once one is gone, or is needed after all."""
+        """Stop idle replicas now. Returns once one has stopped, or the group is needed again."""
         self._stay_until = 0
         self._freed.clear()
         self._changed.set()
         await self._freed.wait()
 
     def want(self, *, keep_up: int) -> None:
-        """The group serves what is live or about to be. `keep_up` replicas are up without a call, too."""
+        """The group serves a deployment that is live or will be. `keep_up` replicas stay up even without calls."""
         if self._kept_up and not keep_up:
             self._used()
         self._kept_up, self._is_retired = keep_up, False
@@ -81,16 +83,17 @@ class ReplicaGroup:
         self._changed.set()
 
     def retire(self, warm_seconds: float) -> None:
-        """Nothing live is made from it. Its replicas stay up for so long, and until no call is bound to it."""
+        """No live deployment uses the group any more. Its replicas stay up for `warm_seconds`, and while calls are
+        bound to it."""
         if not self._is_retired:
             self._is_retired, self._kept_up = True, 0
             self._stay_until = time.monotonic() + warm_seconds
             self._changed.set()
 
     async def brought_up(self, *, at_once: bool = False) -> None:
-        """Return once all that are kept up are, and one at least. Raises StartFailed when the next try fails.
+        """Return once `is_whole` is true. Raises StartFailed if the next start fails.
 
-        That is made when the pause after the last one is over, or `at_once`.
+        The next start follows after the pause, or immediately with `at_once`.
         """
         if self.is_whole:
             return
@@ -102,12 +105,12 @@ class ReplicaGroup:
         try:
             await watcher
         finally:
-            if watcher in self._watchers:  # it was canceled
+            if watcher in self._watchers:  # this caller was canceled
                 self._watchers.remove(watcher)
 
     @contextmanager
     def bound(self) -> Iterator[None]:
-        """Keep what there is until the block ends: a call is bound to it."""
+        """Bind a call to the group until the block ends. The group keeps a replica until then."""
         self._held += 1
         self._freed.set()
         try:
@@ -119,10 +122,10 @@ class ReplicaGroup:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Connection]:
-        """A slot of a replica, which is started if need be. Raises NoSlot or NoReplica. For a call that is bound."""
+        """A slot of a replica, which is started if needed. Only for bound calls. Raises NoSlot or NoReplica."""
         if not self.is_up and self._failure is not None and self._pause.seconds > 0:
             raise self._no_replica(self._failure)
-        self._changed.set()  # noticed when this call waits
+        self._changed.set()  # `keep` runs when this call waits
         replica = await self._slots.take()
         if replica.runs >= self._limits.recycle_runs and not replica.worn:
             replica.worn = f"it has had {replica.runs} runs"
@@ -133,14 +136,14 @@ class ReplicaGroup:
             self._slots.free(replica)
 
     def lost(self, connection: Connection, why: str) -> None:
-        """The connection has no other end any more."""
+        """The other end of the connection was closed."""
         for replica in self._slots.replicas:
             if replica.connection is connection:
                 self._lose(replica, why)
                 return
 
     def note_usage(self, usage: Mapping[str, ReplicaUsage]) -> None:
-        """Have those replaced that have grown beyond what they may."""
+        """Mark replicas for replacement whose memory has grown beyond the limit."""
         for replica in self._slots.replicas:
             found = usage.get(replica.id)
             if found is not None and found.grown_bytes > self._limits.recycle_bytes and not replica.worn:
@@ -148,7 +151,7 @@ class ReplicaGroup:
                 self._changed.set()
 
     async def keep(self) -> None:
-        """Have replicas up while some are wanted. Returns once the group is retired and no call is bound to it."""
+        """Keep the wanted replicas up. Returns once the group is retired and no call is bound to it."""
         async with asyncio.TaskGroup() as lives:
             while True:
                 self._changed.clear()
@@ -173,7 +176,7 @@ class ReplicaGroup:
         return max(fresh, min(1, len(self._slots.replicas))) if is_staying else 0
 
     def _missing(self, wanted: int) -> int:
-        """Number of replicas to start now: the missing ones, or one that replaces a worn one."""
+        """Number of replicas to start now: all missing ones, or one to replace a worn one."""
         if self._pause.seconds > 0:
             return 0
         missing = wanted - len(self._slots.replicas) - self._starting
@@ -187,7 +190,7 @@ class ReplicaGroup:
             lives.create_task(self._live())
 
     def _drain(self, count: int) -> None:
-        """Take runs from so many no longer: those that are worn first, then those with the fewest."""
+        """Drain `count` replicas: worn ones first, then those with the fewest runs."""
         order = sorted(self._slots.replicas, key=lambda replica: (not replica.worn, replica.busy))
         for replica in order[: max(0, count)]:
             if replica.worn:
@@ -196,7 +199,7 @@ class ReplicaGroup:
             replica.drain()
 
     async def _live(self) -> None:
-        """Start a replica, and have it serve until it is lost or drained."""
+        """Start a replica and let it serve until it is lost or drained."""
         replica = None
         try:
             async with asyncio.timeout(self._limits.start_seconds) as starting:
@@ -276,7 +279,7 @@ class ReplicaGroup:
             self._stay_until = time.monotonic() + self._limits.idle_seconds
 
     def _seconds_to_wait(self) -> float | None:
-        """Seconds until the next start, or until nothing is wanted any more. None: until something changes."""
+        """Seconds until the next start or the end of the idle time. None means until something changes."""
         times = [self._pause.seconds] if self._pause.seconds > 0 else []
         if self.is_up and not self._kept_up and not self._held:
             times.append(max(0.0, self._stay_until - time.monotonic()))

@@ -1,4 +1,4 @@
-"""Which replicas there are to be: of what is live or being rolled out, and for a while of what was replaced."""
+"""Decides which replicas run: those of live and rolling-out deployments, and for a while those of replaced ones."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class BoundCall:
-    """A call that belongs to one deployment until its answer ends."""
+    """A call that uses one deployment until its answer ends."""
 
     group: ReplicaGroup
     counted: CountedCall
@@ -56,7 +56,8 @@ class Replicas:
         self._tasks = tasks
         self._groups: dict[MadeFrom, ReplicaGroup] = {}
         self._serving: dict[UUID, MadeFrom] = {}
-        """What serves each live deployment. It is behind its pin while a replica with new variables starts."""
+        """What each live deployment is currently served with. It is older than its pin while a replica with new
+        variables starts."""
         self._successors: dict[UUID, tuple[Pin, asyncio.Task[None]]] = {}
         self._rollouts = Rollouts(deploys, lambda pin: self._group(pin.made_from, pin.deployment_id), limits, tasks)
         self._routes: Iterable[Route] = ()
@@ -65,7 +66,8 @@ class Replicas:
 
     @contextmanager
     def bound(self, pin: Pin) -> Iterator[BoundCall]:
-        """Bind a call to what serves a live deployment until the block ends. Raises NoReplica if nothing ever could."""
+        """Bind a call to the group of a live deployment until the block ends. Raises NoReplica if the SDK cannot load
+        the flow."""
         group = self._group_of(pin)
         with group.bound(), self._drains.counted(pin.deployment_id) as counted:
             yield BoundCall(group, counted)
@@ -76,7 +78,7 @@ class Replicas:
         return self._group(self._serving.get(pin.deployment_id, pin.made_from), pin.deployment_id)
 
     def apply(self, routes: Iterable[Route]) -> None:
-        """Apply all current `routes`: immediately for calls, in the background for replicas."""
+        """Apply all current `routes`: calls follow immediately, replicas in the background."""
         self._routes, self._is_known = routes, True
         wanted: dict[MadeFrom, int] = {}
         live: dict[UUID, Pin] = {}
@@ -99,16 +101,16 @@ class Replicas:
         revisions = {_place(pin.made_from): pin.made_from.variables_revision for pin in live.values()}
         for made_from, group in self._groups.items():
             if made_from not in wanted:
-                # With other variables, or of an app that is gone, it will not be wanted again.
+                # A group with older variables, or of a deleted app, will not be wanted again.
                 may_come_back = revisions.get(_place(made_from)) == made_from.variables_revision
                 group.retire(self._limits.warm_seconds if may_come_back else 0)
         self._rollouts.follow(rolling_out)
         self._drains.follow(replaceable)
 
     async def sweep(self) -> None:
-        """Take over the replicas that a router before this one has left running, for ever.
+        """Take over replicas that an earlier router left running, until canceled.
 
-        Those that are made from something wanted here serve it; the others are stopped.
+        Replicas that a group needs join it. The others are stopped.
         """
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
@@ -152,7 +154,7 @@ class Replicas:
             wanted[serving] = max(pin.kept_up, wanted.get(serving, 0))
 
     def _begin_succession(self, pin: Pin) -> None:
-        """Go on serving the deployment as it is until a replica with its new variables is up."""
+        """Keep serving the deployment with its old variables until a replica with the new ones is up."""
         known = self._successors.get(pin.deployment_id)
         if known is None or known[0].made_from != pin.made_from:
             self._end_succession(pin.deployment_id)
@@ -188,7 +190,7 @@ class Replicas:
         return group
 
     async def _make_room(self) -> bool:
-        """Stop the least needed idle replica. False when all are in use."""
+        """Stop the replicas of the least needed idle group. False when all are in use."""
         spared = [(until, group) for group in self._groups.values() if (until := group.spared_until) is not None]
         if not spared:
             return False
@@ -241,7 +243,7 @@ async def _try_once(group: ReplicaGroup) -> None:
 async def open_replicas(
     deploys: DeployClient, hosts: HostLink, runtimes: Path, limits: SupplyLimits
 ) -> AsyncIterator[Replicas]:
-    """Have replicas until the block ends. They run on then, for the next router to find."""
+    """Manage replicas until the block ends. They continue to run, so that the next router can take them over."""
     async with open_tasks() as tasks:
         drains = Drains(deploys)
         replicas = Replicas(deploys, drains, hosts, runtimes, limits, tasks)

@@ -1,4 +1,4 @@
-"""Brings up the deployments that are being rolled out, and reports how that went."""
+"""Starts deployments that are rolling out, and reports the outcome."""
 
 import asyncio
 import time
@@ -41,7 +41,7 @@ class Rollouts:
                 self._under_way[deployment_id] = self._tasks.start(self._roll_out(pin))
 
     async def _roll_out(self, pin: Pin) -> None:
-        """Bring a deployment up and report how that went. A failure that may pass is tried again for a while."""
+        """Start a deployment and report the outcome. After a temporary failure, it is tried again for a while."""
         if not pin.made_from.loadable_digest:
             await self._report(pin, StartFailed("NOT_LOADABLE", NOT_LOADABLE, is_final=True))
             return
@@ -60,7 +60,7 @@ class Rollouts:
             return
 
     async def _report(self, pin: Pin, failure: StartFailed | None) -> None:
-        """Repeat until the deploy service has received it, or the rollout has ended."""
+        """Repeat the report until the deploy service has received it, or the rollout has ended."""
         log.info("rollout_reported", deployment=str(pin.deployment_id), reason=failure.reason if failure else None)
         while True:
             try:

@@ -20,16 +20,16 @@ from service_kit.errors import ServiceError
 from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
 
 SILENT_SECONDS = 10.0
-"""The deploy service says something every 5 seconds. A stream that is silent for longer is lost."""
+"""The deploy service sends a message every 5 seconds. A stream that is silent for this long is lost."""
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
 RENEW_SECONDS = 3.0
 """Seconds between two renewals of the router's lease, which lasts 10 seconds."""
 MAX_ACKNOWLEDGED = 100
-"""Routes in one call."""
+"""Maximum routes in one call."""
 LEAVE_SECONDS = 1.0
 FALL_BACK_SECONDS = 1.0
-"""How long after the start the deploy service may take before routes from disk are used."""
+"""How long the deploy service may take after the start before routes from disk are used."""
 
 CONNECTED = Gauge("flowpin_route_stream_connected", "Whether the deploy service streams its routes.")
 APPS = Gauge("flowpin_routes", "Apps that the router knows.")
@@ -41,7 +41,7 @@ class RouteFeed:
     def __init__(
         self, deploys: DeployClient, router_id: UUID, name: str, table: RouteTable, on_change: Callable[[], None]
     ) -> None:
-        """`on_change` is called once the table has changed, before that is acknowledged."""
+        """`on_change` is called when the table has changed, before the change is acknowledged."""
         self._deploys = deploys
         self._router_id = router_id
         self._name = name
@@ -74,7 +74,7 @@ class RouteFeed:
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def fall_back(self, copy: OfflineCopy) -> None:
-        """Take up the routes on disk if the deploy service sends none soon after the start."""
+        """Use the routes on disk if the deploy service sends none soon after the start."""
         with suppress(TimeoutError):
             async with asyncio.timeout(FALL_BACK_SECONDS):
                 await self._has_snapshot.wait()
@@ -96,7 +96,7 @@ class RouteFeed:
                     await self._has_news.wait()
             self._has_news.clear()
             if self._lost_at is not None or self._is_leaving:
-                continue  # the lease is for routers that hear what is new
+                continue  # only routers that receive changes keep a lease
             try:
                 await self._send_acknowledgements()
             except ServiceError as error:
@@ -105,7 +105,7 @@ class RouteFeed:
                 self._has_news.set()
 
     async def leave(self) -> None:
-        """Return the lease, so that no deploy waits for this router any more."""
+        """Return the lease, so that deploys no longer wait for this router."""
         self._is_leaving = True
         with suppress(ServiceError, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
@@ -114,7 +114,7 @@ class RouteFeed:
                 )
 
     async def _watch_once(self) -> bool:
-        """Take up what one stream says, until it ends or is silent. Returns whether its snapshot was whole."""
+        """Apply the messages of one stream until it ends or is silent. Returns whether its snapshot was complete."""
         snapshot: list[pb.WatchRoutesResponse] | None = []
         stream = self._deploys.watch(self._router_id, self._name)
         error = "the stream ended"
@@ -158,7 +158,7 @@ class RouteFeed:
             self._has_news.set()
 
     async def _send_acknowledgements(self) -> None:
-        """All there are, in calls of so many routes; without any, one that renews the lease."""
+        """Acknowledge all waiting routes, MAX_ACKNOWLEDGED per call. Without any, one call renews the lease."""
         while True:
             routes = list(self._unacknowledged.values())[:MAX_ACKNOWLEDGED]
             await self._deploys.acknowledge(

@@ -1,4 +1,4 @@
-"""The current routes and keys. They stay while the deploy service is away."""
+"""The current routes and keys. They remain while the deploy service is unreachable."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -12,9 +12,9 @@ from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
 class RouteTable:
     def __init__(self) -> None:
         self.is_known = False
-        """Whether a whole snapshot has ever arrived, or was found on disk."""
+        """Whether a complete snapshot was received or found on disk."""
         self.old_since: datetime | None = None
-        """When the routes were written that were found on disk; None once the deploy service has sent its own."""
+        """When the routes from disk were written. None once the deploy service has sent its own."""
         self._messages: dict[UUID, pb.Route] = {}
         self._key_messages: dict[UUID, pb.ProjectKeys] = {}
         self._routes: dict[UUID, Route] = {}
@@ -24,7 +24,7 @@ class RouteTable:
 
     @property
     def is_current(self) -> bool:
-        """Whether the routes are from the deploy service, and not from disk."""
+        """Whether the routes are from the deploy service, not from disk."""
         return self.is_known and self.old_since is None
 
     @property
@@ -35,7 +35,7 @@ class RouteTable:
         return self._routes.get(app_id)
 
     def key(self, key_hash: bytes) -> AccessKey | None:
-        """The key with this SHA-256, of whatever project. None: it was never made, or is revoked."""
+        """The key with this SHA-256, of any project. None if it never existed or was revoked."""
         return self._by_hash.get(key_hash)
 
     def project_of(self, app_id: UUID) -> UUID | None:
@@ -43,13 +43,13 @@ class RouteTable:
         return route.project_id if route is not None else None
 
     def snapshot(self) -> pb.WatchRoutesResponse:
-        """All there is, as one message."""
+        """The whole table, as one message."""
         return pb.WatchRoutesResponse(
             snapshot_complete=True, routes=self._messages.values(), keys=self._key_messages.values()
         )
 
     def change(self, messages: Iterable[pb.WatchRoutesResponse]) -> list[Route]:
-        """Take up changes. Returns the routes they hold; deleted apps are not among them."""
+        """Apply changes. Returns the changed routes, without those of deleted apps."""
         changed = []
         for message in messages:
             for route in message.routes:
@@ -68,7 +68,7 @@ class RouteTable:
         return changed
 
     def replace(self, snapshot: Iterable[pb.WatchRoutesResponse]) -> list[Route]:
-        """Take up a whole snapshot: what is not in it is gone. Returns its routes."""
+        """Replace the table by a complete snapshot. Returns its routes."""
         self._routes, self._keys, self._by_hash = {}, {}, {}
         self._messages, self._key_messages = {}, {}
         changed = self.change(snapshot)
@@ -76,6 +76,6 @@ class RouteTable:
         return changed
 
     def take_up_old(self, snapshot: pb.WatchRoutesResponse, written_at: datetime) -> None:
-        """Take up what was found on disk, as long as the deploy service says nothing."""
+        """Use a snapshot from disk until the deploy service sends its own."""
         self.replace([snapshot])
         self.old_since = written_at

@@ -1,4 +1,4 @@
-"""Apps and what they have live, as the deploy service streams it."""
+"""Apps and their live deployments, as the deploy service streams them."""
 
 from dataclasses import dataclass
 from datetime import UTC
@@ -10,28 +10,29 @@ from service_kit.pb.flowpin.routing.v1 import routing_pb2 as pb
 
 
 class MadeFrom(NamedTuple):
-    """All that a replica is made from. Deployments that agree in it share one, so a rollback finds it warm."""
+    """Everything that determines a replica. Deployments with equal values share replicas, so a rollback finds them
+    running."""
 
     project_id: UUID
     app_id: UUID
     environment: str
     runtime_version: str
     loadable_digest: str
-    """Hex; empty when there is nothing to load."""
+    """Hex digest. Empty when there is nothing to load."""
     variables_revision: int
     runtime_digest: str = ""
-    """Digest of the runtime's lock, hex. Empty if any runtime of the version may be used."""
+    """Hex digest of the runtime's lock. Empty if any runtime of the version may be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A deployment that is live or about to be."""
+    """A deployment that is live or rolling out."""
 
     deployment_id: UUID
     version_id: UUID
     version_number: int
     kept_up: int
-    """Replicas that are up without a call; 0 when it is serverless."""
+    """Number of replicas that stay up without calls. 0 for a serverless deployment."""
     made_from: MadeFrom
 
 
@@ -45,7 +46,7 @@ class EnvironmentRoute:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An app."""
+    """An app, its access and its environments."""
 
     project_id: UUID
     app_id: UUID
@@ -55,7 +56,7 @@ class Route:
     environments: tuple[EnvironmentRoute, ...]
 
     def environment(self, name: str | None) -> EnvironmentRoute | None:
-        """The environment by name, ignoring case as host names do. Without a name the default one."""
+        """The environment of this name, ignoring case as host names do. Without a name, the default one."""
         for each in self.environments:
             if each.is_default if name is None else each.name.lower() == name.lower():
                 return each

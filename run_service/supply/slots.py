@@ -1,4 +1,4 @@
-"""The slots of a group's replicas: how many runs each has at a time, and the calls that wait for their turn."""
+"""Assigns the slots of a group's replicas to calls, and queues the calls that wait."""
 
 import asyncio
 from collections import deque
@@ -31,22 +31,22 @@ class Slots:
             self.replicas.remove(replica)
 
     def refuse(self, error: ServiceError) -> None:
-        """Fail all calls that wait: no replica comes up."""
+        """Fail all waiting calls, because no replica starts."""
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_exception(error)
 
     def free(self, replica: GroupReplica) -> None:
-        """Give a slot back."""
+        """Return a slot."""
         replica.free()
         self._grant()
 
     async def take(self) -> GroupReplica:
         """Wait for a slot on the replica with the fewest runs, first come first served. `free` returns the slot.
 
-        Raises NoSlot if too many calls wait or this one waits too long, NoReplica if no replica is up by then, and the
-        error given to `refuse`.
+        Raises NoSlot if too many calls wait or this one waits too long. Raises NoReplica if no replica is up by then,
+        or the error of `refuse`.
         """
         if not self._waiters and (replica := self._free_replica()) is not None:
             replica.take()
@@ -61,7 +61,7 @@ class Slots:
                 return await waiter
         except BaseException as error:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.free(waiter.result())  # the slot arrived together with the cancellation
+                self.free(waiter.result())  # the slot was assigned at the moment of the cancellation
             elif waiter in self._waiters:
                 self._waiters.remove(waiter)
             if not isinstance(error, TimeoutError):

@@ -1,4 +1,4 @@
-"""Starts of replicas that fail, and the pauses between them."""
+"""Failed starts of replicas, and the pauses after them."""
 
 import time
 
@@ -9,10 +9,10 @@ STEADY_SECONDS = 10.0
 
 
 class StartFailed(Exception):
-    """A replica did not come up. The message is for the person who deployed."""
+    """A replica did not start. The message is for the person who deployed."""
 
     def __init__(self, reason: str, message: str, *, is_final: bool) -> None:
-        """`is_final`: another try would end the same."""
+        """`is_final` means that another try would fail the same way."""
         super().__init__(message)
         self.reason = reason
         self.message = message
@@ -20,7 +20,7 @@ class StartFailed(Exception):
 
 
 class StartPause:
-    """The pause of a group before its next start: longer each time, until a replica was up for long."""
+    """The pause of a group before its next start. It doubles each time, until a replica was up for long enough."""
 
     def __init__(self) -> None:
         self._length = 0.0
@@ -35,7 +35,7 @@ class StartPause:
         self._over_at = 0.0
 
     def note_end(self, up_seconds: float) -> None:
-        """A replica has ended that was up for so long, or did not start. Several that end together count once."""
+        """A replica ended after `up_seconds`, which is 0 if it did not start. Several that end together count once."""
         if self.seconds > 0:
             return
         longer = min(max(FIRST_PAUSE_SECONDS, 2 * self._length), LONGEST_PAUSE_SECONDS)

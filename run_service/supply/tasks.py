@@ -1,4 +1,4 @@
-"""Tasks that come and go while a process serves; one that fails ends it."""
+"""Runs background tasks while a process serves. If one fails, the process ends."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -42,7 +42,7 @@ class Tasks:
 async def open_tasks() -> AsyncIterator[Tasks]:
     """Run tasks until the block ends, then cancel them.
 
-    When one fails, the block is canceled and BackgroundTaskEnded raised: in `serve`, that ends the process.
+    If one fails, the block is canceled and BackgroundTaskEnded is raised. In `serve`, this ends the process.
     """
     try:
         async with asyncio.TaskGroup() as group:
@@ -52,5 +52,5 @@ async def open_tasks() -> AsyncIterator[Tasks]:
             finally:
                 tasks.cancel()
     except BaseExceptionGroup as errors:
-        # In most cases there is one: what the block raised, or the task. Callers expect it as it is.
+        # Usually there is one exception, from the block or from a task. Callers expect it without the group.
         raise errors.exceptions[0] from errors.exceptions[0].__cause__

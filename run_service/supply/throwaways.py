@@ -1,4 +1,4 @@
-"""Replicas for one run each: bounded in number, and ended whatever becomes of the run."""
+"""Replicas for one run each. Their number is limited, and each ends with its run."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,21 +20,21 @@ from run_service.supply.host_link import HostLink
 from run_service.supply.tasks import Tasks
 
 OF_THE_FLOW = ("DIGEST_DIFFERS", "FLOW_INVALID", "VARIABLE_MISSING")
-"""Why a replica does not start: the flow's own reasons. All others are this machine's."""
+"""Reasons for a failed start that are errors of the flow. All others are problems of this machine."""
 
 log = structlog.get_logger()
 
 
 class Throwaways:
     def __init__(self, hosts: HostLink, tasks: Tasks, most: int) -> None:
-        """At most `most` at a time. `tasks` end those whose callers have left."""
+        """At most `most` run at a time. `tasks` end replicas whose callers have left."""
         self._hosts = hosts
         self._tasks = tasks
         self._free = most
 
     @asynccontextmanager
     async def replica(self, spec: ReplicaSpec, start_seconds: float) -> AsyncIterator[Connection]:
-        """A connection to a new replica, which ends with the block. Nothing else may be made from `spec`'s labels.
+        """A connection to a new replica, which ends with the block. No other replica may have the labels of `spec`.
 
         Raises TooManyTests, FlowNotStarted or NoReplica.
         """
@@ -58,7 +58,7 @@ class Throwaways:
             await asyncio.shield(self._tasks.start(self._end(started)))
 
     async def _end(self, started: tuple[HostClient, Replica] | None) -> None:
-        """Its place is free once the replica is gone."""
+        """End the replica. Its place is free once it has ended."""
         try:
             if started is not None:
                 host, replica = started

@@ -1,1 +1,2 @@
-"""The program of zygotes and replicas. It runs in a runtime's Python: standard library and `dynamiq` only."""
+"""The program of zygotes and replicas. It runs in a runtime's Python, so it imports only the standard library and
+`dynamiq`."""

@@ -24,13 +24,13 @@ STANDARD_FILES = 3
 
 
 def missing() -> str | None:
-    """Why replicas cannot be confined on this machine, as a sentence; None when they can. Nothing is changed."""
+    """A sentence that says why replicas cannot be confined on this machine. None when they can. Changes nothing."""
     reason = landlock.missing() or seccomp.missing()
     return reason and f"Apps cannot run here: {reason}."
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the kernel end this process when `parent` does. A change of user undoes it."""
+    """Let the kernel end this process when `parent` ends. A change of user undoes this."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
@@ -39,11 +39,11 @@ def end_with_parent(parent: int) -> None:
 @dataclass(frozen=True, kw_only=True)
 class Confinement:
     folder: Path
-    """All that may be written."""
+    """The only folder that may be written."""
     user: int | None
-    """The id of a user (and group) that only the project's replicas have; None keeps this one."""
+    """The id of a user and group that only the project's replicas have. None keeps the current user."""
     limits: Mapping[str, int]
-    """memory_bytes (private, beside what the zygote has), file_bytes, files, processes."""
+    """memory_bytes (private, in addition to that of the zygote), file_bytes, files and processes."""
     variables: Mapping[str, str]
 
 
@@ -66,7 +66,7 @@ def confine(given: Confinement, parent: int) -> None:
 
 
 def close_all_but(descriptor: int) -> None:
-    """No files or sockets of the zygote stay open; input and outputs are /dev/null."""
+    """Close all files and sockets of the zygote except `descriptor`. Input and outputs become /dev/null."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard in range(STANDARD_FILES):
         os.dup2(null, standard)
@@ -75,14 +75,14 @@ def close_all_but(descriptor: int) -> None:
 
 
 def closed_to_others(path: str) -> bool:
-    """Whether a folder on the way to `path`, itself included, lets no other users pass: root's home, for example."""
+    """Whether other users cannot enter `path` or a folder above it, for example root's home."""
     real = Path(path).resolve()
     return any(not folder.stat().st_mode & stat.S_IXOTH for folder in [real, *real.parents] if folder.exists())
 
 
 def _become(user: int, pass_closed_folders: bool) -> None:
-    """With `pass_closed_folders` it keeps the capability to read and search. Landlock still refuses everything that it
-    does not allow."""
+    """Change to this user. With `pass_closed_folders`, the process keeps the capability to read and search all files,
+    but Landlock still limits it."""
     if pass_closed_folders:
         _prctl(PR_SET_KEEPCAPS, 1)
     os.setgroups([])
@@ -97,7 +97,7 @@ def _become(user: int, pass_closed_folders: bool) -> None:
 
 
 def _last_in_line_for_memory() -> None:
-    """When memory runs out, the kernel ends replicas before anything else."""
+    """Let the kernel end replicas before other processes when memory runs out."""
     Path("/proc/self/oom_score_adj").write_text("1000")
 
 
@@ -110,7 +110,7 @@ def _limit(limits: Mapping[str, int], own_user: bool) -> None:
         resource.RLIMIT_NOFILE: limits["files"],
         resource.RLIMIT_CORE: 0,
     }
-    if own_user:  # it counts all processes of the user
+    if own_user:  # this limit counts all processes of the user
         wanted[resource.RLIMIT_NPROC] = limits["processes"]
     for which, value in wanted.items():
         _, hard = resource.getrlimit(which)
@@ -122,11 +122,11 @@ def _fresh_environment(folder: Path, variables: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ.update(variables)
     os.environ.update({"HOME": str(folder), "TMPDIR": str(folder), "USER": "app", "LANG": "C.UTF-8"})
-    tempfile.tempdir = None  # values in the zygote's environment
+    tempfile.tempdir = None  # computed from the zygote's environment
 
 
 def _fresh_random_numbers() -> None:
-    """Replicas of one zygote would draw the same numbers."""
+    """Seed again, because replicas of one zygote would draw the same numbers."""
     random.seed()
     numpy: Any = sys.modules.get("numpy")
     if numpy is not None:

@@ -1,13 +1,13 @@
 """The protocol between the host process, zygotes, replicas and routers: JSON objects in frames on Unix sockets.
 
 A frame is 4 bytes (the length, big endian, at most MAX_FRAME_BYTES) and a JSON object in UTF-8 of that length. Its
-`type` says which message it is. Unknown members are ignored. File descriptors come with the first byte of a frame.
+`type` names the message. Unknown members are ignored. File descriptors are sent with the first byte of a frame.
 
 Host and zygote, on the zygote's control socket (it ends when the socket does):
 
     host    → zygote   {"type": "fork"} with one descriptor: the control socket of the replica that the zygote forks
     host    → zygote   {"type": "twin"} with one descriptor: the control socket of a second zygote, a fork of this one
-    zygote  → host     {"type": "ready", "pid"}: all is imported; a twin sends it too
+    zygote  → host     {"type": "ready", "pid"}: everything is imported; a twin sends it too
                        {"type": "failed", "message"}: the SDK cannot be imported; the zygote ends
 
 Host and replica, on the replica's control socket (it ends when the socket does):
@@ -21,18 +21,18 @@ Host and replica, on the replica's control socket (it ends when the socket does)
     host    → replica  {"type": "connection"} with one descriptor: the other end of a router's connection
     host    → replica  {"type": "stop"}: end as soon as no run is in progress
     replica → host     {"type": "stuck", "message"}: a run did not end when it was canceled; the replica ends.
-                       Routers have it killed earlier: this is for a run whose router is gone
+                       Used when the run's router has ended; otherwise the router has it killed earlier
 
 Router and replica, on a connection (when it ends, its runs are canceled):
 
-    router  → replica  {"type": "run", "run_id", "input": {…}, "stream": whether to send what streams}
+    router  → replica  {"type": "run", "run_id", "input": {…}, "stream": whether to send streamed events}
                        {"type": "cancel", "run_id"}
     replica → router   {"type": "started", "run_id"}: the run has a slot
                        {"type": "streamed", "run_id", "name": event's name, "data": any JSON}
                        {"type": "ended", "run_id", "status": completed | failed | canceled, "output": any JSON,
                         "error": text or null, "node": name or id of the node that failed, or null}
 
-A connection carries several runs at a time. `ended` is the last message of a run, and each run has one.
+A connection serves several runs at the same time. Each run ends with exactly one message `ended`.
 """
 
 import contextlib
@@ -44,12 +44,12 @@ from threading import Lock
 from typing import Any
 
 MAX_FRAME_BYTES = 192 << 20
-"""The largest input is files of 128 MiB in base64."""
+"""The largest input contains 128 MiB of files in base64."""
 MAX_ANSWER_BYTES = 32 << 20
 """Maximum bytes of a message from a replica to a router."""
 LENGTH = struct.Struct(">I")
 MAX_DESCRIPTORS = 4
-"""Descriptors that come with one message at most."""
+"""Maximum descriptors of one message."""
 
 
 class FrameTooLarge(ValueError):
@@ -67,7 +67,8 @@ class Frames:
         self._descriptors: list[int] = []
 
     def send(self, message: dict[str, Any]) -> None:
-        """Raises OSError when the other end is gone, FrameTooLarge, and ValueError for what JSON cannot say."""
+        """Raises OSError when the other end is closed, FrameTooLarge, or ValueError for values that JSON cannot
+        represent."""
         body = json.dumps(message, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
         if len(body) > self._max_sent_bytes:
             raise FrameTooLarge(len(body), self._max_sent_bytes)
@@ -75,7 +76,7 @@ class Frames:
             self._socket.sendall(LENGTH.pack(len(body)) + body)
 
     def receive(self) -> tuple[dict[str, Any], list[int]] | None:
-        """The next message and its descriptors; None when the other end is gone."""
+        """The next message and its descriptors. None when the other end is closed."""
         head = self._read(LENGTH.size)
         if head is None:
             return None
@@ -89,7 +90,7 @@ class Frames:
         return json.loads(body), descriptors
 
     def messages(self) -> Iterable[tuple[dict[str, Any], list[int]]]:
-        """All messages until the other end is gone."""
+        """All messages until the other end is closed."""
         try:
             while (received := self.receive()) is not None:
                 yield received
@@ -112,7 +113,7 @@ class Frames:
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Ends what is received and sent, in other threads too."""
+        """Close the connection. This also ends `receive` and `send` in other threads."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()

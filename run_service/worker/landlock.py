@@ -1,4 +1,5 @@
-"""Landlock rules of replicas: which files they may read and write, no TCP servers, no signals to others."""
+"""Landlock rules of replicas. They limit the files that may be read and written, and refuse TCP servers and signals to
+others."""
 
 import ctypes
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 from .syscalls import machine, number
 
 MINIMUM_ABI = 3
-"""Linux 6.2: an older one lets a replica truncate every file of its user."""
+"""Minimum version, of Linux 6.2. With an older one, a replica could truncate every file of its user."""
 NETWORK_ABI, IOCTL_ABI, SCOPE_ABI = 4, 5, 6
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
@@ -65,7 +66,8 @@ def runtime_folders() -> list[str]:
 
 
 def apply(readable: Iterable[str], writable: Path) -> None:
-    """Refuse everything else, in this thread and what it starts, for ever. No new privileges must be set."""
+    """Permanently refuse all other access in this thread and in threads and processes that it starts. Requires
+    PR_SET_NO_NEW_PRIVS."""
     version = abi()
     handled = (1 << 16) - 1 if version >= IOCTL_ABI else (1 << 15) - 1
     network = BIND_TCP if version >= NETWORK_ABI else 0
@@ -87,7 +89,7 @@ def _allow(ruleset: int, path: str, access: int) -> None:
     try:
         file = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return  # what is not there cannot be read
+        return  # a path that does not exist needs no rule
     try:
         if not stat.S_ISDIR(os.fstat(file).st_mode):
             access &= FILE_ONLY

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 
 class LoadFailed(Exception):
-    """The document is not a flow that can run here."""
+    """The document is not a flow that can run in this runtime."""
 
     def __init__(self, reason: Literal["FLOW_INVALID", "VARIABLE_MISSING"], message: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""A replica: a fork of a zygote that drops what it does not need, loads a flow, and runs it when it is called."""
+"""A replica: a fork of a zygote that drops its rights, loads a flow, and runs it for each call."""
 
 import contextlib
 import gc
@@ -18,7 +18,7 @@ ADOPTION_SECONDS = 5.0
 
 
 def be_replica(control: Frames, host: int, engine: Any) -> NoReturn:
-    """The rest of a forked process' life. It ends with the control socket."""
+    """Run as a replica, until the control socket is closed. Never returns."""
     try:
         _live(control, host, engine)
     except BaseException:
@@ -67,7 +67,8 @@ def _live(control: Frames, host: int, engine: Any) -> None:
 
 
 def wait_for_adoption(host: int) -> None:
-    """A process that is forked twice becomes a child of the host when the one between has ended."""
+    """Wait until the host is the parent. A process that is forked twice becomes its child when the intermediate process
+    ends."""
     end = time.monotonic() + ADOPTION_SECONDS
     while os.getppid() != host:
         if time.monotonic() > end:
@@ -76,7 +77,7 @@ def wait_for_adoption(host: int) -> None:
 
 
 def without_values(text: str, variables: Mapping[str, str]) -> str:
-    """The SDK's errors quote what they refuse, and that may be a secret."""
+    """Remove values from the message: the SDK's errors quote invalid values, which may be secrets."""
     for name, value in sorted(variables.items(), key=lambda item: -len(item[1])):
         if value and name not in text:
             text = text.replace(value, f"<{name}>")

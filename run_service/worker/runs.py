@@ -12,11 +12,11 @@ from .frames import MAX_ANSWER_BYTES, Frames
 from .outcome import Outcome
 
 WAITING = 64
-"""Runs that may wait for a slot. Routers count slots themselves; this bounds what a faulty one does."""
+"""Maximum runs that wait for a slot. Routers count slots themselves, so only a faulty router reaches this."""
 SEND_SECONDS = 30
-"""How long a router may read nothing, in seconds."""
+"""Seconds that a router may read nothing."""
 STUCK = 3
-"""Exit status of a replica with a run that does not end."""
+"""Exit status of a replica if a canceled run does not end."""
 
 
 class Run:
@@ -28,7 +28,7 @@ class Run:
         self.future: Future[None] | None = None
 
     def send(self, kind: str, **members: Any) -> None:
-        """If the router has ended, nothing is sent."""
+        """Send a message, unless the router has ended."""
         try:
             self.frames.send({"type": kind, "run_id": self.id, **members})
         except OSError:
@@ -46,7 +46,7 @@ class Run:
 
 
 class Runs:
-    """`slots` runs at a time of one flow, from any number of connections."""
+    """Runs one flow for any number of connections, at most `slots` times concurrently."""
 
     def __init__(self, engine: Any, flow: Any, slots: int, grace: float, stuck: Callable[[str], None]) -> None:
         self._engine, self._flow, self._grace, self._stuck = engine, flow, grace, stuck
@@ -57,7 +57,7 @@ class Runs:
         self._stopping = False
 
     def serve(self, descriptor: int) -> None:
-        """Take a router's connection, in a thread of its own."""
+        """Serve a router's connection in a new thread."""
         sock = socket.socket(fileno=descriptor)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@qq", SEND_SECONDS, 0))
         threading.Thread(target=self._serve, args=[Frames(sock, MAX_ANSWER_BYTES)], daemon=True).start()
@@ -80,7 +80,7 @@ class Runs:
                     self._begin(run, message)
                 elif message["type"] == "cancel" and message["run_id"] in runs:
                     self._cancel(runs[message["run_id"]])
-        finally:  # the router is gone, or memory ran out for what it sent
+        finally:  # the router has ended, or its message did not fit into memory
             frames.close()
             for run in runs.values():
                 self._cancel(run)
@@ -103,7 +103,7 @@ class Runs:
 
             streams = emit if message.get("stream") else None
             run.end(self._engine.run(self._flow, message["input"], streams, run.cancellation))
-        except BaseException as error:  # also SystemExit raised by a node
+        except BaseException as error:  # includes SystemExit, which a node may raise
             run.end(Outcome("failed", error=f"{type(error).__name__}: {error}"))
         finally:
             self._over(run)

@@ -1,4 +1,4 @@
-"""All that touches the SDK: import it, load a flow, run it. `engine` elsewhere is this module."""
+"""All code that uses the SDK: imports it, loads a flow and runs it. Other modules call this module `engine`."""
 
 import importlib
 import json
@@ -22,16 +22,16 @@ from dynamiq.serializers.loaders.yaml import WorkflowYAMLLoader
 from dynamiq.types.cancellation import CancellationConfig, CancellationToken
 from dynamiq.types.streaming import StreamingEventMessage
 from dynamiq.utils import format_value, jsonpath
-from omegaconf import OmegaConf  # the SDK's own dependency: its loader reads files with it
+from omegaconf import OmegaConf  # a dependency of the SDK, whose loader reads files with it
 
 from .outcome import LoadFailed, Outcome
 
 Emit = Callable[[str, Any], None]
-"""Takes an event's name and its data, which JSON can say."""
+"""Receives an event's name and its data, which can be written as JSON."""
 Cancellation = CancellationToken
 
 PARSED_PATHS = 4096
-"""JSONPaths that are kept parsed."""
+"""Maximum parsed JSONPaths in the cache."""
 UNSET = re.compile(r"Environment variable '([^']+)' not found")
 WARM_UP = {
     "nodes": {"input": {"type": "dynamiq.nodes.utils.Input", "name": "input"}},
@@ -41,7 +41,8 @@ WARM_UP = {
 
 
 def prepare() -> None:
-    """Import what flows may need, so that replicas share it: about 20 s and 560 MB. Nothing may run here."""
+    """Import everything that flows may need, so that replicas share it. Takes about 20 s and 560 MB. It must not run a
+    flow."""
     for module in pkgutil.iter_modules(dynamiq.nodes.__path__, "dynamiq.nodes."):
         try:
             importlib.import_module(module.name)
@@ -52,17 +53,18 @@ def prepare() -> None:
 
 
 def keep_parsed_paths() -> None:
-    """Parse each JSONPath of a flow once. The SDK (0.69.0) parses it several times in each run, which is nine tenths of
-    a small run's CPU time. The parsed path is only read."""
+    """Parse each JSONPath of a flow once. The SDK (0.69.0) parses it several times in each run, which takes nine tenths
+    of a small run's CPU time. Runs can share a parsed path, because they only read it."""
     if hasattr(jsonpath, "parse"):  # not part of the SDK's interface
         jsonpath.parse = lru_cache(PARSED_PATHS)(jsonpath.parse)
 
 
 def load(document: str) -> Workflow:
-    """The flow of a document that the SDK's loader takes, as JSON. Raises LoadFailed."""
+    """Load the flow of a JSON document in the form of the SDK's loader. Raises LoadFailed."""
     try:
         with _unset_variables() as unset:
-            # What the loader does with a file, whose YAML reader takes some of JSON's strings and numbers otherwise.
+            # The same steps as the loader's for a file. Its YAML reader is not used, because it reads some JSON strings
+            # and numbers differently.
             data = OmegaConf.to_container(OmegaConf.create(json.loads(document)), resolve=True)
             workflow = Workflow.from_yaml_file_data(WorkflowYAMLLoader.parse(data))
         missing = _required(workflow.flow)
@@ -79,7 +81,7 @@ def load(document: str) -> Workflow:
 
 
 def run(workflow: Workflow, value: dict[str, Any], emit: Emit | None, cancellation: CancellationToken) -> Outcome:
-    """Run a copy of the flow: runs of one object at once give each other's answers (dynamiq 0.69.0)."""
+    """Run a copy of the flow: concurrent runs of one object mix up their answers (dynamiq 0.69.0)."""
     copy = Workflow(id=workflow.id, name=workflow.name, version=workflow.version, flow=workflow.flow.clone())
     config = RunnableConfig(
         callbacks=[] if emit is None else [Streaming(emit)], cancellation=CancellationConfig(token=cancellation)
@@ -116,7 +118,8 @@ class Streaming(StreamingQueueCallbackHandler):  # type: ignore[misc]
 
 
 def _output(flow: Flow, results: dict[str, Any]) -> Any:
-    """The output of the Output node. Of several, or of the last nodes of a flow without one, by name."""
+    """The output of the Output node. If there are several, or none and so the last nodes count, their outputs by
+    name."""
     needed = {dependency.node.id for node in flow.nodes for dependency in node.depends}
     ends = [node for node in flow.nodes if isinstance(node, Output)]
     ends = ends or [node for node in flow.nodes if node.id not in needed]
@@ -133,7 +136,7 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def _unset_variables() -> Iterator[list[str]]:
-    """Collects the variables that connection classes looked for and did not find: the SDK only logs them."""
+    """Collects the variables that connection classes did not find. The SDK only logs them."""
     unset: list[str] = []
 
     class Collect(logging.Handler):
@@ -147,7 +150,7 @@ def _unset_variables() -> Iterator[list[str]]:
     try:
         yield unset
     finally:
-        logging.disable(logging.CRITICAL)  # replicas write no log, and the SDK's lines cost time
+        logging.disable(logging.CRITICAL)  # replicas write no log, so the SDK's lines only cost time
         logger.removeHandler(collect)
 
 

@@ -1,4 +1,4 @@
-"""Numbers of system calls, as seccomp filters and `syscall()` need them, by machine."""
+"""Numbers of system calls by machine type, for seccomp filters and `syscall()`."""
 
 import platform
 from typing import NamedTuple
@@ -11,7 +11,7 @@ class Machine(NamedTuple):
 
 MACHINES = {"x86_64": Machine(0xC000003E, 0), "aarch64": Machine(0xC00000B7, 1)}
 
-# name: (x86_64, aarch64); -1 where a machine has none.
+# name: (x86_64, aarch64). -1 if the machine does not have the call.
 NUMBERS = {
     "add_key": (248, 217), "bpf": (321, 280), "capset": (126, 91), "chmod": (90, -1), "chown": (92, -1),
     "clone": (56, 220), "clone3": (435, 435), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
@@ -35,7 +35,7 @@ NUMBERS = {
 
 
 def machine() -> Machine | None:
-    """This one; None where the numbers are not known."""
+    """The type of this machine. None if its numbers are unknown."""
     return MACHINES.get(platform.machine())
 
 

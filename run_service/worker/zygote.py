@@ -1,6 +1,6 @@
-"""A zygote: it has imported the SDK, and forks replicas, and twins of itself that replace it when it dies.
+"""A zygote: a process that has imported the SDK. It forks replicas, and a twin of itself that replaces it when it dies.
 
-Start it with bootstrap(): modules here import each other relatively, as the package is `worker` there.
+Start it with bootstrap(). Modules of this package use relative imports, because its name is `worker` in the zygote.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ ENGINE = ".sdk"
 
 
 def bootstrap(host: int, control: int) -> list[str]:
-    """Arguments of a Python that make it a zygote: its parent's process id, and a descriptor it inherits."""
+    """Python's arguments to start a zygote, with its parent's process id and an inherited descriptor."""
     folder = str(Path(__file__).resolve().parents[1])
-    # Of Flowpin only this package can be imported, and nothing after that: the path is removed again.
+    # Only this package of Flowpin is imported. The path is removed again, so that flows cannot import more.
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from worker.zygote import main; del sys.path[0]; "
         "main(int(sys.argv[2]), int(sys.argv[3]))"
@@ -40,16 +40,16 @@ def main(host: int, control: int) -> NoReturn:
         frames.send({"type": "failed", "message": f"{type(error).__name__}: {error}"[:2000]})
         sys.exit(1)
     gc.collect()
-    gc.freeze()  # no collection writes into what replicas share
+    gc.freeze()  # so that garbage collection does not write to memory that replicas share
     gc.disable()
     serve(frames, host, engine)
 
 
 def serve(control: Frames, host: int, engine: Any) -> NoReturn:
-    """Fork what the host asks for, until it is gone."""
+    """Fork replicas and twins for the host until it ends."""
     control.send({"type": "ready", "pid": os.getpid()})
     for message, descriptors in control.messages():
-        with contextlib.suppress(OSError):  # no more processes, or memory: the host sees the socket close
+        with contextlib.suppress(OSError):  # out of processes or memory; the host sees that the socket is closed
             _fork(message["type"], descriptors[0], control, host, engine)
         for descriptor in descriptors:
             os.close(descriptor)
@@ -57,13 +57,13 @@ def serve(control: Frames, host: int, engine: Any) -> NoReturn:
 
 
 def _fork(kind: str, descriptor: int, control: Frames, host: int, engine: Any) -> None:
-    """Fork twice, so that the host becomes the new process' parent when the one between has ended."""
+    """Fork twice, so that the host becomes the parent of the new process when the intermediate one ends."""
     if (between := os.fork()) != 0:
         os.waitpid(between, 0)
         return
     try:
         if os.fork() == 0:
-            os.close(control.fileno())  # otherwise the host would not notice the end of the zygote
+            os.close(control.fileno())  # so that the host notices when the zygote ends
             be(kind, Frames(socket.socket(fileno=descriptor)), host, engine)
     finally:
         os._exit(0)

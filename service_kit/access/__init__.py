@@ -1,1 +1,1 @@
-"""Who may call: the access file, its tokens, and the caller of the current RPC. Imports no gRPC."""
+"""Access control: the access file, its tokens, and the caller of the current RPC. It does not import gRPC."""

@@ -1,4 +1,4 @@
-"""Who is calling, and what their token lets them do."""
+"""The caller of an RPC, and the rights of the caller's token."""
 
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -9,12 +9,12 @@ from service_kit.access.file import Project, Role, Token, User
 from service_kit.errors import InsufficientRole, ProjectNotFound
 
 OFFICIAL_CLIENT = "dynamiq-cli/"
-"""Beginning of the User-Agent of the platform's command line."""
+"""Prefix of the User-Agent of the Dynamiq platform's command line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A user as one of their tokens presents them. Org roles are spread over the org's projects."""
+    """A user with the rights of one token. A role in an org applies to all of its projects."""
 
     user: User
     token: Token
@@ -32,7 +32,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The current call's principal, the role that its RPC needs, and its metadata."""
+    """The current call's principal, the role that its RPC requires, and its metadata."""
 
     principal: Principal
     role: Role
@@ -40,7 +40,7 @@ class Caller:
     idempotency_key: str | None
     if_match: str | None
     rest_user_agent: str = ""
-    """The User-Agent of a REST call by the official client; empty for all others."""
+    """The User-Agent of a REST call by the official client. Empty for all others."""
 
     @property
     def id(self) -> UUID:
@@ -56,7 +56,7 @@ class Caller:
 
     @property
     def permitted_projects(self) -> tuple[UUID, ...]:
-        """The projects in which the caller may do this."""
+        """The projects in which the caller has the RPC's role."""
         return self.principal.projects_by_role[self.role]
 
     @property
@@ -72,7 +72,8 @@ class Caller:
             raise InsufficientRole(role.name.lower())
 
     def require_operator(self) -> None:
-        """Raises InsufficientRole unless the token is an operator's: for what the whole installation shares."""
+        """Raises InsufficientRole unless the token has the role operator. Used for things that the whole installation
+        shares."""
         if not self.principal.token.operator:
             raise InsufficientRole(Role.OPERATOR.name.lower(), "the installation")
 

@@ -1,4 +1,4 @@
-"""Adding projects, users and environments to access.yaml."""
+"""Adds projects, users and environments to access.yaml."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ ENVIRONMENT_NAME = re.compile(r"[a-z0-9]([a-z0-9]|-(?=[a-z0-9])){0,62}")
 
 
 def add_project(path: Path, name: str, org: str | None, environments: Sequence[str]) -> Project:
-    """Declare a project in an org, by id or name; without one in the only org there is. Raises AccessFileError."""
+    """Declare a project in an org (id or name), by default in the only org. Raises AccessFileError."""
     with changed(path) as file:
         owner = _find_org(file.access, org)
         if any(project.name == name and project.org_id == owner.id for project in file.access.projects):
@@ -40,9 +40,9 @@ def add_user(path: Path, email: str, first_name: str, last_name: str) -> User:
 
 
 def add_environment(path: Path, project: str, name: str, before: str | None) -> Project:
-    """Add an environment to a project, by id or name: before another one, else before the last.
+    """Add an environment to a project (id or name), before another environment or, by default, before the last.
 
-    The last one is the default of every call, so a new one never takes its place. Raises AccessFileError.
+    The last environment is the default of every call, so a new one is never added after it. Raises AccessFileError.
     """
     with changed(path) as file:
         index, found = _find_project(file.access, project)

@@ -26,10 +26,10 @@ from pydantic import (
 from service_kit.yaml_events import Bounds, YamlRefused, bounded_events
 
 MAX_CHARACTERS = 16 << 20
-"""Size limit of the file, and of its scalars with aliases written out: about 60,000 tokens."""
+"""Size limit of the file, and of its scalars with aliases expanded. Enough for about 60,000 tokens."""
 MAX_SCALAR_CHARACTERS = 1000
 MAX_PROBLEMS = 20
-"""Wrong fields that an error names."""
+"""Maximum invalid fields that an error names."""
 BOUNDS = Bounds(levels=10, values=1_000_000, characters=MAX_CHARACTERS)
 LONG_WORD = re.compile(r"[\w-]{25,}")
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -41,8 +41,8 @@ class Role(IntEnum):
     """What a token may do in a project.
 
     A viewer reads. An editor also changes. An admin also deletes and manages keys. A runner is the run service's
-    account: it reads, and gets what replicas need, including secrets. No other role does. An operator manages the
-    installation and has no rights in a project; a token may have this role in addition.
+    account: it reads, and is the only role that gets the data of replicas, including secrets. An operator manages the
+    installation and has no rights in projects. A token may have this role in addition.
     """
 
     VIEWER = 1
@@ -52,7 +52,7 @@ class Role(IntEnum):
     OPERATOR = 5
 
     def covers(self, needed: "Role") -> bool:
-        """Whether the role in a project may do what takes `needed` there."""
+        """Whether the role includes the rights of the role `needed`."""
         if needed is Role.OPERATOR:
             return False
         if Role.RUNNER in (self, needed):
@@ -76,7 +76,7 @@ RoleName = Annotated[Role, PlainValidator(_role), PlainSerializer(lambda role: r
 
 
 def is_safe_url(url: str) -> bool:
-    """Whether nobody can change the content in transit: the URL is https or names this machine."""
+    """Whether the content cannot be changed in transit, because the URL is https or names this machine."""
     try:
         parts = urlsplit(url)
         is_local = parts.hostname in ("127.0.0.1", "::1", "localhost")
@@ -105,15 +105,15 @@ class Project(Declared):
     name: str
     org_id: UUID
     environments: tuple[str, ...] = Field(default=("production",), min_length=1)
-    """In promotion order; the last one is the default of every call."""
+    """The environments in promotion order. The last one is the default of every call."""
     protected_labels: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], ...] = ()
-    """Labels of workflows that only admins set, move or remove."""
+    """Labels of workflows that only admins may set, move or remove."""
 
 
 class User(Declared):
     id: UUID
     name: str = ""
-    """The name of a service account. A person has the next four fields instead."""
+    """The name of a service account. For a person, the next four fields are set instead."""
     service: bool = False
     email: str = ""
     first_name: str = ""
@@ -129,7 +129,7 @@ class Token(Declared):
     id: str
     user: UUID
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Hash of the whole token with its prefix, in lower-case hex."""
+    """Hash of the whole token including its prefix, in lower-case hex."""
     roles: Mapping[UUID, RoleName]
     """Roles by project id, or by org id for all of its projects."""
     operator: bool = False
@@ -143,14 +143,14 @@ class Token(Declared):
 
 
 class Grant(Declared):
-    """Roles of one subject of an issuer, or of all who are in a group."""
+    """Roles of one subject of an issuer, or of all members of a group."""
 
     subject: str = ""
     group: str = ""
     roles: Mapping[UUID, RoleName] = Field(default_factory=dict)
-    """By project id, or by org id for all of its projects."""
+    """Roles by project id, or by org id for all of its projects."""
     operator: bool = False
-    """Whether they have the role operator, for the whole installation and its runtimes."""
+    """Whether the subjects have the role operator, for the whole installation and its runtimes."""
 
     @model_validator(mode="after")
     def _names_one(self) -> "Grant":
@@ -174,9 +174,9 @@ class Issuer(Declared):
     url: Annotated[str, AfterValidator(_safe_url)]
     """The claim `iss` of its tokens."""
     audience: Annotated[tuple[Audience, ...], BeforeValidator(_listed), Field(min_length=1)]
-    """One of them must be in the claim `aud` of its tokens. The file has one as a text, or a list."""
+    """The claim `aud` of a token must contain one of these. In the file, this is a text or a list."""
     jwks_url: Annotated[str, AfterValidator(_safe_url)] | None = None
-    """Where its keys are; by default where its discovery document says."""
+    """The URL of the issuer's keys. By default, the one in its discovery document."""
     algorithms: tuple[Literal["RS256", "ES256", "EdDSA"], ...] = Field(("RS256", "ES256", "EdDSA"), min_length=1)
     groups_claim: str = "groups"
     grants: tuple[Grant, ...] = ()
@@ -191,7 +191,7 @@ class AccessFile(Declared):
 
 
 class AccessFileError(Exception):
-    """The access file cannot be used; the message says what to mend."""
+    """The access file cannot be used. The message says what to correct."""
 
 
 def hash_token(secret: str) -> str:
@@ -199,7 +199,7 @@ def hash_token(secret: str) -> str:
 
 
 def parse_access_file(text: str) -> AccessFile:
-    """Read access.yaml. Raises AccessFileError, which names the wrong entry without possible secrets."""
+    """Read access.yaml. Raises AccessFileError, which names the invalid entry without possible secrets."""
     try:
         return _parsed(text)
     except AccessFileError as error:
@@ -207,7 +207,7 @@ def parse_access_file(text: str) -> AccessFile:
 
 
 def _shortened(word: re.Match[str]) -> str:
-    """A UUID as it is, and the beginning of anything else: it may be a token in the wrong place."""
+    """Shorten a word unless it is a UUID, because it may be a token in the wrong place."""
     return word[0] if UUID_TEXT.fullmatch(word[0]) else f"{word[0][:8]}…"
 
 

@@ -1,4 +1,4 @@
-"""The public keys of an OpenID Connect issuer, read from where its discovery document says."""
+"""Reads the public keys of an OpenID Connect issuer from the URL in its discovery document."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,14 +16,14 @@ REFRESH_SECONDS = 600.0
 SHORTEST_SECONDS = 60.0
 """Minimum seconds between two reads caused by tokens with unknown keys."""
 RETRY_SECONDS = 10.0
-"""After a read that failed."""
+"""Seconds until the next try after a failed read."""
 READ_SECONDS = 5.0
 
 log = structlog.get_logger()
 
 
 class IssuerKeys:
-    """The keys as last read. They are kept when the issuer does not answer."""
+    """The keys that were read last. They remain valid while the issuer does not answer."""
 
     def __init__(self, issuer: Issuer) -> None:
         self.issuer = issuer
@@ -36,9 +36,9 @@ class IssuerKeys:
         return now >= self._due_at
 
     def ask_for_newer(self) -> bool:
-        """Read the keys again, at most once a minute: a token names a key that is not among them.
+        """Request a read of the keys, because a token names an unknown key. They are read at most once a minute.
 
-        Returns whether they are being read, so that the token may be good in a moment.
+        Returns whether a read is due, so that the token may soon be valid.
         """
         if self.current is None:
             return True
@@ -46,10 +46,10 @@ class IssuerKeys:
         return self.is_due(time.monotonic())
 
     async def read(self) -> bool:
-        """Read the keys. Returns whether they have changed; does not raise when the issuer cannot be read."""
+        """Read the keys. Returns whether they have changed. Does not raise if the issuer cannot be read."""
         try:
             published, keys = await self._fetch()
-        except Exception as error:  # whatever an issuer answers, it takes down nobody else's tokens
+        except Exception as error:  # no answer of an issuer may affect the tokens of others
             self._due_at = time.monotonic() + RETRY_SECONDS
             log.error("issuer_keys_not_read", issuer=self.issuer.url, error=f"{type(error).__name__}: {error}"[:300])
             return False

@@ -18,10 +18,10 @@ from service_kit.access.web_tokens import Refused, UnknownKey, issuer_of, verifi
 from service_kit.errors import Unavailable
 
 REMEMBERED = 20_000
-"""Verified tokens whose claims are kept, so that a signature is checked once."""
+"""Maximum verified tokens whose claims are cached, so that a signature is checked only once."""
 MAX_GROUPS = 1_000
 LOOK_SECONDS = 0.2
-"""Seconds between two checks whether an issuer's keys are due."""
+"""Seconds between two checks whether an issuer's keys must be read."""
 
 MakePrincipal: TypeAlias = Callable[[User, Token], Principal]
 """Knows the declared orgs and projects."""
@@ -41,7 +41,7 @@ class Identity:
     expires_at: datetime
 
     def principal(self, sha256: str, issuer: Issuer, principal_of: MakePrincipal) -> Principal:
-        # The same user for each token of this subject of this issuer.
+        # All tokens of this subject of this issuer have the same user.
         user = User(id=uuid5(NAMESPACE_URL, f"{self.issuer}\n{self.subject}"), name=self.name, email=self.email)
         roles: dict[UUID, Role] = {}
         is_operator = False
@@ -70,7 +70,7 @@ class IssuerKeysNotRead(Unavailable):
 
 
 class Issuers:
-    """The declared issuers with their keys, and the tokens of theirs that were verified."""
+    """The declared issuers with their keys, and their verified tokens."""
 
     def __init__(self, issuers: Sequence[Issuer], principal_of: MakePrincipal) -> None:
         self._keys: dict[str, IssuerKeys] = {}
@@ -94,7 +94,7 @@ class Issuers:
         self._principal_of = principal_of
 
     def verify(self, secret: str) -> Principal | None:
-        """The token's owner. None if no declared issuer made it, or if it is invalid.
+        """The token's owner. None if the token is invalid, or from an undeclared issuer.
 
         Raises IssuerKeysNotRead if this cannot be decided before the issuer's keys are read.
         """
@@ -128,7 +128,8 @@ class Issuers:
         return principal if principal.token.is_valid(datetime.now(UTC)) else None
 
     async def follow(self) -> None:
-        """Read the issuers' keys when they are due, until canceled. One without an answer does not delay the others."""
+        """Read the issuers' keys when they are due, until canceled. An issuer that does not answer does not delay
+        others."""
         reading: dict[str, asyncio.Task[bool]] = {}
         try:
             while True:
@@ -144,7 +145,8 @@ class Issuers:
                 task.cancel()
 
     def _forget(self, url: str) -> None:
-        """The issuer's keys have changed: a token that one of the old keys signed is not valid any more."""
+        """Forget the verified tokens of an issuer whose keys have changed, because a removed key may have signed
+        them."""
         for sha256 in [sha256 for sha256, identity in self._identities.items() if identity.issuer == url]:
             del self._identities[sha256]
             self._principals.pop(sha256, None)

@@ -33,11 +33,11 @@ from service_kit.threads import start_daemon_thread
 # A revocation takes effect within two seconds. A check of an unchanged file takes some 100 microseconds.
 RELOAD_SECONDS = 0.4
 READ_SECONDS = 0.8
-"""How long the file may take to be read. Health says within two seconds that it takes longer."""
+"""How long a read of the file may take. Health reports within two seconds that it takes longer."""
 START_SECONDS = 10.0
-"""Like READ_SECONDS, while the service starts and has nothing else to do."""
+"""Like READ_SECONDS, during the start of the service, when it has nothing else to do."""
 MOST_HUNG_READS, HUNG_PAUSE_SECONDS = 4, 30.0
-"""Maximum number of hanging reads, and the seconds until another read is tried when none of them ends."""
+"""Maximum number of hanging reads. If none of them ends, another read is tried after these seconds."""
 MAX_BYTES = 4 * MAX_CHARACTERS
 UNREADABLE = (
     "cannot be read by this process's user, uid {uid}: make that user its owner (chown {uid}), or make it and its "
@@ -52,10 +52,10 @@ class AccessRegistry:
     """The current content of access.yaml."""
 
     def __init__(self, path: Path) -> None:
-        """Raises AccessFileError: a service without its access file refuses to start."""
+        """Raises AccessFileError, because a service without its access file must not start."""
         self._path = path
         self.error: str | None = None
-        """Why the file's newest content is not used. None if it is used."""
+        """The reason why the file's newest content is not used. None if it is used."""
         try:
             content = _start_reading(path, None).result(START_SECONDS)
         except TimeoutError:
@@ -75,7 +75,7 @@ class AccessRegistry:
         return self._declared.projects
 
     def users_of(self, orgs: frozenset[UUID]) -> list[User]:
-        """Who has, or had, a token in any of these, by name."""
+        """The users who have or had a token in any of these orgs, by name."""
         found = {each.user.id: each.user for each in self._declared.principals.values() if each.orgs & orgs}
         return sorted(found.values(), key=lambda user: (user.display_name, user.id))
 
@@ -120,7 +120,7 @@ class AccessRegistry:
             await asyncio.wait({reading}, timeout=READ_SECONDS)
             if not reading.done():
                 hung.add(reading)
-                self._stamp = None  # what is read next counts, changed or not
+                self._stamp = None  # the next read is used even if the file seems unchanged
                 self._refuse(HUNG)
             elif content := reading.result():
                 self._stamp = content.stamp
@@ -131,7 +131,7 @@ class AccessRegistry:
             declared = await asyncio.to_thread(_parse, content)
             if self._declared.names_somebody and not declared.names_somebody:
                 raise AccessFileError("declares no token; to lock everybody out, revoke the tokens one by one")
-        except Exception as error:  # a file can be wrong in ways unknown, and the tokens of the last good one are valid
+        except Exception as error:  # files can fail in unforeseen ways; the tokens of the last good one remain valid
             self._refuse(
                 str(error) if isinstance(error, AccessFileError) else f"cannot be used: {type(error).__name__}"
             )
@@ -161,7 +161,7 @@ class _Content:
     stamp: _Stamp | None
     text: str
     problem: str = ""
-    """Why the text could not be read."""
+    """The reason why the text could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def _read_if_changed(path: Path, known: _Stamp | None) -> _Content | None:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            return _Content(None, "", "is not a regular file")  # opening it might wait for another program
+            return _Content(None, "", "is not a regular file")  # opening it might block until another program opens it
         if found.st_size > MAX_BYTES:
             return _Content(None, "", f"is longer than {MAX_BYTES:,} bytes")
         stamp = _Stamp(found.st_ino, found.st_size, found.st_mtime_ns)

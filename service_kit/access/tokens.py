@@ -1,4 +1,4 @@
-"""Making, listing and revoking tokens in access.yaml, and writing the first one of a fresh run."""
+"""Creates, lists and revokes tokens in access.yaml, and writes the first access.yaml."""
 
 import fcntl
 import json
@@ -43,7 +43,7 @@ class NewToken:
 
 
 def read_access_file(path: Path) -> AccessFile:
-    """The file's content. Raises AccessFileError when it is missing or wrong."""
+    """The file's content. Raises AccessFileError if it is missing or invalid."""
     return _parse(path, _read(path))
 
 
@@ -81,7 +81,8 @@ def revoke_token(path: Path, token_id: str) -> Token:
 
 
 def make_operator(path: Path, token_id: str) -> Token:
-    """Make a token an operator's, unless the file says whether it is one. Raises AccessFileError like revoke_token."""
+    """Give a token the role operator, unless its entry already has the field `operator`. Raises AccessFileError like
+    revoke_token."""
     return _set_once(path, token_id, "operator", True)
 
 
@@ -111,7 +112,7 @@ def find_user(access: AccessFile, id_or_email: str) -> User:
 
 
 def expiry(lifetime: str) -> datetime:
-    """The moment a lifetime such as 90m, 12h, 30d or 8w ends. Raises ValueError for anything else."""
+    """The time at which a lifetime such as 90m, 12h, 30d or 8w ends. Raises ValueError for other texts."""
     match = re.fullmatch(r"([1-9][0-9]{0,4})([mhdw])", lifetime)
     if match is None:
         raise ValueError("must be a number and one of m, h, d, w, as in 30d")
@@ -132,7 +133,7 @@ def service_account(path: Path, name: str) -> User:
 
 
 def write_first_access_file(path: Path, login: str) -> None:
-    """Declare an org, a project and a person; tokens are minted into it afterwards."""
+    """Write an access file with an org, a project and a person. Tokens are added later."""
     org, project, person = new_id(), new_id(), new_id()
     text = f"""\
 {HEADER}
@@ -159,14 +160,14 @@ tokens: []
 
 @dataclass
 class OpenFile:
-    """The access file while it is locked: what it says, and its text."""
+    """The content and the text of the locked access file."""
 
     path: Path
     text: str
     access: AccessFile
 
     def write(self, text: str) -> None:
-        """Raises AccessFileError and changes nothing if the text is not a valid access file."""
+        """Replace the text. Raises AccessFileError, and changes nothing, if it is not a valid access file."""
         _write(self.path, text)
 
 
@@ -180,7 +181,7 @@ def changed(path: Path) -> Iterator[OpenFile]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    # The folder is locked, because each change replaces the file.
+    # Lock the folder, not the file, because each change replaces the file.
     try:
         folder = os.open(path.resolve().parent, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
@@ -196,7 +197,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _read(path: Path) -> str:
     try:
-        # Not read_text(), which would turn a file's \r\n into \n.
+        # Not read_text(), because it would change \r\n to \n.
         return path.read_bytes().decode()
     except FileNotFoundError:
         raise AccessFileError(f"there is no access file {path}") from None

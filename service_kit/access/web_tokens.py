@@ -17,11 +17,11 @@ MAX_SUBJECT_CHARACTERS = 255
 LEEWAY_SECONDS = 30
 """Seconds by which an issuer's clock may be ahead."""
 LAST_MOMENT = 253_402_300_799
-"""The last second of the year 9999."""
+"""The last second of the year 9999, the latest time that Python can represent."""
 
 
 class Refused(Exception):
-    """The token is not valid; the message says why and holds nothing of the token."""
+    """The token is invalid. The message says why, and contains no part of the token."""
 
 
 class UnknownKey(Refused):
@@ -29,12 +29,12 @@ class UnknownKey(Refused):
 
 
 def is_jwt(secret: str) -> bool:
-    """Whether the text has the form of a signed token. One that is encrypted has five parts, and is never accepted."""
+    """Whether the text has the form of a signed token. Encrypted tokens have five parts and are never accepted."""
     return len(secret) <= MAX_CHARACTERS and secret.startswith("ey") and secret.count(".") == 2
 
 
 def issuer_of(secret: str) -> str | None:
-    """The unverified issuer of the token, only to find the keys to verify it with."""
+    """The unverified issuer of the token. Use it only to find the keys that verify the token."""
     payload = secret.split(".")[1]
     try:
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -45,7 +45,7 @@ def issuer_of(secret: str) -> str | None:
 
 
 def verified_claims(secret: str, keys: "KeySet | None", issuer: Issuer) -> Mapping[str, Any]:
-    """The claims, of which `sub` and `exp` are present and well formed. Raises Refused.
+    """The verified claims. `sub` and `exp` are present and valid. Raises Refused.
 
     `keys` are those of the issuer that `iss` names.
     """

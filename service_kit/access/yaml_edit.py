@@ -1,4 +1,4 @@
-"""Changing one place of a YAML file that people edit too: their comments and layout stay as they are."""
+"""Changes one place of a YAML file that people edit too. Their comments and layout do not change."""
 
 import json
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ INDENT = "  "
 
 
 class CannotEdit(Exception):
-    """Nothing can be added to this layout of the text without rewriting it."""
+    """The text has a layout to which nothing can be added without rewriting it."""
 
 
 def append_row(text: str, key: str, row: Mapping[str, Any]) -> str:
-    """Add a mapping to the end of the list under a top-level key, which is made when missing."""
+    """Add a mapping to the end of the list under a top-level key. Creates the key if it is missing."""
     root = _compose(text)
     rows = _value_of(root, key) if root else None
     expected = yaml.safe_load(text) or {}
@@ -40,7 +40,7 @@ def append_row(text: str, key: str, row: Mapping[str, Any]) -> str:
 
 
 def insert_item(text: str, key: str, index: int, name: str, place: int, value: str) -> str:
-    """Insert a text before the item at `place` of a list, which is a field of the row at `index` under a key."""
+    """Insert a text before item `place` of a list. The list is a field of the row at `index` under a top-level key."""
     expected = yaml.safe_load(text)
     expected[key][index][name].insert(place, value)
     row = _row(text, key, index)
@@ -108,8 +108,8 @@ def _dump(value: object) -> list[str]:
 
 
 def _block_end(text: str, node: yaml.Node, inner_column: int) -> int:
-    """Where the line after a block starts; comments further out than the block are not its own."""
-    # Its end mark is not enough: it is at the next token, after comments and empty lines.
+    """The start of the line after a block. Comments with less indentation than the block do not belong to it."""
+    # The end mark of the block cannot be used: it is at the next token, after comments and empty lines.
     end = text.rfind("\n", 0, node.end_mark.index) + 1 if node.end_mark.index < len(text) else len(text)
     while end > 0:
         start = text.rfind("\n", 0, end - 1) + 1

@@ -1,4 +1,4 @@
-"""Who did what, when, in which request: an event in the transaction of each change."""
+"""Audit events: each change writes, in its transaction, who did what, when, and in which request."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -16,9 +16,9 @@ from service_kit.times import timestamp
 async def record(
     db: Connection, caller: Caller, project_id: UUID, subject_id: UUID, action: str, target_id: UUID, **details: str
 ) -> None:
-    """Note that the caller did `action` (the RPC's name) to `target_id`, in the history of `subject_id`.
+    """Record that the caller did `action` (the RPC's name) to `target_id`, in the history of `subject_id`.
 
-    To be called in the transaction of the change. `details` hold no content and no secret.
+    Call this in the transaction of the change. `details` must not contain content or secrets.
     """
     await repository.insert_event(
         db,
@@ -42,13 +42,14 @@ def details_json(details: dict[str, str]) -> bytes:
 async def list_events(
     db: Connection, projects: Sequence[UUID], subject_id: UUID, page: Page, contract: Any
 ) -> tuple[list[Any], int]:
-    """A page of a subject's events, newest first, as `contract` (a *_pb2 module) writes them; and how many in all."""
+    """A page of a subject's events, newest first, as messages of `contract` (a *_pb2 module), and the total number."""
     rows, total = await repository.list_events(db, projects, subject_id, page)
     return messages(rows, contract), total
 
 
 def messages(rows: Iterable[Row], contract: Any, more: Sequence[str] = ()) -> list[Any]:
-    """Rows of audit_events as `contract` (a *_pb2 module) writes them, with `more` fields that it has itself."""
+    """Rows of audit_events as messages of `contract` (a *_pb2 module). `more` sets fields that only this contract
+    has."""
     return [
         contract.AuditEvent(
             id=str(row["id"]),

@@ -1,4 +1,4 @@
-"""The table audit_events, which every service here has in its own schema: appended to, never changed."""
+"""The table audit_events, which every service has in its own schema. Rows are only appended."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -41,10 +41,10 @@ async def insert_event(
 
 
 async def list_events(db: Connection, projects: Sequence[UUID], subject_id: UUID, page: Page) -> tuple[list[Row], int]:
-    """A page of what was done to a subject, newest first, and how many events there are in all.
+    """A page of a subject's audit events, newest first, and the total number.
 
-    The order is that of their numbers, which are given under the subject's lock. Events from before there were numbers
-    are older; their order is that of time.
+    They are ordered by their numbers, which are assigned under the subject's lock. Older events have no number and are
+    ordered by time.
     """
     return await fetch_page(
         db,

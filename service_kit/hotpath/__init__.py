@@ -1,1 +1,1 @@
-"""Everything that exists for throughput. Each module says what it gains, and how to remove it."""
+"""Optimizations for throughput. Each module says what it gains and how to remove it."""

@@ -1,7 +1,7 @@
 """Serves batches of RPCs: each call passes the guard by itself, and is answered as soon as it is done.
 
-The other half of `rpc_batches`, which has the figures. To remove it, do not add it to the server: callers then get
-UNIMPLEMENTED, and call one by one.
+It serves the batches of `rpc_batches`, which states the gain. To remove it, do not add it to the server. Callers then
+get UNIMPLEMENTED and send single calls.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class BatchServicer(BatchServiceServicer):
         )
 
     def _refusal(self, method: str, metadata: Metadata) -> Handler | None:
-        """The handler that refuses a batch, unread, when none of its authorizations is valid."""
+        """The handler that refuses a batch before reading it, if none of its authorizations is valid."""
         problem: ServiceError = Unauthenticated(
             "The batch has no token. Send each `authorization` of its calls with it."
         )
@@ -59,7 +59,7 @@ class BatchServicer(BatchServiceServicer):
         return self._guard.refusing(method, problem)
 
     def _handler(self, method: str, handler: Handler) -> Handler:
-        """The generated handler, without its parsing, and with the guard's way to fail."""
+        """The generated handler, with parsing and error handling as in the guard."""
 
         async def respond(message: bytes, context: Context) -> None:
             request = parsed(message, handler.request_deserializer)
@@ -109,7 +109,7 @@ class BatchServicer(BatchServiceServicer):
             left = len(tasks)
             while left:
                 await some_done.wait()
-                await asyncio.sleep(0)  # those that end in the same turn of the event loop go along
+                await asyncio.sleep(0)  # answers that are ready in the same turn of the event loop are added
                 some_done.clear()
                 answers, done[:] = done[:], ()
                 left -= len(answers)
@@ -175,7 +175,7 @@ class CallContext:
         return self._code
 
     def time_remaining(self) -> float | None:
-        """Unknown, because the batch's deadline is that of all its calls."""
+        """Unknown, because the batch has one deadline for all its calls."""
         return None
 
     async def abort(self, code: grpc.StatusCode, details: str, trailing_metadata: Metadata = ()) -> NoReturn:
@@ -193,7 +193,7 @@ class _Aborted(Exception):
 
 
 def _travels(value: str) -> bool:
-    """Whether gRPC, too, would carry it."""
+    """Whether gRPC would accept the value as metadata."""
     return len(value) <= LONGEST and value.isascii() and value.isprintable()
 
 

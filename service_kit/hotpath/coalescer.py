@@ -16,15 +16,16 @@ from service_kit.errors import ServiceError
 
 PAUSE_SECONDS = 0.001
 PAUSES = 3
-"""Seconds between two statements while calls wait: one pause, and another while calls arrive fast. With 32 callers some
-eight calls then share a statement instead of one or two. That saves a third of a read's CPU. One or two callers do not
-notice."""
+"""Seconds of a pause between two statements while calls wait, and the maximum number of pauses while calls arrive fast.
+With 32 callers, some eight calls then share a statement instead of one or two. That saves a third of a read's CPU. With
+one or two callers, it makes no difference."""
 LATE_READ_SECONDS, LATE_CHANGE_SECONDS = 0.1, 0.5
-"""When calls stop waiting for a late statement, except its own. A statement usually takes a few milliseconds. A change
-that begins beside a late one finds locked rows, so its calls are made one by one. Under overload, when 64 changes may
-take 0.1 s, that costs more than waiting."""
+"""Seconds after which other calls no longer wait for a late statement. A statement usually takes a few milliseconds. A
+change that starts while another is late finds locked rows, so its calls are made one by one. Under overload, when 64
+changes may take 0.1 s, that costs more than waiting."""
 TURNS = 4
-"""Turns of the event loop before a statement counts as late: its answer may have arrived while the loop was busy."""
+"""Turns of the event loop before a statement counts as late, because its answer may have arrived while the loop was
+busy."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -35,11 +36,11 @@ class _Call(Generic[Key, Value]):
     key: Key
     answer: asyncio.Future[Value]
     statements: int = 0
-    """Number of statements in progress for it."""
+    """Number of statements in progress for this call."""
     is_repeated: bool = False
 
     def settle(self, value: Value | ServiceError) -> None:
-        if self.answer.done():  # answered by the other statement, or its caller is gone
+        if self.answer.done():  # the other statement has answered it, or its caller has left
             return
         if isinstance(value, ServiceError):
             self.answer.set_exception(value)
@@ -47,7 +48,7 @@ class _Call(Generic[Key, Value]):
             self.answer.set_result(value)
 
     def fail(self, error: Exception) -> None:
-        """Unless a statement that is still in progress may answer it."""
+        """Fail the call, unless another statement that is in progress may answer it."""
         if not self.statements and not self.answer.done():
             self.answer.set_exception(error)
 
@@ -57,7 +58,7 @@ class Coalescer(Generic[Key, Value]):
 
     Calls that arrive while a statement is in progress wait, and the next statement is for all of them. If that
     statement is late, they do not wait for it: the next one begins on another connection. One kind uses at most half of
-    the pool's connections, so other kinds have some when all its statements wait for one lock.
+    the pool's connections, so that other kinds have some if all its statements wait for one lock.
 
     Each call sees what was committed before it arrived. `work` returns a value for each key, in order, or the
     ServiceError to raise for it.
@@ -71,7 +72,8 @@ class Coalescer(Generic[Key, Value]):
         most: int = 200,
         only_reads: bool = False,
     ) -> None:
-        """A statement is for at most `most` calls. Where `work` only reads, the calls of a late one are asked again."""
+        """A statement is for at most `most` calls. With `only_reads`, the calls of a late statement are repeated in
+        another."""
         self._pool = pool
         self._work = work
         self._most = most
@@ -87,19 +89,19 @@ class Coalescer(Generic[Key, Value]):
         self._is_watched = False
 
     async def get(self, key: Key) -> Value:
-        """Raises what `work` has for the key, or the failure of the database."""
+        """The value for the key. Raises the error that `work` returns for it, or the failure of the database."""
         call: _Call[Key, Value] = _Call(key, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         self._begin_run()
         try:
             return await call.answer
         finally:
-            del call  # the traceback of an error would refer to the call, and the call to the error
+            del call  # avoids a cycle: the error's traceback refers to the call
 
     def _begin_run(self) -> None:
         if self._waiting and self._next is None and len(self._runs) < max(1, self._pool.size // 2):
-            # In no caller's context: what it logs is about all of them. It begins once the calls that have arrived by
-            # now have come here, too.
+            # It runs in an empty context, because its log lines are about all callers. It starts after other calls of
+            # this turn have joined.
             self._next = asyncio.create_task(self._run(), context=contextvars.Context())
             self._runs.add(self._next)
             self._next.add_done_callback(self._end_run)
@@ -123,14 +125,14 @@ class Coalescer(Generic[Key, Value]):
                         if self._waiting and self._is_next(run):
                             self._waits_since = math.inf
                             await self._pause()
-            except Exception as error:  # there was no connection
+            except Exception as error:  # no connection was available
                 if self._is_next(run):
                     calls, self._waiting = self._waiting, []
                     for call in calls:
                         call.fail(error)
 
     def _is_next(self, run: asyncio.Task[None] | None) -> bool:
-        """Whether `run` takes on those who wait: unless it was late and another has begun."""
+        """Whether `run` serves the waiting calls. It does not if it was late and another run has begun."""
         if self._next is None:
             self._next = run
         return self._next is run
@@ -141,7 +143,8 @@ class Coalescer(Generic[Key, Value]):
             self._watch()
 
     def _watch(self) -> None:
-        """Look now and then whether the next run is late: a timer for each statement would cost more (uvloop: 3 µs)."""
+        """Check from time to time whether the next run is late. A timer for each statement would cost more (uvloop: 3
+        µs)."""
         loop = asyncio.get_running_loop()
         late_seconds = LATE_READ_SECONDS if self._only_reads else LATE_CHANGE_SECONDS
         if self._waits_since + late_seconds <= loop.time():
@@ -169,7 +172,7 @@ class Coalescer(Generic[Key, Value]):
         self._begin_run()
 
     async def _answer(self, db: Connection, calls: Sequence[_Call[Key, Value]]) -> bool:
-        """Whether the connection can take the next statement."""
+        """Run a statement for these calls. Returns whether the connection can be used for the next one."""
         for call in calls:
             call.statements += 1
         try:
@@ -180,7 +183,7 @@ class Coalescer(Generic[Key, Value]):
             for call in calls:
                 call.statements -= 1
                 call.fail(error)
-            del call, calls  # the error's traceback would keep them
+            del call, calls  # the error's traceback would keep them in memory
             return False
         for call in calls:
             call.statements -= 1
@@ -195,4 +198,4 @@ class Coalescer(Generic[Key, Value]):
 
     def _take(self) -> list[_Call[Key, Value]]:
         calls, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-        return [call for call in calls if not call.answer.done()]  # its caller may be gone
+        return [call for call in calls if not call.answer.done()]  # its caller may have left

@@ -1,8 +1,8 @@
 """The event loop of every process: uvloop, which makes grpc.aio deliver all pending events in one turn.
 
-grpc.aio (1.85) sends its loop a byte for each event and reads one byte per turn. When some 280 are unread, its thread
-waits. So the busier a loop is, the later it learns of new calls. They wait inside gRPC in the order of arrival, where
-fair queueing is impossible.
+grpc.aio (1.85) sends its loop a byte for each event and reads one byte per turn. When some 280 bytes are unread, its
+thread waits. So the busier a loop is, the later it learns of new calls. These wait inside gRPC in order of arrival,
+where fair queueing is impossible.
 
 Gain: 800 calls begin within 176 turns instead of 2,853. To remove it, run uvloop itself.
 """
@@ -20,7 +20,7 @@ T = TypeVarTuple("T")
 
 class EventLoop(uvloop.Loop):
     def add_reader(self, fd: Any, callback: Callable[[*T], Any], *args: *T) -> None:
-        """Call `callback` when there is something to read; grpc.aio's once for each event that is there."""
+        """Call `callback` when there is something to read. For grpc.aio, call it once for each pending event."""
         if not _is_of_grpc(callback):
             super().add_reader(fd, callback, *args)
             return
@@ -35,7 +35,7 @@ class EventLoop(uvloop.Loop):
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run it to its end."""
+    """Run the coroutine to its end."""
     uvloop.run(main, loop_factory=EventLoop)
 
 

@@ -1,7 +1,7 @@
-"""Sends RPCs that begin at the same time as one batch.
+"""Sends concurrent RPCs as one batch.
 
-Gain: a single RPC costs the gateway some 150 µs and the service 200 µs, nearly all of it gRPC's own work. In a batch of
-sixteen each call costs both a quarter of that (grpc.aio 1.85). To remove it, use only `service_kit.calls.single_call`.
+Gain: a single RPC takes some 150 µs in the gateway and 200 µs in the service, nearly all of it in gRPC. In a batch of
+sixteen, each call takes a quarter of that (grpc.aio 1.85). To remove it, use only `service_kit.calls.single_call`.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ MOST_CALLS = 64
 MOST_AUTHORIZATION_BYTES = 6 << 10
 """Maximum size of a batch's metadata. gRPC (1.85) may refuse more than 8 KiB."""
 FIELD_BYTES = 32 + len("authorization")
-"""What HTTP/2 counts for a header in addition to its value."""
+"""Bytes that HTTP/2 counts for a header in addition to its value."""
 SMALL = 64 << 10
 """Maximum bytes of a message in a batch. A larger one would delay the others."""
 UNSERVED = {grpc.StatusCode.UNIMPLEMENTED}
-"""The status of a service without batches, such as the release before."""
+"""The status of a service without batches, such as one of the previous release."""
 REPEATABLE = UNSERVED | {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
-"""Statuses of a failed batch whose calls may be repeated one by one, where that is safe."""
+"""Statuses of a failed batch after which its calls may be repeated one by one, if that is safe."""
 LATE = pb.Answer()
 """Marks a quick read that the batch has not answered in time. It is then sent alone."""
 
@@ -50,19 +50,20 @@ log = structlog.get_logger()
 
 @dataclass(slots=True, eq=False)
 class _Batch:
-    """The calls of one batch and their results. The result is None when the call is to be sent alone.
+    """The calls of one batch and their results. None as a result means that the call must be sent alone.
 
-    How the batch failed is a result, not an exception: raised in a caller's frame, it would keep what that holds.
+    The failure of a batch is a result, not an exception, because an exception would keep the objects of the caller's
+    frame in memory.
     """
 
     calls: list[pb.Call] = field(default_factory=list)
     answers: list[asyncio.Future[pb.Answer | grpc.aio.AioRpcError | None]] = field(default_factory=list)
     authorizations: dict[str, int] = field(default_factory=dict)
-    """Each authorization with its index in the batch's metadata."""
+    """The index of each authorization in the batch's metadata."""
     authorization_bytes: int = 0
     sending: asyncio.Task[None] | None = None
     quick_reads: list[int] = field(default_factory=list)
-    """The indexes of the calls in the batch."""
+    """The indexes of the quick reads in the batch."""
     timer: asyncio.TimerHandle | None = None
 
     def has_room_for(self, authorization: str) -> bool:
@@ -74,7 +75,7 @@ class _Batch:
         )
 
     def add(self, path: str, message: bytes, metadata: Metadata, authorization: str) -> int:
-        """Returns the index of the call."""
+        """Add a call. Returns its index."""
         place = self.authorizations.get(authorization)
         if place is None:
             place = self.authorizations[authorization] = len(self.authorizations)
@@ -86,7 +87,7 @@ class _Batch:
         return len(self.calls) - 1
 
     def hung_up(self) -> None:
-        """A caller has. When nobody waits any more the service need not go on for long."""
+        """Called when a caller has disconnected. When no caller waits any more, the batch is canceled soon."""
         if self.sending is not None and all(answer.done() for answer in self.answers):
             asyncio.get_running_loop().call_later(HUNG_UP_SECONDS, self.sending.cancel)
 
@@ -107,7 +108,7 @@ class RpcBatcher:
         self._under_way: set[_Batch] = set()
 
     def rpc(self, path: str, single_call: Rpc) -> Rpc:
-        """The RPC `path`, sent with others where there are any, and else as `alone` does."""
+        """The RPC `path`. It is sent in a batch if there are other calls, otherwise with `single_call`."""
         name = path.rpartition("/")[2]
         is_read, is_quick = name.startswith(RETRIED), name.startswith(QUICK_READS)
 
@@ -160,7 +161,7 @@ class RpcBatcher:
             settle(batch.answers[0], None)
         elif batch.calls:
             batch.sending = asyncio.get_running_loop().create_task(self._send(batch))
-            self._under_way.add(batch)  # the event loop itself holds tasks weakly
+            self._under_way.add(batch)  # because the event loop has only weak references to tasks
             self._begin_second_tries_later(batch)
             batch.sending.add_done_callback(lambda _: self._sent(batch))
 
@@ -173,7 +174,7 @@ class RpcBatcher:
         for place in batch.quick_reads:
             if not batch.answers[place].done() and self._second_tries is not None and self._second_tries.begin():
                 batch.answers[place].set_result(LATE)
-        batch.hung_up()  # all of them may have
+        batch.hung_up()  # in case all calls of the batch are late
         self._begin_second_tries_later(batch)
 
     def _end_second_try(self) -> None:
@@ -185,7 +186,7 @@ class RpcBatcher:
         if batch.timer is not None:
             batch.timer.cancel()
             batch.timer = None
-        batch.sending = None  # a canceled task and the batch would refer to each other and never be freed
+        batch.sending = None  # avoids a cycle between a canceled task and the batch, which would never be freed
 
     async def _send(self, batch: _Batch) -> None:
         metadata = tuple(("authorization", value) for value in batch.authorizations)
@@ -199,7 +200,7 @@ class RpcBatcher:
             if not all(answer.done() for answer in batch.answers):
                 raise RuntimeError("a batch ended before every call in it was answered")
         except grpc.aio.AioRpcError as error:
-            error.__traceback__ = None  # it has this frame, which has the batch
+            error.__traceback__ = None  # it refers to this frame, which refers to the batch
             failure = error
         except Exception as error:
             log.error("batch_broke", exc_info=error)

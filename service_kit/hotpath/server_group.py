@@ -1,11 +1,11 @@
 """Runs several grpc.aio servers as one, on one port.
 
-A grpc.aio server (1.85) accepts one call, and the next one only five turns of the event loop later. Calls would wait
-inside it, in the order of arrival.
+A grpc.aio server (1.85) accepts one call, and the next one only five turns of the event loop later. With a single
+server, calls would wait inside it, in order of arrival.
 
-Gain: with four servers reads are 28 to 38 % faster. With 32, a caller's reads take 20 ms instead of 700 beside one with
-2,048 calls in progress. To remove it, use one `grpc.aio.server`. A server that breaks must then be replaced elsewhere
-(see `keep`).
+Gain: with four servers, reads are 28 to 38 % faster. With 32, a caller's reads take 20 ms instead of 700 while another
+caller has 2,048 calls in progress. To remove it, use one `grpc.aio.server`. A server that breaks must then be replaced
+elsewhere (see `keep`).
 """
 
 import asyncio
@@ -19,17 +19,17 @@ import structlog
 from service_kit.ports import check_free
 
 COUNT = 32
-"""Calls that are waited for at a time: so many that calls come in faster than `FairQueue` begins them."""
+"""Number of servers. It is so large that calls are accepted faster than `FairQueue` begins them."""
 CHECK_SECONDS = 0.05
 """Seconds between two checks for broken acceptors."""
 BROKEN_SECONDS = 5.0
-"""How long the calls of a broken acceptor may continue."""
+"""Seconds that the calls of a broken acceptor may continue."""
 
 log = structlog.get_logger()
 
 
 class ServerGroup:
-    """Replaces a grpc.aio.Server: servicers are added to it, and it is started and stopped."""
+    """Used like a grpc.aio.Server: servicers are added to it, and it is started and stopped."""
 
     def __init__(
         self,
@@ -37,9 +37,10 @@ class ServerGroup:
         count: int = COUNT,
         credentials: Callable[[], grpc.ServerCredentials] | None = None,
     ) -> None:
-        """`options` are each server's. `credentials` makes those of one server; without it they speak no TLS."""
+        """`options` apply to each server. `credentials` creates the credentials of one server. Without it, they do not
+        use TLS."""
         self._credentials = credentials
-        self._options = [*options, ("grpc.so_reuseport", 1)]  # the kernel spreads connections over those that listen
+        self._options = [*options, ("grpc.so_reuseport", 1)]  # the kernel spreads connections over the servers
         self._handlers: list[Any] = []
         self._servers = [grpc.aio.server(options=self._options) for _ in range(count)]
         self._address = ""
@@ -51,7 +52,7 @@ class ServerGroup:
             server.add_generic_rpc_handlers(added)
 
     async def start(self, listen: str) -> int:
-        """Serve on host:port; returns the port. Raises RuntimeError when it is taken."""
+        """Serve on host:port. Returns the port. Raises RuntimeError if it is taken."""
         host, _, port = listen.rpartition(":")
         _refuse_taken(host, int(port))
         for server in self._servers:
@@ -64,19 +65,19 @@ class ServerGroup:
     async def keep(self) -> None:
         """Replace each acceptor that breaks. Runs until canceled.
 
-        A call whose path is not UTF-8 breaks an acceptor (1.85), and anybody can send one: grpc.aio decodes the path in
-        the loop that accepts calls, and stops listening. Calls that it has accepted continue.
+        Any client can break an acceptor (1.85) with a call whose path is not UTF-8. grpc.aio decodes the path in the
+        loop that accepts calls, and an error ends this loop. Calls that it has accepted continue.
         """
         broken: set[asyncio.Task[None]] = set()
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             for place, server in enumerate(self._servers):
-                # Said nowhere else while its calls go on.
+                # No public attribute reports this while its calls continue.
                 if server._server.is_running():  # type: ignore[attr-defined]
                     continue
                 log.error("acceptor_broken")
                 self._servers[place] = await self._another()
-                stopping = asyncio.create_task(server.stop(BROKEN_SECONDS))  # otherwise it would never be freed
+                stopping = asyncio.create_task(server.stop(BROKEN_SECONDS))  # without this, it would never be freed
                 broken.add(stopping)
                 stopping.add_done_callback(broken.discard)
 
@@ -98,7 +99,8 @@ class ServerGroup:
 
 
 def _refuse_taken(host: str, port: int) -> None:
-    """Sockets that share a port share it with another process's, too; one that does not can tell."""
+    """A socket that shares its port also shares it with other processes. So check first with a socket that does not
+    share it."""
     try:
         check_free(host, port)
     except OSError as error:

@@ -6,9 +6,9 @@ from service_kit.byte_budget import Reservation
 
 
 class Answer(web.Response):
-    """Frees its body, and the bytes reserved for it, once that is written.
+    """An answer that frees its body and its reserved bytes once the body is written.
 
-    aiohttp keeps an answer until the next request of its connection.
+    Otherwise, aiohttp keeps an answer until the next request of its connection.
     """
 
     reservation: Reservation | None = None

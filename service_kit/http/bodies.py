@@ -1,4 +1,4 @@
-"""Receives a request's body: its bytes are counted as they arrive, after inflation, and it has a deadline."""
+"""Receives a request's body within a deadline, and counts its bytes (after inflation) as they arrive."""
 
 import asyncio
 from dataclasses import dataclass
@@ -36,9 +36,9 @@ def check_head(request: web.Request, limits: BodyLimits) -> None:
 async def receive(request: web.Request, reservation: Reservation, limits: BodyLimits) -> bytes:
     """The body, inflated. Raises HTTPRequestEntityTooLarge, HTTPRequestTimeout, TooManyRequests, RequestPayloadError.
 
-    Unlike `request.read()`, it copies once and keeps nothing with the request.
+    Unlike `request.read()`, it copies the body only once and does not keep it in the request.
     """
-    if request.content.is_eof():  # the whole body came with the head
+    if request.content.is_eof():  # the whole body arrived with the head
         return _counted(request.content.read_nowait(), reservation, limits)
     chunks: list[bytes] = []
     size = 0
@@ -52,7 +52,7 @@ async def receive(request: web.Request, reservation: Reservation, limits: BodyLi
                     raise web.HTTPRequestEntityTooLarge(limits.max_bytes, size)
                 reservation.add(len(chunk))
                 chunks.append(chunk)
-                # What has arrived extends the deadline, not what the head claims.
+                # Bytes that have arrived extend the deadline, not the length in the head.
                 deadline.reschedule(must_end_by + size / limits.bytes_per_second)
     except TimeoutError:
         raise web.HTTPRequestTimeout from None

@@ -1,4 +1,4 @@
-"""Connections of callers: how many there may be, how long their parts may take, and how they are refused."""
+"""Limits callers' connections: their number, and the time of each step. Refuses others."""
 
 import asyncio
 import resource
@@ -18,12 +18,12 @@ from service_kit.http.bodies import UnsupportedEncoding
 from service_kit.http.overload import LENGTH, LoadShedder
 
 LINGERING_SECONDS = 2.0
-"""How long the rest of a refused body is read and dropped, so that its sender can read the answer."""
+"""How long the rest of a refused body is read and discarded, so that its sender can read the answer."""
 MAX_HEAD_BYTES = 64 << 10
 RESERVED_DESCRIPTORS = 128
-"""Descriptors of the process that are not for callers' connections: channels to services, logs, metrics."""
+"""Descriptors that are reserved for channels to services, logs and metrics."""
 MAX_SEARCHED = 64
-"""Number of connections that are searched for an idle one, beginning with the longest silent ones."""
+"""Number of connections that are searched for an idle one, starting with the ones that were silent longest."""
 
 log = structlog.get_logger()
 
@@ -35,10 +35,10 @@ class ConnectionLimits:
     idle_seconds: float
     """How long a connection stays open between two requests."""
     write_seconds: float
-    """How long an answer may wait for a caller that reads nothing of it."""
+    """How long an answer may wait for a caller that does not read it."""
     max_connections: int
     max_header_bytes: int = 8190
-    """Size limit of one header. The default is that of aiohttp."""
+    """Size limit of one header. The default is aiohttp's."""
 
 
 class _Closable(Protocol):
@@ -48,21 +48,21 @@ class _Closable(Protocol):
 
 
 class ConnectionTable:
-    """The open connections. At the limit a new one takes the place of one that is idle, or is refused."""
+    """The open connections. At the limit, a new one replaces an idle one or is refused."""
 
     def __init__(self, max_connections: int) -> None:
         self._max_connections = max_connections
         self._open: OrderedDict[_Closable, None] = OrderedDict()
 
     def add(self, connection: _Closable) -> bool:
-        """False if the limit is reached."""
+        """Add a connection. False if the limit is reached and no idle one was found."""
         if len(self._open) >= self._max_connections and not self._drop_idle():
             return False
         self._open[connection] = None
         return True
 
     def received(self, connection: _Closable) -> None:
-        """The connection is not silent: it is dropped after the others."""
+        """Move the connection to the end, because it is not silent: silent ones are dropped first."""
         self._open.move_to_end(connection)
 
     def replace(self, old: _Closable, new: _Closable) -> None:
@@ -82,7 +82,7 @@ class ConnectionTable:
 
 
 def max_open_connections(wanted: int) -> int:
-    """`wanted`, or as many as the process may have descriptors for. Raises its soft limit for that."""
+    """`wanted`, or fewer if the process may have too few descriptors. Raises the soft limit if needed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + RESERVED_DESCRIPTORS
     if soft < needed:
@@ -92,8 +92,8 @@ def max_open_connections(wanted: int) -> int:
 
 
 class UnparsedConnection(asyncio.Protocol):
-    """A connection until its first request is let in. Only then it gets aiohttp's parser, buffers and task, so that
-    thousands that come at once and are refused cost little."""
+    """A connection until its first request is admitted. Only then does it get aiohttp's parser, buffers and task, so
+    that thousands of refused connections cost little."""
 
     __slots__ = ("_deadline", "_limits", "_loop", "_server", "_shedder", "_table", "_transport")
 
@@ -147,11 +147,12 @@ class UnparsedConnection(asyncio.Protocol):
         connection.parse(data)
 
     def pause_writing(self) -> None:
-        self._transport.abort()  # a caller that does not read refusals needs no more of them
+        self._transport.abort()  # send no more refusals to a caller that does not read them
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's connection with load shedding and bounds; what is not HTTP is refused in the envelope as well."""
+    """aiohttp's connection with load shedding and limits. Input that is not HTTP is also refused with the error
+    envelope."""
 
     __slots__ = (
         "_answers",
@@ -183,14 +184,15 @@ class Connection(web.RequestHandler):
         self._table = table
         self._head_seconds = limits.head_seconds
         self._head_deadline: asyncio.TimerHandle | None = None
-        """Runs while a head has begun to arrive and is not whole."""
+        """Runs while a head has arrived only partly."""
         self._answers = 0
-        """Number of answered requests. aiohttp waits for the next one an iteration of the event loop later."""
+        """Number of answered requests. aiohttp waits for the next request one turn of the event loop later."""
         self._head_bytes = 0
         self._body_left = 0
         """Bytes of the current request's body that have not arrived yet."""
         self._is_mixed = False
-        """It is not known where a request ends, as with pipelining and chunked bodies: nothing is shed from then on."""
+        """True if the end of a request is unknown, as with pipelining and chunked bodies. Then no later request is
+        shed."""
 
     def is_idle(self) -> bool:
         return self._waiter is not None and not self._waiter.done()
@@ -209,7 +211,7 @@ class Connection(web.RequestHandler):
         self.parse(data)
 
     def parse(self, data: bytes) -> None:
-        """Hand bytes to aiohttp's parser, and bound the rest of a head."""
+        """Pass bytes to aiohttp's parser, and limit the time for the rest of a head."""
         if self.transport is not None:
             self._table.received(self)
         requests = self._request_count
@@ -223,13 +225,14 @@ class Connection(web.RequestHandler):
             self._bound_head(self.transport, len(data))
 
     def _is_between_requests(self) -> bool:
-        """The next byte is the first of a request: not the rest of a body that was refused before it had arrived."""
+        """Whether the next byte starts a request. Otherwise it may belong to a body that was refused before it
+        arrived."""
         if self._is_mixed:
             return self.is_idle()
         return self._answers == self._request_count and not self._body_left
 
     def _follow(self, data: bytes) -> None:
-        """Keep track of where a request ends; only of plain ones: a head in one piece, a body of a known length."""
+        """Track where a request ends. Only for plain ones, with a head in one piece and a body of known length."""
         if not data:
             return
         if self._body_left:
@@ -267,13 +270,13 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        if isinstance(resp, web.HTTPException):  # raised outside the middleware, as an unknown `Expect` is
+        if isinstance(resp, web.HTTPException):  # raised outside the middleware, for example for an unknown `Expect`
             resp = errors.of_http(resp)
             resp.headers["X-Request-Id"] = ids.request_id(request.headers.get("X-Request-Id"))
             resp.force_close()
-        if not resp.prepared:  # what could not be parsed passes no signal
+        if not resp.prepared:  # signals are not sent for requests that could not be parsed
             resp.headers.update(errors.HARDENED)
-            resp.headers["Server"] = ""  # otherwise aiohttp names itself
+            resp.headers["Server"] = ""  # otherwise aiohttp sends its own name
         finished = await super().finish_response(request, resp, start_time)
         self._answers += 1
         return finished
@@ -298,7 +301,7 @@ class Connection(web.RequestHandler):
 
 
 def _bound_writes(transport: asyncio.Transport, seconds: float) -> None:
-    """The kernel resets a connection whose caller acknowledges nothing, or takes nothing, for `seconds`."""
+    """Let the kernel reset a connection whose caller acknowledges or accepts nothing for `seconds`."""
     connection = transport.get_extra_info("socket")
     if connection is not None and connection.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))

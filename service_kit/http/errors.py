@@ -10,7 +10,7 @@ from grpc import StatusCode
 from service_kit.errors import InvalidArgument, ServiceError, Unauthenticated
 
 HARDENED = {"X-Content-Type-Options": "nosniff"}
-"""Headers of every answer: browsers take a body for what its Content-Type says."""
+"""Headers of every answer. Browsers must not guess the type of a body."""
 INTERNAL = (500, "internal")
 TOO_LARGE = (413, "payload_too_large")
 NOT_THERE_YET = (501, "not_implemented")
@@ -30,7 +30,7 @@ ANSWERS = {
 }
 REASONS_OF_SIZE = ("CONFIG_TOO_LARGE", "FLOW_TOO_LARGE", "MESSAGE_TOO_LARGE")
 NOT_IMPLEMENTED = "NOT_IMPLEMENTED"
-"""The reason of what the contract puts off."""
+"""The reason of parts of the contract that are not implemented yet."""
 
 HTTP_CODES = {
     401: "unauthorized",
@@ -52,27 +52,27 @@ def answer_to(code: StatusCode, reason: str) -> tuple[int, str]:
     """The HTTP status and the envelope's code."""
     if code is StatusCode.RESOURCE_EXHAUSTED and reason in REASONS_OF_SIZE:
         return TOO_LARGE
-    if code is StatusCode.UNIMPLEMENTED and reason == NOT_IMPLEMENTED:  # gRPC's own comes from an older service
+    if code is StatusCode.UNIMPLEMENTED and reason == NOT_IMPLEMENTED:  # gRPC's own is from an older service
         return NOT_THERE_YET
     return ANSWERS.get(code, INTERNAL)
 
 
 def of_service(error: ServiceError, in_path: Collection[str] = ()) -> web.Response:
-    """The answer to a call that failed; `in_path` are the fields that the path names."""
+    """The answer to a failed call. `in_path` are the fields that are path variables."""
     wrong_in_path = {field: sentence for field, sentence in error.fields.items() if field in in_path}
     if error.code is StatusCode.INVALID_ARGUMENT and wrong_in_path:
-        # A malformed id in the path is a 404, whatever else is wrong.
+        # A malformed id in the path is a 404, even if other fields are invalid too.
         return envelope(404, "not_found", "Not found.", {**wrong_in_path, "reason": error.reason})
     status, code = answer_to(error.code, error.reason)
     if (status, code) == INTERNAL:
         return internal()
-    # Where a field has the name of one of the keys after it, the message still has its sentence.
+    # If a field has the same name as a later key, its sentence is lost here, but the message contains it.
     details = {**error.fields, **error.metadata, "reason": error.reason}
     return envelope(status, code, error.message, details, _headers(status, error.retry_after))
 
 
 def of_http(error: web.HTTPException) -> web.Response:
-    """The envelope for what aiohttp itself refuses: an unknown path or method, or a body over the limit."""
+    """The envelope for requests that aiohttp itself refuses: an unknown path or method, or a body over the limit."""
     code = HTTP_CODES.get(error.status, "bad_request" if error.status < 500 else "internal")
     message = {
         404: "There is nothing at this path.",
@@ -96,7 +96,7 @@ def head_too_large() -> web.Response:
 
 
 def as_bytes(response: web.Response) -> bytes:
-    """The whole answer as it is sent; `{id}` is replaced by the request's id."""
+    """The whole answer as bytes. The caller replaces `{id}` by the request's id."""
     fields = {**response.headers, **HARDENED, "Cache-Control": "private, no-cache", "X-Request-Id": "{id}"}
     body = response.body
     if not isinstance(body, bytes):

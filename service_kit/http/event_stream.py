@@ -1,4 +1,4 @@
-"""Server-sent events: named, with a comment after each silence."""
+"""Writes named server-sent events, and a comment after each silence."""
 
 import asyncio
 import re
@@ -12,19 +12,19 @@ NOT_IN_NAMES = re.compile(r"[\r\n\0]")
 
 
 def event_text(event: str, data: bytes, event_id: str = "") -> bytes:
-    """An event as it is sent. `data` is JSON. A browser that connects again sends the last `event_id` along."""
+    """An event as it is sent. `data` is JSON. A browser that reconnects sends the last `event_id`."""
     named = b"id: " + NOT_IN_NAMES.sub(" ", event_id).encode("utf-8", "replace") + b"\n" if event_id else b""
     lines = b"".join(b"data: " + line + b"\n" for line in data.splitlines() or [b""])
     return named + b"event: " + NOT_IN_NAMES.sub(" ", event).encode("utf-8", "replace") + b"\n" + lines + b"\n"
 
 
 class EventStream:
-    """`async with EventStream(…) as stream: await stream.send(…)`; the answer begins with the block."""
+    """Use it as `async with EventStream(…) as stream: await stream.send(…)`. The answer begins with the block."""
 
     def __init__(self, request: web.Request, heartbeat_seconds: float) -> None:
         """A comment follows `heartbeat_seconds` without an event.
 
-        The kernel resets the connection of a caller that takes nothing (TCP_USER_TIMEOUT, in `connections`).
+        The kernel resets the connection of a caller that accepts nothing (TCP_USER_TIMEOUT, in `connections`).
         """
         self.response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-cache"})
         self._request = request
@@ -33,11 +33,11 @@ class EventStream:
         self._beating: asyncio.Task[None] | None = None
 
     async def send(self, event: str, data: bytes) -> None:
-        """Send JSON, of one line or more. Raises ConnectionError when the caller is gone."""
+        """Send JSON, of one line or more. Raises ConnectionError when the caller has disconnected."""
         await self.pass_on(event_text(event, data))
 
     async def pass_on(self, text: bytes) -> None:
-        """Send whole events as they are. Raises ConnectionError when the caller is gone."""
+        """Send complete events unchanged. Raises ConnectionError when the caller has disconnected."""
         await self.response.write(text)
         self._has_sent.set()
 

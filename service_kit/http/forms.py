@@ -1,4 +1,4 @@
-"""Splits a body of multipart/form-data into its parts, as RFC 7578 has them."""
+"""Splits a body of multipart/form-data into its parts (RFC 7578)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _parse_head = HeaderParser().parsestr
 
 
 class FormMalformed(InvalidArgument):
-    """The body is not the form that its Content-Type announces."""
+    """The body is not a form as in its Content-Type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,12 @@ def parts_of(content_type: str, body: bytes) -> Iterator[Part]:
 
 
 def _part(section: bytes) -> Part:
-    """`section` begins with the rest of the boundary's line."""
+    """Parse one part. `section` starts with the rest of the boundary's line."""
     padding, line_end, section = section.partition(b"\r\n")
     head, blank_line, data = section.partition(b"\r\n\r\n")
     if padding.strip() or not line_end or not blank_line or len(head) > MAX_HEAD_BYTES:
         raise FormMalformed("The form does not parse: a part has no head.")
-    fields = _parse_head(head.decode("utf-8", "replace"))  # as browsers write names
+    fields = _parse_head(head.decode("utf-8", "replace"))  # browsers escape names this way
     name = fields.get_param("name", header="content-disposition")
     if fields.get_content_disposition() != "form-data" or not isinstance(name, str) or not name:
         raise FormMalformed("Each part of the form must have a name.")

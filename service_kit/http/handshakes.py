@@ -1,4 +1,4 @@
-"""TLS handshakes of callers' connections, bounded like everything that they do before they are known."""
+"""TLS handshakes of callers' connections. They have limits, because callers are not authenticated yet."""
 
 import asyncio
 import ssl
@@ -12,7 +12,7 @@ log = structlog.get_logger()
 
 
 class TlsHandshake(asyncio.Protocol):
-    """A connection until both sides have agreed on its keys. It counts as open from its beginning on."""
+    """A connection during its TLS handshake. It counts as open from the start."""
 
     def __init__(
         self, context: ssl.SSLContext, unparsed: UnparsedConnection, table: ConnectionTable, limits: ConnectionLimits
@@ -22,7 +22,7 @@ class TlsHandshake(asyncio.Protocol):
         self._table = table
         self._seconds = limits.head_seconds
         self._early = bytearray()
-        """What arrived before this could be handed over: before the handshake its first message, after it a request."""
+        """Bytes that arrived too early: the first message of the handshake, or a request right after it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -34,14 +34,14 @@ class TlsHandshake(asyncio.Protocol):
     async def _shake_hands(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            # A loop may read between `connection_made` and now; what it read is the beginning of the handshake.
+            # The loop may already have read bytes since `connection_made`. They are the beginning of the handshake.
             self._transport.pause_reading()
             handshake = loop.create_task(
                 loop.start_tls(
                     self._transport, self, self._context, server_side=True, ssl_handshake_timeout=self._seconds
                 )
             )
-            await asyncio.sleep(0)  # it has its own protocol in place now, and does not read yet
+            await asyncio.sleep(0)  # now its own protocol is set, and does not read yet
             self._hand_over(self._transport.get_protocol())
             encrypted = await handshake
         except (OSError, ConnectionError, TimeoutError) as error:  # an SSLError is an OSError
@@ -58,7 +58,7 @@ class TlsHandshake(asyncio.Protocol):
 
     def _hand_over(self, protocol: asyncio.BaseProtocol) -> None:
         if self._early:
-            handshake = cast("asyncio.BufferedProtocol", protocol)  # uvloop's is one, and does not inherit from it
+            handshake = cast("asyncio.BufferedProtocol", protocol)  # uvloop's protocol does not inherit from it
             left, self._early = memoryview(bytes(self._early)), bytearray()
             while left:
                 buffer = memoryview(handshake.get_buffer(len(left)))

@@ -12,7 +12,7 @@ ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
 def authorization(headers: Mapping[str, str]) -> str:
-    """The header of the bearer token. The services check whether it is valid. Raises TokenMissing."""
+    """The header with the bearer token. The services check whether the token is valid. Raises TokenMissing."""
     given = headers.get("Authorization", "")
     # gRPC carries printable ASCII only, and no token has other characters.
     if given[:7].lower() != "bearer " or not (given.isascii() and given.isprintable()):
@@ -33,13 +33,14 @@ def passed_on(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             raise bad_header("If-Match", "must be an ETag")
         yield "if-match", etag
     agent = headers.get("User-Agent", "")
-    # gRPC's own metadata `user-agent` names the gateway. Others' agents mean nothing to the services.
+    # Only the official client's User-Agent is passed on. It needs its own key, because gRPC's `user-agent` names the
+    # gateway.
     if agent.startswith(OFFICIAL_CLIENT) and agent.isascii() and agent.isprintable():
         yield "rest-user-agent", agent[:MAX_AGENT_CHARS]
 
 
 def is_current(headers: Mapping[str, str], etag: str) -> bool:
-    """Whether If-None-Match names `etag`, compared weakly as RFC 9110 wants."""
+    """Whether If-None-Match names `etag`, by the weak comparison of RFC 9110."""
     given = headers.get("If-None-Match")
     if given is None:
         return False

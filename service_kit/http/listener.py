@@ -1,4 +1,4 @@
-"""Listens for HTTP connections, which `connections` bounds and `overload` sheds."""
+"""Listens for HTTP connections, with the limits of `connections` and the load shedding of `overload`."""
 
 import asyncio
 import ssl
@@ -16,8 +16,8 @@ from service_kit.http.handshakes import TlsHandshake
 from service_kit.http.overload import LoadShedder
 
 BACKLOG = 8192
-"""Connections that may wait to be accepted. Beyond it (or the system's own limit, net.core.somaxconn) the kernel drops
-them, and callers try again only after a second."""
+"""Maximum connections that wait to be accepted. Beyond it (or the system's limit, net.core.somaxconn), the kernel drops
+connections, and callers try again only after a second."""
 
 
 async def listen(
@@ -29,9 +29,9 @@ async def listen(
     tls: ssl.SSLContext | None = None,
     share_port: bool = False,
 ) -> asyncio.Server:
-    """Serve the runner's application on host:port, over HTTPS with `tls`. Raises OSError when the port is taken.
+    """Serve the runner's application on host:port, with HTTPS if `tls` is set. Raises OSError if the port is taken.
 
-    With `share_port`, other processes may listen there that share it too; the kernel spreads connections over them.
+    With `share_port`, other processes may share the port. The kernel spreads connections over them.
     """
     host, _, port = address.rpartition(":")
     loop, server = asyncio.get_running_loop(), cast("web.Server", runner.server)

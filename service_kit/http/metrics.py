@@ -17,8 +17,8 @@ REQUESTS = Histogram(
 
 
 def count_request(method: str, route: str | None, status: int, seconds: float) -> None:
-    """`route` is the template that matched, None when none did. 499 is a caller that hung up."""
-    # Callers may make up methods, which must not become labels.
+    """Count a request. `route` is the matching template, or None. Status 499 means that the caller disconnected."""
+    # Callers may send any method, so unknown ones must not become labels.
     _requests(method if method in METHODS else "_OTHER", route or "", status).observe(seconds)
 
 

@@ -13,22 +13,23 @@ from service_kit import ids
 from service_kit.http import errors, metrics, rates
 
 UNRESERVED = re.compile(r"%(?:2[DE]|3\d|[46][1-9A-F]|5[0-9AF]|7[0-9AE])", re.IGNORECASE)
-"""A character that needs no encoding (RFC 3986, section 2.3). aiohttp routes such a path like the plain one, which a
-proxy in front that goes by paths does not expect."""
+"""An encoded character that needs no encoding (RFC 3986, section 2.3). aiohttp routes such a path like the plain one,
+but a proxy in front with rules for paths may not recognize it."""
 REQUEST_ID = web.RequestKey("request_id", str)
 
 log = structlog.get_logger()
 
 
 def describe(request: web.Request, response: web.StreamResponse) -> None:
-    """Put on an answer what each of them has. One that is sent as it is made needs it before its first byte."""
+    """Add the common headers to an answer. A streamed answer needs them before its first byte."""
     response.headers["X-Request-Id"] = request[REQUEST_ID]
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers.update(request.get(rates.HEADERS, {}))
 
 
 async def harden(request: web.Request, response: web.StreamResponse) -> None:
-    """An `on_response_prepare` signal for every answer: no guessing of types, and no name of the library."""
+    """An `on_response_prepare` signal for every answer. It forbids guessing of types, and removes the library's
+    name."""
     response.headers.update(errors.HARDENED)
     response.headers.popall("Server", None)
 
@@ -45,12 +46,12 @@ class RequestMiddleware:
     async def follow(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         request_id = request[REQUEST_ID] = ids.request_id(request.headers.get("X-Request-Id"))
-        status = 499  # the caller hung up
+        status = 499  # the caller disconnected
         self._under_way += 1
         try:
             response = await self._answer(request, handler)
             describe(request, response)
-            if self.draining or not request.content.is_eof():  # the rest of a refused body is not worth reading
+            if self.draining or not request.content.is_eof():  # the rest of a refused body need not be read
                 response.force_close()
             status = response.status
             return response

@@ -1,7 +1,8 @@
 """Load shedding: requests beyond the limits are refused before they are parsed.
 
-The usual refusal costs a quarter of an answered request: at four times the capacity most of the work would be refusals.
-Here it costs a tenth (aiohttp 3.14, Python 3.11). To remove it, let `UnparsedConnection` make a `Connection` at once.
+A usual refusal costs a quarter of an answered request, so at four times the capacity most of the work would be
+refusals. Here it costs a tenth (aiohttp 3.14, Python 3.11). To remove it, let `UnparsedConnection` create a
+`Connection` immediately.
 """
 
 import asyncio
@@ -29,24 +30,25 @@ log = structlog.get_logger()
 
 
 class LoadShedder:
-    """Refuses requests that the queue has no room for."""
+    """Refuses requests for which the queue has no room."""
 
     def __init__(self, queue: FairQueue, described: Mapping[str, str] = MappingProxyType({})) -> None:
-        """`described`: headers that every answer of the listener has."""
+        """`described` are the headers of every answer of the listener."""
         self._queue = queue
         refusal = errors.of_service(TooManyRequests())
         refusal.headers.update(described)
         self._answer = errors.as_bytes(refusal)
         self._refused = 0
         self._let_in = 0
-        """Requests since the event loop last ran handlers: they are not in the queue yet."""
+        """Number of requests since the event loop last ran handlers. They are not in the queue yet."""
         self._let_in_of: Counter[bytes] = Counter()
-        """Requests by principal that arrived when the queue was full."""
+        """The number of such requests by principal, if they arrived when the queue was full."""
 
     def refusal(self, data: bytes) -> bytes | None:
-        """The answer to `data` when it is one whole request to refuse. None: it is to be parsed.
+        """The refusal for `data`, if that is one complete request and must be refused. None means that it must be
+        parsed.
 
-        What is not plainly one request, to its last byte, is left to the parser: where it ends is not for us to guess.
+        Data that is not exactly one plain request is left to the parser, because its end would be a guess.
         """
         if self._queue.has_room_for(self._let_in + 1):
             self._admit()

@@ -1,4 +1,4 @@
-"""A rate limit for each principal, and the headers that tell it: `RateLimit-Policy` and `RateLimit` (IETF draft)."""
+"""A rate limit for each principal, and the headers `RateLimit-Policy` and `RateLimit` (IETF draft)."""
 
 import math
 import time
@@ -21,10 +21,10 @@ class RateLimited(ResourceExhausted):
 
 
 class RateLimiter:
-    """Counts requests by principal, in this process alone."""
+    """Counts requests by principal, only in this process."""
 
     def __init__(self, rate: str) -> None:
-        """`rate` is such as "100/second" or "6000 per minute". Raises ValueError."""
+        """`rate` is for example "100/second" or "6000 per minute". Raises ValueError."""
         self._policy = rate
         self._rate = limits.parse(rate)
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())

@@ -21,10 +21,11 @@ MAX_UNKNOWN = 32
 
 
 class TokenChecks:
-    """Remembers tokens by their SHA-256. Asks about one token once at a time, however many requests carry it."""
+    """Caches results by the token's SHA-256. For each token, only one check runs at a time, for any number of
+    requests."""
 
     def __init__(self, ping: Rpc) -> None:
-        """`ping` is the RPC of the service that the requests go to: it has no effect and fails for a bad token."""
+        """`ping` is an RPC of the service that gets the requests. It has no effect, and fails for an invalid token."""
         self._ping = ping
         self._valid: TTLCache[bytes, None] = TTLCache(REMEMBERED, VALID_SECONDS)
         self._invalid: TTLCache[bytes, ServiceError] = TTLCache(REMEMBERED, INVALID_SECONDS)
@@ -70,6 +71,6 @@ def digest_of(authorization: str) -> bytes:
 
 
 def ping_path(contracts: list[FileDescriptor]) -> str:
-    """The path of the RPC `Ping` of a service that speaks `contracts`."""
+    """The path of the RPC `Ping` of a service with these `contracts`."""
     services = [service for contract in contracts for service in contract.services_by_name.values()]
     return next(f"/{service.full_name}/Ping" for service in services if "Ping" in service.methods_by_name)

@@ -1,4 +1,4 @@
-"""A span around every request; the calls it makes to the services are part of its trace."""
+"""A span around every request. Its calls to the services are part of its trace."""
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware

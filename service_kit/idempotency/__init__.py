@@ -1,4 +1,4 @@
-"""A create that is sent twice with the same key happens once."""
+"""Makes sure that a creating call that is sent twice with the same key takes effect once."""
 
 import asyncio
 import hashlib
@@ -40,12 +40,12 @@ class RequestInProgress(Aborted):
 
 
 class IdempotentCall(Generic[Answer]):
-    """A call of an RPC that creates. With an idempotency key it takes effect once, however often it is sent."""
+    """A call of a creating RPC. With an idempotency key it takes effect once, even if it is repeated."""
 
     def __init__(
         self, pool: Pool, context: Context, request: Message, answer_type: type[Answer], project_of: ProjectOf
     ) -> None:
-        """`project_of` finds the project that the key belongs to, and raises when the caller may not do this there."""
+        """`project_of` finds the key's project, and raises if the caller lacks the role there."""
         self._pool = pool
         self._context = context
         self._request = request
@@ -53,14 +53,14 @@ class IdempotentCall(Generic[Answer]):
         self.caller = current_caller()
         self.project_of = project_of
         self.is_replayed = False
-        """Whether the answer is the first call's."""
+        """Whether the answer is that of the first call."""
 
     @property
     def has_key(self) -> bool:
         return self.caller.idempotency_key is not None
 
     async def replay(self) -> Answer | None:
-        """The first call's answer, or None. For work that calls other services before it begins.
+        """The first call's answer, or None. Use it if the work needs calls of other services before it begins.
 
         Raises IdempotencyKeyReused.
         """
@@ -70,12 +70,13 @@ class IdempotentCall(Generic[Answer]):
             return await self._kept_answer(db, await self._scope(db))
 
     async def run(self, work: Callable[[Connection], Awaitable[Answer]], changed: UUID | None = None) -> Answer:
-        """Do `work` and keep its answer with the key, in one transaction; or return the first call's answer.
+        """Do `work` and store its answer with the key, in one transaction. For a repeat, return the first call's
+        answer.
 
-        The trailing metadata that `work` sets is kept and sent again, too.
+        The trailing metadata that `work` sets is also stored and sent again.
 
-        Without a key this is `work` on a connection of the pool. `changed` is what it changes, unless that is new:
-        other changes of it in this process are waited for first. A failure frees the key again. Raises
+        Without a key, this only runs `work` on a connection of the pool. `changed` is the changed object, unless it is
+        new: this waits first for other changes of it in this process. A failure frees the key again. Raises
         IdempotencyKeyReused or RequestInProgress.
         """
         if not self.has_key:
@@ -102,10 +103,11 @@ class IdempotentCall(Generic[Answer]):
         return self._pool.acquire() if changed is None else self._pool.acquire_to_change(changed)
 
     async def _kept_before_waiting(self) -> Answer | None:
-        """So that a repeat does not wait for other changes. Raises IdempotencyKeyReused or RequestInProgress."""
+        """The stored answer, read first so that a repeat does not wait for other changes. Raises IdempotencyKeyReused
+        or RequestInProgress."""
         async with self._pool.acquire() as db:
             scope = await self._scope(db)
-            if not await repository.lock_key(db, scope):  # without a transaction it is free again at once
+            if not await repository.lock_key(db, scope):  # without a transaction, the lock is released immediately
                 raise RequestInProgress
             return await self._kept_answer(db, scope)
 
@@ -128,11 +130,11 @@ class IdempotentCall(Generic[Answer]):
     async def _digest(self) -> bytes:
         if self._request.ByteSize() < LARGE_DOCUMENT_BYTES:
             return _digest(self._request)
-        return await asyncio.to_thread(_digest, self._request)  # hashing lets other threads go on
+        return await asyncio.to_thread(_digest, self._request)  # other threads can run while this one hashes
 
 
 def in_project(project_id: UUID) -> ProjectOf:
-    """For requests that name their project."""
+    """A `project_of` for requests that name their project."""
 
     async def project_of(db: Connection) -> UUID:
         return project_id

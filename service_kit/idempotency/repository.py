@@ -1,4 +1,4 @@
-"""The table idempotency_keys, which every service here has in its own schema."""
+"""The table idempotency_keys, which every service has in its own schema."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from service_kit.db import Connection, Row
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Time in which a key belongs to one request."""
+    """How long a key belongs to one request."""
 
     project_id: UUID
     principal_id: UUID
@@ -18,13 +18,13 @@ class Scope:
 
 
 async def lock_key(db: Connection, scope: Scope) -> bool:
-    """Hold the key until the transaction ends; False when another call holds it."""
+    """Lock the key until the transaction ends. False if another call has locked it."""
     name = f"{scope.project_id} {scope.principal_id} {scope.rpc} {scope.key}"
     return bool(await db.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", name))
 
 
 async def find_answer(db: Connection, scope: Scope) -> Row | None:
-    """The request digest, the answer and its trailing metadata, kept in the last 24 hours."""
+    """The request digest, the answer and its trailing metadata, if they were stored in the last 24 hours."""
     return await db.fetchrow(
         """
         SELECT request_digest, answer, trailers FROM idempotency_keys
@@ -41,7 +41,7 @@ async def find_answer(db: Connection, scope: Scope) -> Row | None:
 async def insert_answer(
     db: Connection, scope: Scope, request_digest: bytes, answer: bytes, trailers: Mapping[str, str]
 ) -> None:
-    """Keep the answer and its trailing metadata, over one that has expired."""
+    """Store the answer and its trailing metadata. Replaces an expired answer."""
     await db.execute(
         """
         INSERT INTO idempotency_keys (project_id, principal_id, rpc, key, request_digest, answer, trailers)
@@ -60,7 +60,8 @@ async def insert_answer(
 
 
 async def delete_expired(db: Connection, limit: int) -> int:
-    """Remove answers older than 24 hours, the oldest first, and return how many; replicas take different ones."""
+    """Remove answers older than 24 hours, the oldest first. Returns their number. Concurrent replicas remove different
+    ones."""
     status = await db.execute(
         """
         DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(

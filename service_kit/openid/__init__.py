@@ -1,1 +1,1 @@
-"""Signing a person in at an OpenID Connect issuer: `flowpin login` and the console do it with these."""
+"""Signs a person in at an OpenID Connect issuer, for `flowpin login` and the console."""

@@ -1,4 +1,4 @@
-"""The authorization code flow with PKCE: a person signs in with a browser, who asked for it gets the tokens."""
+"""The authorization code flow with PKCE: a person signs in with a browser, and the client gets the tokens."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from service_kit.openid.tokens import Tokens, tokens_of_sign_in
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """The secrets of one sign-in, which only who began it knows."""
+    """The secrets of one sign-in. Only the client that began it knows them."""
 
     state: str
     nonce: str
@@ -26,7 +26,7 @@ def new_attempt() -> Attempt:
 
 
 def link(provider: Provider, client: Client, redirect_uri: str, attempt: Attempt) -> str:
-    """The issuer's page where the person signs in."""
+    """The URL of the issuer's page where the person signs in."""
     digest = hashlib.sha256(attempt.verifier.encode()).digest()
     query = {
         "response_type": "code",
@@ -48,7 +48,8 @@ def link(provider: Provider, client: Client, redirect_uri: str, attempt: Attempt
 async def redeem(
     answer: Mapping[str, str], provider: Provider, client: Client, redirect_uri: str, attempt: Attempt
 ) -> Tokens:
-    """The tokens for the parameters of the redirect. Raises IssuerFailed if they are not of this sign-in."""
+    """The tokens for the parameters of the redirect. Raises IssuerFailed if the parameters are not from this
+    sign-in."""
     code = _code_of(answer, provider, attempt.state)
     exchanged = await provider.exchange(code, attempt.verifier, redirect_uri, client)
     return await tokens_of_sign_in(exchanged, provider, client, attempt.nonce)

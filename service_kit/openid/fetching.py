@@ -1,4 +1,5 @@
-"""HTTP requests to an issuer: JSON answers of bounded size, no redirects, https or this machine only."""
+"""HTTP requests to an issuer. Answers are JSON of limited size. Redirects are refused, and URLs must be https or name
+this machine."""
 
 import base64
 import json
@@ -13,13 +14,13 @@ from service_kit.access.file import is_safe_url
 from service_kit.texts import harmless
 
 SECONDS = 10.0
-"""How long a request and its answer may take."""
+"""Seconds that a request and its answer may take."""
 MAX_BYTES = 256 << 10
 MAX_SAID_CHARACTERS = 300
 
 
 class IssuerFailed(Exception):
-    """The issuer cannot be used, or its answer cannot; the message says why, and is safe to show."""
+    """The issuer or its answer cannot be used. The message says why, and is safe to show."""
 
 
 class IssuerRefused(IssuerFailed):
@@ -37,10 +38,10 @@ async def fetch(
     secret: tuple[str, str] | None = None,
     seconds: float = SECONDS,
 ) -> dict[str, Any]:
-    """The JSON object at `url`, or the answer to a POST of `form`; an empty answer is an empty object.
+    """The JSON object at `url`, or the answer to a POST of `form`. An empty answer is an empty object.
 
-    `secret` is a client's id and secret, which are sent as HTTP Basic authentication (RFC 6749, section 2.3.1).
-    Raises IssuerRefused for an error of OAuth 2.0, and IssuerFailed if there is no usable answer.
+    `secret` is a client's id and secret, which are sent as HTTP Basic authentication (RFC 6749, section 2.3.1). Raises
+    IssuerRefused for an error of OAuth 2.0, and IssuerFailed if there is no usable answer.
     """
     check_safe(url)
     parts = urlsplit(url)
@@ -64,7 +65,7 @@ async def fetch(
 async def _sent(
     url: str, form: Mapping[str, str] | None, secret: tuple[str, str] | None, seconds: float
 ) -> tuple[int, bytes]:
-    """The status and the beginning of the answer."""
+    """The status and the answer, up to the size limit."""
     headers = {"Accept": "application/json", "User-Agent": "flowpin"}
     if secret is not None:
         pair = ":".join(map(quote_plus, secret)).encode()
@@ -82,7 +83,8 @@ async def _sent(
 
 
 def _proxy(url: str) -> str | None:
-    """The one of the environment. aiohttp's `trust_env` would also send what ~/.netrc has for the issuer's host."""
+    """The proxy from the environment. aiohttp's `trust_env` would also send the credentials of ~/.netrc for the
+    issuer's host."""
     parts = urlsplit(url)
     proxy = None if proxy_bypass(parts.netloc.rpartition("@")[2]) else getproxies().get(parts.scheme)
     return proxy if not proxy or "://" in proxy else f"http://{proxy}"
@@ -101,7 +103,7 @@ def refusal(answer: Mapping[str, Any]) -> IssuerRefused:
 
 
 def check_safe(url: object) -> None:
-    """IssuerFailed unless nobody on the way can read or change what is sent there."""
+    """Raises IssuerFailed unless the transport protects the data: https, or this machine."""
     if not isinstance(url, str) or not is_safe_url(url):
         said = harmless(str(url)[:MAX_SAID_CHARACTERS])
         raise IssuerFailed(f"an issuer's URLs must be https (http is accepted for this machine only), not {said}")

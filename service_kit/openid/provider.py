@@ -10,25 +10,25 @@ from service_kit.texts import harmless
 URI = re.compile("[A-Za-z][A-Za-z0-9+.-]*:")
 REVOKE_SECONDS = 5.0
 WANTED_SCOPES = ("profile", "email", "groups", "offline_access")
-"""Asked for where the issuer has them. The last one is for a refresh token."""
+"""Scopes that are requested if the issuer supports them. The last one is for a refresh token."""
 
 
 @dataclass(frozen=True)
 class Client:
-    """What signs people in, as it is registered at the issuer."""
+    """The client as it is registered at the issuer."""
 
     id: str
     audience: str
-    """The audience in access.yaml: the client's id, or what an access token is for."""
+    """The audience in access.yaml: the client's id, or the audience of access tokens."""
     secret: str = field(default="", repr=False)
     """Empty for a public client."""
     scope: str = ""
-    """Separated by spaces. Empty: what the issuer has of what is useful."""
+    """Scopes, separated by spaces. Empty means the useful ones that the issuer supports."""
 
     def asked_for(self) -> dict[str, str]:
-        """Parameters for an access token with the audience. Without them it is for the issuer itself.
+        """Parameters that request an access token with the audience. Without them, the token is for the issuer itself.
 
-        A URI is asked for as a `resource` (RFC 8707). Some issuers know `audience` instead; others ignore it.
+        A URI is requested as a `resource` (RFC 8707). Some issuers support `audience` instead; others ignore it.
         """
         if self.audience == self.id:
             return {}
@@ -43,17 +43,17 @@ class Provider:
     token_endpoint: str
     jwks_uri: str
     revocation_endpoint: str
-    """Empty if the issuer offers no revocation."""
+    """Empty if the issuer does not support revocation."""
     device_endpoint: str
-    """Of device authorization (RFC 8628). Empty if the issuer does not offer it."""
+    """The endpoint of device authorization (RFC 8628). Empty if the issuer does not support it."""
     scopes: frozenset[str]
     names_itself: bool
     """Whether each authorization response must have the parameter `iss` (RFC 9207)."""
     takes_basic: bool
-    """Whether a client's secret is sent as HTTP Basic authentication, rather than in the form."""
+    """Whether a client's secret is sent as HTTP Basic authentication instead of in the form."""
 
     def scope_of(self, client: Client) -> str:
-        """The scopes to ask for, separated by spaces."""
+        """The scopes to request, separated by spaces."""
         default = (scope for scope in WANTED_SCOPES if scope in self.scopes)
         return " ".join(dict.fromkeys(["openid", *(client.scope.split() or default)]))
 
@@ -73,7 +73,7 @@ class Provider:
         return await self._send(self.token_endpoint, form | client.asked_for(), client)
 
     async def revoke(self, token: str, client: Client) -> None:
-        """End a token and what was made from it (RFC 7009). Raises IssuerFailed."""
+        """Revoke a token and the tokens that were made from it (RFC 7009). Raises IssuerFailed."""
         await self._send(self.revocation_endpoint, {"token": token}, client, REVOKE_SECONDS)
 
     async def begin_device(self, client: Client) -> dict[str, Any]:

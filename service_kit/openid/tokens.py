@@ -1,4 +1,4 @@
-"""Chooses, of the tokens that an issuer made, the one that an installation accepts. It is checked as services do it."""
+"""Chooses the token that an installation accepts from those of an issuer. Checks it as services do."""
 
 import secrets
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ from service_kit.openid.provider import Client, Provider
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a sign-in or a refresh gave."""
+    """The result of a sign-in or a refresh."""
 
     subject: str
-    """The claim `sub`: who signed in."""
+    """The claim `sub` of the person."""
     token: str = field(repr=False)
-    """The one that services accept."""
+    """The token that services accept."""
     expires_at: float
-    """When `token` does, in seconds since 1970."""
+    """When `token` expires, in seconds since 1970."""
     refresh_token: str = field(repr=False)
     """Empty if the issuer gave none."""
 
@@ -37,9 +37,9 @@ async def read_keys(provider: Provider) -> KeySet:
 
 
 async def tokens_of_sign_in(answer: Mapping[str, Any], provider: Provider, client: Client, nonce: str | None) -> Tokens:
-    """The tokens in the answer that ends a sign-in. `nonce` is that of its request, if that had one.
+    """The tokens in the answer that ends a sign-in. `nonce` is that of the request, if there was one.
 
-    Raises IssuerFailed if they are not of this sign-in.
+    Raises IssuerFailed if they are not from this sign-in.
     """
     keys = await read_keys(provider)
     subject = _subject(answer, keys, provider, client, nonce)
@@ -47,7 +47,7 @@ async def tokens_of_sign_in(answer: Mapping[str, Any], provider: Provider, clien
 
 
 async def refreshed(refresh_token: str, subject: str, provider: Provider, client: Client) -> Tokens:
-    """New tokens of the same person. The refresh token may be another one. Raises IssuerFailed."""
+    """New tokens of the same person. The refresh token may be a new one too. Raises IssuerFailed."""
     answer = await provider.refresh(refresh_token, client)
     return _tokens({"refresh_token": refresh_token} | answer, await read_keys(provider), provider, client, subject)
 
@@ -66,7 +66,7 @@ def _subject(answer: Mapping[str, Any], keys: KeySet, provider: Provider, client
 
 
 def _tokens(answer: Mapping[str, Any], keys: KeySet, provider: Provider, client: Client, subject: str) -> Tokens:
-    """The token with the audience and this subject: the access token, else the ID token."""
+    """The token with the audience and this subject: the access token if it fits, otherwise the ID token."""
     reasons = []
     for kind in ("access_token", "id_token"):
         try:

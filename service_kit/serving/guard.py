@@ -1,4 +1,4 @@
-"""Checks every RPC before its handler: token, role, the contract's own rules. Then one log line says how it ended."""
+"""Checks every RPC before its handler: token, role, and the contract's rules. Writes one log line with the outcome."""
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -33,23 +33,24 @@ if TYPE_CHECKING:
     from service_kit.tracing.spans import Spans
 
 WATCH = "Watch"
-"""RPCs with this prefix stream, and wait nearly always. They have bounds of their own, and no place among the calls at
-work."""
+"""RPCs with this prefix stream and nearly always wait. They have their own limits, and do not count as running
+calls."""
 
 Parse: TypeAlias = Callable[[bytes], Any]
 
 
 class Guard:
-    """Lets a call through to its handler once its token, role and request have passed; unary and streaming alike.
+    """Calls the handler of an RPC, unary or streaming, if its token, role and request are valid.
 
-    The metadata is checked before the message is read, so a call that is refused by then costs no more memory than its
-    metadata. The message is parsed here, too: one that is malformed is the caller's fault, and no traceback in the log.
+    The metadata is checked before the message is read, so a call that is refused then costs only the memory of its
+    metadata. The message is also parsed here, because a malformed one is the caller's error and must not cause a
+    traceback in the log.
     """
 
     def __init__(
         self, registry: AccessRegistry, roles: Mapping[str, Role], queue: FairQueue, spans: "Spans | None" = None
     ) -> None:
-        """`roles` maps the full method name, "/package.Service/Method", to the role it takes."""
+        """`roles` maps the full method name, "/package.Service/Method", to the role that it requires."""
         self._registry = registry
         self._roles = roles
         self._queue = queue
@@ -60,9 +61,10 @@ class Guard:
         return Handlers(server, self._guard, self.refusal)
 
     def refusal(self, method: str, metadata: Metadata) -> Handler | None:
-        """The handler that refuses a call, unread, for what its metadata says; None when it may go on.
+        """The handler that refuses a call because of its metadata, before its message is read. None if the call may
+        continue.
 
-        From here on the task's caller is known, and its lines in the log say whose call they belong to.
+        From here on, the task's caller is known, and its log lines contain it.
         """
         fields = dict(metadata)
         request_id = ids.request_id(fields.get("x-request-id"))
@@ -213,7 +215,8 @@ class Guard:
         return guarded if self._spans is None else self._spans.streaming(method, guarded)
 
     def _checked(self, message: Any, parse: Parse | None) -> Any:
-        """The request; `message` itself when there is nothing to parse. Raises the ServiceError it is refused with."""
+        """The checked request, or `message` itself if there is nothing to parse. Raises ServiceError if the request is
+        refused."""
         caller = current_caller()
         principal = self._registry.current(caller.principal)  # a message may arrive long after its metadata
         if principal is None:
@@ -234,7 +237,7 @@ class TokenInvalid(Unauthenticated):
 
 
 def parsed(message: bytes, parse: Parse) -> Any:
-    """Raises InvalidArgument when it cannot be parsed."""
+    """Parse a message. Raises InvalidArgument if it cannot be parsed."""
     try:
         return parse(message)
     except DecodeError:

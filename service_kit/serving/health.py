@@ -21,12 +21,12 @@ CHECK_SECONDS = 0.5
 LIVE = "live"
 """The name under which health reports that the process runs, even if it cannot serve."""
 WRITES = "writes"
-"""The part that says whether Postgres takes changes: it is neither read-only nor out of disk."""
+"""The part that says whether Postgres accepts changes, that is, is neither read-only nor out of disk space."""
 NOT_OF_THE_WHOLE = ("access", WRITES, "routes", "host", "offline_copy")
-"""Parts that may fail while the service is ready: the last good access file is used, reads continue, and apps are
-called by the last routes."""
+"""Parts that may fail while the service is ready. The last good access file is used, reads continue, and apps are
+called with the last routes."""
 Check: TypeAlias = Callable[[], Awaitable[str | None]]
-"""Says what keeps a part of the service from working; None when nothing does."""
+"""Returns the problem of a part of the service as a sentence. None if it works."""
 IS_READ_ONLY = """
     SELECT current_setting('transaction_read_only')::boolean, set_config('work_mem', '64kB', false)
 """
@@ -37,25 +37,27 @@ SPILL = """
     )
     SELECT sum(length(page)) FROM spilled
 """
-"""Writes 256 KB to a temporary file, beside the tables. It needs no right, and leaves no log and no row behind."""
+"""Writes 256 KB to a temporary file, on the same disk as the tables. It needs no privilege, and leaves no log entry and
+no row."""
 LIMITS = DatabaseLimits(acquire=1, connect=0.6, statement=0.5, grace=0.1)
-"""A database that hangs is noticed within 1.2 s, after the watcher's pause of 0.5 s."""
+"""A database that hangs is noticed within 1.2 s, plus the watcher's pause of 0.5 s."""
 
 log = structlog.get_logger()
 
 
 @asynccontextmanager
 async def open_check(url: str, schema: str, folder: Path) -> AsyncIterator["DatabaseCheck"]:
-    """The check, on a connection of its own: a pool whose connections are all in use says nothing of the database.
+    """Open the check, with its own connection, because a pool whose connections are all in use cannot show the
+    database's state.
 
-    `folder` holds the migrations that the code needs.
+    `folder` contains the migrations that the code needs.
     """
     async with open_pool(url, schema, 1, LIMITS, "health") as pool:
         yield DatabaseCheck(pool, newest(folder))
 
 
 class DatabaseCheck:
-    """Says what keeps the database from serving this code; None when nothing does."""
+    """Checks whether the database can serve this code."""
 
     def __init__(self, pool: Pool, needed: str) -> None:
         """`needed` is the version of the newest migration."""
@@ -64,19 +66,20 @@ class DatabaseCheck:
         self._writes: str | None = None
 
     async def __call__(self) -> str | None:
-        """Whether it answers, and has the schema of this code. On the same connection it is asked about writes."""
+        """The problem if the database does not answer or lacks migrations of this code. Also checks writes, on the same
+        connection."""
         try:
             try:
                 problem, self._writes = await self._asked()
             except FAILURES:
-                # Only the connection may have been dead. It is closed by now, so this is on a new one.
+                # Perhaps only the connection was dead. It is closed now, so this uses a new one.
                 problem, self._writes = await self._asked()
         except FAILURES as error:
             problem = self._writes = f"the database does not answer: {describe(error)}"
         return problem
 
     async def writes(self) -> str | None:
-        """Whether the database accepted changes at the last check."""
+        """The problem with changes of the database at the last check, if any."""
         return self._writes
 
     async def _asked(self) -> tuple[str | None, str | None]:
@@ -95,7 +98,7 @@ class DatabaseCheck:
 
 async def _writes_problem(connection: Connection) -> str | None:
     if await connection.fetchval(IS_READ_ONLY):
-        connection.terminate()  # where the URL names several servers, the next one may be another
+        connection.terminate()  # if the URL names several servers, the next connection may go to another
         return "the database is read-only"
     try:
         await connection.fetchval(SPILL)
@@ -118,7 +121,7 @@ def usual_checks(database: DatabaseCheck, registry: AccessRegistry) -> dict[str,
 
 
 async def watch(servicer: HealthServicer, checks: Mapping[str, Check]) -> None:
-    """Update health and log each change of it, until canceled."""
+    """Update health and log its changes, until canceled."""
     problems: dict[str, str | None] = {}
     while True:
         for name, check in checks.items():

@@ -24,6 +24,6 @@ class HealthServicer(_HealthServicer):  # type: ignore[misc]  # it ships no type
         return health_pb2.HealthCheckResponse(status=status)
 
     async def set(self, service: str, status: "health_pb2.HealthCheckResponse.ServingStatus.ValueType") -> None:
-        """Say how a part is. Those who watch it are woken when that has changed, not at each of its checks."""
+        """Set the state of a part. Its watchers are notified only when it has changed, not at each check."""
         if self._server_status.get(service) != status:
             await super().set(service, status)

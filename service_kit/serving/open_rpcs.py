@@ -16,13 +16,13 @@ from service_kit.serving.guard import parsed
 from service_kit.serving.refusals import Context
 
 MOST_BYTES = 1024
-"""Maximum bytes of a message, which is kept while its RPC lasts. Names of services and symbols have some 100."""
+"""Maximum bytes of a message, which is kept while its RPC lasts. Names of services and symbols have about 100 bytes."""
 READ_SECONDS = 5.0
-"""How long a message may take to arrive. gRPC keeps incomplete ones, whatever `MOST_BYTES` says."""
+"""How long a message may take to arrive. gRPC keeps incomplete messages, even above `MOST_BYTES`."""
 
 
 def bounded(_method: str, handler: Handler) -> Handler:
-    """The handler with its messages as a stream, whatever its kind, so that reading them can be canceled."""
+    """The handler with its messages as a stream, for all kinds of RPC, so that reading them can be canceled."""
     parse, serialize = handler.request_deserializer, handler.response_serializer
 
     async def unary(context: Context) -> Any:
@@ -55,7 +55,7 @@ async def _only(context: Context) -> bytes:
 
 
 async def _read(context: Context) -> bytes | None:
-    """None at the end. Raises DeadlineExceeded or InvalidArgument."""
+    """The next message, or None at the end. Raises DeadlineExceeded or InvalidArgument."""
     try:
         async with asyncio.timeout(READ_SECONDS):
             message = await context.read()
@@ -71,7 +71,7 @@ async def _read(context: Context) -> bytes | None:
 
 
 def _failing(behavior: Callable[[Context], Awaitable[Any]]) -> Callable[[object, Context], Awaitable[Any]]:
-    """Nothing is logged, because anybody can cause such a failure."""
+    """Fail the RPC without logging, because any client can cause such a failure."""
 
     async def answer(messages: object, context: Context) -> Any:
         try:

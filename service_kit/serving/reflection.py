@@ -1,4 +1,4 @@
-"""Server reflection under both of its names: v1, which today's tools ask for first, and v1alpha."""
+"""Server reflection under both of its names: v1, which current tools try first, and v1alpha."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,9 +15,9 @@ V1 = "grpc.reflection.v1.ServerReflection"
 def add_to(server: Any, services: Sequence[str]) -> None:
     """Describe these services and reflection itself.
 
-    grpcio-reflection (1.85) has only v1alpha; v1 has the same bytes. `enable_server_reflection` is not used: it takes
-    anything but a grpc.aio.Server for a synchronous server. Then each idle stream occupies a thread that reads large
-    documents.
+    grpcio-reflection (1.85) has only v1alpha; v1 has the same bytes. `enable_server_reflection` is not used, because it
+    treats everything except a grpc.aio.Server as a synchronous server. Then each idle stream would occupy a thread that
+    reads large documents.
     """
     _describe_v1()
     servicer = ReflectionServicer([*services, V1, reflection.SERVICE_NAME])
@@ -31,7 +31,7 @@ def add_to(server: Any, services: Sequence[str]) -> None:
 
 
 def _describe_v1() -> None:
-    """Add v1's descriptor, made of v1alpha's, to the pool that reflection reads. Twice is fine."""
+    """Add a descriptor of v1, made from that of v1alpha, to the pool that reflection reads. May be called twice."""
     alpha = FileDescriptorProto()
     reflection_pb2.DESCRIPTOR.CopyToProto(alpha)
     alpha.ClearField("options")

@@ -21,14 +21,14 @@ from service_kit.log_budget import LogBudget
 Context = grpc.aio.ServicerContext[Any, Any]
 
 UNAUTHENTICATED_LINES = 20
-"""A second, and process. A refused call takes some 20 bytes of a connection's compressed headers, and a line 300."""
+"""Lines per second and process. A refused call needs some 20 bytes of compressed headers, but a line has 300."""
 
 log = structlog.get_logger()
 _unauthenticated = LogBudget("unauthenticated_calls_not_logged", UNAUTHENTICATED_LINES)
 
 
 def failure_of(method: str, error: Exception) -> ServiceError:
-    """The caller's error for `error`. Logs what the caller must not see, and drops the error's frames."""
+    """The caller's error for `error`. Logs details that the caller must not see, and removes the error's frames."""
     if isinstance(error, ServiceError):
         failure = error
     elif isinstance(error, FAILURES):
@@ -42,7 +42,7 @@ def failure_of(method: str, error: Exception) -> ServiceError:
 
 
 def forget_frames(error: BaseException) -> None:
-    """Take the traceback off an error and off all that led to it: its frames hold the request."""
+    """Remove the traceback of an error and of its causes, because its frames refer to the request."""
     found = [error]
     while found:
         each = found.pop()
@@ -55,14 +55,14 @@ def forget_frames(error: BaseException) -> None:
 def abort(context: Context, failure: ServiceError) -> Awaitable[Any]:
     """Ends the RPC by raising when it is awaited.
 
-    Await it outside of any `except` block, whose exception would be kept as the context. The awaiting frame must have
+    Await it outside of `except` blocks, whose exception would be kept as its context. The awaiting frame must have
     deleted its references to the request and to `context`.
     """
     return context.abort(failure.code, failure.message, ((STATUS_DETAILS, failure.status),))
 
 
 def record(method: str, code: str, failure: ServiceError | None, started: float) -> None:
-    """Count the RPC, and log its line; `started` is by time.perf_counter()."""
+    """Count the RPC, and log its line. `started` is a time of time.perf_counter()."""
     seconds = time.perf_counter() - started
     metrics.count_rpc(method, code, seconds)
     milliseconds = round(seconds * 1000, 2)

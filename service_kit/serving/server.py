@@ -1,4 +1,4 @@
-"""A gRPC server as every service here runs it: guarded, with health and reflection, drained before it stops."""
+"""Runs the gRPC server of a service: guarded, with health and reflection, and drained before it stops."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -32,26 +32,29 @@ if TYPE_CHECKING:
 
 BATCH = batch_pb2.DESCRIPTOR.services_by_name["BatchService"]
 CALLS_A_TURN = 4
-"""Calls that a principal begins per turn of the loop. A busy server accepts six: 32 acceptors, five turns per call."""
+"""Calls that a principal begins per turn of the event loop. A busy server accepts six per turn: 32 acceptors, five
+turns per call."""
 CALLS_A_TURN_SHARED = 1
-"""The same while others call. With few connections few acceptors are in use, which accept two or three calls per turn.
-More begun than accepted would keep calls waiting in an acceptor, and another's behind them: 80 to 200 ms with 8 to 32
-connections, 5 to 40 with one begun. It costs the busy caller 15 to 20 % of its calls."""
+"""Like CALLS_A_TURN, while others call too. With few connections, few acceptors are in use, which accept two or three
+calls per turn. If a principal began as many, its calls would wait in an acceptor, and those of others behind them: 80
+to 200 ms with 8 to 32 connections, but 5 to 40 ms with one call per turn. It costs the busy caller 15 to 20 % of its
+calls."""
 LEAVE_SECONDS = 0.5
-"""How long callers get to send their next calls elsewhere before a server drains."""
+"""How long callers have to send their next calls elsewhere before a server drains."""
 MOST_FOR_ONE = 512
-"""Calls at work of a principal that calls alone. Another's first call waits until they have ended."""
+"""Maximum running calls of a principal that calls alone. The first call of another one waits until they have ended."""
 MOST_WAITING = 2048
-"""Maximum number of calls that wait at an acceptor. gRPC itself ends further calls, with only CANCELLED. So it is far
-more than callers reach that respect `max_calls_per_connection`, and as many as can be read in a second or two."""
+"""Maximum number of calls that wait at an acceptor. gRPC itself ends further calls, only with CANCELLED. So the limit
+is far above what callers reach that respect `max_calls_per_connection`, and as many as can be read in a second or
+two."""
 ENDING_STREAMS = 128
-"""Maximum number of ended calls of a connection that gRPC has not freed yet. Beyond it gRPC refuses calls with
-UNAVAILABLE. The default (1.85) is reached as soon as a caller has all its calls in progress."""
+"""Maximum number of ended calls of a connection that gRPC has not freed yet. Beyond it, gRPC refuses calls with
+UNAVAILABLE. A caller with the maximum number of calls in progress already reaches the default (1.85)."""
 CALLER_PING_TIMEOUT_MS = 10_000
-"""How long a caller may take to answer a ping after 30 silent seconds. Then its connection is closed."""
+"""How long a caller may take to answer a ping after 30 silent seconds. After that, its connection is closed."""
 
 Register: TypeAlias = Callable[[Any], None]
-"""Adds servicers to the object that generated code takes for the server."""
+"""Adds servicers to the object that generated code uses as the server."""
 
 log = structlog.get_logger()
 
@@ -70,9 +73,9 @@ async def running_server(
 ) -> AsyncIterator[int]:
     """Serve until the block ends. Yields the port.
 
-    Health answers for "" and for each of `checks` by name. The whole is SERVING while every check passes except
-    `access` (the last good file is used) and `writes` (reads continue). `live` is SERVING until the end. Raises
-    RuntimeError if the port is taken.
+    Health answers for "" (the whole service) and for each of `checks` by name. The whole is SERVING while all checks
+    pass, except `access` (the last good file is used) and `writes` (reads continue). `live` is SERVING until the end.
+    Raises RuntimeError if the port is taken.
     """
     server = ServerGroup(
         [

@@ -1,4 +1,4 @@
-"""Streams that follow changes: how many there may be, and when each of them ends."""
+"""Streams that follow changes. Limits their number, and ends them when needed."""
 
 import asyncio
 from collections import Counter
@@ -22,7 +22,7 @@ LOOK_SECONDS = 1.0
 HEARTBEAT_SECONDS = 30.0
 """Seconds without a message after which the stream sends its position."""
 SLOW_SECONDS = 30.0
-"""How long a caller may take to accept a message. Its stream is then canceled."""
+"""How long a caller may take to accept a message. After that, its stream is canceled."""
 
 Message = TypeVar("Message")
 
@@ -37,7 +37,7 @@ class Watches:
         self._is_closed = False
 
     def close(self) -> None:
-        """End all streams, and all that begin from now on."""
+        """End all streams, including those that start later."""
         self._is_closed = True
         self._signals.wake()
 
@@ -49,10 +49,10 @@ class Watches:
         news: Callable[[], AsyncGenerator[Message, None]],
         position: Callable[[], Message],
     ) -> AsyncGenerator[Message, None]:
-        """`position()`, then all that `news()` yields, which is called again for each signal of the subscription.
+        """Yields `position()`, then the results of `news()`, which is called again for each signal of the subscription.
 
         Ends when the service stops. Raises TooManyRequests, TokenInvalid once the token is no longer valid,
-        ProjectNotFound once the project is no longer visible to it, or one of db.FAILURES.
+        ProjectNotFound once the caller may no longer read the project, or one of db.FAILURES.
         """
         with self._place(caller.id):
             async with aclosing(self._messages(caller, project_id, subscription, news, position)) as messages:
@@ -105,7 +105,8 @@ class Watches:
 
 @contextmanager
 def _accepted_in_time() -> Iterator[None]:
-    """Cancel the call when a `yield` in the block takes too long: gRPC itself waits for ever for a slow caller."""
+    """Cancel the call when a `yield` in the block takes too long, because gRPC itself waits forever for a slow
+    caller."""
     task = asyncio.current_task()
     if task is None:
         raise LookupError("a stream is read by a task")

@@ -1,7 +1,7 @@
-"""Notifies all replicas that something has changed, so that none waits for its next poll.
+"""Notifies all replicas of changes, so that they do not wait for their next poll.
 
-A signal only says that there is something to read. A signal can be lost, together with a replica or the database. So
-every subscriber also polls.
+A signal only says that there is something to read. Signals can be lost when a replica or the database fails, so every
+subscriber also polls.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from service_kit.db import FAILURES
 from service_kit.signals import repository
 
 MOST_SEEN = 1000
-"""Maximum number of signals that a subscriber has not read. Beyond it the subscriber must read everything."""
+"""Maximum number of signals that a subscriber has not read. Beyond it, the subscriber must read everything."""
 RETRY_SECONDS = 0.5
 IDLE_SECONDS = 5.0
-"""After so long without a signal the connection is tried."""
+"""Seconds without a signal after which the connection is tested."""
 
 log = structlog.get_logger()
 
 
 Signal: TypeAlias = tuple[StrEnum, UUID]
-"""A topic, one of a service's own, and what it is about."""
+"""A topic of the service, and the id of its subject."""
 EVERY = UUID(int=0)
 """The subject of a signal for all subscribers of its topic."""
 
@@ -43,7 +43,7 @@ class Subscription:
         self._some = asyncio.Event()
 
     def add(self, signal: Signal | None) -> None:
-        """None: any may have been missed."""
+        """Add a signal. None means that any signal may have been missed."""
         if signal is not None and not self._takes(*signal):
             return
         if signal is None or (self._seen is not None and len(self._seen) == MOST_SEEN):
@@ -56,7 +56,8 @@ class Subscription:
         return topic in self._topics and (self._about is None or thing in (self._about, EVERY))
 
     async def wait(self, seconds: float) -> set[Signal] | None:
-        """The received signals as soon as there are any, or none after `seconds`. None means: read everything."""
+        """The received signals as soon as there are any, or an empty set after `seconds`. None means: read
+        everything."""
         try:
             async with asyncio.timeout(seconds):
                 await self._some.wait()
@@ -68,10 +69,12 @@ class Subscription:
 
 
 class Signals:
-    """Sends to the subscribers in this process at once, and by Postgres' NOTIFY to those of the other replicas."""
+    """Sends signals to the subscribers in this process immediately, and to those of other replicas with Postgres'
+    NOTIFY."""
 
     def __init__(self, topics: type[StrEnum], gather_seconds: float) -> None:
-        """`topics` are the service's. Signals to other replicas are sent together, every `gather_seconds` at most."""
+        """`topics` are those of the service. Signals to other replicas are combined, and sent at most every
+        `gather_seconds`."""
         self._topics = topics
         self._gather_seconds = gather_seconds
         self._subscriptions: set[Subscription] = set()
@@ -101,7 +104,7 @@ class Signals:
 
     @contextmanager
     def subscribe(self, *topics: StrEnum, about: UUID | None = None) -> Iterator[Subscription]:
-        """Signals that are sent from now on; with `about` only those about that."""
+        """Subscribe to signals that are sent from now on. With `about`, only to those with this subject."""
         subscription = Subscription(frozenset(topics), about)
         self._subscriptions.add(subscription)
         try:
@@ -110,7 +113,7 @@ class Signals:
             self._subscriptions.discard(subscription)
 
     async def carry(self, url: str, schema: str) -> None:
-        """Carry signals to and from the other replicas, for ever, on a connection of its own."""
+        """Exchange signals with the other replicas on a separate connection, until canceled."""
         channel = f"{schema}_signals"
         while True:
             try:
@@ -145,7 +148,7 @@ class Signals:
             return
         try:
             self._deliver((self._topics(topic), UUID(thing)))
-        except ValueError:  # of a later release
+        except ValueError:  # a topic of a later release
             self._deliver(None)
 
     def _deliver(self, signal: Signal | None) -> None:

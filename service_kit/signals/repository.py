@@ -1,4 +1,4 @@
-"""Signals between replicas: LISTEN and NOTIFY, on a connection that has nothing else to do."""
+"""Signals between replicas: LISTEN and NOTIFY, on a connection that is used only for this."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from service_kit.db import USUAL_LIMITS, Connection
 async def listening(
     url: str, channel: str, receive: Callable[[Any, int, str, Any], None]
 ) -> AsyncIterator[BoundedConnection]:
-    """A connection on which `receive` is called with what comes, until the block ends. Raises one of db.FAILURES."""
+    """A connection that calls `receive` with each notification, until the block ends. Raises one of db.FAILURES."""
     connection: BoundedConnection = await asyncpg.connect(
         url,
         timeout=USUAL_LIMITS.connect,

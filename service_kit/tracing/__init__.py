@@ -1,4 +1,4 @@
-"""OpenTelemetry where it is wanted: with the extra `otel` and a collector's address. Else none of it is imported."""
+"""Optional OpenTelemetry. It is imported only with the extra `otel` and a collector's address."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

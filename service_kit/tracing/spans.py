@@ -1,4 +1,4 @@
-"""The spans of one process: around each RPC it answers and each it calls, one trace through W3C's `traceparent`."""
+"""The spans of one process, around each RPC that it serves or calls. W3C's `traceparent` connects them to one trace."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -16,7 +16,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from service_kit.channel import Interceptor
 
 EXPORT_SECONDS = 3
-"""How long sending may take in total, and so how long a process may take to stop when the collector is away."""
+"""How long sending may take in total. This also delays the stop of a process if the collector is unreachable."""
 CARRIER = TraceContextTextMapPropagator()
 OUR_FAULT = {
     code.value[0]
@@ -29,14 +29,15 @@ OUR_FAULT = {
         grpc.StatusCode.DATA_LOSS,
     )
 }
-"""Codes that make a server's span an error, by OpenTelemetry's conventions. For a client's span, any code but OK does.
+"""Codes that make a server's span an error, by OpenTelemetry's conventions. For a client's span, all codes except OK
+do.
 """
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Spans:
-    """Opens spans; a thread of the SDK sends them. They carry names and codes, nothing a caller sent."""
+    """Opens spans, which a thread of the SDK sends. They contain names and codes, but no data of callers."""
 
     def __init__(self, process: str, endpoint: str) -> None:
         """The OTEL_… variables that the SDK reads itself (sampler, batches, headers) apply as well."""
@@ -48,7 +49,7 @@ class Spans:
         self._tracer = self._provider.get_tracer("flowpin")
 
     def close(self) -> None:
-        """Send what is left. Blocks, EXPORT_SECONDS at most."""
+        """Send the remaining spans. Blocks for at most EXPORT_SECONDS."""
         self._provider.shutdown()
 
     def client_interceptor(self) -> Interceptor:
@@ -57,7 +58,7 @@ class Spans:
     def unary(self, method: str, behavior: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def traced(request: Any, context: Context) -> Any:
             answering, span = behavior(request, context), self._answering(method, context)
-            del request, context  # an aborted RPC keeps this frame
+            del request, context  # because an aborted RPC keeps this frame
             with span:
                 return await answering
 
@@ -66,7 +67,7 @@ class Spans:
     def streaming(self, method: str, behavior: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
         async def traced(request: Any, context: Context) -> AsyncIterator[Any]:
             answering, span = behavior(request, context), self._answering(method, context)
-            del request, context  # an aborted RPC keeps this frame
+            del request, context  # because an aborted RPC keeps this frame
             with span:
                 async for response in answering:
                     yield response
@@ -75,7 +76,7 @@ class Spans:
 
     @contextmanager
     def server_span(self, name: str, headers: Mapping[str, str], attributes: Mapping[str, str]) -> Iterator[Span]:
-        """Around what is answered; part of the trace that `headers` name, if any."""
+        """A span around a served call. It is part of the trace that `headers` name, if any."""
         with self._tracer.start_as_current_span(
             name,
             context=CARRIER.extract(headers),

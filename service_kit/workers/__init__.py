@@ -1,1 +1,1 @@
-"""Processes for work on documents that are large or costly, so that the event loop does not wait for it."""
+"""Worker processes for large or costly documents, so that the event loop does not wait for them."""

@@ -20,19 +20,19 @@ from service_kit.workers.process import OUT_OF_MEMORY, Answer
 
 PR_SET_PDEATHSIG = 1
 NICENESS = 10
-"""The services and Postgres go first."""
+"""Nice value of workers, so that services and Postgres have priority."""
 LARGEST_KEPT_KB = 200 << 10
-"""A worker whose resident memory was larger ends, as CPython gives little of it back."""
+"""A worker whose resident memory was larger ends, because CPython returns little of it."""
 
 
 def main(parent_pid: int, memory_bytes: int) -> None:
     _end_with(parent_pid)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the service drains first, and then ends this process
+        signal.signal(number, signal.SIG_IGN)  # ignored, because the service drains first and then ends this process
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    Path("/proc/self/oom_score_adj").write_text("1000")  # where memory runs out, this process is to go, not Postgres
-    # Parsed documents hold no cycles, and the collector takes as long to look for some as parsing does.
+    Path("/proc/self/oom_score_adj").write_text("1000")  # out of memory, the kernel kills this process, not Postgres
+    # Parsed documents contain no cycles, and the collector takes as long to look for them as parsing does.
     gc.disable()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # printed text must not be read as an answer
@@ -73,7 +73,7 @@ def _serve(calls: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _peak_kb() -> int:
-    """Resident memory at most. (`ru_maxrss` begins with that of the process that started this one.)"""
+    """Peak resident memory. (`ru_maxrss` starts with that of the parent process.)"""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1])
 

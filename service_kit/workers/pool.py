@@ -1,4 +1,4 @@
-"""A few worker processes for costly work, each with one call at a time, within limits of CPU time and memory.
+"""Runs a few worker processes for costly work. Each does one call at a time, within limits of CPU time and memory.
 
 Libraries were tried. pebble 5.2 breaks permanently when one idle worker is killed, because its workers share two pipes
 and their locks. Workers here share nothing. `concurrent.futures` has no public way to end a worker before Python 3.14.
@@ -20,10 +20,11 @@ from service_kit.settings import WorkerLimits
 from service_kit.workers.process import OUT_OF_MEMORY, Answer, Worker, WorkerEnded
 
 IDLE_SECONDS = 60.0
-"""A worker without work ends after this long. The next one takes 0.2 s to start."""
+"""Seconds after which an idle worker ends. A new one takes 0.2 s to start."""
 MAX_WAITING = 64
 MAX_SECONDS = 30.0
-"""Limit for a waiting call, and again for its work. A worker that takes longer, whatever its CPU time, is stuck."""
+"""Time limit for a waiting call, and again for its work. A worker that takes longer counts as stuck, whatever its CPU
+time."""
 
 Args = TypeVarTuple("Args")
 Result = TypeVar("Result")
@@ -43,7 +44,7 @@ class WorkerPool:
 
     def __init__(self, limits: WorkerLimits) -> None:
         self._limits = limits
-        # One principal has half of the workers at most, so its costly work does not keep others waiting.
+        # One principal gets at most half of the workers, so that its costly work does not block others.
         self._queue = FairQueue(max(1, limits.processes // 2), MAX_WAITING, MAX_SECONDS)
         self._threads = ThreadPoolExecutor(limits.processes, "worker")
         self._idle: dict[Worker, asyncio.TimerHandle] = {}
@@ -57,7 +58,7 @@ class WorkerPool:
         """Run `work`, a module-level function, in a worker process. Arguments and result are pickled.
 
         A worker whose caller leaves is killed. Raises what `work` raises, DocumentTooComplex, WorkerLost, or
-        TooManyRequests if too many calls wait already.
+        TooManyRequests if too many calls already wait.
         """
         await self._queue.enter(principal)
         if any(isinstance(arg, bytes) and len(arg) > process_tuning.MMAP_THRESHOLD_BYTES for arg in args):
@@ -119,7 +120,7 @@ class WorkerPool:
         self._threads.submit(worker.end)
 
     def close(self) -> None:
-        """Kill all workers; waits until they are gone."""
+        """Kill all workers and wait until they have ended."""
         for worker in self._busy:
             worker.kill()
         for worker, timer in self._idle.items():
@@ -132,7 +133,7 @@ class WorkerPool:
 
 @asynccontextmanager
 async def open_workers(limits: WorkerLimits) -> AsyncIterator[WorkerPool]:
-    """Workers start when there is work for them, and are gone at the end of the block."""
+    """A pool whose workers start when there is work, and end with the block."""
     pool = WorkerPool(limits)
     try:
         yield pool

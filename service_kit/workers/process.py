@@ -1,4 +1,4 @@
-"""A worker process, from the side of the service that started it."""
+"""Controls a worker process from the service that started it."""
 
 import fcntl
 import os
@@ -21,7 +21,7 @@ class Answer(NamedTuple):
     value: Any
     """The result of the work, or its exception."""
     is_last: bool
-    """Whether the worker ends: its memory has grown."""
+    """Whether the worker ends, because its memory has grown."""
 
 
 class WorkerEnded(Exception):
@@ -33,7 +33,7 @@ class WorkerEnded(Exception):
 
 
 class Worker:
-    """Does one piece of work at a time. Its process starts with the first."""
+    """Does one piece of work at a time. Its process starts with the first one."""
 
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
@@ -48,9 +48,10 @@ class Worker:
         return self._process is not None and self._process.poll() is None
 
     def call(self, work: Callable[..., Any], args: tuple[Any, ...], cpu_seconds: float) -> Answer:
-        """Wait for the answer; call it in a thread. Documents are neither copied nor pickled with CPython's lock held.
+        """Do the work and wait for the answer. Call it in a thread: it does not copy or pickle documents while it holds
+        the GIL.
 
-        Raises WorkerEnded, or OSError when no process can be started. The worker is of no further use then.
+        Raises WorkerEnded, or OSError when no process can be started. Then the worker cannot be used again.
         """
         process = self._process = self._process or self._started()
         calls, answers = _pipes(process)
@@ -77,20 +78,20 @@ class Worker:
         return process
 
     def kill(self) -> None:
-        """End it immediately. A call in progress raises WorkerEnded in its thread."""
+        """Kill the worker immediately. A call in progress raises WorkerEnded in its thread."""
         self._is_killed = True
         if self._process is not None:
             self._process.kill()
 
     def end(self) -> int:
-        """Let it end, or else kill it; wait until it is gone and return its exit code."""
+        """Let the worker end, or kill it if it does not. Waits for its end and returns its exit code."""
         process = self._process
         if process is None:
             return 0
         for pipe in _pipes(process):
             with suppress(OSError):
                 pipe.close()
-        with suppress(subprocess.TimeoutExpired):  # it may be ending by itself, with a code that says why
+        with suppress(subprocess.TimeoutExpired):  # it may be ending by itself, with an exit code that says why
             process.wait(END_SECONDS)
         process.kill()
         return process.wait()

@@ -1,4 +1,4 @@
-"""Names and fields of the SDK's classes. The data is written by make_catalogue.py."""
+"""Names and fields of the SDK's classes. make_catalogue.py writes the data."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ Kind = Literal["number", "boolean", "enum", "literal", "string", "object"]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a connection class; `env` is the variable the class reads when the field is left out."""
+    """A field of a connection class. `env` is the environment variable that the class reads if the field is missing."""
 
     kind: Kind
     values: tuple[Any, ...] = ()
@@ -30,7 +30,7 @@ class NodeType:
 
 
 def node_types(group: str = "") -> Sequence[NodeType]:
-    """Every node type of the SDK, or those of one group (llms, tools, …), by type."""
+    """All node types of the SDK, or those of one group (llms, tools, …), by type."""
     found = (NodeType(name, row["group"], row["name"]) for name, row in _data()["nodes"].items())
     return [node for node in found if not group or node.group == group]
 
@@ -40,22 +40,22 @@ def is_node_type(name: str) -> bool:
 
 
 def accepted_connections(type_name: str) -> Sequence[str]:
-    """The connection classes that a node type, a memory backend or the like declares, the first one first."""
+    """The connection classes that a node type, memory backend or similar class declares, in its order."""
     return _accepted().get(type_name, ())
 
 
 def is_connection(name: str) -> bool:
-    """Whether it is a connection class, or has a name like one that the catalogue does not know."""
+    """Whether the name is that of a connection class, or looks like one that the catalogue does not have."""
     return name in _connections() or ".connections." in name
 
 
 def connection_fields(name: str) -> Mapping[str, Field] | None:
-    """The fields of a connection class, `id` aside; None for a class that is not the SDK's."""
+    """The fields of a connection class except `id`. None if the class is not from the SDK."""
     return _connections().get(name)
 
 
 def variables() -> frozenset[str]:
-    """Every variable that some connection class reads."""
+    """All environment variables that connection classes read."""
     return frozenset(field.env for fields in _connections().values() for field in fields.values() if field.env)
 
 
@@ -81,7 +81,7 @@ def _accepted() -> dict[str, tuple[str, ...]]:
 
 
 def other_names() -> dict[str, str]:
-    """The class of each other name that loads a node type or another class that takes a connection."""
+    """Maps other dotted names to the node types and components that they load."""
     rows = [*_data()["nodes"].items(), *_data()["components"].items()]
     return {alias: key for key, row in rows for alias in row.get("aliases", ())}
 

@@ -19,14 +19,14 @@ from workflow_service.flow import parse_flow
 
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9]|-[a-z0-9])*")
 _DEPENDENCY = {"node", "option", "trigger", "condition"}
-_MAX_CIRCLE = 10  # nodes of a circle that a sentence names
+_MAX_CIRCLE = 10  # maximum nodes of a cycle that a sentence names
 
 
 def problems(flow: dict[str, Any]) -> list[Problem]:
     """Errors, then warnings, of a flow that passed the light check; at most MAX_PROBLEMS of each.
 
-    Takes time and memory in proportion to the flow, whatever its shape; of a flow above MAX_NODES or MAX_VALUES it
-    says no more than that.
+    Time and memory grow in proportion to the flow, whatever its shape. For a flow above MAX_NODES or MAX_VALUES, the
+    only problem is its size.
     """
     return checked(flow)[1]
 
@@ -41,17 +41,18 @@ def problems_of_saved(flow: bytes) -> list[Problem]:
 
 
 def may_have_secrets(flow: bytes) -> bool:
-    """Whether `secrets_in_saved` could find any, at a tenth of its cost."""
+    """Whether `secrets_in_saved` could find a secret. Costs a tenth of it."""
     return may_hold(flow) and is_suspicious(flow.decode())
 
 
 def secrets_in_saved(flow: bytes) -> list[Problem]:
-    """Those of the warnings that are about secrets."""
+    """The warnings about secrets."""
     return [problem for problem in problems_of_saved(flow) if problem.about_secret]
 
 
 def checked(flow: dict[str, Any], *, keep_values: bool = False) -> tuple[Config | None, list[Problem]]:
-    """The mappings of its config.yaml as well, unless it is too large. `keep_values` is as for Config."""
+    """The mappings of the flow's config.yaml (None if it is too large), and its problems. `keep_values` is as for
+    Config."""
     if len(flow["nodes"]) > MAX_NODES:
         return None, [Problem("flow.nodes", f"are more than {MAX_NODES:,}", "error")]
     if holds_more_than(MAX_VALUES, flow):
@@ -110,7 +111,7 @@ def _wrong_with(dependency: Any, options: dict[str, set[str] | None]) -> Iterato
 
 
 def _options(node: dict[str, Any]) -> set[str] | None:
-    """The ids of a node's options; None for a class of someone's own, which may have them without writing them out."""
+    """The ids of a node's options. None for a custom class, whose options may not be in the flow."""
     if not isinstance(options := node.get("options"), list):
         return set() if node["type"].startswith("dynamiq.") else None
     return {option["id"] for option in options if isinstance(option, dict) and isinstance(option.get("id"), str)}

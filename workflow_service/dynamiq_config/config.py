@@ -1,4 +1,4 @@
-"""The mappings of a config.yaml, made of a flow: connections, prompts, nodes and flows, each keyed by id."""
+"""Translates a flow to the mappings of a config.yaml: connections, prompts, nodes and flows, each keyed by id."""
 
 import hashlib
 import json
@@ -19,16 +19,17 @@ SUB_WORKFLOW = "dynamiq.nodes.operators.SubWorkflow"
 
 
 class Config:
-    """The mappings of one flow. `flows_found` lists each flow, inner ones too, as (path, flow)."""
+    """The mappings of one flow. `flows_found` lists the flow and its inner flows as (path, flow)."""
 
     def __init__(self, flow: dict[str, Any], *, keep_values: bool = False) -> None:
-        """With `keep_values` connections keep the saved values, which may be secret and must not be shown to people."""
+        """With `keep_values`, connections keep the saved values. These may be secret and must not be shown to
+        people."""
         self.problems = Problems()
         self._keep_values = keep_values
         self._owner = ""
         self._confirmed = secret_values.confirmed_by(flow)
         self.flows_found: list[tuple[Path, dict[str, Any]]] = []
-        # What nodes refer to is in sections beside the flow. The rest is changed here, so it is a copy.
+        # Nodes refer to entries in these sections, which are only read. The rest is modified here, so it is a copy.
         shared = {key: flow[key] for key in ("connections", "prompts") if isinstance(flow.get(key), dict)}
         own = json.loads(json.dumps({key: value for key, value in flow.items() if key not in shared}))
         names = VariableNames(with_defaults=not keep_values)
@@ -67,7 +68,7 @@ class Config:
                 self._build(built)
 
     def _is_new(self, what: str, name: str, value: dict[str, Any], path: Path) -> bool:
-        """Whether the id is new. The same node may occur again, because flows can share it."""
+        """Whether the id is new. The same node may occur again, because flows can share nodes."""
         digest = hashlib.sha256(json.dumps(value).encode()).digest()
         first, same = self._sources.setdefault((what, name), (path, digest))
         if same != digest:
@@ -113,14 +114,14 @@ class Config:
         return None
 
     def _written_of(self, owner: str, value: Any, path: Path) -> Any:
-        """The same as `_written`; variables for what is left out are named after the owner."""
+        """Like `_written`. Variables that replace secrets are named after the owner."""
         self._owner = owner
         return self._written(value, path)
 
     def _written(
         self, value: Any, path: Path, key: str = "", place: secret_values.Place = secret_values.NOWHERE
     ) -> Any:
-        """The value under `key` as YAML holds it: escaped, variables as text, without secrets."""
+        """The value of `key` as it is written to YAML: escaped, with variables as text, without secrets."""
         if isinstance(value, list):
             return [self._written(child, (path, index), key, place) for index, child in enumerate(value)]
         if not isinstance(value, dict):
@@ -143,7 +144,7 @@ class Config:
         return secret_values.NOWHERE if key == secret_values.CONFIRMED or child is None else place.below(key)
 
     def _plain(self, value: Any, path: Path, key: str, place: secret_values.Place) -> Any:
-        """A text, a number, true, false or null."""
+        """Write a text, a number, true, false or null."""
         sentence = None if self._keep_values else secret_values.found_in(value, place)
         if sentence is not None:
             self.problems.warn_of_secret(path, sentence)
@@ -163,13 +164,13 @@ class Config:
         return variable.text()
 
     def _stand_in(self, key: str, value: str) -> str:
-        """A variable in the place of what is left out, named after the owner and the field."""
+        """A variable that replaces a secret, named after the owner and the field."""
         left_out = NewVariable(own_name(self._owner, key), self._owner, key, "", value)
         written: str = self._hoisting.variables.write_one(self._owner, {key: left_out})[key]
         return written
 
     def _body(self, connection: Mapping[str, Any], path: Path) -> Body:
-        """The fields of a connection."""
+        """The fields of a connection to write."""
         if not self._keep_values:
             return without_secrets(connection, path, self.problems, self._confirmed)
         return {
@@ -184,7 +185,7 @@ def _is_requirement(value: dict[str, Any]) -> bool:
 
 
 def is_flow(value: Any) -> bool:
-    """Whether it has a list of nodes, as a flow in a node must have."""
+    """Whether the value is a flow: an object with a list of nodes."""
     nodes = value.get("nodes") if isinstance(value, dict) else None
     return isinstance(nodes, list) and all(_is_node(node) for node in nodes)
 

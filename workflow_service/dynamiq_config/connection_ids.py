@@ -1,4 +1,4 @@
-"""The `connections` of a config.yaml: what nodes name by an id or hold inline, at any depth, each under one id."""
+"""Builds the `connections` of a config.yaml from those that nodes name by id or contain inline. Each gets one id."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -13,9 +13,9 @@ from workflow_service.dynamiq_config.variable_names import Body, VariableNames, 
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """Where a node names a connection or holds one; `accepted` are the classes that the node takes.
+    """A place where a node names or contains a connection. `accepted` are the classes that the node accepts.
 
-    `body` is what a connection that it holds exports as, and `raw` tells it from others.
+    For an inline connection, `body` contains its exported fields, and `raw` identifies it.
     """
 
     owner: dict[str, Any]
@@ -27,7 +27,7 @@ class _Use:
 
 
 class ConnectionCollector:
-    """Collects the uses of connections; `fill_in` then gives ids to those held inline, and writes them to the nodes."""
+    """Collects the uses of connections. `fill_in` then gives ids to inline ones, and writes the ids to the nodes."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class ConnectionCollector:
         variables: VariableNames,
         body_of: Callable[[dict[str, Any], Path], Body],
     ) -> None:
-        """`body_of` says which fields of a connection are written."""
+        """`body_of` returns the fields of a connection that are written."""
         self._defined = defined if isinstance(defined, dict) else {}
         self._problems = problems
         self._uses: list[_Use] = []
@@ -79,7 +79,7 @@ class ConnectionCollector:
             users.setdefault(name, []).append(use)
         for name, body in self.connections.items():
             first, *others = in_common([use.accepted for use in users[name]]) or [""]
-            # By what it holds alone: an import does not see how the connection was given.
+            # Decided by the content alone, because an import cannot see whether the connection was inline or an id.
             if others and are_alike(body, by_reference(first)):
                 self.comments[name] = f"or {', '.join(others)}"
         self.connections = self.variables.write(self.connections)

@@ -1,4 +1,4 @@
-"""Connections as they are exported: without a value that could be a secret."""
+"""Exports connections without values that could be secrets."""
 
 import json
 import re
@@ -13,8 +13,8 @@ from workflow_service.dynamiq_config.problems import Problems
 from workflow_service.dynamiq_config.variable_names import NewVariable
 from workflow_service.flow import DOTTED_NAME
 
-# The key under which import keeps the id that a connection has in its file. A connection's own `id` is a field that
-# anyone may have put anything into, so it names nothing in an export.
+# The key under which an import stores the id that a connection has in its file. Exports do not use a connection's own
+# `id`, because it can contain any text.
 FILE_ID = "$id"
 _NUMBER = re.compile(r"[+-]?\d{1,16}(\.\d{1,16})?", re.ASCII)
 _NOT_IN_A_NAME = re.compile(r"[^A-Z0-9_]+")
@@ -22,7 +22,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 
 
 def dotted_type(value: Any) -> str | None:
-    """The class that a node or a connection names, or None."""
+    """The class in the `type` of a node or a connection, or None."""
     name = value.get("type") if isinstance(value, dict) else None
     return name if isinstance(name, str) and DOTTED_NAME.fullmatch(name) else None
 
@@ -30,9 +30,11 @@ def dotted_type(value: Any) -> str | None:
 def without_secrets(
     connection: Mapping[str, Any], path: Path, problems: Problems, confirmed: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
-    """What is exported of an inline connection: numbers, booleans, enums, literals and defaults; text as variables.
+    """The exported fields of an inline connection: numbers, booleans, enums, literals and defaults. Text becomes
+    variables.
 
-    Variables have no name yet, unless they have one in the connection that its class reads or that is `confirmed`.
+    Variables have no name yet. Variables of the connection keep their name if its class reads them or they are
+    `confirmed`.
     """
     name: str = connection["type"]
     known = catalogue.connection_fields(name)
@@ -52,25 +54,25 @@ def without_secrets(
         else:
             problems.warn((path, key), "is not exported: set it in config.yaml")
     if unknown:
-        # Their names could contain secrets too.
+        # The names of unknown fields could contain secrets too.
         problems.warn(path, "has fields that its class does not have; they are not exported")
     return exported
 
 
 def by_reference(name: str, connection_id: str = "") -> dict[str, Any]:
-    """A connection that is known by its id only: a class, and a variable for each field that has to be set."""
+    """A connection of which only the id is known: a class, and a variable for each field that must be set."""
     fields = catalogue.connection_fields(name) or {}
     wanted = {
         key: field
         for key, field in fields.items()
         if field.required or (field.kind == "string" and field.env and field.default is None and not field.nullable)
     }
-    value = f"of {connection_id}"  # which no JSON begins with
+    value = f"of {connection_id}"  # differs from every JSON text
     return {"type": name} | {key: _variable(name, key, field, value) for key, field in wanted.items()}
 
 
 def in_common(accepted: Sequence[Sequence[str]]) -> list[str]:
-    """The classes that each of several nodes accepts, in the order of the first."""
+    """The classes that all of several nodes accept, in the order of the first node."""
     distinct = list(dict.fromkeys(map(tuple, accepted)))
     return [name for name in distinct[0] if all(name in others for others in distinct)]
 
@@ -78,9 +80,9 @@ def in_common(accepted: Sequence[Sequence[str]]) -> list[str]:
 def _warn_of_secrets(
     value: Any, path: Path, place: secret_values.Place, readable: frozenset[str | None], problems: Problems
 ) -> None:
-    """Of a field of a connection. `readable` are the variables that may be named in it.
+    """Warn of secrets in a field of a connection. `readable` are the variables that the field may name.
 
-    The path is that of the field: keys below it may be secret too.
+    Warnings have the path of the field, because keys below it may be secret too.
     """
     left: list[tuple[Any, secret_values.Place]] = [(value, place)]
     while left:
@@ -112,7 +114,7 @@ def _kept(name: str, key: str, field: Field, value: Any, readable: frozenset[str
 
 
 def _is_plain(field: Field, value: str | int | float) -> bool:
-    """Whether a value contains nothing but what its class defines. Numbers are not considered."""
+    """Whether a value has only content that its class defines, or is a number, and so is not secret."""
     if field.default is not None and str(value) == str(field.default):
         return True
     if field.kind == "boolean":
@@ -128,7 +130,7 @@ def _variable(name: str, key: str, field: Field, value: str) -> NewVariable:
 
 
 def own_name(*words: str) -> str:
-    """Of a variable that no class reads: nobody has a value in it yet."""
+    """A name for a new variable. No class reads a variable of this name."""
     name = _NOT_IN_A_NAME.sub("_", "_".join(word[:64] for word in words).upper()).strip("_")
     return f"FLOW_{name}" if not name or name[0].isdigit() or secret_values.is_of_a_class(name) else name
 

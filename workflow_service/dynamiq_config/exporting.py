@@ -26,18 +26,18 @@ print(result)
 if result.status != "success":
     sys.exit(1)
 """
-# The same flow gives the same bytes; this is the earliest time that a ZIP can say.
+# A fixed time, the earliest that a ZIP can contain, so that the same flow gives the same bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def export_flow(flow: bytes, limit: int, version: int | None = None) -> bytes:
-    """The archive of a document of at most `limit` bytes. Raises FlowTooLarge or InvalidFlow."""
+    """The archive for a document of at most `limit` bytes. Raises FlowTooLarge or InvalidFlow."""
     archive, _ = export_zip(parse_flow(flow, limit), version)
     return archive
 
 
 def export_zip(flow: dict[str, Any], version: int | None = None) -> tuple[bytes, list[Problem]]:
-    """The archive of a flow that passed the light check, and warnings. Raises InvalidFlow for its errors."""
+    """The archive for a flow that passed the light check, and warnings. Raises InvalidFlow if the flow has errors."""
     text, warnings = export_config(flow, version)
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
@@ -47,7 +47,7 @@ def export_zip(flow: dict[str, Any], version: int | None = None) -> tuple[bytes,
 
 
 def export_config(flow: dict[str, Any], version: int | None = None) -> tuple[str, list[Problem]]:
-    """Its config.yaml alone."""
+    """Only the config.yaml of the archive."""
     config, problems = checked(flow)
     errors = {problem.path: problem.message for problem in problems if problem.severity == "error"}
     if config is None or errors:
@@ -81,13 +81,13 @@ def _dump(value: Any) -> str:
 
 
 class _Dumper(yaml.CSafeDumper):
-    """Writes every value out, without anchors and aliases."""
+    """Writes every value in full, without anchors and aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
-# The SDK's loader reads 1e5 as a number, PyYAML as text: text that looks so is quoted.
+# The SDK's loader reads 1e5 as a number, PyYAML as text. So text that looks like such a number is quoted.
 _Dumper.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )

@@ -1,4 +1,4 @@
-"""Makes a flow and its canvas of one workflow in a config.yaml, with all references resolved."""
+"""Converts one workflow of a config.yaml to a flow and its canvas, with all references resolved."""
 
 import json
 from typing import Any
@@ -19,10 +19,10 @@ from workflow_service.dynamiq_config.yaml_reader import read_document
 from workflow_service.errors import ConfigTooLarge, InvalidConfig, SeveralWorkflows
 from workflow_service.flow import Content, check_content
 
-MAX_FLOWS = 50  # one within the other
+MAX_FLOWS = 50  # maximum nesting of flows
 SECTIONS = ("connections", "prompts", "nodes", "flows", "workflows")
 MAX_NAMING_ROUNDS = 5
-_MAX_NAMED = 50  # workflows that an error lists
+_MAX_NAMED = 50  # maximum workflows that an error lists
 
 
 def import_content(text: str, workflow: str | None, limit: int) -> tuple[Content, list[Problem]]:
@@ -34,8 +34,7 @@ def import_content(text: str, workflow: str | None, limit: int) -> tuple[Content
 def import_config(text: str, workflow: str | None, limit: int) -> tuple[bytes, bytes, list[Problem]]:
     """The flow and its canvas as JSON, of at most `limit` bytes each, and warnings.
 
-    `workflow` names one of several. Reads nothing but the text. Raises InvalidConfig, SeveralWorkflows or
-    ConfigTooLarge.
+    `workflow` selects one of several. No other file is read. Raises InvalidConfig, SeveralWorkflows or ConfigTooLarge.
     """
     document = read_document(text, limit)
     if not isinstance(document, dict):
@@ -79,7 +78,7 @@ class _File:
             raise InvalidConfig(wrong)
 
     def choose(self, workflow: str | None) -> tuple[str, Path]:
-        """The flow of the requested or only workflow, and its path."""
+        """The flow of the requested workflow, or of the only one, and its path."""
         names = list(self._sections["workflows"])
         if not names:
             raise InvalidConfig({"workflows": "cannot be empty"})
@@ -113,13 +112,13 @@ class _File:
         return {"id": flow_id, "nodes": nodes} | {key: v for key, v in flow.items() if key not in ("id", "nodes")}
 
     def name_plain_connections(self, document: dict[str, Any]) -> None:
-        """Leaves the id alone where the file says no more of a connection than export does of an id."""
+        """Replace a connection by its id if the file has only what an export writes for an id."""
         plain = {}
         for name, uses in self._connected.items():
             types = in_common([catalogue.accepted_connections(built.type or "") for built in uses])
             if types:
                 plain[name] = by_reference(types[0], name)
-        # What export calls the variables of one depends on the others.
+        # The names of one connection's variables depend on the other connections.
         for _ in range(MAX_NAMING_ROUNDS):
             others = (self._sections["connections"][name] for name in self._connected if name not in plain)
             found = (Variable.of(value) for other in others for value in other.values())
@@ -141,7 +140,7 @@ class _File:
                     self.problems.warn((section, name), "is not used by the workflow and is omitted")
 
     def _entry(self, section: str, name: str, path: Path) -> dict[str, Any]:
-        """A copy of a section's entry with this id, counted against the limit."""
+        """A copy of the section's entry with this id. Its size counts against the limit."""
         found = self._sections[section].get(name)
         if found is None:
             raise InvalidConfig({shown_path(path): f"must be an entry of `{section}`"})

@@ -1,4 +1,4 @@
-"""The `${…}` of a config.yaml, as OmegaConf reads them: escaping, variables of the environment, references."""
+"""Reads and writes `${…}` of a config.yaml as OmegaConf does: escapes, environment variables, references."""
 
 import re
 from collections.abc import Iterator
@@ -7,11 +7,12 @@ from typing import Any
 
 ENV = "$env"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MAX_INNER = 1000  # characters of a number or a reference; the patterns backtrack
+_MAX_INNER = 1000  # maximum characters of a number or a reference, because the patterns backtrack
 _KEY = r"[^\\${}()\[\]:.,\s'\"]+"
 _REFERENCE = re.compile(rf"(\.*)((?:{_KEY}|\[{_KEY}\])(?:\.{_KEY}|\[{_KEY}\])*)")
 _UNQUOTED_ESCAPE = re.compile(r"\\([\\()\[\]{}:=, \t])")
-# Of OmegaConf's grammar: a number that begins with a zero is text. Possessive, as 1,000 digits and a letter took 12 ms.
+# From OmegaConf's grammar: a number with a leading zero is text. Quantifiers are possessive, because 1,000 digits and a
+# letter took 12 ms without.
 _DIGITS = r"\d(?:_?\d)*+"
 _UNSIGNED = r"(?:0|[1-9](?:_?\d)*+)"
 _POINT = rf"(?:{_UNSIGNED}?\.{_DIGITS}|{_UNSIGNED}\.)"
@@ -26,12 +27,12 @@ _NOT_NESTED = (
 
 
 class Unreadable(Exception):
-    """An interpolation that cannot be imported; the message is a sentence about the value."""
+    """An interpolation that cannot be imported. The message is a sentence about the value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """`${oc.env:NAME}`, optionally with a default: then `has_default` is set, and None means `null`."""
+    """`${oc.env:NAME}`, optionally with a default. With `has_default`, a `default` of None means `null`."""
 
     name: str
     default: str | None = None
@@ -45,7 +46,7 @@ class Variable:
         name, default = value.get(ENV), value.get("default")
         if not isinstance(name, str) or not NAME.fullmatch(name) or isinstance(default, dict | list):
             return None
-        # What OmegaConf reads is text, whatever the default was.
+        # OmegaConf always returns text, even if the default is of another type.
         return cls(name, default if default is None else str(default), "default" in value)
 
     def value(self) -> dict[str, Any]:
@@ -56,7 +57,7 @@ class Variable:
             return f"${{oc.env:{self.name}}}"
         if self.default is None:
             return f"${{oc.env:{self.name},null}}"
-        # Of the backslashes in a quoted text, OmegaConf reads two as one before a quote, a `${` and the end.
+        # In quoted text, OmegaConf reads two backslashes as one before a quote, before `${` and at the end.
         *parts, last = re.split(r'("|\$\{)', self.default)
         body = (f"{part}{_backslashes(part)}\\{mark}" for part, mark in zip(parts[::2], parts[1::2], strict=True))
         return f'${{oc.env:{self.name},"{"".join(body)}{last}{_backslashes(last)}"}}'
@@ -64,7 +65,8 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """`${a.b[0]}`: another value of the file, from its top, or from `dots - 1` levels above the value's parent."""
+    """`${a.b[0]}`: another value of the file. The path starts at the root, or `dots - 1` levels above the value's
+    parent."""
 
     dots: int
     keys: tuple[str, ...]
@@ -82,7 +84,7 @@ def _backslashes(text: str) -> str:
 
 
 def parse(text: str) -> list[str | Variable | Reference]:
-    """The pieces of a text, escapes undone. Raises Unreadable."""
+    """The pieces of a text, without escapes. Raises Unreadable."""
     pieces: list[str | Variable | Reference] = []
     literal, position = [], 0
     while (opening := text.find("${", position)) >= 0:
@@ -103,7 +105,7 @@ def parse(text: str) -> list[str | Variable | Reference]:
 
 
 def _end(text: str, start: int) -> int:
-    """Where the interpolation that opens before `start` is closed."""
+    """The index at which the interpolation that opens before `start` ends."""
     depth, quote, position = 1, "", start
     while position < len(text):
         character = text[position]
@@ -148,8 +150,7 @@ def _variable(arguments: str) -> Variable:
 
 
 def _trimmed(text: str) -> str:
-    """The text without surrounding white space, except white space at the end after a backslash or a colon, which
-    belongs to it."""
+    """The text without surrounding white space. White space at the end stays if it follows a backslash or a colon."""
     found = text.strip(" \t\n\r")
     after = text[text.index(found) + len(found) :]
     if len(_backslashes(found)) % 2:
@@ -169,7 +170,7 @@ def _default(text: str) -> str | None:
         return None
     if text.lower() in ("true", "false"):
         return text.capitalize()
-    # OmegaConf reads the default as a value, and then makes text of it.
+    # OmegaConf parses the default as a value, and then converts it to text.
     if len(text) <= _MAX_INNER and _INTEGER.fullmatch(text):
         return str(int(text))
     if len(text) <= _MAX_INNER and _FLOAT.fullmatch(text):
@@ -184,7 +185,7 @@ def _unquoted(text: str) -> str:
     for part, mark in zip(parts[::2], parts[1::2], strict=True):
         backslashes = len(_backslashes(part))
         if not backslashes % 2:
-            # A quote that ends the text early, or an interpolation within it.
+            # The text contains a quote that ends it early, or an interpolation.
             raise Unreadable(_NOT_NESTED if mark == "${" else _NOT_PLAIN)
         halves += [part[: len(part) - backslashes // 2 - 1], mark]
     if len(text) < 2 or text[-1] != quote or len(_backslashes(last)) % 2:

@@ -1,4 +1,4 @@
-"""Lays a flow out on a canvas: a column for each step, in the shape that the editor and the official client draw."""
+"""Lays a flow out on a canvas, with a column for each step, in the format of the editor and the official client."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _MAX_NESTED = 5  # maximum nesting of nodes in the layout; each level repeats it
 
 
 def lay_out(flow: dict[str, Any]) -> dict[str, Any]:
-    """`flow_ui` of a flow that passed the light check; the same flow gives the same canvas."""
+    """The `flow_ui` for a flow that passed the light check. The same flow always gives the same canvas."""
     nodes = flow["nodes"]
     ids = {node["id"]: str(uuid5(NAMESPACE_URL, f"{flow.get('id')}/{node['id']}")) for node in nodes}
     columns = _columns(nodes)
@@ -98,7 +98,7 @@ def _labels(node: dict[str, Any]) -> dict[str, str]:
 
 
 def _edge(labels: dict[str, str], source_id: str, target_id: str, option: Any) -> dict[str, Any]:
-    """A branch leaves a Choice through the handle of its option, any other edge through the one of its node."""
+    """The edge of a branch starts at the handle of its option, any other edge at the handle of its node."""
     label = labels.get(option) if isinstance(option, str) else None
     handle = option if label is not None else "source"
     return {
@@ -117,7 +117,7 @@ def _edge(labels: dict[str, str], source_id: str, target_id: str, option: Any) -
 
 
 def _nested(node: dict[str, Any], levels: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The nodes in a node, which no canvas shows, by their own ids."""
+    """Maps the ids of nodes inside a node to these nodes. The canvas does not show them."""
     tools = node.get("tools")
     for child in (*(tools if isinstance(tools, list) else ()), *(node.get(key) for key in _NESTED)):
         if levels and isinstance(child, dict) and isinstance(child.get("id"), str):

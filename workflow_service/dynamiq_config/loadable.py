@@ -1,6 +1,6 @@
-"""Makes the document that a replica loads: what is exported, with the values that were saved, as JSON.
+"""Makes the document that a replica loads: the exported mappings as JSON, but with the saved values.
 
-It may hold secrets, so it goes from service to service only, and never to people.
+It may contain secrets, so only services receive it, never people.
 """
 
 import json
@@ -13,7 +13,7 @@ def loadable_of(flow: bytes) -> bytes | None:
     """The mappings that the SDK loads for a stored flow. None if the flow has errors.
 
     Texts are escaped, and variables are written as in a config.yaml. A connection of which only the id is known reads
-    variables without a default. So loading fails if one is not set, and names it.
+    variables without a default. So loading fails with the variable's name if one is not set.
     """
     config, problems = checked(json.loads(flow), keep_values=True)
     if config is None or any(problem.severity == "error" for problem in problems):

@@ -1,4 +1,5 @@
-"""Finds what the SDK's loader would refuse. It builds objects from the inside out, each by the schema of its class.
+"""Finds errors that the SDK's loader would raise. The loader builds inner objects first; each is checked by the schema
+of its class.
 
 Nothing is loaded here. Classes outside `dynamiq.` are accepted as they are.
 """
@@ -19,7 +20,7 @@ _NODE = "dynamiq.nodes.Node"
 _CONNECTION = "dynamiq.connections.BaseConnection"
 _VERBATIM = ("agent_factory", "response_format", "schema")
 _VERBATIM_PARTS = (*_VERBATIM, "connection", "prompt")
-"""Keys whose values have no class. The loader passes them on unchanged."""
+"""Keys whose values the loader passes on unchanged, without a class."""
 _DETECTOR = "dynamiq.nodes.agents.hooks.DetectorConfig"
 _PROMPT_INJECTION = "prompt_injection"
 _UNKNOWN = {BUILT: UNKNOWN}
@@ -36,7 +37,7 @@ class Loading:
         self._named_prompts: set[str] = set()
 
     def check_flow(self, flow: dict[str, Any], path: Path) -> None:
-        """Check a flow that passed the light check, and those within it."""
+        """Check a flow that passed the light check, and its inner flows."""
         flow_id = flow.get("id")
         if flow_id is not None and not (isinstance(flow_id, str) and flow_id):
             self._problems.error((path, "id"), "must be a string that is not empty")
@@ -58,9 +59,9 @@ class Loading:
             self._problems.error(below(path, *shown_keys), sentence)
 
     def _object(self, value: dict[str, Any], path: Path) -> dict[str, str]:
-        """The result of an object whose `type` names a class."""
+        """Check an object whose `type` names a class. Returns what the loader would build of it."""
         fields: dict[str, Any] = {}
-        for key, child in value.items():  # no comprehension: each level may take two frames
+        for key, child in value.items():  # not a comprehension: each level may use only two frames
             if key == "flow":
                 fields[key] = self._flow(child, (path, key))
             elif key == "flows":
@@ -105,7 +106,7 @@ class Loading:
         return fields
 
     def _class(self, value: dict[str, Any], path: Path) -> str:
-        """The class that a `type` with a dot names, UNKNOWN when it is not the SDK's."""
+        """The class that a dotted `type` names. UNKNOWN if it is not from the SDK."""
         written = value["type"]
         if dotted_type(value) is None:
             self._problems.error((path, "type"), "must be a dotted name, such as dynamiq.nodes.utils.Input")
@@ -140,7 +141,7 @@ class Loading:
 
     def _connection_object(self, value: Any, path: Path) -> dict[str, str]:
         if dotted_type(value) is None:
-            return _UNKNOWN  # export reports it
+            return _UNKNOWN  # the export reports it
         name = self._class(value, path)
         if name == UNKNOWN:
             return _UNKNOWN
@@ -175,7 +176,7 @@ class Loading:
         return [self._with_detector(hook, (path, index)) for index, hook in enumerate(value)]
 
     def _with_detector(self, hook: Any, path: Path) -> Any:
-        """A hook, of which the loader builds the detector alone."""
+        """The hook after loading: the loader builds only its detector."""
         detector = hook.get("detector") if isinstance(hook, dict) else None
         if not isinstance(detector, dict):
             return hook
@@ -187,7 +188,7 @@ class Loading:
         return hook | {"detector": detector | {"connection": connection}}
 
     def _hook(self, hook: Any, path: Path) -> Any:
-        """A hook of an agent, which the agent itself builds by its `type`, a short name or a class."""
+        """Check a hook of an agent. The agent builds it from its `type`, which is a short name or a class."""
         if not isinstance(hook, dict):
             return hook
         if not hook.get("type"):

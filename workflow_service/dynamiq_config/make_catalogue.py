@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def concrete(base: type) -> list[type]:
-    """Subclasses that a dotted name of the SDK loads."""
+    """All subclasses that a dotted name of the SDK loads."""
     found, left = {}, [base]
     while left:
         cls = left.pop()
@@ -81,14 +81,14 @@ def concrete(base: type) -> list[type]:
 
 
 def loads_as(cls: type) -> str:
-    """The name that the SDK itself writes as `type`, when that loads; otherwise the full one."""
+    """The name that the SDK writes as `type` if it loads, otherwise the full name."""
     package = cls.__module__.rpartition(".")[0]
     exported = getattr(sys.modules.get(package), cls.__name__, None) is cls
     return f"{package if exported else cls.__module__}.{cls.__name__}"
 
 
 def other_names() -> dict[type, set[str]]:
-    """Every dotted name that loads a class: modules import each other's classes, and some rename them."""
+    """All dotted names that load each class. Modules import each other's classes, and some rename them."""
     names = defaultdict(set)
     for name, module in list(sys.modules.items()):
         if name.startswith("dynamiq."):
@@ -154,7 +154,7 @@ def is_union(annotation: object) -> bool:
 
 
 def variable_of(factory: object) -> tuple[str | None, object]:
-    """The environment variable of a default, and the value if it is not set."""
+    """The environment variable that a default reads, and the value if the variable is not set."""
     if isinstance(factory, partial):
         name, *rest = factory.args
         return name, rest[0] if rest else factory.keywords.get("default_value")

@@ -1,10 +1,10 @@
-"""JSON Schemas of the SDK's classes, made of pydantic's own core schemas; part of make_catalogue.py.
+"""Makes JSON Schemas of the SDK's classes from pydantic's core schemas. Part of make_catalogue.py.
 
 In addition to the standard keywords there are three of our own, which `schemas.py` reads:
 
-- `scalar`: the value is what pydantic takes for this leaf of a core schema, `"5"` for an integer as well.
-- `object`: the value is an object of this class, or of one below it, that the loader has built; or its fields.
-- `rules`: validators of the SDK's own that are written again in `rules.py`.
+- `scalar`: pydantic accepts the value for this leaf of a core schema. For example, it accepts `"5"` as an integer.
+- `object`: the value is an object of this class or a subclass that the loader has built, or the object's fields.
+- `rules`: the SDK's own validators, which `rules.py` implements again.
 """
 
 import inspect
@@ -23,15 +23,15 @@ UNCHECKED = {
     "VertexAIDocumentEmbedder": ["model", "input_type"],
     "VertexAITextEmbedder": ["model", "input_type"],
 }
-"""Arguments of constructors that set fields, or replace them, without a check."""
+"""Constructor arguments that set fields without validation."""
 ANYTHING_BEFORE = ("Rule.unknown_policy_is_unset",)
-"""Validators that run before the field's own check and make something valid of anything."""
+"""Validators that run before the field's own check and turn every value into a valid one."""
 NULL_BEFORE = ("Dynamiq.normalize_skills",)
 INHERITED = {"required": [], "rules": [], "additionalProperties": True}
 
 
 class Schemas:
-    """Schemas of `roots`, of the classes in their fields, and of all the SDK's classes below them."""
+    """Schemas of `roots`, of the classes in their fields, and of all their subclasses in the SDK."""
 
     def __init__(self, roots: list[type], loads_as: Callable[[type], str], base: type) -> None:
         self._loads_as, self._base = loads_as, base
@@ -44,9 +44,9 @@ class Schemas:
                 self._classes[cls] = self._class(cls)
 
     def rows(self, names: dict[type, set[str]], listed: dict) -> dict[str, dict]:
-        """One row per class: what it adds to its base classes, nearest first.
+        """One row per class: its differences from its base classes. `above` lists these, the nearest first.
 
-        `names` load each class. The catalogue has those of `listed` classes.
+        `names` are the dotted names that load each class. For `listed` classes, the catalogue has them.
         """
         known = set(self._classes)
         rows = {}
@@ -86,14 +86,15 @@ class Schemas:
         made = {f"{kind.__name__}.__init__" for kind in cls.__mro__ if kind.__name__ in CHECKED_WHEN_MADE}
         rules += sorted(made)
         if "input_schema" in required:
-            # Its constructor makes it of what the tool says it takes, which Composio also leaves out.
+            # The constructor computes it from the tool's description of its input, so it is not required. Composio
+            # omits that description too.
             required.remove("input_schema")
         for name in UNCHECKED.get(cls.__name__, ()):
             properties[name] = {}
         others = connects(cls)
         if others is not None:
             properties["connection"] = any_of([{"type": "null"}, properties["connection"]])
-            # A connection is made unless a client, or a vector store, is given.
+            # The class creates a connection unless it gets a client or a vector store.
             unless = f"{'needs' if 'connection' in required else 'takes'} connection unless {others}"
             rules += [unless] if others else []
         if others is not None or has_default(cls):
@@ -173,7 +174,8 @@ class Schemas:
 
 
 def any_of(schemas: list[dict]) -> dict:
-    """One schema for several, each once. A schema for any value wins; one for no value adds nothing."""
+    """Combine schemas with anyOf, without duplicates. If one of them matches any value, the result does too. Schemas
+    that match no value are dropped."""
     flat = []
     for schema in schemas:
         flat += [one for one in schema.get("anyOf", [schema]) if one not in flat and one != NO_VALUE]
@@ -186,8 +188,8 @@ def has_default(cls: type) -> bool:
 
 
 def connects(cls: type) -> str | None:
-    """The field without which a class creates its own connection, "" if there is no such field. None if it creates
-    none."""
+    """The field without which a class creates its own connection. "" if it always creates one, None if it never
+    does."""
     for base in cls.__mro__:
         if "__init__" in vars(base) and base.__module__.startswith("dynamiq."):
             source = inspect.getsource(base.__init__)
@@ -208,7 +210,7 @@ def inherited(above: list[str], rows: dict[str, dict]) -> dict:
 
 def differences(own: dict, found: dict) -> dict:
     properties = {key: value for key, value in own["properties"].items() if found["properties"].get(key) != value}
-    # What a class above it has for a field, it has for something else.
+    # Base classes have these names as fields, this class does not.
     gone = {key: {} for key in found["properties"] if key not in own["properties"] and found["properties"][key] != {}}
     row = {"properties": properties | gone} if properties or gone else {}
     for key, usual in INHERITED.items():

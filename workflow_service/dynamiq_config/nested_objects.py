@@ -1,4 +1,4 @@
-"""Finds the objects that the SDK's loader builds for a node: itself, and models, tools, memories and others at any
+"""Finds the objects that the SDK's loader builds for a node: the node itself, and models, tools and memories at any
 depth."""
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from service_kit.paths import Path, below
 from workflow_service.dynamiq_config import catalogue
 from workflow_service.dynamiq_config.connections import dotted_type
 
-# Values that the loader passes on unchanged.
+# Keys whose values the loader passes on unchanged.
 _VERBATIM = ("agent_factory", "connection", "prompt", "response_format", "schema")
 _DETECTORS = {"llama_guard": "dynamiq.nodes.detectors.LlamaGuardDetector"}
 _DETECTOR = "dynamiq.nodes.detectors.PromptInjectionDetector"
@@ -17,7 +17,7 @@ _DETECTOR = "dynamiq.nodes.detectors.PromptInjectionDetector"
 
 @dataclass(frozen=True, slots=True)
 class NestedObject:
-    """An object that the loader reads; it builds something of it when there is a `type`."""
+    """An object that the loader reads. If it has a `type`, the loader builds an instance of that class."""
 
     path: Path
     value: dict[str, Any]
@@ -25,7 +25,7 @@ class NestedObject:
 
 
 def built_objects(node: dict[str, Any], path: Path) -> Iterator[NestedObject]:
-    """The objects in the order of the document. Objects that the caller inserts are not visited."""
+    """The objects in the order of the document. Objects that the caller adds meanwhile are not visited."""
     left: list[tuple[Path, Any, str | None]] = [(path, node, None)]
     while left:
         path, value, usual_type = left.pop()
@@ -42,7 +42,7 @@ def built_objects(node: dict[str, Any], path: Path) -> Iterator[NestedObject]:
 def _children(value: dict[str, Any], path: Path, type_name: str | None) -> Iterator[tuple[Path, Any, str | None]]:
     for key, child in value.items():
         if key == "hooks" and isinstance(child, list):
-            # Of a hook the loader builds the detector alone; once its class was told by its kind.
+            # The loader builds only the detector of a hook. Older flows name the detector's class by a kind.
             for index, hook in enumerate(child):
                 if isinstance(hook, dict) and isinstance(detector := hook.get("detector"), dict):
                     usual_type = _DETECTORS.get(str(detector.get("kind")), _DETECTOR)

@@ -1,4 +1,4 @@
-"""Problems of a flow, and what an export omits, by path."""
+"""Collects the problems of a flow, and the values that an export omits, by path."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,14 +11,15 @@ Severity: TypeAlias = Literal["error", "warning"]
 
 MAX_NODES = 10_000
 MAX_VALUES = 200_000
-"""Keys, scalars, lists and objects of a flow or a config; what holds more is not checked, exported or imported."""
+"""Maximum keys, scalars, lists and objects of a flow or a config. Larger ones are not checked, exported or imported."""
 MAX_PROBLEMS = 200  # maximum per severity, for example for a flow of 100,000 broken nodes
-MAX_SHOWN = 80  # characters of a name in a sentence
+MAX_SHOWN = 80  # maximum characters of a name in a sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`path` is such as `flow.nodes[2].depends`; an error is what the SDK cannot load, a warning is only reported."""
+    """`path` is for example `flow.nodes[2].depends`. An error means that the SDK cannot load the flow; a warning is
+    only reported."""
 
     path: str
     message: str
@@ -42,7 +43,7 @@ class Problems:
         self._add(path, message, "warning")
 
     def warn_of_secret(self, path: Path, message: str) -> None:
-        """A warning that comes before others, once for each path."""
+        """Add a warning about a secret, at most one per path. These come before other warnings."""
         where = shown_path(path)
         if len(self._secrets) < MAX_PROBLEMS:
             self._secrets.setdefault(where, Problem(where, message, "warning", about_secret=True))
@@ -51,7 +52,7 @@ class Problems:
 
     @property
     def found(self) -> list[Problem]:
-        """Errors, then warnings; how many more there are than MAX_PROBLEMS of a kind is the last of its kind."""
+        """Errors, then warnings. If there are more than MAX_PROBLEMS of a severity, the last one says how many more."""
         return [
             problem
             for severity, found in self._found.items()
@@ -77,5 +78,5 @@ def _number_of_more(path: str, count: int, severity: Severity) -> list[Problem]:
 
 
 def shown(name: str) -> str:
-    """A name as a sentence shows it."""
+    """The name for use in a sentence."""
     return repr(name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…")

@@ -1,4 +1,4 @@
-"""Resolves the `${…}` of a config.yaml that name another place of the file; variables of the environment stay."""
+"""Resolves each `${…}` of a config.yaml that refers to another place of the file. Environment variables stay."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from workflow_service.errors import ConfigTooLarge, InvalidConfig
 from workflow_service.flow import MAX_DEPTH
 
 MAX_REFERENCES = 10_000
-MAX_CHAIN = 20  # references that lead one to the next
+MAX_CHAIN = 20  # maximum length of a chain of references
 _Path = tuple[str | int, ...]
 
 
@@ -17,7 +17,7 @@ def path_text(path: _Path) -> str:
 
 
 class Resolver:
-    """Reads values of a document. What references repeat counts against `limit`, in characters."""
+    """Reads values of a document. Values that references repeat count against `limit`, in characters."""
 
     def __init__(self, document: dict[str, Any], limit: int) -> None:
         self._document = document
@@ -27,7 +27,7 @@ class Resolver:
         self._known: dict[_Path, tuple[Any, int, int]] = {}
         self._chain: list[_Path] = []
         self.named: set[str | int] = set()
-        """The keys at the top of the document that a reference leads to."""
+        """Top-level keys of the document that references lead to."""
 
     def resolved(self) -> dict[str, Any]:
         """The whole document. Raises InvalidConfig with the path, or ConfigTooLarge."""
@@ -107,7 +107,7 @@ def _mixed(pieces: list[Any]) -> str:
 
 
 def measure(value: Any) -> tuple[int, int]:
-    """About as many characters as the value has as JSON, and how many levels."""
+    """The approximate number of characters of the value as JSON, and its depth."""
     if isinstance(value, str):
         return len(value) + 2, 0
     if not isinstance(value, dict | list):

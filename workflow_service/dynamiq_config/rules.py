@@ -1,8 +1,8 @@
-"""Validators of the SDK's classes that look at several fields, or at more of one than its type; each by its name.
+"""Validators of the SDK's classes by name: those that check several fields, or more than the type of one.
 
-Each takes the fields of an object and gives what is wrong: the keys below it, and a sentence. Fields may have any
-shape: what has the wrong one is said by its schema, and a rule that fails on it says nothing. What a rule says after
-it has read a variable of the environment is not reported either.
+Each receives the fields of an object and yields problems: the keys below the object, and a sentence. Fields may have
+any type. The schema reports wrong types, so an exception in a rule is ignored. Problems are also ignored if the rule
+has read an environment variable.
 """
 
 import re
@@ -14,7 +14,7 @@ Fields = Mapping[str, Any]
 Found = Iterator[tuple[tuple[str | int, ...], str]]
 
 BUILT = "$built"
-"""The key of an object that the loader has built, above the name of its class."""
+"""The key of an object that the loader has built. Its value is the name of the class."""
 REQUIRED = "is required"
 _INDEX_NAME = re.compile(r"[a-z](?:[a-z0-9]*(-[a-z0-9]+)*)?")
 _COLUMN_TYPES = ("Any", "string", "bool", "int", "float")
@@ -23,12 +23,12 @@ _MAX_OPTIONS, _MAX_LEVELS = 255, 10
 
 
 def _is_on(value: Any) -> bool:
-    """Whether pydantic takes it for true."""
+    """Whether pydantic converts the value to true."""
     return value in (True, 1) or (isinstance(value, str) and value.lower() in ("true", "1", "t", "yes", "y", "on"))
 
 
 def _repeated(names: list[Any]) -> list[int]:
-    """The places of earlier names."""
+    """The indexes of names that repeat an earlier one."""
     return [index for index, name in enumerate(names) if isinstance(name, str) and name in names[:index]]
 
 
@@ -50,7 +50,7 @@ def _connection_unless(other: str, is_needed: bool) -> Callable[[Fields], Found]
 
 
 def _not_null(key: str) -> Callable[[Fields], Found]:
-    """A rule for a field that receives the class's key."""
+    """A rule that refuses null for this field."""
 
     def rule(fields: Fields) -> Found:
         if fields.get(key, "") is None:
@@ -264,7 +264,7 @@ def _pinecone_writer(fields: Fields) -> Found:
     kind = fields.get("index_type")
     if _is_on(fields.get("create_if_not_exist")) and kind is None:
         yield ("index_type",), "is required to create an index"
-    # What is left out comes from the environment.
+    # Missing fields come from the environment.
     for key in {"pod": ("environment", "pod_type"), "serverless": ("cloud", "region")}.get(kind or "", ()):
         if fields.get(key, True) is None:
             yield (key,), f"is required for a {kind} index"

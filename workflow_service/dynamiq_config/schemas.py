@@ -1,7 +1,7 @@
-"""JSON Schemas of the SDK's classes: data that make_catalogue.py wrote, and what a value has wrong by them.
+"""Validates values with the JSON Schemas of the SDK's classes, which make_catalogue.py wrote.
 
-A value comes as the loader hands it to a class: what the loader has built is `{BUILT: name of its class}`. The schemas'
-own keywords (`scalar`, `object`, `rules`) are explained in make_schemas.py.
+Values are as the loader passes them to a class: an object that it has built is `{BUILT: name of its class}`.
+make_schemas.py explains the custom keywords (`scalar`, `object`, `rules`).
 """
 
 import json
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     import jsonschema_rs
 
 UNKNOWN = "?"
-"""The class of an object about which nothing more is known: it fits anywhere."""
+"""The class of an object about which nothing is known. It is accepted everywhere."""
 FLOW = "dynamiq.flows.Flow"
 PROMPT = "dynamiq.prompts.Prompt"
 DEPENDENCY = "dynamiq.nodes.node.NodeDependency"
 AGENT = "dynamiq.nodes.agents.base.Agent"
 _URI = "sdk:///"
-_MAX_ERRORS = 1000  # of a field; each takes 20 µs
+_MAX_ERRORS = 1000  # maximum per field; each takes 20 µs
 _NO_FIELD = "is not a field of its class"
-_MAX_NAMES = 12  # values or classes that a sentence names
+_MAX_NAMES = 12  # maximum values or classes that a sentence names
 _SCALARS = {
     "str": "text",
     "int": "a whole number",
@@ -56,7 +56,7 @@ class Wrong(NamedTuple):
 
 
 def class_name(name: str) -> str | None:
-    """The class that a dotted name loads, by the name that the SDK writes; None when the SDK has none to build."""
+    """The class that a dotted name loads, as the name that the SDK writes. None if the SDK has no such class."""
     known = _names().get(name)
     return None if known is None or rows()[known].get("abstract") else known
 
@@ -66,12 +66,12 @@ def is_a(name: str, above: str) -> bool:
 
 
 def hook_class(kind: str) -> str | None:
-    """The class of a hook by its short name, such as `pii`, or by a dotted one."""
+    """The class of a hook by its short name, such as `pii`, or by its dotted name."""
     return _data()["hooks"].get(kind) or class_name(kind)
 
 
 def wrong_with(value: Mapping[str, Any], name: str) -> list[Wrong]:
-    """The problems that prevent a class from being built of these fields. Environment variables may have any type."""
+    """The problems that prevent an instance of the class with these fields. Environment variables may have any type."""
     schema = _schema(_URI + name)
     found: dict[Wrong, None] = {}
     for key, child in value.items():
@@ -92,7 +92,7 @@ def _data() -> dict[str, Any]:
 
 
 def rows() -> dict[str, dict[str, Any]]:
-    """What each class adds to its base classes, by the name that loads it."""
+    """The differences of each class from its base classes, by the name that loads it."""
     found: dict[str, dict[str, Any]] = _data()["classes"]
     return found
 
@@ -106,13 +106,13 @@ def _names() -> dict[str, str]:
 
 @cache
 def _property(name: str, key: str) -> str:
-    """The schema of a field, as JSON: many classes have the same, and its validator is shared."""
+    """The schema of a field as JSON, so that classes with the same field share its validator."""
     return json.dumps(_schema(_URI + name)["properties"][key])
 
 
 @cache
 def _validator(schema: str) -> "jsonschema_rs.Validator":
-    # The library takes 6 MB, which a service that checks no flow does not need.
+    # Imported here: the library takes 6 MB, which services that do not check flows need not spend.
     import jsonschema_rs
 
     keywords: dict[str, Any] = {"scalar": _Scalar, "object": _Object, "rules": _Rules}
@@ -121,7 +121,7 @@ def _validator(schema: str) -> "jsonschema_rs.Validator":
 
 @cache
 def _schema(uri: str) -> dict[str, Any]:
-    """The schema of a class, with all that it has from those above it."""
+    """The schema of a class, including its base classes."""
     name = uri.removeprefix(_URI)
     schema: dict[str, Any] = {"type": "object", "properties": {}}
     for above in (*reversed(rows()[name].get("above", ())), name):
@@ -132,7 +132,7 @@ def _schema(uri: str) -> dict[str, Any]:
 
 
 def _expanded(schema: Any) -> Any:
-    """A schema of the file with what its own keywords mean for the standard ones."""
+    """A schema of the file, with the effects of its custom keywords written as standard keywords."""
     if isinstance(schema, list):
         return [_expanded(one) for one in schema]
     if not isinstance(schema, dict):
@@ -154,7 +154,7 @@ class _Scalar:
 
     def validate(self, value: Any) -> None:
         if value is None or isinstance(value, list | dict):
-            raise ValueError(self._sentence)  # a third of pydantic's time
+            raise ValueError(self._sentence)  # takes a third of pydantic's time
         try:
             self._check(value)
         except ValueError:
@@ -172,7 +172,7 @@ def _leaf(text: str) -> tuple[Any, str]:
 
 
 class _Object:
-    """The keyword `object`. Fields of a class that is not abstract are checked beside it."""
+    """The keyword `object`. `_expanded` adds the check of the fields, if the class is not abstract."""
 
     def __init__(self, _parent: Any, name: str, _path: Any) -> None:
         self._name, self._is_abstract = name, bool(rows()[name].get("abstract"))
@@ -203,13 +203,13 @@ def _broken_rules(names: Sequence[str], value: Any) -> Iterator[Wrong]:
         try:
             wrong = [Wrong(keys, sentence) for keys, sentence in rule(fields)]
         except (AttributeError, KeyError, TypeError, ValueError):
-            continue  # of a value that has another shape, which the other keywords say
+            continue  # the value has the wrong type, which other keywords report
         if isinstance(fields, _Fields) and not fields.has_read_variable:
             yield from wrong
 
 
 class _Fields(dict[str, Any]):
-    """Fields that know whether one that was read is a variable of the environment: then nothing can be said."""
+    """Fields that record whether an environment variable was read. Then problems are unknown before runtime."""
 
     has_read_variable = False
 
@@ -250,7 +250,7 @@ def _wrong(error: "jsonschema_rs.ValidationError", value: Any) -> Iterator[Wrong
 
 
 def _found(value: Any, path: Iterable[str | int]) -> tuple[tuple[str | int, ...], Any]:
-    """The keys of a path, and what they lead to. The library gives the key "0" of an object as a number."""
+    """The keys of a path, and the value at it. The library returns the key "0" of an object as a number."""
     keys: list[str | int] = []
     for key in path:
         keys.append(str(key) if isinstance(value, dict) else key)
@@ -259,7 +259,8 @@ def _found(value: Any, path: Iterable[str | int]) -> tuple[tuple[str | int, ...]
 
 
 def _wrong_with_each(branches: list[list[Wrong]], keys: tuple[str | int, ...]) -> list[Wrong]:
-    """The problem of a value that matches none of several schemas: that of the nearest one, or the list of choices."""
+    """The problem of a value that matches none of several schemas: the nearest schema's problem, or the list of
+    choices."""
     if not all(branches):
         return []
     inside = [branch for branch in branches if all(len(wrong.keys) > len(keys) for wrong in branch)]

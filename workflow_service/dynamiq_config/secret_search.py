@@ -1,4 +1,4 @@
-"""Says quickly whether a flow may hold a secret. Most flows do not, and the check that names the places takes long."""
+"""Finds out quickly whether a flow may contain a secret. Most flows do not, and the full check takes long."""
 
 import json
 from typing import Any
@@ -11,10 +11,10 @@ _CONNECTION_KEYS = ("connection", "connections", "db_connection")
 
 
 def is_suspicious(document: str) -> bool:
-    """Whether the check could warn of a secret in a flow. It warns of nothing in one that is not suspicious."""
+    """Whether the full check could warn of a secret. If False, it has no warning about secrets."""
     flow, shapes = json.loads(document), secret_values.shapes_hinted_at(document)
     confirmed = secret_values.confirmed_by(flow)
-    readable: frozenset[str | None] | None = None  # the variables that a connection may name, inside of one
+    readable: frozenset[str | None] | None = None  # inside a connection, the variables that it may name
     left: list[tuple[Any, str, secret_values.Place, frozenset[str | None] | None]] = [
         (flow, "", secret_values.NOWHERE, readable)
     ]
@@ -34,7 +34,7 @@ def is_suspicious(document: str) -> bool:
             continue
         if (name := dotted_type(value)) is not None:
             if place.in_schema:
-                place = secret_values.NOWHERE  # the check begins anew with each node
+                place = secret_values.NOWHERE  # the full check starts over at each node
             if key in _CONNECTION_KEYS or catalogue.is_connection(name):
                 readable = _own_variables(name) | confirmed
         within = "connection" if key == "connections" else None

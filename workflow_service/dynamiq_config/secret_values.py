@@ -1,6 +1,6 @@
-"""What in a flow looks like a secret: by the name of its field, by its shape, or by the variable that it names.
+"""Recognizes secrets in a flow by the name of the field, by the shape of the text, or by the variable that it names.
 
-No text is searched twice, and each pattern takes time in proportion to the text.
+Each pattern takes time in proportion to the text.
 """
 
 import re
@@ -11,7 +11,8 @@ from workflow_service.dynamiq_config import catalogue
 from workflow_service.dynamiq_config.interpolation import Variable
 
 CONFIRMED = "confirmed_variables"
-"""The key of a flow that lists names of variables, which its author wants to be read wherever they are named."""
+"""The key of a flow that lists variables which may be read anywhere in the flow. Its author confirmed that they are not
+secret."""
 FIELD = "is in a field for secrets: use a variable of the app, as exports leave it out"
 SHAPE = "looks like a secret: use a variable of the app"
 VARIABLE = (
@@ -20,7 +21,7 @@ VARIABLE = (
 
 MAX_NAME_CHARS = 200
 MIN_SECRET_CHARS = 12
-"""Of a text that holds one by its shape."""
+"""Minimum length of a text that is recognized by its shape."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NO_WORD = re.compile(r"[^a-z0-9]+")
 _SECRET_NAME = re.compile(
@@ -40,7 +41,7 @@ _HEADERS = frozenset(("headers", "http_headers", "extra_headers", "default_heade
 _SCHEMAS = frozenset(("schema", "response_format", "json_schema", "input_schema", "output_schema", "properties"))
 _VALUES_OF_SCHEMAS = frozenset(("default", "const", "example", "examples", "enum"))
 
-# What each shape begins with, or has in it, and the shape. A search for a plain text is a hundred times as fast.
+# Maps plain texts that a shape contains to its pattern. The search for a plain text is a hundred times as fast.
 _VENDOR = (
     "tvly pplx jina fw xai csk nvapi lsv2 pcsk co voyage pa e2b fc dtn dapi r2 dop_v1 shpat rnd figd lin_api secret ntn"
 )
@@ -70,7 +71,7 @@ _SHAPES = {
     (":AA",): r"\b\d{8,10}:AA[\w-]{33}",
 }
 Shapes: TypeAlias = tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]
-"""What each begins with, or has in it, and the shape."""
+"""Texts of which a shape contains one, and its pattern."""
 ALL_SHAPES: Shapes = tuple((hints, re.compile(shape)) for hints, shape in _SHAPES.items())
 _KEYWORDS = ("://", "bearer", "basic", "token", "key", "secret", "passw")
 _LITERAL = r"(?:bearer|basic|token)\s{1,3}(?P<scheme>[\w.~+/=-]{8,})"
@@ -100,30 +101,30 @@ _LOWER_HINTS = [
 
 
 def may_hold(flow: bytes) -> bool:
-    """Whether a flow has to be searched. Of one with a secret it says so; it is quick, and reads nothing."""
+    """Whether a flow must be searched. True for each flow with a secret. Fast, because the flow is not parsed."""
     lowered = flow.lower()
     return any(hint in lowered for hint in _LOWER_HINTS) or any(hint in flow for hint in _HINTS)
 
 
 def shapes_hinted_at(document: str) -> Shapes:
-    """The shapes that texts of a JSON document can have."""
-    if "\\u" in document:  # it may hold any character
+    """The shapes that texts of this JSON document can have."""
+    if "\\u" in document:  # an escape can be any character
         return ALL_SHAPES
     return tuple(each for each in ALL_SHAPES if any(hint in document for hint in each[0]))
 
 
 def words_of(name: str) -> str:
-    """`X-API-Key`, `xApiKey` and `x_api_key` alike, as `x_api_key`."""
+    """The name in one spelling: `X-API-Key`, `xApiKey` and `x_api_key` all become `x_api_key`."""
     return _NO_WORD.sub("_", _CAMEL.sub("_", name[:MAX_NAME_CHARS]).lower()).strip("_")
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a field, a header or a variable of this name is one for secrets."""
+    """Whether the name of a field, header or variable says that it contains a secret."""
     return _SECRET_NAME.search(words_of(name)) is not None
 
 
 class Place(NamedTuple):
-    """What is known of a place in a document by the keys above it."""
+    """Facts about a place in a document, from the keys above it."""
 
     is_secret: bool = False
     in_headers: bool = False
@@ -142,7 +143,7 @@ def _below(place: Place, key: str) -> Place:
     words = words_of(key)
     is_secret = place.is_secret or is_secret_name(words)
     if place.in_schema or words in _SCHEMAS:
-        # A property called `password` is described there; only its default would be a value.
+        # A schema only describes a property such as `password`. Only its default could be a secret.
         return Place(is_secret=is_secret, in_schema=words not in _VALUES_OF_SCHEMAS)
     if place.in_headers:
         return Place(is_secret=place.is_secret or words not in _HARMLESS_HEADERS)
@@ -155,7 +156,7 @@ NOWHERE = Place()
 
 
 def found_in(value: Any, place: Place, shapes: Shapes = ALL_SHAPES) -> str | None:
-    """What is wrong with a text or a number at a place, as a sentence; None when it looks like no secret."""
+    """A sentence that says why a text or a number looks like a secret. None if it does not."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):
@@ -168,7 +169,7 @@ def found_in(value: Any, place: Place, shapes: Shapes = ALL_SHAPES) -> str | Non
 
 
 def has_secret_shape(text: str, shapes: Shapes = ALL_SHAPES) -> bool:
-    """Whether a text holds a key of a known kind, a URL with a password, or a secret that is given a name."""
+    """Whether a text contains a key of a known kind, a URL with a password, or an assignment such as `password=…`."""
     if len(text) < MIN_SECRET_CHARS:
         return False
     if any(any(hint in text for hint in hints) and shape.search(text) for hints, shape in shapes):
@@ -184,7 +185,7 @@ def has_secret_shape(text: str, shapes: Shapes = ALL_SHAPES) -> bool:
 
 
 def is_one_token(text: str) -> bool:
-    """Whether the text is the secret, and not a program or a sentence around one."""
+    """Whether the whole text is the secret. Otherwise it is a program or sentence that contains one."""
     return len(text) <= 4096 and not any(character.isspace() for character in text.strip())
 
 
@@ -201,12 +202,12 @@ def is_placeholder(text: str) -> bool:
 
 
 def _is_mixed(text: str) -> bool:
-    """Letters and digits, as generated secrets have; or too long to be a word."""
+    """Whether a text has both letters and digits, like generated secrets, or is too long to be a word."""
     return (any(map(str.isdigit, text)) and any(map(str.isalpha, text))) or len(text) >= 40
 
 
 def may_be_read(variable: Variable, place: Place, confirmed: frozenset[str]) -> bool:
-    """Whether a variable may be named outside of connections, where no class says which are its own."""
+    """Whether a variable may be named outside a connection, where no class defines which variables it reads."""
     if variable.name in confirmed:
         return True
     name_is_safe = variable.name not in _variables_of_classes() and not is_secret_name(variable.name)
@@ -224,6 +225,6 @@ def _variables_of_classes() -> frozenset[str]:
 
 
 def confirmed_by(flow: dict[str, Any]) -> frozenset[str]:
-    """The names that a flow's author has confirmed."""
+    """The names of variables that a flow's author has confirmed."""
     names = flow.get(CONFIRMED)
     return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()

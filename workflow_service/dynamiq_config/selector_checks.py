@@ -1,4 +1,4 @@
-"""Warns of selectors that read from a missing node. The SDK runs them without a result."""
+"""Warns of selectors that read from a missing node. In the SDK they run but return nothing."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ from service_kit.paths import Path, below
 from workflow_service.dynamiq_config.problems import Problems, shown
 
 INPUT = "dynamiq.nodes.utils.Input"
-_MAX_CHARS = 1000  # of an expression
+_MAX_CHARS = 1000  # maximum characters of an expression
 _SOURCE = re.compile(
     r"""\$(?: \.(?P<dotted>[A-Za-z0-9_-]+) | \[(?P<quote>["'])(?P<quoted>[^"']+)(?P=quote)\] )
         (?P<output> (?:\.|\[["'])(?:input|output)\b )?""",
@@ -16,7 +16,7 @@ _SOURCE = re.compile(
 
 
 def check_selectors(flow: dict[str, Any], path: Path, problems: Problems) -> None:
-    """Warns of expressions that name neither a node of the flow nor a field of its input."""
+    """Warn of expressions that name neither a node of the flow nor a field of its input."""
     names = {node["id"] for node in flow["nodes"]}
     inputs = _inputs(flow["nodes"])
     for index, node in enumerate(flow["nodes"]):
@@ -24,7 +24,7 @@ def check_selectors(flow: dict[str, Any], path: Path, problems: Problems) -> Non
         if not isinstance(transformer, dict):
             continue
         where = below(path, "nodes", index, "input_transformer")
-        # What a selector reads is below the path, if there is one.
+        # If there is a path, selectors read only from its result.
         if transformer.get("path"):
             expressions = {"path": transformer["path"]}
         else:
@@ -37,7 +37,7 @@ def check_selectors(flow: dict[str, Any], path: Path, problems: Problems) -> Non
 
 
 def _inputs(nodes: list[dict[str, Any]]) -> set[str] | None:
-    """The fields of what a flow is run with, None where its nodes do not say."""
+    """The fields of the flow's input. None if its nodes do not define them."""
     found: set[str] = set()
     for node in nodes:
         if node["type"] == INPUT:
@@ -50,7 +50,7 @@ def _inputs(nodes: list[dict[str, Any]]) -> set[str] | None:
 
 
 def _sources(expression: Any, inputs: set[str] | None) -> list[str]:
-    """The names that an expression, or each of several with `||` between, reads from, fields of the input aside."""
+    """The nodes that an expression reads from, without fields of the input. `||` separates alternatives."""
     if not isinstance(expression, str) or len(expression) > _MAX_CHARS:
         return []
     found = []

@@ -18,7 +18,8 @@ _NOT_IN_A_NAME = re.compile(r"[^A-Z0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class NewVariable:
-    """A value that is left out. `usual` is the variable that its class reads, `value` tells it from other values."""
+    """A variable that replaces a value. `usual` is the variable that the class reads; `value` identifies the replaced
+    value."""
 
     usual: str
     type_name: str
@@ -31,22 +32,22 @@ class NewVariable:
 
 
 Body = Mapping[str, Any]
-"""A connection's fields. Variables are Variable or NewVariable, and the rest is as YAML holds it."""
+"""A connection's fields. Variables are Variable or NewVariable. Other values are as in YAML."""
 
 
 class VariableNames:
     """The variables of one export."""
 
     def __init__(self, taken: Iterable[str] = (), *, with_defaults: bool = True) -> None:
-        """`taken` are names with another meaning. Without defaults, loading fails if one is not set."""
+        """`taken` are names that are already in use. Without defaults, loading fails if a variable is not set."""
         self._taken = set(taken)
         self._with_defaults = with_defaults
         self._names: dict[tuple[str, str], str] = {}
         self._shared: set[str] = set()
-        """Names that would have several values."""
+        """Usual names for which connections have different values."""
 
     def write(self, connections: Mapping[str, Body]) -> dict[str, dict[str, Any]]:
-        """Connections by id, with text for each variable."""
+        """Connections by id, with variables written as text."""
         values: dict[str, dict[str, None]] = {}
         for body in connections.values():
             self._taken |= {field.name for field in body.values() if isinstance(field, Variable)}
@@ -61,7 +62,7 @@ class VariableNames:
         return {name: self.write_one(name, body) for name, body in connections.items()}
 
     def write_one(self, name: str, body: Body) -> dict[str, Any]:
-        """Add one more connection."""
+        """Like `write`, for one more connection."""
         return {key: self._written(name, field) for key, field in body.items()}
 
     def _written(self, connection: str, field: Any) -> Any:
@@ -90,7 +91,7 @@ class VariableNames:
 
 
 def are_alike(one: Body, other: Body) -> bool:
-    """Whether two connections say the same, whatever their variables are called."""
+    """Whether two connections are equal except for the names of their variables."""
     return one.keys() == other.keys() and all(_nameless(one[key]) == _nameless(other[key]) for key in one)
 
 

@@ -1,4 +1,5 @@
-"""Reads a config.yaml as the SDK's loader does, in bounded time and memory. Each use of an alias counts."""
+"""Reads a config.yaml as the SDK's loader does, with limited time and memory. Each use of an alias counts against the
+limits."""
 
 import math
 import re
@@ -14,15 +15,15 @@ from workflow_service.errors import ConfigTooLarge, InvalidConfig
 from workflow_service.flow import MAX_DEPTH
 
 MAX_CHARS_READ_AGAIN = 64 << 10
-"""Maximum length of a text that libyaml refuses. The worst one takes two seconds without it."""
-_MAX_NUMBER = 1000  # characters
+"""Maximum length for a second try without libyaml, which takes up to two seconds."""
+_MAX_NUMBER = 1000  # maximum characters
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {f"{_TAG}{name}" for name in ("bool", "float", "int", "null", "str")}
 _ROOT = "config"
 
 
 def read_document(text: str, limit: int) -> Any:
-    """The one document of a text, of at most `limit` bytes with its aliases written out.
+    """The only document of a text. With all aliases expanded, it has at most `limit` bytes.
 
     Raises ConfigTooLarge, or InvalidConfig with the line or the path.
     """
@@ -47,7 +48,7 @@ def read_document(text: str, limit: int) -> Any:
 
 
 def _read_again(text: str, bounds: Bounds, refusal: YamlSyntaxError) -> Any:
-    """The value that PyYAML's own scanner reads, which the SDK uses. libyaml refuses some of its texts."""
+    """Read with PyYAML's own scanner, as the SDK does. libyaml refuses some texts that it accepts."""
     try:
         loader = _SlowLoader(text)
     except yaml.YAMLError:
@@ -56,11 +57,11 @@ def _read_again(text: str, bounds: Bounds, refusal: YamlSyntaxError) -> Any:
 
 
 class _Loader(yaml.CSafeLoader):
-    """Plain scalars as the SDK reads them: a date is text, 1e5 a number."""
+    """Reads plain scalars as the SDK does: a date is text, 1e5 is a number."""
 
 
 class _SlowLoader(yaml.SafeLoader):
-    """The loader without libyaml. It takes thirty times as long."""
+    """The loader without libyaml, which is thirty times slower."""
 
 
 for _loader in (_Loader, _SlowLoader):
@@ -77,7 +78,7 @@ for _loader in (_Loader, _SlowLoader):
 
 @dataclass(slots=True)
 class _Open:
-    """A list or a mapping that has begun, and what it holds so far."""
+    """A list or mapping whose end is not read yet, with its content so far."""
 
     is_mapping: bool
     anchor: str | None
@@ -89,11 +90,11 @@ class _Open:
 
 
 class _Merge:
-    """The value of the key `<<`."""
+    """Marks the key `<<`."""
 
 
 _UNFINISHED = object()
-"""The value of an anchor until its list or mapping has ended."""
+"""Placeholder for an anchor's value until its list or mapping has ended."""
 
 
 class _Reader:
@@ -175,9 +176,9 @@ class _Reader:
         resolve: Callable[..., str] = self._loader.resolve
         tag = event.tag
         if tag is None or tag == "!":
-            # A long one is text. The patterns are slow, and read 1:1:1:… as a number of base 60.
+            # A long scalar is read as text, because the patterns are slow: they read 1:1:1:… as a number of base 60.
             is_short = len(event.value) <= _MAX_NUMBER
-            # PyYAML takes a lone `!` for nothing, libyaml for text.
+            # For a lone `!`, PyYAML resolves the type as without a tag; libyaml says text.
             implicit = event.implicit if tag is None else (True, False)
             tag = resolve(yaml.ScalarNode, event.value, implicit) if is_short else f"{_TAG}str"
         if tag in (f"{_TAG}merge", f"{_TAG}value"):

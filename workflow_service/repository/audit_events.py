@@ -10,9 +10,9 @@ from service_kit.paging import Page, fetch_page
 async def list_project_events(
     db: Connection, project_id: UUID, created_from: datetime | None, created_to: datetime | None, page: Page
 ) -> tuple[list[Row], int]:
-    """A page of what was done to the project's workflows, newest first, and how many events there are in all.
+    """A page of the audit events of the project's workflows, newest first, and the total number.
 
-    A workflow's row stays when it is deleted. Only a draft's does not: its events have no name.
+    Deleted workflows keep their rows, except drafts. So events of deleted drafts have no name.
     """
     return await fetch_page(
         db,

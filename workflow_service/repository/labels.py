@@ -1,4 +1,4 @@
-"""The tables labels and label_moves: what each label names, and every move that led there."""
+"""The tables labels and label_moves: the version of each label, and all its moves."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -11,11 +11,11 @@ from workflow_service.errors import LabelNotFound, VersionNotFound, WorkflowNotF
 from workflow_service.model import Label, LabelMove, VersionRef
 
 LabelKey = tuple[Projects, UUID, str]
-"""The projects that the caller sees, a workflow's id, and a label's name."""
+"""The projects that the caller may read, a workflow's id, and a label's name."""
 
 
 async def find_labeled(db: Connection, keys: Sequence[LabelKey]) -> list[int | ServiceError]:
-    """The number of the version that each names, or WorkflowNotFound or VersionNotFound."""
+    """For each key, the number of the label's version, or WorkflowNotFound or VersionNotFound."""
     sets, callers = by_caller(projects for projects, _, _ in keys)
     rows = await db.fetch(
         """
@@ -69,7 +69,7 @@ async def get_label(db: Connection, projects: Sequence[UUID], workflow_id: UUID,
 
 
 async def list_labels(db: Connection, project_id: UUID, workflow_id: UUID, page: Page) -> tuple[list[Label], int]:
-    """A page by name, and how many there are in all."""
+    """A page of labels by name, and the total number."""
     rows, total = await fetch_page(
         db,
         """
@@ -98,7 +98,7 @@ async def list_labels(db: Connection, project_id: UUID, workflow_id: UUID, page:
 async def list_moves(
     db: Connection, project_id: UUID, workflow_id: UUID, name: str, page: Page
 ) -> tuple[list[LabelMove], int]:
-    """A page of a label's history, newest first, and how many moves there are in all. Raises LabelNotFound.
+    """A page of a label's history, newest first, and the total number of moves. Raises LabelNotFound.
 
     The label's revision counts its moves.
     """
@@ -134,7 +134,7 @@ async def list_moves(
 
 
 async def find_names(db: Connection, project_id: UUID, workflow_id: UUID, number: int) -> list[str]:
-    """The labels that name a version."""
+    """The labels that point to a version."""
     rows = await db.fetch(
         "SELECT name FROM labels WHERE project_id = $1 AND workflow_id = $2 AND number = $3 ORDER BY name",
         project_id,
@@ -158,7 +158,7 @@ async def count_other_names(db: Connection, project_id: UUID, workflow_id: UUID,
 async def move_label(
     db: Connection, project_id: UUID, workflow_id: UUID, name: str, number: int | None, by: UUID, by_name: str
 ) -> None:
-    """Have a label name a version, or with `number` None remove it, and add that to its history."""
+    """Point a label to a version, or remove it if `number` is None, and add the move to its history."""
     await db.execute(
         """
         WITH moved AS (

@@ -1,7 +1,7 @@
-"""The events of a workflow's versions: saves are in versions, other changes in the table version_changes.
+"""Reads the events of a workflow's versions. Saves are in the table versions, other changes in version_changes.
 
-A position in this order is a pair: the latest version's number, and the number of the change since that save, 0 for the
-save itself. All changes are written under the workflow's lock, so what becomes visible later has a later position.
+A position is a pair: the latest version's number, and the number of the change since that save (0 is the save itself).
+All changes are written under the workflow's lock, so changes that become visible later have later positions.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class VersionChange:
 
 
 async def find_last_place(db: Connection, projects: Sequence[UUID], workflow_id: UUID) -> tuple[UUID, Place]:
-    """The project of a workflow, and where its changes end. Raises WorkflowNotFound."""
+    """The project of a workflow, and the position of its last change. Raises WorkflowNotFound."""
     row = await db.fetchrow(
         """
         SELECT w.project_id, w.version_count, coalesce((

@@ -1,4 +1,4 @@
-"""Appends to the table versions: each number once and without a gap, also for concurrent saves."""
+"""Inserts into the table versions. Numbers are unique and without gaps, even for concurrent saves."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from workflow_service.repository.versions import version_from
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """A version to save, with its author and call. `action` is the RPC's name."""
+    """A version to save, with its author and request. `action` is the RPC's name."""
 
     caller: Caller
     workflow_id: UUID
@@ -56,7 +56,7 @@ _NEW = ", ".join(f"new.{name}" for name in _COLUMNS)
 _ONE = ", ".join(f"${number}::{kind} AS {name}" for number, (name, (kind, _)) in enumerate(_COLUMNS.items(), 8))
 _MANY = ", ".join(f"${number}::{kind}[]" for number, (kind, _) in enumerate(_COLUMNS.values(), 8))
 
-# A workflow is counted up once for all of its new versions.
+# The version count of a workflow is increased once for all of its new versions.
 _INSERT = """
     WITH counted AS (
         SELECT w.project_id, counted.id, counted.saves, counted.name, counted.released_by_save, counted.by
@@ -105,7 +105,8 @@ _INSERT = """
          WHERE w.project_id = v.project_id AND w.id = v.workflow_id
         ) AS is_outdated
 """
-# Large documents are parameters of their own and not kept in between: 5 MB, copied on each step, took twice as long.
+# Large documents are separate parameters, not columns of an intermediate result: copying 5 MB at each step took twice
+# as long.
 _INSERT_ONE = _INSERT.format(lock="", new_columns=_NEW, new=f"(SELECT {_ONE}) AS new")
 _INSERT_FREE = _INSERT.format(
     lock="FOR NO KEY UPDATE OF w SKIP LOCKED", new_columns=_NEW, new=f"unnest({_MANY}) AS new ({_NAMES})"
@@ -113,10 +114,10 @@ _INSERT_FREE = _INSERT.format(
 
 
 async def insert_version(db: Connection, new: NewVersion) -> Version:
-    """Append the next version and note it, in one statement. Raises WorkflowNotFound.
+    """Append the next version and its audit event, in one statement. Raises WorkflowNotFound.
 
-    The counter's row lock makes concurrent saves take turns. On a draft it is the first release: `name`, when given,
-    is applied and the canvas goes.
+    Concurrent saves wait for the counter's row lock. On a draft this is the first release: it sets `name`, if there is
+    one, and deletes the canvas.
     """
     try:
         row = await db.fetchrow(_INSERT_ONE, *_counted([[new]]), *_values(new, 1))
@@ -130,10 +131,10 @@ async def insert_version(db: Connection, new: NewVersion) -> Version:
 
 
 async def insert_versions(db: Connection, news: Sequence[NewVersion]) -> list[Version | None]:
-    """Insert several versions in one statement that waits for nothing. Those of one workflow are in order.
+    """Insert several versions in one statement that waits for no lock. Versions of one workflow keep their order.
 
     None marks a version that must be inserted by itself, because the workflow is locked or missing. If one cannot be
-    stored, none is.
+    stored, no version is stored.
     """
     batches = _by_workflow(news)
     values = (_values(new, place) for batch in batches for place, new in enumerate(batch, 1))
@@ -151,8 +152,8 @@ async def insert_versions(db: Connection, news: Sequence[NewVersion]) -> list[Ve
 
 
 def _by_workflow(news: Iterable[NewVersion]) -> list[list[NewVersion]]:
-    """Grouped by workflow, without those whose callers see other projects than the first one's: they may not see the
-    workflow."""
+    """Group by workflow. Leaves out versions whose callers have other projects than the first caller, because they may
+    lack access."""
     batches: dict[UUID, list[NewVersion]] = {}
     for new in news:
         batch = batches.setdefault(new.workflow_id, [new])
@@ -162,7 +163,7 @@ def _by_workflow(news: Iterable[NewVersion]) -> list[list[NewVersion]]:
 
 
 def _counted(batches: Sequence[Sequence[NewVersion]]) -> Iterator[list[object]]:
-    """The workflows, in the columns of `counted`, after the projects that their callers see."""
+    """The projects of the callers, then the columns of `counted` for the workflows."""
     sets, callers = by_caller(batch[0].caller.permitted_projects for batch in batches)
     yield list(sets)
     yield from columns(
@@ -176,12 +177,12 @@ def _values(new: NewVersion, place: int) -> tuple[object, ...]:
 
 
 async def _inserted(db: Connection, rows: Sequence[Row]) -> list[Version]:
-    """The versions of one workflow's rows."""
+    """Versions from the rows of one workflow."""
     versions: list[Version] = []
     for row in rows:
         identical_to = row["identical_to"]
         if row["is_outdated"]:
-            # The statement's snapshot is older than the lock it waited for: a save or a delete came in between.
+            # The statement waited for the lock, and its snapshot is older: there was a save or a delete meanwhile.
             identical_to = await _identical(db, row)
         for earlier in versions:
             if earlier.digest == row["digest"]:
@@ -194,7 +195,7 @@ async def _inserted(db: Connection, rows: Sequence[Row]) -> list[Version]:
 
 
 async def _identical(db: Connection, row: Row) -> int | None:
-    """The newest number before the row's with its digest, of those that are not deleted."""
+    """The number of the newest earlier version with the same digest that is not deleted."""
     number: int | None = await db.fetchval(
         """
         SELECT max(number) FROM versions

@@ -1,4 +1,4 @@
-"""Versions that many callers read at once: one statement for all of them."""
+"""Reads versions for many concurrent callers in one statement."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ class State:
 
 Found = TypeVar("Found")
 Key: TypeAlias = tuple[Projects, UUID, VersionRef]
-"""The projects that the caller sees, a workflow's id, and which of its versions."""
+"""The projects that the caller may read, a workflow's id, and a reference to one of its versions."""
 
-# LATERAL and LIMIT: index lookups for each key, however few rows there were when the statement was planned. The
-# workflow comes first, so that a missing version can be told from a missing workflow.
+# LATERAL and LIMIT force index lookups for each key, even if the table was small when Postgres planned the statement.
+# The workflow comes first, to distinguish a missing version from a missing workflow.
 _FROM = """
     FROM unnest($2::int[], $3::uuid[], $4::uuid[], $5::int[])
         WITH ORDINALITY AS k (caller, workflow_id, version_id, number, place)
@@ -56,7 +56,7 @@ _VERSIONS = "SELECT k.place," + HEAD + ", v.flow, v.flow_ui" + _FROM.format(colu
 
 
 async def find_states(db: Connection, keys: Sequence[Key]) -> list[State | ServiceError]:
-    """The state of each, or WorkflowNotFound or VersionNotFound."""
+    """The state for each key, or WorkflowNotFound or VersionNotFound."""
     rows = await db.fetch(_STATES, *_columns(keys))
     return _in_order(keys, rows, _state)
 

@@ -1,7 +1,8 @@
-"""Pages of a workflow's versions. Every page costs the same, however long the history is and however much is hidden.
+"""Pages of a workflow's versions. Every page costs the same, for a history of any length and with any number of hidden
+versions.
 
-Deleted versions are hidden, and archived ones unless they are requested. The numbers on a page are found first, and
-exactly these versions are read.
+Deleted versions are hidden, and archived ones unless they are requested. The numbers on the page are found first; then
+only these versions are read.
 """
 
 from collections.abc import Sequence
@@ -13,11 +14,11 @@ from workflow_service.errors import WorkflowNotFound
 from workflow_service.model import Version
 from workflow_service.repository.versions import HEAD, HEAD_COLUMNS, version_from
 
-# Of $4 versions of a list that has $3 older ones. None of the list is hidden:
+# The numbers of $4 versions, after $3 older ones, for a list without hidden versions.
 _NUMBERS = "generate_series($3::integer + 1, $3 + $4::integer) AS n (number)"
-# For a page with hidden versions. Counting starts at the nearer end of the list, in blocks of a thousand numbers; the
-# last block ends at the latest number $8. Blocks $6 to $7 are skipped by their counts; $3 versions are skipped in
-# total. In the blocks with a part of the page, only skipped, hidden and shown versions are read.
+# The same for a list with hidden versions. Counting starts at the nearer end of the list, in blocks of a thousand
+# numbers. Blocks $6 to $7 are counted, and the last one ends at the latest number, $8. $3 versions are skipped, whole
+# blocks by their counts. Blocks with a part of the page are expanded only as far as needed.
 _LISTED_NUMBERS = """(
     WITH blocks AS (
         SELECT b.block, least(1000, $8::integer - b.block * 1000) AS held,
@@ -39,8 +40,8 @@ _LISTED_NUMBERS = """(
 ) n"""
 _FROM_OLDEST = _LISTED_NUMBERS.format(order="ASC", places="generate_series(1, least(held, enough))")
 _FROM_NEWEST = _LISTED_NUMBERS.format(order="DESC", places="generate_series(greatest(1, held - enough + 1), held)")
-# Each number by an ordered search, which only the primary key serves. For an equality, or a list of them, the planner
-# may take versions_digest_idx, and that reads the whole history.
+# An ordered search for each number can only use the primary key. For an equality, or an IN list, the planner may choose
+# versions_digest_idx, which reads the whole history.
 _VERSIONS = f""", LATERAL (
         SELECT {HEAD_COLUMNS}, deleted_at FROM versions
         WHERE project_id = $1 AND workflow_id = $2 AND versions.number >= n.number
@@ -57,9 +58,9 @@ _PAGE, _PAGE_FROM_OLDEST, _PAGE_FROM_NEWEST = (
 async def list_versions(
     db: Connection, projects: Sequence[UUID], workflow_id: UUID, page: Page, *, newest_first: bool, with_archived: bool
 ) -> tuple[list[Version], int]:
-    """A page without flow and flow_ui, and how many there are in all. Raises WorkflowNotFound.
+    """A page of versions without flow and flow_ui, and the total number. Raises WorkflowNotFound.
 
-    Both are of one snapshot: a page whose counts are not those that it was looked for with is looked for again.
+    Both are from one snapshot: if the counts have changed before the page is read, the search is repeated.
     """
     while True:
         workflow = await db.fetchrow(
@@ -86,7 +87,8 @@ _OF_AUTHOR = """
     SELECT v.number FROM w JOIN versions v ON v.project_id = w.project_id AND v.workflow_id = w.id
     WHERE v.created_by = $3 AND v.deleted_at IS NULL AND (v.archived_at IS NULL OR $4)
 """
-# Each id by versions_id_key: without the workflow in the condition no other index fits, also while the table is small.
+# Looks up each id in versions_id_key. The condition leaves out the workflow, so that no other index fits, even for a
+# small table.
 _OF_IDS = """
     SELECT v.number FROM w CROSS JOIN (SELECT DISTINCT unnest($3::uuid[]) AS id) chosen CROSS JOIN LATERAL (
         SELECT workflow_id, number, archived_at, deleted_at FROM versions
@@ -126,7 +128,7 @@ async def list_chosen_versions(
     newest_first: bool,
     with_archived: bool,
 ) -> tuple[list[Version], int]:
-    """The same of what one person or service account saved, or of some versions by id. Raises WorkflowNotFound."""
+    """Like `list_versions`, for the versions of one author, or for some versions by id. Raises WorkflowNotFound."""
     statements = _PAGE_OF_AUTHOR if isinstance(chosen, UUID) else _PAGE_OF_IDS
     rows = await db.fetch(
         statements[newest_first], projects, workflow_id, chosen, with_archived, page.size, page.offset
@@ -155,5 +157,5 @@ async def _fetch_page(
 
 
 def _block(number: int) -> int:
-    """The block of a thousand numbers that contains the version."""
+    """The block of a thousand numbers that contains this one."""
     return (number - 1) // 1000

@@ -1,4 +1,4 @@
-"""The table versions: appended to, archived in, never rewritten."""
+"""The table versions. Content is only appended and never changes; versions can be archived, noted and deleted."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -19,7 +19,7 @@ HEAD = """
        AND p.digest = v.digest AND p.number < v.number AND p.deleted_at IS NULL
     ) AS identical_to """
 
-# The workflow comes first, so that a missing version can be told from a missing workflow.
+# The workflow comes first, to distinguish a missing version from a missing workflow.
 _FROM = (
     " FROM workflows w LEFT JOIN versions v"
     " ON v.project_id = w.project_id AND v.workflow_id = w.id AND v.deleted_at IS NULL "
@@ -70,7 +70,7 @@ async def find_flow(db: Connection, project_id: UUID, workflow_id: UUID, version
 
 
 async def find_version(db: Connection, project_id: UUID, version_id: UUID) -> tuple[UUID, bool] | None:
-    """The workflow of a version and whether the version is deleted, in whichever workflow of the project it is."""
+    """The workflow of a version, which may be any of the project, and whether the version is deleted."""
     row = await db.fetchrow(
         """
         SELECT v.workflow_id, v.deleted_at IS NOT NULL AS is_deleted
@@ -84,7 +84,7 @@ async def find_version(db: Connection, project_id: UUID, version_id: UUID) -> tu
 
 
 async def update_archived(db: Connection, project_id: UUID, version_id: UUID, by: UUID | None) -> Version:
-    """Archive a version, or with `by` None put it back."""
+    """Archive a version, or unarchive it if `by` is None."""
     row = await db.fetchrow(
         """
         UPDATE versions v
@@ -102,7 +102,7 @@ async def update_archived(db: Connection, project_id: UUID, version_id: UUID, by
 
 
 async def update_note(db: Connection, project_id: UUID, version_id: UUID, note: str | None, by: UUID) -> Version:
-    """Write a note on a version, or with `note` None remove it."""
+    """Set the note of a version, or remove it if `note` is None."""
     row = await db.fetchrow(
         """
         UPDATE versions v
@@ -121,7 +121,8 @@ async def update_note(db: Connection, project_id: UUID, version_id: UUID, note: 
 
 
 async def hide_version(db: Connection, project_id: UUID, version_id: UUID, by: UUID) -> int | None:
-    """Delete a version. Returns the number of the version that was identical to it, whose revision moves as well."""
+    """Delete a version. Returns the number of the version that was identical to it. The revision of that version
+    changes as well."""
     await db.execute(
         """
         UPDATE versions SET deleted_at = clock_timestamp(), deleted_by = $3, revision = revision + 1

@@ -32,7 +32,8 @@ _MATCHES = """
 
 
 async def list_workflows(db: Connection, where: WorkflowFilter, page: Page) -> tuple[list[Workflow], int]:
-    """A page without flow and flow_ui, and how many match in all. The page's order is made of SORTS."""
+    """A page of workflows without flow and flow_ui, and how many match in total. `page.order_by` must come from
+    SORTS."""
     values = (
         where.project_id,
         where.draft,
@@ -44,7 +45,7 @@ async def list_workflows(db: Connection, where: WorkflowFilter, page: Page) -> t
     )
     rows, total = await fetch_page(
         db,
-        # Only those on the page are looked up in versions.
+        # Only workflows on the page are joined with versions.
         "WITH w AS MATERIALIZED (SELECT "
         + COLUMNS
         + " FROM workflows w"

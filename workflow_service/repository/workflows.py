@@ -96,7 +96,7 @@ async def find_project(db: Connection, projects: Sequence[UUID], workflow_id: UU
 
 
 async def lock_workflow(db: Connection, projects: Sequence[UUID], workflow_id: UUID) -> LockedWorkflow:
-    """Raises WorkflowNotFound. Saves of this workflow wait until the transaction ends."""
+    """Lock the workflow: its saves wait until the transaction ends. Raises WorkflowNotFound."""
     row = await db.fetchrow(
         """
         SELECT project_id, id, version_count, accepts_release FROM workflows
@@ -108,7 +108,7 @@ async def lock_workflow(db: Connection, projects: Sequence[UUID], workflow_id: U
     )
     if row is None:
         raise WorkflowNotFound(workflow_id)
-    # A statement of its own: it has to see what was committed while the lock was waited for.
+    # This is a separate statement, so that it sees changes that were committed during the wait for the lock.
     latest_digest = await db.fetchval(
         "SELECT digest FROM versions WHERE project_id = $1 AND workflow_id = $2 AND number = $3",
         row["project_id"],
@@ -140,7 +140,7 @@ async def update_texts(
 
 
 async def accept_release(db: Connection, workflow_id: UUID, project_id: UUID, name: str, by: UUID) -> None:
-    """Rename a workflow that a save has released. It happens once."""
+    """Apply the name of the one release that may follow a first save."""
     await db.execute(
         """
         UPDATE workflows
@@ -158,9 +158,9 @@ async def accept_release(db: Connection, workflow_id: UUID, project_id: UUID, na
 async def count_hidden(
     db: Connection, workflow_id: UUID, project_id: UUID, *, archived: int = 0, deleted: int = 0
 ) -> None:
-    """Hiding a version changes what its workflow shows: the count of versions. Both numbers are changes.
+    """Add to the counts of archived and deleted versions. Numbers may be negative.
 
-    One that was hidden already changes nothing that shows.
+    If the number of visible versions changes, so does the workflow's revision.
     """
     await db.execute(
         """
@@ -179,7 +179,7 @@ async def count_hidden(
 async def insert_workflow(
     db: Connection, project_id: UUID, workflow_id: UUID, name: str, description: str, by: UUID
 ) -> None:
-    """Insert a workflow without a canvas. Its first version follows in the same transaction."""
+    """Insert a workflow without a canvas. The same transaction must insert its first version."""
     await db.execute(
         """
         INSERT INTO workflows (project_id, id, name, description, created_by, updated_by)
@@ -194,7 +194,7 @@ async def insert_workflow(
 
 
 async def delete_draft(db: Connection, workflow_id: UUID, project_id: UUID) -> None:
-    """Permanently, including its canvas."""
+    """Delete the draft permanently, including its canvas."""
     await db.execute(
         "DELETE FROM workflows WHERE project_id = $1 AND id = $2 AND version_count = 0", project_id, workflow_id
     )

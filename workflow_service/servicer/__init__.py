@@ -8,4 +8,4 @@ from workflow_service.servicer.workflows import WorkflowMethods
 
 
 class WorkflowServicer(WorkflowMethods, VersionMethods, LabelMethods, CanvasMethods, WatchMethods):
-    """All of WorkflowService."""
+    """Implements WorkflowService."""

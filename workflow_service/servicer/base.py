@@ -29,13 +29,13 @@ from workflow_service.signals import Topic
 from workflow_service.version_cache import VersionReads
 
 MAX_WARNINGS = 20
-"""Of one flow, in the answer to a save or a deploy."""
+"""Maximum warnings about one flow in the answer to a save or a deploy."""
 MAX_KEPT_WARNINGS = 1000
-"""Flows whose warnings are remembered."""
+"""Maximum flows whose warnings are cached."""
 SEARCH_SECONDS = 3.0
-"""How long a save waits for the search for secrets in a large flow. Then it goes on without warnings."""
+"""How long a save waits for the search for secrets in a large flow. After that, it continues without warnings."""
 MAX_KEPT_LOADABLES_BYTES = 8 << 20
-"""Maximum bytes of all loadables in memory. A small one takes 2 to 7 ms to make."""
+"""Maximum bytes of all cached loadables. A small one takes 2 to 7 ms to make."""
 
 
 class ServicerBase(rpc.WorkflowServiceServicer):
@@ -58,8 +58,8 @@ class ServicerBase(rpc.WorkflowServiceServicer):
         self._warnings: LRUCache[str, list[str]] = LRUCache(MAX_KEPT_WARNINGS)
         self._secrets: LRUCache[bytes, list[str]] = LRUCache(MAX_KEPT_WARNINGS)
         self._loadables: LRUCache[str, pb.Loadable] = LRUCache(MAX_KEPT_LOADABLES_BYTES, getsizeof=_size)
-        """By the flow's digest. Empty means no digest."""
-        # These may take longer than a save or a deploy waits; the next one then finds the result.
+        """Loadables by the flow's digest. One without a digest means that the SDK cannot load the flow."""
+        # This work may take longer than a save or a deploy waits. It continues, and the next call finds the result.
         self._searches: SharedWork[list[str]] = SharedWork()
         self._validations: SharedWork[list[str]] = SharedWork()
         self._translations: SharedWork[pb.Loadable] = SharedWork()
@@ -73,7 +73,7 @@ class ServicerBase(rpc.WorkflowServiceServicer):
         warnings = self._secrets.get(content.digest)
         if warnings is None:
             try:
-                if len(content.flow) < MAX_QUICK_BYTES:  # most saves do without a task and a timeout
+                if len(content.flow) < MAX_QUICK_BYTES:  # most saves need neither a task nor a timeout
                     return await self._searched(content)
                 async with asyncio.timeout(SEARCH_SECONDS):
                     return await self._searches.run(content.digest, partial(self._searched, content))
@@ -88,7 +88,7 @@ class ServicerBase(rpc.WorkflowServiceServicer):
         return warnings
 
     def _tell(self, workflow_id: UUID) -> None:
-        """Notify streams of a workflow whose versions have changed."""
+        """Notify streams that versions of the workflow have changed."""
         self._signals.send(Topic.CHANGED, workflow_id)
 
 
@@ -99,7 +99,7 @@ def _size(loadable: pb.Loadable) -> int:
 async def new_draft(
     db: Connection, caller: Caller, project_id: UUID, request: Any, content: Content, action: str
 ) -> Workflow:
-    """A draft with the request's name and description, and its event. In the caller's transaction."""
+    """Insert a draft with the request's name and description, and its audit event, in the caller's transaction."""
     workflow = await workflows.insert_draft(
         db, project_id, new_id(), request.name, request.description, content, caller.id
     )

@@ -1,4 +1,4 @@
-"""The RPCs of canvases without a version: export, import, validation."""
+"""The RPCs about canvases without a version: export, import, validation."""
 
 from hashlib import sha256
 from uuid import UUID

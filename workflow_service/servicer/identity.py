@@ -1,4 +1,4 @@
-"""The identity contract's RPCs, answered from the access file."""
+"""The RPCs of the identity contract. The answers come from the access file."""
 
 from uuid import UUID
 
@@ -110,7 +110,7 @@ def org_message(org: Org) -> pb.Org:
 
 
 def project_message(project: Project) -> pb.Project:
-    """The project as the caller of this RPC sees it."""
+    """The project's message for the caller of this RPC."""
     return pb.Project(
         id=str(project.id),
         name=project.name,

@@ -1,4 +1,4 @@
-"""The RPCs of labels."""
+"""The RPCs about labels."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""The RPCs of versions."""
+"""The RPCs about versions."""
 
 from functools import partial
 from hashlib import sha256
@@ -29,7 +29,7 @@ from workflow_service.repository.version_inserts import NewVersion, insert_versi
 from workflow_service.requests import chosen_versions
 from workflow_service.servicer.base import MAX_KEPT_LOADABLES_BYTES, MAX_WARNINGS, ServicerBase, tag
 
-# Numbers grow with time, so both names mean the same order.
+# Numbers increase with time, so both names mean the same order.
 SORTS = {"version": "version", "created_at": "version"}
 
 
@@ -183,7 +183,8 @@ class VersionMethods(ServicerBase):
         return answer
 
     async def _loadable_of(self, version: pb.Version) -> pb.Loadable:
-        """Empty when the SDK cannot load the flow; then the warnings say why. Made once, as the warnings are."""
+        """The version's loadable. It is empty if the SDK cannot load the flow; then the warnings say why. It is made
+        once and cached."""
         loadable = self._loadables.get(version.digest)
         if loadable is None:
             loadable = await self._translations.run(version.digest, partial(self._translated, version))
@@ -202,7 +203,7 @@ class VersionMethods(ServicerBase):
         return loadable
 
     async def _warnings_of(self, version: pb.Version) -> list[str]:
-        """The warnings of validation. A flow's meaning never changes, so this is computed once."""
+        """The warnings of validation. The same flow always has the same warnings, so they are cached."""
         warnings = self._warnings.get(version.digest)
         if warnings is None:
             warnings = await self._validations.run(version.digest, partial(self._validated, version))
@@ -213,7 +214,7 @@ class VersionMethods(ServicerBase):
             problems = await self._documents.validate_saved(version.flow.utf8)
         except DocumentTooComplex as error:
             problems = [Problem("flow", error.message, "warning")]
-            self._loadables[version.digest] = pb.Loadable()  # to translate it would take as long once more
+            self._loadables[version.digest] = pb.Loadable()  # translation would take just as long
         secrets_first = sorted(problems, key=lambda problem: not problem.about_secret)
         warnings = [f"{problem.path} {problem.message}" for problem in secrets_first[:MAX_WARNINGS]]
         self._warnings[version.digest] = warnings
@@ -223,7 +224,8 @@ class VersionMethods(ServicerBase):
     async def _why_not(
         db: Connection, project_id: UUID, workflow_id: UUID, given: UUID | None, error: VersionNotFound
     ) -> ServiceError:
-        """Why a version cannot be pinned: its workflow is a draft, or it is another's, or deleted, or not there."""
+        """Why a version cannot be pinned: the workflow is a draft, or the version is of another workflow, deleted or
+        missing."""
         if (await workflows.get_workflow_head(db, [project_id], workflow_id)).is_draft:
             return WorkflowNotReleased(workflow_id)
         found = await versions.find_version(db, project_id, given) if given else None

@@ -1,4 +1,4 @@
-"""Follows what happens to versions."""
+"""The RPC that streams the events of versions."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing

@@ -1,4 +1,4 @@
-"""The RPCs of workflows."""
+"""The RPCs about workflows."""
 
 from uuid import UUID
 
@@ -161,7 +161,7 @@ class WorkflowMethods(ServicerBase):
         return await self._content(request)
 
     async def _draft_canvas(self, request: pb.ForkWorkflowRequest, source_id: UUID) -> Content | None:
-        """The canvas of a draft, where that is what is to be forked. Checked while no connection is held."""
+        """The canvas of a draft, if the draft is the source of the fork. Holds no connection while it checks."""
         if request.HasField("workflow_version_id"):
             return None
         async with self._pool.acquire() as db:

@@ -9,7 +9,7 @@ from flowpin_cli.verify.load.recorder import Face, Recorder
 CALLERS_PER_APP = 2
 PAUSE_SECONDS = 0.02
 PAUSE_AFTER_REFUSAL_SECONDS = 0.1
-"""Shorter than any Retry-After, because it measures when calls are answered again."""
+"""Pause after a failure. It is shorter than any Retry-After, to measure when calls are answered again."""
 
 
 class AppCallers:
@@ -20,7 +20,7 @@ class AppCallers:
         self._count = 0
 
     async def work(self, apps: Sequence[str]) -> None:
-        """Call until `stop`."""
+        """Call apps until `stop`."""
         async with asyncio.TaskGroup() as tasks:
             for place, app in enumerate(apps):
                 for number in range(CALLERS_PER_APP):

@@ -1,4 +1,4 @@
-"""Checks of calls of apps: each answer is correct and arrives."""
+"""Checks of calls of apps: each call is answered, and correctly."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ AGAIN_SECONDS = 2.0
 START_SECONDS = 8.0
 """How long a process that answers calls may take to start again on a busy machine."""
 IMPORT_SECONDS = 120.0
-"""How long a host process may take to import the SDK: 20 s on an idle machine."""
+"""How long a host process may take to import the SDK. It takes 20 s on an idle machine."""
 
 
 @dataclass(frozen=True)
 class FaultMade:
-    """A fault of the run; `what` begins with the process that it was made on."""
+    """A fault of the run. `what` starts with the name of the affected process."""
 
     name: str
     what: str
@@ -38,19 +38,19 @@ class FaultMade:
 
 @dataclass(frozen=True)
 class Answering:
-    """A version whose flow answers with a number of its own."""
+    """A version whose flow answers with its own number."""
 
     number: int
     answers: int
 
 
 class AppHistory:
-    """The calls of one app, and what they are compared with."""
+    """The calls of one app, and the versions and deployments to compare them with."""
 
     def __init__(
         self, deploys: DeployHistory, versions: Mapping[str, Answering], faults: Sequence[FaultMade] = ()
     ) -> None:
-        """`versions` by their ids; empty where apps do not run."""
+        """`versions` are by id. Empty if apps do not run."""
         self.deploys = deploys
         self.versions = versions
         self.faults = faults
@@ -59,7 +59,7 @@ class AppHistory:
 
     @cached_property
     def shown(self) -> list[Point]:
-        """Which deployment answered each call, by its place in the history."""
+        """The deployment that answered each call, by its index in the history."""
         place = self.deploys.place
         return [
             Point(place[call.got["deployment"]], call.begin, call.end, call)
@@ -77,7 +77,8 @@ def versions_that_answer(calls: Sequence[Call]) -> dict[str, Answering]:
 
 
 def check_exact(history: AppHistory) -> Iterator[Violation]:
-    """An answer is what the version in its header gives for the input, and the one of the deployment in its header."""
+    """An answer is what the version in its header returns for the input, and that version is the one of the deployment
+    in its header."""
     for call in history.answered:
         place = history.deploys.place.get(call.got["deployment"])
         if place is None:
@@ -93,9 +94,9 @@ def check_exact(history: AppHistory) -> Iterator[Violation]:
 
 
 def check_routed(history: AppHistory) -> Iterator[Violation]:
-    """A call is answered by a deployment that was live at some moment within the call.
+    """A call is answered by a deployment that was live at some moment during the call.
 
-    Deploys that name a router as late in their notes promise nothing.
+    This does not apply to deploys whose notes name a late router.
     """
     deploys = history.deploys
     done = [
@@ -117,7 +118,7 @@ def check_routed(history: AppHistory) -> Iterator[Violation]:
 
 
 def check_answered(history: AppHistory) -> Iterator[Violation]:
-    """A call is answered every two seconds, except during faults and the starts after them."""
+    """A call is answered at least every two seconds, except during faults and the starts after them."""
     for before, after in pairwise(history.answered):
         waited = after.end - before.end
         excused = sum(

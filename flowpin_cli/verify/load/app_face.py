@@ -1,4 +1,4 @@
-"""Calls of apps, as their users make them: at the router, with an access key."""
+"""Calls apps as their users do: at the router, with an access key."""
 
 import json
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from flowpin_cli.verify.load.calls import UNREADABLE, Reply, Request
 from flowpin_cli.verify.load.options import Target
 
 CALL_SECONDS = 15.0
-"""The deadline of each call. A router holds calls for longer than that while a host process imports the SDK."""
+"""The deadline of each call. A router makes calls wait longer than this while a host process imports the SDK."""
 MAYBE_LATER = (429, 503)
 
 
@@ -34,7 +34,8 @@ class AppFace:
 
 
 def _reply(status: int, headers: Any, content: bytes) -> Reply:
-    """A 503 without `Retry-After` is not a refusal of the contract."""
+    """The reply for an answer. A 503 without `Retry-After` does not count as a refusal, because the contract has none
+    like it."""
     try:
         answer = json.loads(content)
         if status == 200:

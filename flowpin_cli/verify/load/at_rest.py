@@ -1,4 +1,4 @@
-"""Runs the checks of `flowpin verify` without `--load` on the installation that the run has started."""
+"""Runs the checks of `flowpin verify` without `--load` on the run's own installation."""
 
 from flowpin_cli.errors import CannotRun
 from flowpin_cli.verify.load.faults.installation import Installation
@@ -8,11 +8,11 @@ from flowpin_cli.verify.run import verify
 from flowpin_cli.verify.sources import sources_at
 
 AT_REST = "at rest"
-"""The check that these find nothing."""
+"""The name of the check that these find nothing."""
 
 
 async def findings_at_rest(installation: Installation) -> list[Violation]:
-    """A violation each; one if they cannot look."""
+    """One violation per finding, or one if the checks cannot run."""
     try:
         report = await verify(sources_at(installation.postgres.cluster.url()))
     except CannotRun as error:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 Outcome = Literal["answered", "refused", "unknown"]
 SHOWN_DIGEST_CHARS = len("sha256:") + 8
 NO_ANSWER = ("REQUEST_IN_PROGRESS",)
-"""Reasons that refuse a call and leave open what became of an earlier one with the same key."""
+"""Reasons of refusals after which the outcome of an earlier call with the same key is unknown."""
 
 UNREADABLE = "UNREADABLE"
 """Code of a call whose answer cannot be read."""
@@ -14,24 +14,25 @@ UNREADABLE = "UNREADABLE"
 
 @dataclass(frozen=True)
 class Request:
-    """A call to make. `sent` is recorded; `document` is the flow that a save sends, of which the digest is recorded."""
+    """A call to make. `sent` is recorded. `document` is the flow of a save; only its digest is recorded."""
 
     operation: str
-    """Its name, unique in the run. Calls that repeat it with the same key share it."""
+    """A name that is unique in the run. Calls with the same key, which repeat it, share the name."""
     kind: str
-    """save, version, workflow, versions, deploy, rollback, app, deployments; call: of the app itself."""
+    """save, version, workflow, versions, deploy, rollback, app, deployments, or call, which is a call of the app
+    itself."""
     target: str
     """The id of the workflow or of the app."""
     sent: dict[str, Any] = field(default_factory=dict)
     key: str | None = None
     document: bytes = b""
     patience_seconds: float | None = None
-    """Instead of the usual deadline: so short a one that the answer may be lost while the call takes effect."""
+    """A shorter deadline than usual, so that the answer may be lost although the call takes effect."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer: `code` is the HTTP status or gRPC code with the reason, `got` what the checks read."""
+    """An answer. `code` is the HTTP status or gRPC code with the reason, and `got` has the values for the checks."""
 
     outcome: Outcome
     code: str
@@ -40,13 +41,13 @@ class Reply:
 
 @dataclass(frozen=True)
 class Call:
-    """A call that was made. Times are seconds on one monotonic clock since the run began."""
+    """A call and its answer. Times are seconds since the run began, on one monotonic clock."""
 
     caller: str
     operation: str
     kind: str
     face: str
-    """rest, grpc, or apps: where apps answer."""
+    """rest, grpc, or apps (the router)."""
     target: str
     begin: float
     end: float
@@ -63,7 +64,7 @@ class Call:
 
     @property
     def is_unmodified(self) -> bool:
-        """Whether the answer was 304."""
+        """Whether the answer's status was 304."""
         return bool(self.got.get("unmodified"))
 
     def line(self) -> dict[str, Any]:

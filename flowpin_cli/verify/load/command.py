@@ -1,4 +1,4 @@
-"""`flowpin verify --load`: parses and delegates. `flowpin verify` calls `verify_under_load`."""
+"""`flowpin verify --load`: runs the load and returns an exit code. `flowpin verify` calls `verify_under_load`."""
 
 import os
 import secrets
@@ -23,8 +23,9 @@ def verify_under_load(
     history: Path | None = None,
     as_json: bool = False,
 ) -> int:
-    """Run the load and print its report: 0, 1 when a promise was not kept, 2 when this failed. Raises CannotRun."""
-    # Read when gRPC is imported: its fork handlers would crash the children that a run with faults starts.
+    """Run the load and print its report. Returns 0, 1 if a promise was broken, or 2 if the run failed. Raises
+    CannotRun."""
+    # gRPC reads this when it is imported. Its fork handlers would crash the children of a run with faults.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     from flowpin_cli.verify.load.options import LoadOptions, faults_of, seconds_of
     from flowpin_cli.verify.load.run import run_load
@@ -49,6 +50,6 @@ def verify_under_load(
         return run_load(options)
     except CannotRun:
         raise
-    except Exception:  # a bug here must not look like a finding
+    except Exception:  # a bug in this code must not look like a finding
         Console(stderr=True).print_exception()
     return NOT_CHECKED

@@ -1,4 +1,4 @@
-"""Checks of deployments, from the calls to one app and its history afterwards."""
+"""Checks of deployments: compares the calls to one app with its history after the load."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ WENT_LIVE = "succeeded"
 
 
 class DeployHistory:
-    """The calls to one app, and its deployments as they were read afterwards, oldest first."""
+    """The calls to one app, and its deployments after the load, oldest first."""
 
     def __init__(self, calls: Sequence[Call], kept: Sequence[KeptDeployment]) -> None:
         self.calls = calls
@@ -24,7 +24,7 @@ class DeployHistory:
 
     @cached_property
     def effects(self) -> list[tuple[Operation, int]]:
-        """The deploys and rollbacks that are in the history, and their places in it."""
+        """The deploys and rollbacks that are in the history, with their indexes in it."""
         found = []
         for deploy in self.deploys:
             row = self.by_reason.get(deploy.name)
@@ -35,7 +35,7 @@ class DeployHistory:
 
     @cached_property
     def seen(self) -> list[Point]:
-        """What reads showed as live. A 304 shows what its ETag named when it was first sent."""
+        """The live deployments that reads returned. A 304 counts as the first answer with its ETag."""
         live = {
             (call.kind, call.got["etag"]): call.got["live"]
             for call in self.calls
@@ -51,7 +51,7 @@ class DeployHistory:
 
 
 def check_kept(history: DeployHistory) -> Iterator[Violation]:
-    """Every answered deployment is in the history as it was answered, and pins the requested version."""
+    """Every answered deployment is in the history with the answered values, and pins the requested version."""
     for deploy in history.deploys:
         for call in deploy.answers[:1]:
             place = history.place.get(call.got["id"])
@@ -67,7 +67,7 @@ def check_kept(history: DeployHistory) -> Iterator[Violation]:
 
 
 def check_once(history: DeployHistory) -> Iterator[Violation]:
-    """A deploy takes effect once; one of unknown answer once or not at all; a refused one never."""
+    """A deploy takes effect once. One without a known answer takes effect at most once, a refused one never."""
     named = {deploy.name: deploy for deploy in history.deploys}
     rows_of: dict[str, list[KeptDeployment]] = defaultdict(list)
     for row in history.kept:
@@ -95,14 +95,15 @@ def check_keys(history: DeployHistory) -> Iterator[Violation]:
 
 
 def check_order(history: DeployHistory) -> Iterator[Violation]:
-    """A deploy that was answered, or seen live, before another was sent comes before it in the history."""
+    """A deploy that was answered or seen live before another was sent is earlier in the history."""
     deploys = points(history.effects)
     for before, after in went_back([*deploys, *history.seen], deploys, or_stayed=True):
         yield Violation("deploy order", "A later deploy is not later in the history.", (before.call, after.call))
 
 
 def check_spans(history: DeployHistory) -> Iterator[Violation]:
-    """Live spans follow one another in the history's order, without a gap or an overlap; one is live at the end."""
+    """Live spans follow each other in the order of the history, without gaps and overlaps. Exactly one deployment is
+    live at the end."""
     spans = [row for row in history.kept if row.live_from is not None]
     for before, after in pairwise(spans):
         if before.live_to != after.live_from or not before.live_to:
@@ -113,7 +114,7 @@ def check_spans(history: DeployHistory) -> Iterator[Violation]:
 
 
 def check_sources(history: DeployHistory) -> Iterator[Violation]:
-    """A rollback pins the version of the deployment that it goes back to."""
+    """A rollback pins the version of its source deployment."""
     for row in history.kept:
         place = history.place.get(row.source_id or "")
         if place is not None and history.kept[place].version_id != row.version_id:
@@ -122,7 +123,7 @@ def check_sources(history: DeployHistory) -> Iterator[Violation]:
 
 
 def check_live(history: DeployHistory) -> Iterator[Violation]:
-    """What is live never goes back in the history, and is never a deployment that is not sent yet."""
+    """The live deployment never becomes an earlier one of the history, and is never one that was not sent yet."""
     done = [
         (deploy, place)
         for deploy, place in history.effects

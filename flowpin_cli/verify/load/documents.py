@@ -1,4 +1,4 @@
-"""The flows that savers send, each unique, and none as a JSON library would write it; and flows that apps run."""
+"""Makes flows for savers, and flows that apps run. A saver's flow is unique, and not formatted as by a JSON library."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ FLOW_UI = b'{"zoom" : 1.50, "nodes":[ ]}'
 
 
 def flow_of(operation: str) -> bytes:
-    """A flow that only this operation sends, so that the version it made is known by its bytes."""
+    """A flow that only this operation sends, so that its version is recognized by its bytes."""
     return (
         b'{ "nodes" :[{"type":"x.Y",  "id":"n"}],\n\t"big": 9007199254740993, "nul": "\\u0000", "e": 1E+2, "by": "%s" }'
         % operation.encode()
@@ -16,8 +16,8 @@ def flow_of(operation: str) -> bytes:
 
 
 def answering_flow(version: int) -> bytes:
-    """A flow that answers an input {"call": number} with `answer_of` it and of `version`, so each answer says whose
-    and which version's it is."""
+    """A flow that answers the input {"call": number} with `answer_of(…)` of this number and `version`. So each answer
+    identifies its call and its version."""
     take = {"selector": {"call": "$.input.output.call"}}
     give = {"selector": {"output": "$.answer.output.answer"}}
     nodes = [

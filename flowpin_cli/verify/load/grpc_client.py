@@ -1,4 +1,4 @@
-"""The generated stubs on channels that retry what only reads and send the token of the load."""
+"""The generated stubs on channels that retry reads and send the load's token."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # these exist only in the type stubs
 
 @dataclass(frozen=True, slots=True)
 class FlowpinClient:
-    """Every RPC of the contracts, typed. Calls raise grpc.aio.AioRpcError; `ServiceError.from_rpc_error` reads it."""
+    """All RPCs of the contracts, typed. Calls raise grpc.aio.AioRpcError; `ServiceError.from_rpc_error` reads it."""
 
     workflows: "WorkflowServiceAsyncStub"
     identity: "IdentityServiceAsyncStub"
@@ -36,10 +36,10 @@ class FlowpinClient:
 async def flowpin_client(
     *, workflow: str, deploy: str, token: str, timeout_seconds: float = 30, ca: str = ""
 ) -> AsyncIterator[FlowpinClient]:
-    """Connected until the block ends. `workflow` and `deploy` say where the services answer, as for `open_channel`.
+    """Keep the channels open until the block ends. `workflow` and `deploy` are the targets of the services, as for
+    `open_channel`.
 
-    `timeout_seconds` is the deadline of calls that give no `timeout`. With `ca`, the file of an authority, it
-    speaks TLS.
+    `timeout_seconds` is the deadline of calls that give no `timeout`. With `ca`, the file of an authority, it uses TLS.
     """
     tls = ChannelTls(TlsFiles(ca=Path(ca)), None) if ca else None
     every_call = [_EveryCall(token, timeout_seconds)]
@@ -61,7 +61,7 @@ async def flowpin_client(
 
 
 class _EveryCall(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
-    """Adds the token, and a deadline where the caller gave none. (Call credentials would want TLS.)"""
+    """Adds the token, and a deadline if the caller gave none. (Call credentials would require TLS.)"""
 
     def __init__(self, token: str, timeout_seconds: float) -> None:
         self._authorization = ("authorization", f"Bearer {token}")

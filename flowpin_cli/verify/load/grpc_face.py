@@ -1,4 +1,4 @@
-"""The load's calls over gRPC, to the services themselves."""
+"""The load's calls over gRPC, directly to the services."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from service_kit.pb.flowpin.deploy.v1 import deploy_pb2
 from service_kit.pb.flowpin.workflow.v1 import workflow_pb2
 
 UNKNOWN = ("CANCELLED", "UNKNOWN", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS")
-"""Codes after which a change may have been made."""
+"""Codes after which the call may have taken effect."""
 
 
 class Grpc:

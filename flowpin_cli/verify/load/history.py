@@ -1,4 +1,4 @@
-"""Compares the calls of a load with the content of the installation afterwards."""
+"""Compares the calls of a load with the content of the installation after it."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from flowpin_cli.verify.load.operations import Violation
 from flowpin_cli.verify.load.version_checks import VERSION_CHECKS, VersionHistory
 
 OF_APPS = ("calls exact", "calls routed", "calls answered")
-"""The checks of calls of apps, where these run."""
+"""The checks of calls of apps, if apps run."""
 CHECKS = (
     "saves kept",
     "saves once",
@@ -29,15 +29,15 @@ CHECKS = (
     "true refusals",
     *OF_APPS,
 )
-"""The names that violations carry; docs/verify.md says what each promises."""
+"""The names of the checks. docs/verify.md describes the promise of each."""
 
 
 UNTRUE = ("401", "403", "404", "UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND")
-"""Refusals that are never true of the load's calls."""
+"""Refusals that are never correct for the load's calls."""
 
 
 def check(calls: Sequence[Call], kept: Kept, faults: Sequence[FaultMade] = ()) -> list[Violation]:
-    """Every violation, by workflow and app. The calls may be in any order."""
+    """All violations, by workflow and app. The calls may be in any order."""
     by_target: dict[str, list[Call]] = defaultdict(list)
     for call in calls:
         by_target[call.target].append(call)
@@ -75,7 +75,7 @@ def _true_refusals(calls: Sequence[Call]) -> Iterator[Violation]:
 
 
 def _one_body_an_etag(calls: Sequence[Call]) -> Iterator[Violation]:
-    """The same ETag of the same address always has the same answer, and a 304 names the requested ETag."""
+    """The same ETag at the same URL always has the same answer, and a 304 has the requested ETag."""
     first: dict[tuple[str, ...], Call] = {}
     for call in calls:
         etag = call.got.get("etag")

@@ -1,4 +1,4 @@
-"""What the installation has after the load, for the checks to compare."""
+"""The content of the installation after the load, for the checks."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from flowpin_cli.verify.load.calls import SHOWN_DIGEST_CHARS
 
 @dataclass(frozen=True)
 class KeptVersion:
-    """A version as it was read afterwards; `digest` is of the bytes that were read."""
+    """A version as it was read after the load. `digest` is that of the bytes that were read."""
 
     id: str
     number: int
@@ -20,7 +20,7 @@ class KeptVersion:
 
 @dataclass(frozen=True)
 class KeptDeployment:
-    """A deployment as the history lists it afterwards. Times are the installation's, in its text form."""
+    """A deployment as the history lists it after the load. Times are the texts from the installation."""
 
     id: str
     kind: str

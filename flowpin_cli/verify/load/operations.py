@@ -1,4 +1,4 @@
-"""Calls put together: a write with its repetitions is an operation; a number seen at some moment is a point."""
+"""Groups calls. A write with its repetitions is an operation, and a number that was seen at some moment is a point."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +13,7 @@ Piece: TypeAlias = Call | KeptVersion | KeptDeployment
 
 @dataclass(frozen=True)
 class Violation:
-    """A promise that was not kept, and the few calls and rows that contradict each other."""
+    """A broken promise, and the few calls and rows that contradict each other."""
 
     check: str
     says: str
@@ -57,7 +57,7 @@ class Operation:
 
 
 def operations(calls: Iterable[Call], *kinds: str) -> list[Operation]:
-    """In the order of their beginning."""
+    """Group calls by operation, in the order of their start."""
     found: dict[str, list[Call]] = {}
     for call in sorted(calls, key=lambda call: call.begin):
         if call.kind in kinds:
@@ -67,7 +67,8 @@ def operations(calls: Iterable[Call], *kinds: str) -> list[Operation]:
 
 @dataclass(frozen=True)
 class Point:
-    """A number that was true at some moment from `begin` to `end`: a version's, or a place in an app's history."""
+    """A number that was true at some moment from `begin` to `end`: that of a version, or an index in an app's
+    history."""
 
     number: int
     begin: float
@@ -76,7 +77,8 @@ class Point:
 
 
 def went_back(earlier: Iterable[Point], later: Iterable[Point], *, or_stayed: bool) -> Iterator[tuple[Point, Point]]:
-    """Pairs in which the first ended before the second began, and has the larger number, or as large a one."""
+    """Pairs in which the first point ended before the second began, but has a larger number (or, with `or_stayed`, an
+    equal one)."""
     ended = sorted(earlier, key=lambda point: point.end)
     largest: Point | None = None
     place = 0

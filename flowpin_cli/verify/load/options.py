@@ -42,7 +42,7 @@ class LoadOptions:
     workers: int = 1
     """Processes of each service in the installation that a run with faults starts."""
     data: Path | None = None
-    """The data folder with the env file. None: the environment, else ./.flowpin."""
+    """The data folder with the env file. None means the environment, or ./.flowpin if that is not set."""
     history: Path | None = None
     as_json: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class Target:
-    """An installation to call. Without the gRPC addresses all calls go over REST."""
+    """An installation to call. Without gRPC addresses, all calls go over REST."""
 
     url: str
     token: str
@@ -60,15 +60,15 @@ class Target:
     workflow_grpc: str = ""
     deploy_grpc: str = ""
     apps_url: str = ""
-    """Below which apps answer, each at its id. Empty: apps do not run there."""
+    """The URL below which each app answers at its id. Empty if apps do not run."""
     access_key: str = ""
-    """For calls of apps."""
+    """The access key for calls of apps."""
     ca: str = ""
-    """The file of the authority that certificates are checked with; empty for those of the machine."""
+    """The file of the authority that signed the certificates. Empty for the authorities of the machine."""
 
 
 def seconds_of(text: str) -> float:
-    """20s, 5m or 1h in seconds. Raises CannotRun."""
+    """Convert 20s, 5m or 1h to seconds. Raises CannotRun."""
     found = DURATION.fullmatch(text)
     if found is None or float(found[1]) == 0:
         raise CannotRun(f"--load takes a time such as 20s, 5m or 1h, not {text}")
@@ -76,7 +76,7 @@ def seconds_of(text: str) -> float:
 
 
 def faults_of(text: str) -> tuple[str, ...]:
-    """The names in a comma-separated list; `all` is every one. Raises CannotRun for an unknown one."""
+    """The names in a comma-separated list. `all` means all names. Raises CannotRun for an unknown one."""
     if text == EVERY_FAULT:
         return FAULTS
     names = tuple(name.strip() for name in text.split(",") if name.strip())
@@ -87,7 +87,7 @@ def faults_of(text: str) -> tuple[str, ...]:
 
 
 def target_of(data: Path | None, environ: Mapping[str, str]) -> Target:
-    """The target in the data folder's env file, or in FLOWPIN_URL, FLOWPIN_TOKEN and FLOWPIN_PROJECT_ID. Raises
+    """The target from the data folder's env file, or from FLOWPIN_URL, FLOWPIN_TOKEN and FLOWPIN_PROJECT_ID. Raises
     CannotRun."""
     variables = variables_of(data, environ)
     try:

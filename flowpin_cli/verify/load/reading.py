@@ -1,4 +1,4 @@
-"""Reads what the installation holds after the load: every version with its bytes, every deployment."""
+"""Reads the content of the installation after the load: all versions with their bytes, and all deployments."""
 
 import asyncio
 import json
@@ -61,7 +61,7 @@ async def _deployments(rest: Rest, app: str) -> list[KeptDeployment]:
 
 
 async def _every(rest: Rest, path: str) -> list[dict[str, Any]]:
-    """Nothing when the workflow or app is not found: it was lost with all that it held."""
+    """All rows of a list. Empty if the workflow or app is not found, because then its content was lost too."""
     rows: list[dict[str, Any]] = []
     page = 1
     while True:
@@ -76,7 +76,7 @@ async def _every(rest: Rest, path: str) -> list[dict[str, Any]]:
 
 
 async def _get(rest: Rest, path: str) -> bytes | None:
-    """None if it is not found. Raises CannotRun if several tries get no answer."""
+    """The content at a path. None if it is not found. Raises CannotRun if several tries get no answer."""
     failure: Exception | None = None
     for _ in range(TRIES):
         try:

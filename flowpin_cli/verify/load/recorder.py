@@ -17,7 +17,8 @@ class Face(Protocol):
     name: str
 
     async def send(self, request: Request) -> Reply:
-        """Never raises errors of the installation. No answer within the deadline is an unknown outcome."""
+        """Make a call. Never raises errors of the installation. Without an answer before the deadline, the outcome is
+        unknown."""
 
 
 class Recorder:
@@ -65,7 +66,7 @@ class Recorder:
         return call
 
     def note_fault(self, name: str, what: str, begin: float) -> None:
-        """Record that the fault was caused, from `begin` until now."""
+        """Record a fault that lasted from `begin` until now."""
         made = FaultMade(name, what, begin, self.now)
         self.faults.append(made)
         self.write({"fault": name, "what": what, "begin": begin, "end": made.end})

@@ -1,4 +1,4 @@
-"""The report of a run: figures, checks, and the smallest part of each violation."""
+"""The report of a run: figures, checks, and the smallest evidence of each violation."""
 
 import json
 from collections import Counter
@@ -14,10 +14,10 @@ from flowpin_cli.verify.load.history import CHECKS, OF_APPS
 from flowpin_cli.verify.load.operations import Violation
 
 MOST_SHOWN = 3
-"""Violations of one check; the rest are counted."""
+"""Maximum violations of one check in the report. The rest are counted."""
 NO_APPS = "Apps were not called: no runtime is installed that they could run in (FLOWPIN_RUNTIMES)."
 RECOVERY = "recovery"
-"""The check that the installation becomes healthy again after the load."""
+"""The name of the check that the installation becomes healthy again after the load."""
 
 
 @dataclass
@@ -34,12 +34,12 @@ class Report:
     healthy_after: float | None = None
     """Seconds from the end of the load until reads, saves and deploys were answered again."""
     looked_at_rest: bool = False
-    """Whether the checks of `flowpin verify` were run on the installation, which was the run's own."""
+    """Whether the checks of `flowpin verify` were run. This requires the run's own installation."""
     called_apps: bool = False
-    """Whether apps run there, and were called."""
+    """Whether apps run in the installation and were called."""
 
     def figures(self) -> dict[str, dict[str, Any]]:
-        """By face and kind: calls by outcome, and p50 and p99 of the answered ones in milliseconds."""
+        """By face and kind: the number of calls by outcome, and p50 and p99 of answered calls in milliseconds."""
         kinds: dict[str, list[Call]] = {}
         for call in self.calls:
             kinds.setdefault(f"{call.face} {call.kind}", []).append(call)

@@ -1,4 +1,4 @@
-"""Calls over REST: writes the request, and reads from the answer what the checks compare."""
+"""Calls over REST: writes requests, and reads the values for the checks from answers."""
 
 import hashlib
 import json
@@ -15,13 +15,13 @@ from flowpin_cli.verify.load.documents import FLOW_UI, digest_of
 from flowpin_cli.verify.load.options import Target
 
 CREATE_SECONDS = 60.0
-"""A new app waits for its first replica, for some time."""
+"""Timeout for a new app, which waits some time for its first replica."""
 PAGE_SIZE = 20
 """Page size of the lists that the load reads."""
 
 
 class Document(msgspec.Struct):
-    """A workflow or a version, its documents as the bytes that were sent."""
+    """A workflow or a version. Its documents are the bytes that were sent."""
 
     id: str
     version: int = 0
@@ -70,7 +70,7 @@ class Rest:
             return await response.read()
 
     async def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Make what the load works on. Raises aiohttp.ClientError or TimeoutError."""
+        """Create a resource that the load works on. Raises aiohttp.ClientError or TimeoutError."""
         headers = {"Authorization": f"Bearer {self._target.token}"}
         timeout = aiohttp.ClientTimeout(total=CREATE_SECONDS)
         async with self._session.post(self._target.url + path, json=body, headers=headers, timeout=timeout) as response:
@@ -101,7 +101,7 @@ async def open_rest(target: Target, call_seconds: float) -> AsyncIterator[Rest]:
 
 
 def _http(request: Request) -> tuple[str, str, bytes | None]:
-    """Method, path and body."""
+    """The method, path and body of a call."""
     sent = request.sent
     workflow, app = f"/v1/workflows/{request.target}", f"/v1/apps/{request.target}"
     match request.kind:
@@ -109,7 +109,7 @@ def _http(request: Request) -> tuple[str, str, bytes | None]:
             fields: dict[str, Any] = {"description": request.operation}
             if sent.get("base") and not sent.get("if_match"):
                 fields["base_version_id"] = sent["base"]
-            # By hand: a JSON library would not send the documents' bytes as they are.
+            # Written by hand, because a JSON library would change the documents' bytes.
             rest = json.dumps(fields).encode()[1:]
             return "POST", f"{workflow}/save", b'{"flow": %b, "flow_ui": %b, %b' % (request.document, FLOW_UI, rest)
         case "version":

@@ -39,7 +39,8 @@ POLL_SECONDS = 0.2
 
 
 def run_load(options: LoadOptions) -> int:
-    """Run the load, check its history and print the report: 0, or 1 when a promise was not kept. Raises CannotRun."""
+    """Run the load, check its history and print the report. Returns 0, or 1 if a promise was broken. Raises
+    CannotRun."""
     try:
         report = asyncio.run(_load_until_signal(options))
     except asyncio.CancelledError:
@@ -49,7 +50,7 @@ def run_load(options: LoadOptions) -> int:
 
 
 async def _load_until_signal(options: LoadOptions) -> Report:
-    """A signal cancels the run, so that the installation that it started is ended and removed."""
+    """Let signals cancel the run, so that its own installation is stopped and removed."""
     loop, work = asyncio.get_running_loop(), asyncio.ensure_future(load(options))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, work.cancel)
@@ -92,9 +93,9 @@ class _Run:
     rest: Rest
     workload: Workload
     callers: AppCallers | None
-    """None where apps do not run."""
+    """None if apps do not run."""
     installation: Installation | None
-    """The run's own, None when it calls another."""
+    """The run's own installation. None if it calls another one."""
     schedule: Schedule | None
     violations: list[Violation] = field(default_factory=list)
 
@@ -131,8 +132,8 @@ class _Run:
         )
 
     async def _work(self) -> None:
-        """Work until both are stopped. Apps are called until everything has recovered, so the history shows when they
-        answered."""
+        """Run savers, deployers and callers of apps until they are stopped. Apps are called until the system has
+        recovered, so the history shows when they answered."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.workload.work(self.options.savers, self.options.deployers))
             if self.callers is not None:
@@ -140,7 +141,7 @@ class _Run:
 
     @asynccontextmanager
     async def _faults(self) -> AsyncIterator[None]:
-        """Causes faults until the block ends, and ends the current one."""
+        """Cause faults until the block ends, then wait for the end of the current one."""
         if self.schedule is None:
             yield
             return
@@ -152,7 +153,7 @@ class _Run:
             await faults
 
     async def _checked(self) -> list[Violation]:
-        """The violations in the history. What cannot be read after the load is a violation too, because the
+        """The violations in the history. Data that cannot be read after the load is a violation too, because the
         installation did not recover."""
         try:
             kept = await read_kept(self.rest, self.workload.workflows, self.workload.apps)
@@ -163,7 +164,7 @@ class _Run:
         return check(self.recorder.calls, kept, self.recorder.faults)
 
     async def _recovered(self) -> float | None:
-        """Seconds until recovery. A violation if it took longer than the limit."""
+        """Seconds until recovery, and a violation if it took longer than the limit."""
         gave_up = self.schedule.gave_up() if self.schedule else None
         if gave_up is not None:
             self.violations.append(Violation(RECOVERY, gave_up, ()))

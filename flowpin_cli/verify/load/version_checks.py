@@ -1,4 +1,4 @@
-"""Checks of versions, from the calls to one workflow and its versions afterwards."""
+"""Checks of versions: compares the calls to one workflow with its versions after the load."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from flowpin_cli.verify.load.operations import Operation, Point, Violation, oper
 
 
 class VersionHistory:
-    """The calls to one workflow, and its versions as they were read afterwards."""
+    """The calls to one workflow, and its versions after the load."""
 
     def __init__(self, calls: Sequence[Call], kept: Sequence[KeptVersion]) -> None:
         self.calls = calls
@@ -22,7 +22,8 @@ class VersionHistory:
 
     @cached_property
     def effects(self) -> list[tuple[Operation, int]]:
-        """The saves that made a version, and its number: as answered, or as its bytes were found afterwards."""
+        """The saves that created a version, with its number: the answered one, or that of the version with the sent
+        bytes."""
         found = []
         for save in self.saves:
             version = self.by_digest.get(save.calls[0].sent["digest"])
@@ -39,7 +40,7 @@ class VersionHistory:
 
     @cached_property
     def seen(self) -> list[Point]:
-        """What reads showed as the latest version. A 304 shows what its ETag named when it was first sent."""
+        """The latest versions that reads returned. A 304 counts as the first answer with its ETag."""
         numbers = {
             (call.kind, call.got["etag"]): number
             for call in self.calls
@@ -69,7 +70,7 @@ def _shown_as_latest(call: Call) -> int | None:
 
 
 def check_kept(history: VersionHistory) -> Iterator[Violation]:
-    """Every answered save is there, with its number and its exact bytes."""
+    """Every answered save is stored, with its number and its exact bytes."""
     for save in history.saves:
         for call in save.answers[:1]:
             number, identity = call.got["number"], call.got["id"]
@@ -84,7 +85,8 @@ def check_kept(history: VersionHistory) -> Iterator[Violation]:
 
 
 def check_once(history: VersionHistory) -> Iterator[Violation]:
-    """A save takes effect once; one of unknown answer once or not at all; a refused one never; numbers have no gap."""
+    """A save takes effect once. One without a known answer takes effect at most once, a refused one never. Numbers have
+    no gaps."""
     by_digest = {save.calls[0].sent["digest"]: save for save in history.saves}
     rows_of: dict[str, list[KeptVersion]] = defaultdict(list)
     for version in history.kept:
@@ -118,14 +120,14 @@ def check_keys(history: VersionHistory) -> Iterator[Violation]:
 
 
 def check_order(history: VersionHistory) -> Iterator[Violation]:
-    """A save that was answered, or seen, before another was sent has the smaller number."""
+    """A save that was answered or seen before another was sent has a smaller number."""
     saves = points(history.effects)
     for before, after in went_back([*saves, *history.seen], saves, or_stayed=True):
         yield Violation("save order", "A later save has no larger number.", (before.call, after.call))
 
 
 def check_latest(history: VersionHistory) -> Iterator[Violation]:
-    """The latest version never goes back, and is never one that nobody has sent yet."""
+    """The latest version never becomes an earlier one, and is never one that was not sent yet."""
     for before, after in went_back([*points(history.effects), *history.seen], history.seen, or_stayed=False):
         name = "etags" if after.call.is_unmodified else "latest forward"
         yield Violation(name, "An older version was shown as the latest.", (before.call, after.call))
@@ -136,7 +138,7 @@ def check_latest(history: VersionHistory) -> Iterator[Violation]:
 
 
 def check_base(history: VersionHistory) -> Iterator[Violation]:
-    """A save from a base is the next one after it; a conflict names a base that was no longer the latest."""
+    """A save from a base is the next version after it. A conflict occurs only if the base was no longer the latest."""
     for save, number in history.effects:
         base = history.by_id.get(save.calls[0].sent.get("base") or "")
         if base is not None and number != base.number + 1:
@@ -155,7 +157,7 @@ def check_base(history: VersionHistory) -> Iterator[Violation]:
 
 
 def check_reads(history: VersionHistory) -> Iterator[Violation]:
-    """A read shows the version's own bytes and id, lists have no gap, and an answered save is found from then on."""
+    """A read returns the version's own bytes and id. Lists have no gaps. A save can be read once it is answered."""
     ended = {number: save.end for save, number in history.effects}
     for call in history.calls:
         if call.kind in ("version", "workflow") and call.is_answered and not call.is_unmodified:
@@ -179,7 +181,7 @@ def check_reads(history: VersionHistory) -> Iterator[Violation]:
 
 
 def check_current(history: VersionHistory) -> Iterator[Violation]:
-    """A read that says "not the latest", or a 304 that confirms it, comes after a newer version was sent."""
+    """A read says "not the latest", or a 304 confirms it, only after a newer version was sent."""
     not_current = {
         call.got["etag"]: call.got["number"]
         for call in history.calls

@@ -20,13 +20,13 @@ DEPLOYERS_PER_APP = 2
 MOST_PAUSE_SECONDS = 0.04
 TRIES_WITH_KEY = 4
 HURRIED, REPEATED = 0.1, 0.1
-"""The share of writes that stop waiting early, and of keyed writes that are sent once more."""
+"""The share of writes that stop waiting early, and of writes with a key that are repeated."""
 PATIENCE_SECONDS = (0.002, 0.05)
 FIRST_RETRY_SECONDS = 0.1
 SETTLE_TRIES = 10
 ANSWERING_VERSIONS = 4
-"""Versions per workflow that can run where apps run. Only these are deployed, so an app has no more replicas than
-these."""
+"""Versions per workflow that can run, if apps run. Only these are deployed, so an app has at most this many
+replicas."""
 LIVE_SECONDS = 240.0
 """How long the first replicas may take. The host process imports the SDK first, on a busy machine."""
 CANVAS = {"nodes": [{"id": "n", "type": "x.Y"}]}
@@ -34,7 +34,7 @@ CANVAS = {"nodes": [{"id": "n", "type": "x.Y"}]}
 
 @dataclass(frozen=True)
 class Latest:
-    """A latest version that some caller has seen; by now there may be a newer one."""
+    """A latest version that a caller has seen. There may be a newer one by now."""
 
     id: str
     number: int
@@ -47,7 +47,7 @@ class Workload:
     def __init__(
         self, recorder: Recorder, faces: Sequence[Face], seed: int, run: str, *, runs_apps: bool = False
     ) -> None:
-        """`runs_apps`: what is deployed has to be a flow that can run."""
+        """With `runs_apps`, only flows that can run are deployed."""
         self._recorder = recorder
         self._faces = faces
         self._seed = seed
@@ -58,14 +58,14 @@ class Workload:
         self._workflow_of: dict[str, str] = {}
         self._runs_apps = runs_apps
         self._answering: dict[str, list[str]] = {}
-        """Ids of the versions that may be deployed where apps run, by workflow."""
+        """If apps run, the ids of the versions that may be deployed, by workflow."""
         self._latest: dict[str, Latest] = {}
         self._etags: dict[tuple[str, str, str], str] = {}
         self._unsettled: list[tuple[Face, Request, str]] = []
         self._count = 0
 
     async def prepare(self, rest: Rest, project_id: str, savers: int, deployers: int) -> None:
-        """Make the workflows and apps, with names of this run's own. Raises CannotRun."""
+        """Create the workflows and apps, with names that only this run uses. Raises CannotRun."""
         try:
             for number in range(max(1, -(-savers // SAVERS_PER_WORKFLOW))):
                 body = {"name": f"verify-{self._run}-{number}", "project_id": project_id, "flow_ui": {}, "flow": CANVAS}
@@ -92,7 +92,7 @@ class Workload:
                 self._answering.setdefault(workflow, []).append(call.got["id"])
 
     async def work(self, savers: int, deployers: int) -> None:
-        """Work until `stop`."""
+        """Save and deploy until `stop`."""
         async with asyncio.TaskGroup() as tasks:
             for number in range(savers):
                 tasks.create_task(self._saver(f"saver-{number}", self.workflows[number % len(self.workflows)]))
@@ -103,7 +103,7 @@ class Workload:
         self._stopping.set()
 
     async def probe(self) -> bool:
-        """Whether every workflow can be saved and every app deployed to."""
+        """Whether every workflow accepts saves and every app accepts deploys."""
         for workflow in self.workflows:
             if not (await self._save("probe", workflow, self._faces[0], key=False)).is_answered:
                 return False
@@ -114,7 +114,7 @@ class Workload:
         return True
 
     async def settle(self) -> None:
-        """Repeat the keyed calls that are still unanswered, each until it has an answer."""
+        """Repeat calls with a key that are still unanswered, each until it is answered."""
         for face, request, caller in self._unsettled:
             for _ in range(SETTLE_TRIES):
                 call = await self._recorder.call(face, request, caller)
@@ -123,7 +123,7 @@ class Workload:
                 await asyncio.sleep(FIRST_RETRY_SECONDS)
 
     async def _saver(self, caller: str, workflow: str) -> None:
-        # Not for secrets: a run can be repeated from its seed.
+        # Not used for secrets. A run can be repeated from its seed.
         chance = random.Random(f"{self._seed} {caller}")  # noqa: S311
         while not self._stopping.is_set():
             face = chance.choice(self._faces)
@@ -174,7 +174,7 @@ class Workload:
         by_etag: bool = False,
         answers: int | None = None,
     ) -> Call:
-        """`answers`: save a flow that can run, and answers with this number."""
+        """With `answers`, save a flow that can run and answers with this number."""
         request = self._request("save", workflow, {}, key)
         document = flow_of(f"{self._run}-{request.operation}") if answers is None else answering_flow(answers)
         sent: dict[str, Any] = {"digest": digest_of(document)}
@@ -205,7 +205,7 @@ class Workload:
         return await self._write(caller, face, self._request("deploy", app, sent, key), chance)
 
     async def _write(self, caller: str, face: Face, request: Request, chance: random.Random | None) -> Call:
-        """Make the call; one with a key is repeated while its answer is unknown, and sometimes after it is known."""
+        """Make the call. One with a key is repeated while its answer is unknown, and sometimes after that."""
         hurried, is_repeated = request, False
         if chance is not None:  # all random draws come first, so that answers do not change the draws of later calls
             is_repeated = chance.random() < REPEATED
@@ -242,7 +242,7 @@ class Workload:
             self._see(call)
 
     def _see(self, call: Call) -> None:
-        """Remember the newest version, for others to save from, deploy and read."""
+        """Store the newest version, so that other callers can save from it, deploy it and read it."""
         known = self._latest.get(call.target)
         if known is None or call.got["number"] >= known.number:
             etag = call.got.get("etag") if call.kind == "version" else None
@@ -255,7 +255,7 @@ class Workload:
 
 
 async def _until_live(rest: Rest, app: Mapping[str, Any]) -> None:
-    """Wait until a new app's first deployment is. Raises CannotRun."""
+    """Wait until a new app's first deployment is live. Raises CannotRun."""
     path = f"/v1/apps/{app['id']}/deployments/{app['latest_deployment_id']}"
     async with asyncio.timeout(LIVE_SECONDS):
         while True:

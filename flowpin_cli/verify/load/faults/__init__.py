@@ -1,1 +1,1 @@
-"""Faults in the installation that the run itself has started, and in no other."""
+"""Faults in the run's own installation."""

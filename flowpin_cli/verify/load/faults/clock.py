@@ -1,16 +1,16 @@
-"""The services' clock, moved through libfaketime where the machine has it."""
+"""Changes the services' clock with libfaketime, if the machine has it."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 LIBRARIES = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib*/faketime/libfaketimeMT.so.1")
 READ_SECONDS = 1
-"""Seconds between two checks of a process for another clock."""
+"""Seconds after which processes notice a changed clock."""
 
 
 @dataclass(frozen=True)
 class Clock:
-    """The time of day of all processes started with `environment`, but not the clock for durations."""
+    """The time of day of all processes with `environment`. Their monotonic clock does not change."""
 
     library: Path
     file: Path
@@ -26,7 +26,7 @@ class Clock:
         }
 
     def move(self, seconds: float) -> None:
-        """Ahead of the machine's clock, or behind it."""
+        """Set the clock ahead of the machine's clock, or behind it."""
         self.file.write_text(f"{seconds:+.0f}\n")
 
 

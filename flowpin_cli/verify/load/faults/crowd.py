@@ -1,4 +1,4 @@
-"""Strangers at the gateway: connections that send nothing, half a head, or a body that they only announce."""
+"""Opens connections to the gateway that send nothing, half a head, or only the start of a large body."""
 
 import asyncio
 import socket
@@ -14,12 +14,12 @@ SENT = (
     b"POST /v1/workflows HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer dyn_pat_made_up\r\n"
     b"Content-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n{ ",
 )
-"""What each connection sends, in turn, before it waits."""
+"""The bytes that connections send, in turn, before they wait."""
 
 
 @asynccontextmanager
 async def crowd(url: str) -> AsyncIterator[int]:
-    """Connected until the block ends. How many are: the gateway may refuse some."""
+    """Keep the connections open until the block ends. Yields their number, because the gateway may refuse some."""
     address = urlsplit(url)
     with ExitStack() as connections:
         opened = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""The faults of Postgres and of the connections to it, each a function that makes it, waits, and takes it back."""
+"""Faults of Postgres and its connections. Each function causes the fault, waits, and ends it."""
 
 import asyncio
 import os
@@ -26,12 +26,12 @@ CONNECT_SECONDS = 10.0
 TRIES = 10
 PAUSE_SECONDS = 1.0
 FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-"""Errors that may end a session, because Postgres may be starting again."""
+"""Errors that may end a session while Postgres restarts."""
 
 
 @asynccontextmanager
 async def _session(installation: Installation) -> AsyncIterator["Session"]:
-    """A connection of an administrator, not through the proxy."""
+    """A connection of an administrator that does not use the proxy."""
     db = await asyncpg.connect(installation.postgres.cluster.url(), timeout=CONNECT_SECONDS)
     try:
         yield db
@@ -53,7 +53,7 @@ async def half_open(installation: Installation, chance: random.Random) -> str:
 
 async def lock(installation: Installation, chance: random.Random) -> str:
     statement, seconds = chance.choice(LOCKS), chance.uniform(1, 5)
-    # Others do not get a transaction done meanwhile, so that nothing can end it but this, and Postgres' crash.
+    # The lock blocks other transactions. Only the end of this block or a crash of Postgres releases it.
     with suppress(*FAILURES):
         async with _session(installation) as db, db.transaction():
             await db.execute(statement, timeout=CONNECT_SECONDS)
@@ -82,7 +82,7 @@ async def restart(installation: Installation, chance: random.Random) -> str:
 
 
 async def stuck(installation: Installation, chance: random.Random) -> str:
-    """The process of one session is stopped, whatever it is doing."""
+    """Stop (SIGSTOP) the process of one session at any moment."""
     seconds, drawn = chance.uniform(2, 6), chance.random()
     pids: list[int] = []
     with suppress(*FAILURES):
@@ -105,7 +105,7 @@ async def stuck(installation: Installation, chance: random.Random) -> str:
 
 
 async def read_only(installation: Installation, chance: random.Random) -> str:
-    """As after a failover to a standby: reads are answered, writes are not."""
+    """Answer reads but refuse writes, as after a failover to a standby."""
     seconds = chance.uniform(1, 4)
     try:
         await _set_read_only(installation, "ALTER SYSTEM SET default_transaction_read_only = on")

@@ -13,7 +13,7 @@ CHUNK = bytes(1 << 20)
 
 @dataclass(frozen=True)
 class SmallDisk:
-    """A tmpfs of its own."""
+    """A separate tmpfs."""
 
     path: Path
 
@@ -22,7 +22,7 @@ class SmallDisk:
         return self.path / "filler"
 
     def fill(self) -> None:
-        """Take all that is free."""
+        """Fill all free space."""
         with self._filler.open("ab", buffering=0) as file, suppress(OSError):
             while True:
                 file.write(CHUNK)
@@ -33,7 +33,7 @@ class SmallDisk:
 
 @contextmanager
 def small_disk(path: Path) -> Iterator[SmallDisk | None]:
-    """Mounted until the block ends; None where this user may not mount."""
+    """Mount the file system until the block ends. Yields None if this user may not mount."""
     if os.geteuid() != 0:
         yield None
         return

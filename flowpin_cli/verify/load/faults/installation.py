@@ -30,10 +30,11 @@ from flowpin_cli.verify.load.options import LoadOptions, Target, target_of
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 DEPLOY_WAIT_SECONDS = "5"
-"""For rollouts of apps that run. Deployments are answered before the load's own deadline, so more outcomes are known.
+"""Settings for rollouts of running apps. Deploys are answered before the load's own deadline, so that more outcomes are
+known.
 """
 WORDS = {"run_service": "\0run_service\0serve\0", "host": "\0run_service\0host\0"}
-"""Parts of the command lines of processes that share a module."""
+"""Parts of command lines that distinguish processes of the same module."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ class Installation:
         return bool(self.target.apps_url)
 
     def service(self, name: str, chance: random.Random) -> int | None:
-        """The process id of one of a service's workers, by one draw; None while none runs.
+        """The process id of a random worker of a service. None if no worker runs.
 
-        A `replica` is whatever the host process has started: replicas, and what they are forked from.
+        `replica` means any child of the host process: replicas and zygotes.
         """
         drawn = chance.random()
         if name == "replica":
@@ -87,7 +88,7 @@ def _children(parent: int, words: str) -> list[int]:
 
 @asynccontextmanager
 async def open_installation(options: LoadOptions) -> AsyncIterator[Installation]:
-    """Started when the block begins, ended and removed with it. Raises CannotRun."""
+    """Start an installation. It is stopped and removed when the block ends. Raises CannotRun."""
     async with AsyncExitStack() as stack:
         folder = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="flowpin-verify-", ignore_cleanup_errors=True))
@@ -102,7 +103,7 @@ async def open_installation(options: LoadOptions) -> AsyncIterator[Installation]
             url = proxy.url(SUPERUSER, DATABASE)
         faked = clock(folder) if "clock" in options.faults else None
         environ = {**options.environ, **(faked.environment if faked else {})}
-        environ |= {"PGPASSWORD": password or ""}  # anybody can read a command line
+        environ |= {"PGPASSWORD": password or ""}  # every user can read a command line
         environ.setdefault("DEPLOY_WAIT_SECONDS", DEPLOY_WAIT_SECONDS)
         environ[FOLDER_VARIABLE] = str(runtimes_of(options.data or DEFAULT_DATA, options.environ).path)
         log = folder / "up.log"

@@ -1,4 +1,4 @@
-"""The faults by name, and those of processes and files: each makes it, waits, and takes it back."""
+"""All faults by name, and the faults of processes and files. Each function causes the fault, waits, and ends it."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ OF_APPS = ("run_service", "replica", "host")
 """Processes that run apps. `host` and `replica` are only killed, because calls must wait for them."""
 
 Fault: TypeAlias = Callable[[Installation, random.Random], Awaitable[str]]
-"""Makes the fault and takes it back; returns what it did."""
+"""Causes the fault and ends it. Returns a description."""
 
 
 def faults(*, runs_apps: bool = False) -> dict[str, Fault]:
@@ -101,7 +101,7 @@ async def _full_disk(installation: Installation, chance: random.Random) -> str:
 
 
 async def _access_file(installation: Installation, chance: random.Random) -> str:
-    """The file is cut short, to nothing or to half, or it is away."""
+    """Empty the file, cut it in half, or remove it."""
     file, seconds, how = installation.access_file, chance.uniform(1, 4), chance.choice(("empty", "half", "away"))
     content = file.read_bytes()
     if how == "away":

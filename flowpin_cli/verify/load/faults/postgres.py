@@ -1,4 +1,4 @@
-"""The Postgres of a run with faults. It is restarted whenever it ends, as by a supervisor."""
+"""The Postgres of a run with faults. It is restarted when it ends, as by a supervisor."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ from flowpin_cli.postgres.cluster import SOCKET_PORT, START_SECONDS, Cluster, op
 RESTART_SECONDS = 0.3
 STOP_SECONDS = 5.0
 SMALL = {"max_wal_size": "64MB", "min_wal_size": "32MB"}
-"""Settings with which it fits on a small file system."""
+"""Settings with which Postgres fits on a small file system."""
 
 
 class Postgres:
@@ -44,17 +44,18 @@ class Postgres:
             raise CannotRun(f"Postgres did not start. The end of {self._log}:\n{last_lines(self._log)}")
 
     async def checkpoint(self) -> None:
-        """All that was done so far is on disk. (With `synchronous_commit=off` a crash could lose the schemas.)"""
+        """Write all changes so far to disk. Otherwise, with `synchronous_commit=off`, a crash could lose the
+        schemas."""
         db = await asyncpg.connect(self.cluster.url())
         await db.execute("CHECKPOINT")
         await db.close()
 
     def crash(self) -> None:
-        """All of it ends at once, in the middle of whatever it does; what it has in memory is lost."""
+        """End all processes at once, in the middle of their work. Data that is only in memory is lost."""
         self.process.send_signal(signal.SIGQUIT)
 
     async def restart(self) -> None:
-        """Sessions end, what is in memory is written, and it is started again."""
+        """End sessions, write memory to disk, and start again."""
         process = self.process
 
         async def is_another() -> bool:
@@ -62,11 +63,11 @@ class Postgres:
 
         process.send_signal(signal.SIGINT)
         if not await until(is_another, STOP_SECONDS):
-            # Told to stop while recovering from a crash, Postgres 18.6 may wait for ever.
+            # If Postgres 18.6 is stopped while it recovers from a crash, it may wait forever.
             process.send_signal(signal.SIGQUIT)
 
     async def keep(self) -> None:
-        """Start it again whenever it ends before `stop`."""
+        """Restart Postgres if it ends before `stop`."""
         while True:
             await exited(self.process)
             if self._is_stopping:
@@ -82,7 +83,7 @@ class Postgres:
 
 @asynccontextmanager
 async def running_postgres(folder: Path, settings: Mapping[str, str]) -> AsyncIterator[Postgres]:
-    """A Postgres on its own data folder, which is created if needed."""
+    """Run a Postgres on its own data folder, which is created if needed."""
     with locked(folder) as data_folder:
         async with open_cluster(data_folder) as cluster:
             postgres = Postgres(cluster, settings)

@@ -1,4 +1,4 @@
-"""A TCP proxy before Postgres, whose connections can go silent in the ways that real ones do."""
+"""A TCP proxy in front of Postgres. Its connections can go silent in the same ways as real ones."""
 
 import asyncio
 import ctypes
@@ -18,7 +18,7 @@ READ_BYTES = 1 << 16
 
 @dataclass(eq=False)
 class Link:
-    """A service's connection, and the one to Postgres behind it."""
+    """A service's connection, and the corresponding one to Postgres."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
@@ -38,12 +38,12 @@ class Proxy:
         return f"postgresql://{role}@{LOOPBACK}:{self.port}/{database}?sslmode=disable"
 
     def freeze(self) -> None:
-        """Existing connections pass nothing any more, but data is still acknowledged."""
+        """Stop forwarding on existing connections. Their data is still acknowledged."""
         for link in self._links:
             link.passes.clear()
 
     def drop_packets(self) -> None:
-        """Existing connections acknowledge nothing any more, as if the other machine had gone."""
+        """Stop acknowledging data on existing connections, as if the other machine were gone."""
         program = struct.pack("HL", 1, ctypes.addressof(DROP_ALL))
         for link in self._links:
             with suppress(OSError):
@@ -56,7 +56,7 @@ class Proxy:
                 link.client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
 
     def reset(self) -> None:
-        """Every connection ends with a TCP reset."""
+        """End every connection with a TCP reset."""
         for link in self._links:
             connection = link.client.get_extra_info("socket")
             with suppress(OSError):
@@ -70,7 +70,7 @@ class Proxy:
         self._tasks.add(task)
         try:
             server_reader, server = await asyncio.open_unix_connection(self._socket_path)
-        except OSError:  # Postgres is being started again
+        except OSError:  # Postgres is restarting
             client.close()
             self._tasks.discard(task)
             return

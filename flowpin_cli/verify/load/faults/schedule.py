@@ -1,4 +1,4 @@
-"""When which fault is made: drawn from the run's seed, one at a time, with pauses in which the system recovers."""
+"""Schedules faults from the run's seed: one at a time, with pauses in which the system recovers."""
 
 import asyncio
 import random
@@ -27,15 +27,15 @@ class Schedule:
         self._names = [name for name in names if name not in self.left_out]
 
     def stop(self) -> None:
-        """No further fault. The current one ends as planned."""
+        """Cause no further fault. The current one ends as planned."""
         self._stopping.set()
 
     async def run(self, recorder: Recorder) -> None:
-        """Until `stop`, or until `flowpin up` has ended."""
+        """Cause faults until `stop`, or until `flowpin up` has ended."""
         known = faults(runs_apps=self._installation.runs_apps)
         waiting: list[str] = []
         while self._names and not await self._paused() and self._installation.ended() is None:
-            if not waiting:  # each once before any comes again
+            if not waiting:  # each occurs once before any is repeated
                 waiting = self._chance.sample(self._names, len(self._names))
             name = waiting.pop()
             begin = recorder.now
@@ -48,7 +48,7 @@ class Schedule:
         return self._installation.ended()
 
     async def _paused(self) -> bool:
-        """Whether the run was stopped meanwhile."""
+        """Wait for a pause. Returns whether the run was stopped meanwhile."""
         try:
             async with asyncio.timeout(self._chance.uniform(*PAUSE_SECONDS)):
                 return await self._stopping.wait()
