@@ -161,7 +161,7 @@ class Answer(_message.Message):
     """The serialized response, if it succeeded."""
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """Why it failed, with the details of its RPC's errors. Unset if it succeeded."""
+        """The call's error, with the details of its RPC's errors. Unset if the call succeeded."""
 
     @_builtins.property
     def trailing_metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:

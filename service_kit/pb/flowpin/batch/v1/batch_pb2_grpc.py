@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class BatchServiceStub:
-    """BatchService takes several unary calls in one RPC. Each service serves it.
+    """BatchService accepts several unary calls in one RPC. Each service serves it.
 
     Most of a call's cost is gRPC's own work. A batch does it once: sixteen reads in one batch take a third of the CPU
     time of sixteen single reads.
@@ -46,7 +46,7 @@ class BatchServiceStub:
 
 
 class BatchServiceServicer:
-    """BatchService takes several unary calls in one RPC. Each service serves it.
+    """BatchService accepts several unary calls in one RPC. Each service serves it.
 
     Most of a call's cost is gRPC's own work. A batch does it once: sixteen reads in one batch take a third of the CPU
     time of sixteen single reads.
@@ -56,9 +56,9 @@ class BatchServiceServicer:
         """SendBatch makes the calls independently and answers each as soon as it is done.
 
         The batch's gRPC metadata has each distinct `authorization` of its calls once, by repeating the key. All together,
-        plus 45 bytes for each, they may take 6 KiB. A call refers to one of them and passes the same checks as a single
-        call. A call that fails does not affect the others. Canceling the batch, or passing its deadline, cancels the calls
-        that are not answered yet.
+        plus 45 bytes for each, they may take 6 KiB. Each call refers to one of them and is checked like a single call. A
+        call that fails does not affect the others. Canceling the batch, or passing its deadline, cancels the calls that
+        are not answered yet.
 
         Errors of a single call, in addition to its RPC's own:
         - UNIMPLEMENTED, METHOD_UNKNOWN: the service has no unary RPC of this name.
@@ -91,7 +91,7 @@ def add_BatchServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BatchService:
-    """BatchService takes several unary calls in one RPC. Each service serves it.
+    """BatchService accepts several unary calls in one RPC. Each service serves it.
 
     Most of a call's cost is gRPC's own work. A batch does it once: sixteen reads in one batch take a third of the CPU
     time of sixteen single reads.

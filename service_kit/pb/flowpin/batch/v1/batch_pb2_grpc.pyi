@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class BatchServiceStub:
-    """BatchService takes several unary calls in one RPC. Each service serves it.
+    """BatchService accepts several unary calls in one RPC. Each service serves it.
 
     Most of a call's cost is gRPC's own work. A batch does it once: sixteen reads in one batch take a third of the CPU
     time of sixteen single reads.
@@ -41,9 +41,9 @@ class BatchServiceStub:
     """SendBatch makes the calls independently and answers each as soon as it is done.
 
     The batch's gRPC metadata has each distinct `authorization` of its calls once, by repeating the key. All together,
-    plus 45 bytes for each, they may take 6 KiB. A call refers to one of them and passes the same checks as a single
-    call. A call that fails does not affect the others. Canceling the batch, or passing its deadline, cancels the calls
-    that are not answered yet.
+    plus 45 bytes for each, they may take 6 KiB. Each call refers to one of them and is checked like a single call. A
+    call that fails does not affect the others. Canceling the batch, or passing its deadline, cancels the calls that
+    are not answered yet.
 
     Errors of a single call, in addition to its RPC's own:
     - UNIMPLEMENTED, METHOD_UNKNOWN: the service has no unary RPC of this name.
@@ -58,7 +58,7 @@ class BatchServiceStub:
 
 @_typing.type_check_only
 class BatchServiceAsyncStub(BatchServiceStub):
-    """BatchService takes several unary calls in one RPC. Each service serves it.
+    """BatchService accepts several unary calls in one RPC. Each service serves it.
 
     Most of a call's cost is gRPC's own work. A batch does it once: sixteen reads in one batch take a third of the CPU
     time of sixteen single reads.
@@ -69,9 +69,9 @@ class BatchServiceAsyncStub(BatchServiceStub):
     """SendBatch makes the calls independently and answers each as soon as it is done.
 
     The batch's gRPC metadata has each distinct `authorization` of its calls once, by repeating the key. All together,
-    plus 45 bytes for each, they may take 6 KiB. A call refers to one of them and passes the same checks as a single
-    call. A call that fails does not affect the others. Canceling the batch, or passing its deadline, cancels the calls
-    that are not answered yet.
+    plus 45 bytes for each, they may take 6 KiB. Each call refers to one of them and is checked like a single call. A
+    call that fails does not affect the others. Canceling the batch, or passing its deadline, cancels the calls that
+    are not answered yet.
 
     Errors of a single call, in addition to its RPC's own:
     - UNIMPLEMENTED, METHOD_UNKNOWN: the service has no unary RPC of this name.
@@ -85,7 +85,7 @@ class BatchServiceAsyncStub(BatchServiceStub):
     """
 
 class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
-    """BatchService takes several unary calls in one RPC. Each service serves it.
+    """BatchService accepts several unary calls in one RPC. Each service serves it.
 
     Most of a call's cost is gRPC's own work. A batch does it once: sixteen reads in one batch take a third of the CPU
     time of sixteen single reads.
@@ -100,9 +100,9 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         """SendBatch makes the calls independently and answers each as soon as it is done.
 
         The batch's gRPC metadata has each distinct `authorization` of its calls once, by repeating the key. All together,
-        plus 45 bytes for each, they may take 6 KiB. A call refers to one of them and passes the same checks as a single
-        call. A call that fails does not affect the others. Canceling the batch, or passing its deadline, cancels the calls
-        that are not answered yet.
+        plus 45 bytes for each, they may take 6 KiB. Each call refers to one of them and is checked like a single call. A
+        call that fails does not affect the others. Canceling the batch, or passing its deadline, cancels the calls that
+        are not answered yet.
 
         Errors of a single call, in addition to its RPC's own:
         - UNIMPLEMENTED, METHOD_UNKNOWN: the service has no unary RPC of this name.

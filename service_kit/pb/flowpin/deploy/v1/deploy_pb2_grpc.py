@@ -323,7 +323,8 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ArchiveApp(self, request, context):
-        """ArchiveApp hides an app from lists and refuses deployments to it. What is live stays live. Repeating it changes nothing.
+        """ArchiveApp hides an app from lists and refuses deployments to it. Its live deployments stay live. Repeating it
+        changes nothing.
 
         Rollouts in progress are canceled with the error APP_ARCHIVED.
 
@@ -345,7 +346,7 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PlanDeploy(self, request, context):
-        """PlanDeploy returns what DeployApp with the same body would change, and what would refuse it. It changes nothing.
+        """PlanDeploy returns what DeployApp with the same body would change, or why it would be refused. It changes nothing.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -360,10 +361,11 @@ class DeployServiceServicer:
     def RollbackApp(self, request, context):
         """RollbackApp deploys the version, runtime and configuration of an earlier deployment again.
 
-        Without `deployment_id` the target depends on the live deployment. A deployment or promotion goes back to what was
-        live before it. A rollback goes back to the target of its source; if its version had never been live, to the target
-        of the deployment that it replaced. So two rollbacks go back two steps, and none returns to the version just left.
-        Deployments that are marked bad, or whose version is, are skipped. `force` does not change the choice.
+        Without `deployment_id`, the target depends on the live deployment. A deployment or promotion goes back to the
+        deployment that was live before it. A rollback goes back to the target of its source. If its version had never been
+        live, it goes back to the target of the deployment that it replaced. So two rollbacks go back two steps, and never
+        to the version that was just replaced. Deployments that are marked bad, or whose version is marked bad, are
+        skipped. `force` does not change the choice.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -382,8 +384,8 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PlanRollback(self, request, context):
-        """PlanRollback returns what RollbackApp with the same body would deploy again and why, what that would change, and what
-        would refuse it. It changes nothing.
+        """PlanRollback returns what RollbackApp with the same body would deploy again, why, and what that would change, or
+        why it would be refused. It changes nothing.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -427,12 +429,13 @@ class DeployServiceServicer:
     def DeployApp(self, request, context):
         """DeployApp pins a version, a runtime and a configuration in one environment of an app.
 
-        Where apps run, the answer waits for the end of the rollout, by default at most 10 seconds, and shows its state then.
-        The same holds for CreateApp, RollbackApp, PromoteApp and repeats with the same idempotency key. After an answer with
-        SUCCEEDED, no connected router sends a new call to what was live before. `rollout_notes` names late routers.
+        Where apps run, the answer waits for the end of the rollout, by default at most 10 seconds, and shows its state
+        then. The same holds for CreateApp, RollbackApp, PromoteApp and repeats with the same idempotency key. After an
+        answer with SUCCEEDED, no connected router sends a new call to the previous deployment. `rollout_notes` names late
+        routers.
 
-        Omitted, runtime and configuration are those that are live there. Rolling back is deploying an older version. A
-        version that was live in this app can be deployed while the workflow service is down.
+        If they are omitted, the runtime and the configuration are the live ones of the environment. Rolling back is
+        deploying an older version. A version that was live in this app can be deployed while the workflow service is down.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is visible to the caller.
@@ -470,10 +473,10 @@ class DeployServiceServicer:
         """WatchDeployments streams the events of an app's deployments, or of those of all apps of a project, as they are
         committed, until either side ends the stream.
 
-        The first message has the position at which the stream begins: `after`, or now. Then each event comes once, in the
-        order of the commits. To resume, on this replica or another, watch again with `after` set to the last `sequence`.
-        After 30 seconds without an event a message has the current position. Over REST these are server-sent events with
-        the sequence as their id, so a browser resumes by itself with `Last-Event-ID`.
+        The first message has the position at which the stream begins: `after`, or the current one. Then each event is sent
+        once, in the order of the commits. To resume, on this replica or another, watch again with `after` set to the last
+        `sequence`. After 30 seconds without an event a message has the current position. Over REST these are server-sent
+        events with the sequence as their id, so a browser resumes by itself with `Last-Event-ID`.
 
         The stream ends normally when the service stops, and with CANCELLED when its caller has not read for 30 seconds. A
         principal may have 32 streams per replica.
@@ -539,7 +542,7 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelDeployment(self, request, context):
-        """CancelDeployment stops a rollout. What is live stays live. Repeating it changes nothing.
+        """CancelDeployment stops a rollout. The live deployment does not change. Repeating it changes nothing.
 
         Errors:
         - NOT_FOUND, DEPLOYMENT_NOT_FOUND: no deployment of this id is visible to the caller.
@@ -599,7 +602,7 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRuntimeAuditEvents(self, request, context):
-        """ListRuntimeAuditEvents returns what was done to a runtime, newest first. Only operators may call it.
+        """ListRuntimeAuditEvents returns the audit events of a runtime, newest first. Only operators may call it.
 
         Errors:
         - NOT_FOUND, RUNTIME_NOT_FOUND: there is no runtime of this id.
@@ -648,7 +651,7 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAccessKeyAuditEvents(self, request, context):
-        """ListAccessKeyAuditEvents returns what was done to a project's access keys, newest first.
+        """ListAccessKeyAuditEvents returns the audit events of a project's access keys, newest first.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
@@ -686,7 +689,7 @@ class DeployServiceServicer:
     def SetVariable(self, request, context):
         """SetVariable creates or replaces a variable. Values are stored encrypted.
 
-        Replicas have the app's variables in their environment. A change creates no deployment. What is live gets new
+        Replicas have the app's variables in their environment. A change creates no deployment. Live deployments get new
         replicas with the same pins.
 
         Errors:
@@ -713,7 +716,7 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAuditEvents(self, request, context):
-        """ListAuditEvents returns what was done to an app, newest first. It also answers for deleted ones.
+        """ListAuditEvents returns the audit events of an app, newest first, even if the app is deleted.
 
         Errors:
         - NOT_FOUND, APP_NOT_FOUND: no app of this id is, or was, visible to the caller.
@@ -724,10 +727,10 @@ class DeployServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListProjectAppAuditEvents(self, request, context):
-        """ListProjectAppAuditEvents returns what was done to a project's apps, also to deleted ones, newest first.
+        """ListProjectAppAuditEvents returns the audit events of a project's apps, including deleted ones, newest first.
 
-        The order is that of `created_at`, so that the lists of several services can be read as one: ask each for what is
-        before a time. What was done to access keys is in ListAccessKeyAuditEvents.
+        Events are ordered by `created_at`, so that callers can merge the lists of several services: request the events
+        before a time from each. ListAccessKeyAuditEvents has the events of access keys.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.

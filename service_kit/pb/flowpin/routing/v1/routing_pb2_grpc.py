@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class RoutingServiceStub:
-    """RoutingService sends routers what is live, and receives from them what they serve. The deploy service serves it.
+    """RoutingService sends live deployments to routers, and receives the revisions that they serve. The deploy service
+    serves it.
 
     It is internal and has no REST paths. Only a service account with the role `runner` may call it. It sees the projects
     in which it has the role, directly or through their org.
@@ -83,7 +84,8 @@ class RoutingServiceStub:
 
 
 class RoutingServiceServicer:
-    """RoutingService sends routers what is live, and receives from them what they serve. The deploy service serves it.
+    """RoutingService sends live deployments to routers, and receives the revisions that they serve. The deploy service
+    serves it.
 
     It is internal and has no REST paths. Only a service account with the role `runner` may call it. It sees the projects
     in which it has the role, directly or through their org.
@@ -104,10 +106,10 @@ class RoutingServiceServicer:
     def WatchRoutes(self, request, context):
         """WatchRoutes sends all routes, then each change as it is committed, until either side ends the stream.
 
-        The snapshot comes first, in one or more messages. The last of them has `snapshot_complete`. The router discards what
-        it has from earlier streams and is not in the snapshot. A message comes at least every 5 seconds; an empty one is a
-        heartbeat. The stream ends with UNAVAILABLE when the service stops or loses its database. The router then keeps what
-        it has and watches again, which begins with a new snapshot.
+        The snapshot comes first, in one or more messages. The last of them has `snapshot_complete`. The router discards
+        routes and keys from earlier streams that are not in the snapshot. A message comes at least every 5 seconds; an
+        empty one is a heartbeat. The stream ends with UNAVAILABLE when the service stops or loses its database. The router
+        then keeps its routes and keys and watches again. The new stream begins with a new snapshot.
 
         Watching gives the router its first lease, as AcknowledgeRoutes does.
         """
@@ -153,7 +155,7 @@ class RoutingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReportDrain(self, request, context):
-        """ReportDrain says how the calls of a deployment ended after another deployment replaced it.
+        """ReportDrain reports how the calls of a deployment ended after another deployment replaced it.
 
         The run service calls it when the last of them has ended. Only the first report of a deployment counts. A report of a
         deployment that was not replaced changes nothing.
@@ -220,7 +222,8 @@ def add_RoutingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RoutingService:
-    """RoutingService sends routers what is live, and receives from them what they serve. The deploy service serves it.
+    """RoutingService sends live deployments to routers, and receives the revisions that they serve. The deploy service
+    serves it.
 
     It is internal and has no REST paths. Only a service account with the role `runner` may call it. It sees the projects
     in which it has the role, directly or through their org.

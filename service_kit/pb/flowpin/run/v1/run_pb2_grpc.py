@@ -29,11 +29,11 @@ if _version_not_supported:
 class RunServiceStub:
     """RunService calls apps and tests flows for a person, and keeps the runs.
 
-    Integrations call apps over HTTP, at another listener and with an access key. InvokeApp uses the same path through the
-    service.
+    Integrations call apps over HTTP, at another listener and with an access key. InvokeApp handles a call in the same
+    way.
 
-    InvokeApp, TestWorkflow and TestVersion stream an answer that callers pass on unchanged. The first message has the
-    content type, and in `extensions` a google.rpc.HttpResponse with status and headers.
+    InvokeApp, TestWorkflow and TestVersion stream an HTTP answer, which the gateway passes on unchanged. The first
+    message has the content type, and in `extensions` a google.rpc.HttpResponse with status and headers.
 
     Without `stream` the answer is JSON: `{"id": <run id>, "output": …}` with 200, or `{"error": …}` with 500 and the code
     run_failed, or with 504 and the code timeout. With `stream` it is text/event-stream: the SDK's events, and a last event
@@ -90,11 +90,11 @@ class RunServiceStub:
 class RunServiceServicer:
     """RunService calls apps and tests flows for a person, and keeps the runs.
 
-    Integrations call apps over HTTP, at another listener and with an access key. InvokeApp uses the same path through the
-    service.
+    Integrations call apps over HTTP, at another listener and with an access key. InvokeApp handles a call in the same
+    way.
 
-    InvokeApp, TestWorkflow and TestVersion stream an answer that callers pass on unchanged. The first message has the
-    content type, and in `extensions` a google.rpc.HttpResponse with status and headers.
+    InvokeApp, TestWorkflow and TestVersion stream an HTTP answer, which the gateway passes on unchanged. The first
+    message has the content type, and in `extensions` a google.rpc.HttpResponse with status and headers.
 
     Without `stream` the answer is JSON: `{"id": <run id>, "output": …}` with 200, or `{"error": …}` with 500 and the code
     run_failed, or with 504 and the code timeout. With `stream` it is text/event-stream: the SDK's events, and a last event
@@ -241,11 +241,11 @@ def add_RunServiceServicer_to_server(servicer, server):
 class RunService:
     """RunService calls apps and tests flows for a person, and keeps the runs.
 
-    Integrations call apps over HTTP, at another listener and with an access key. InvokeApp uses the same path through the
-    service.
+    Integrations call apps over HTTP, at another listener and with an access key. InvokeApp handles a call in the same
+    way.
 
-    InvokeApp, TestWorkflow and TestVersion stream an answer that callers pass on unchanged. The first message has the
-    content type, and in `extensions` a google.rpc.HttpResponse with status and headers.
+    InvokeApp, TestWorkflow and TestVersion stream an HTTP answer, which the gateway passes on unchanged. The first
+    message has the content type, and in `extensions` a google.rpc.HttpResponse with status and headers.
 
     Without `stream` the answer is JSON: `{"id": <run id>, "output": …}` with 200, or `{"error": …}` with 500 and the code
     run_failed, or with 504 and the code timeout. With `stream` it is text/event-stream: the SDK's events, and a last event

@@ -78,7 +78,7 @@ class _VersionEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VersionE
     VERSION_EVENT_UNSPECIFIED: _VersionEvent.ValueType  # 0
     """Never sent."""
     VERSION_EVENT_POSITION: _VersionEvent.ValueType  # 1
-    """No event: the message has the stream's position."""
+    """Not an event: the message has the stream's position."""
     VERSION_EVENT_SAVED: _VersionEvent.ValueType  # 2
     """It was appended, by a save, a release, a restore, a fork or an import."""
     VERSION_EVENT_ARCHIVED: _VersionEvent.ValueType  # 3
@@ -100,7 +100,7 @@ class VersionEvent(_VersionEvent, metaclass=_VersionEventEnumTypeWrapper):
 VERSION_EVENT_UNSPECIFIED: VersionEvent.ValueType  # 0
 """Never sent."""
 VERSION_EVENT_POSITION: VersionEvent.ValueType  # 1
-"""No event: the message has the stream's position."""
+"""Not an event: the message has the stream's position."""
 VERSION_EVENT_SAVED: VersionEvent.ValueType  # 2
 """It was appended, by a save, a release, a restore, a fork or an import."""
 VERSION_EVENT_ARCHIVED: VersionEvent.ValueType  # 3
@@ -195,7 +195,7 @@ class Workflow(_message.Message):
 
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
-        """The last rename, save or release."""
+        """When it was last renamed, saved or released."""
 
     def __init__(
         self,
@@ -928,8 +928,8 @@ class DeleteWorkflowResponse(_message.Message):
     """"deleted"."""
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Where it stays live: one sentence per app, at most twenty. If the deploy service does not answer, a sentence says so.
-        Empty if the installation has no deploy service.
+        """Where it is still live: one sentence per app, at most twenty. If the deploy service does not answer, a sentence
+        says so. Empty if the installation has no deploy service.
         """
 
     def __init__(
@@ -1017,7 +1017,7 @@ class SaveWorkflowResponse(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What looks like a secret in the flow, with its path: a sentence each, twenty at most. It is saved nevertheless."""
+        """Possible secrets in the flow: one sentence each, with the path, at most twenty. The flow is saved anyway."""
 
     def __init__(
         self,
@@ -1320,7 +1320,9 @@ class Validation(_message.Message):
     """Whether there are no errors. Warnings do not count."""
     @_builtins.property
     def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___Problem]:
-        """Errors first, then warnings, in the order of the flow. At most 200 of each; the last one says how many more there are."""
+        """Errors first, then warnings, in the order of the flow. At most 200 of each. The last one says how many more there
+        are.
+        """
 
     def __init__(
         self,
@@ -1452,7 +1454,7 @@ class ReleaseWorkflowResponse(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What looks like a secret in the flow, with its path: a sentence each, twenty at most. It is saved nevertheless."""
+        """Possible secrets in the flow: one sentence each, with the path, at most twenty. The flow is saved anyway."""
 
     def __init__(
         self,
@@ -1553,7 +1555,7 @@ class ListVersionsRequest(_message.Message):
     """Only versions saved by this person or service account, UUID."""
     @_builtins.property
     def version_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only these versions, UUIDs, up to 100. Others than the workflow's are left out. Not together with created_by."""
+        """Only these versions, UUIDs, up to 100. Versions of other workflows are left out. Not together with created_by."""
 
     def __init__(
         self,
@@ -1892,8 +1894,8 @@ class DeleteVersionResponse(_message.Message):
     """"deleted"."""
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Where it stays live: one sentence per app, at most twenty. If the deploy service does not answer, a sentence says so.
-        Empty if the installation has no deploy service.
+        """Where it is still live: one sentence per app, at most twenty. If the deploy service does not answer, a sentence
+        says so. Empty if the installation has no deploy service.
         """
 
     def __init__(
@@ -2943,7 +2945,7 @@ Global___Loadable: _TypeAlias = Loadable  # noqa: Y015
 
 @_typing.final
 class ResolveVersionResponse(_message.Message):
-    """ResolveVersionResponse holds what a deployment pins."""
+    """ResolveVersionResponse holds everything that a deployment pins."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -3015,7 +3017,7 @@ Global___RenderFlowRequest: _TypeAlias = RenderFlowRequest  # noqa: Y015
 
 @_typing.final
 class RenderFlowResponse(_message.Message):
-    """RenderFlowResponse holds what replicas load."""
+    """RenderFlowResponse holds the document that replicas load."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -3065,7 +3067,7 @@ Global___RenderVersionRequest: _TypeAlias = RenderVersionRequest  # noqa: Y015
 
 @_typing.final
 class RenderVersionResponse(_message.Message):
-    """RenderVersionResponse holds what replicas load, and its version."""
+    """RenderVersionResponse holds the document that replicas load, and the version."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

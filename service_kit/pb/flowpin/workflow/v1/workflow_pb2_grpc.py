@@ -326,9 +326,10 @@ class WorkflowServiceServicer:
     def ReleaseWorkflow(self, request, context):
         """ReleaseWorkflow turns a draft into a released workflow at version 1.
 
-        It fails if the workflow is not a draft. There is one exception, for the official command line over REST (`User-Agent:
-        dynamiq-cli/…`), which creates, saves and releases. A workflow that a save released accepts one release from it, if
-        the flow has the digest of the latest version. That applies the name and creates no version.
+        It fails if the workflow is not a draft. There is one exception, for the official command line over REST
+        (`User-Agent: dynamiq-cli/…`), because it saves a draft before it releases it. A workflow that was released by a
+        save accepts one release from this client, if the flow has the digest of the latest version. This release applies
+        the name and creates no version.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -364,7 +365,7 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ImportWorkflow(self, request, context):
-        """ImportWorkflow creates a draft with a layout from the text of the SDK's config.yaml.
+        """ImportWorkflow creates a draft from the text of a config.yaml of the SDK, and lays it out.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
@@ -413,10 +414,10 @@ class WorkflowServiceServicer:
     def WatchVersions(self, request, context):
         """WatchVersions streams the events of a workflow's versions as they are committed, until either side ends the stream.
 
-        The first message has the position at which the stream begins: `after`, or now. Then each event comes once, in the
-        order of the commits. To resume, on this replica or another, watch again with `after` set to the last `sequence`.
-        After 30 seconds without an event a message has the current position. Over REST these are server-sent events with
-        the sequence as their id, so a browser resumes by itself with `Last-Event-ID`.
+        The first message has the position at which the stream begins: `after`, or the current one. Then each event is sent
+        once, in the order of the commits. To resume, on this replica or another, watch again with `after` set to the last
+        `sequence`. After 30 seconds without an event a message has the current position. Over REST these are server-sent
+        events with the sequence as their id, so a browser resumes by itself with `Last-Event-ID`.
 
         The stream ends normally when the service stops, and with CANCELLED when its caller has not read for 30 seconds. A
         principal may have 32 streams per replica.
@@ -494,7 +495,7 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RestoreVersion(self, request, context):
-        """RestoreVersion appends the next version with the content of an older one. The history stays.
+        """RestoreVersion appends the next version with the content of an older one. The history does not change.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -593,7 +594,7 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteLabel(self, request, context):
-        """DeleteLabel removes a label. Its history stays.
+        """DeleteLabel removes a label. Its history is kept.
 
         The metadata `if-match` and protected labels work as for SetLabel.
 
@@ -608,7 +609,7 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListLabelMoves(self, request, context):
-        """ListLabelMoves returns the history of a label, newest first, also of a removed one.
+        """ListLabelMoves returns the history of a label, newest first, even if the label was removed.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -620,7 +621,7 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAuditEvents(self, request, context):
-        """ListAuditEvents returns what was done to a workflow, newest first. It also answers for deleted ones.
+        """ListAuditEvents returns the audit events of a workflow, newest first, even if the workflow is deleted.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is, or was, visible to the caller.
@@ -631,10 +632,11 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListProjectWorkflowAuditEvents(self, request, context):
-        """ListProjectWorkflowAuditEvents returns what was done to a project's workflows, also to deleted ones, newest first.
+        """ListProjectWorkflowAuditEvents returns the audit events of a project's workflows, including deleted ones, newest
+        first.
 
-        The order is that of `created_at`, so that the lists of several services can be read as one: ask each for what is
-        before a time.
+        Events are ordered by `created_at`, so that callers can merge the lists of several services: request the events
+        before a time from each.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.

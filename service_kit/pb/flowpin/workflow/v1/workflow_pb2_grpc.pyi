@@ -113,9 +113,10 @@ class WorkflowServiceStub:
     ReleaseWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ReleaseWorkflowRequest, _workflow_pb2.ReleaseWorkflowResponse]
     """ReleaseWorkflow turns a draft into a released workflow at version 1.
 
-    It fails if the workflow is not a draft. There is one exception, for the official command line over REST (`User-Agent:
-    dynamiq-cli/…`), which creates, saves and releases. A workflow that a save released accepts one release from it, if
-    the flow has the digest of the latest version. That applies the name and creates no version.
+    It fails if the workflow is not a draft. There is one exception, for the official command line over REST
+    (`User-Agent: dynamiq-cli/…`), because it saves a draft before it releases it. A workflow that was released by a
+    save accepts one release from this client, if the flow has the digest of the latest version. This release applies
+    the name and creates no version.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -143,7 +144,7 @@ class WorkflowServiceStub:
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     ImportWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ImportWorkflowRequest, _workflow_pb2.ImportWorkflowResponse]
-    """ImportWorkflow creates a draft with a layout from the text of the SDK's config.yaml.
+    """ImportWorkflow creates a draft from the text of a config.yaml of the SDK, and lays it out.
 
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
@@ -175,10 +176,10 @@ class WorkflowServiceStub:
     WatchVersions: _grpc.UnaryStreamMultiCallable[_workflow_pb2.WatchVersionsRequest, _workflow_pb2.WatchVersionsResponse]
     """WatchVersions streams the events of a workflow's versions as they are committed, until either side ends the stream.
 
-    The first message has the position at which the stream begins: `after`, or now. Then each event comes once, in the
-    order of the commits. To resume, on this replica or another, watch again with `after` set to the last `sequence`.
-    After 30 seconds without an event a message has the current position. Over REST these are server-sent events with
-    the sequence as their id, so a browser resumes by itself with `Last-Event-ID`.
+    The first message has the position at which the stream begins: `after`, or the current one. Then each event is sent
+    once, in the order of the commits. To resume, on this replica or another, watch again with `after` set to the last
+    `sequence`. After 30 seconds without an event a message has the current position. Over REST these are server-sent
+    events with the sequence as their id, so a browser resumes by itself with `Last-Event-ID`.
 
     The stream ends normally when the service stops, and with CANCELLED when its caller has not read for 30 seconds. A
     principal may have 32 streams per replica.
@@ -232,7 +233,7 @@ class WorkflowServiceStub:
     - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
     """
     RestoreVersion: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.RestoreVersionRequest, _workflow_pb2.RestoreVersionResponse]
-    """RestoreVersion appends the next version with the content of an older one. The history stays.
+    """RestoreVersion appends the next version with the content of an older one. The history does not change.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -303,7 +304,7 @@ class WorkflowServiceStub:
       ones.
     """
     DeleteLabel: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.DeleteLabelRequest, _workflow_pb2.DeleteLabelResponse]
-    """DeleteLabel removes a label. Its history stays.
+    """DeleteLabel removes a label. Its history is kept.
 
     The metadata `if-match` and protected labels work as for SetLabel.
 
@@ -314,7 +315,7 @@ class WorkflowServiceStub:
     - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is not an etag of a label.
     """
     ListLabelMoves: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListLabelMovesRequest, _workflow_pb2.ListLabelMovesResponse]
-    """ListLabelMoves returns the history of a label, newest first, also of a removed one.
+    """ListLabelMoves returns the history of a label, newest first, even if the label was removed.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -322,17 +323,18 @@ class WorkflowServiceStub:
     - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or page or page_size is out of range.
     """
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListAuditEventsRequest, _workflow_pb2.ListAuditEventsResponse]
-    """ListAuditEvents returns what was done to a workflow, newest first. It also answers for deleted ones.
+    """ListAuditEvents returns the audit events of a workflow, newest first, even if the workflow is deleted.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is, or was, visible to the caller.
     - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
     """
     ListProjectWorkflowAuditEvents: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListProjectWorkflowAuditEventsRequest, _workflow_pb2.ListProjectWorkflowAuditEventsResponse]
-    """ListProjectWorkflowAuditEvents returns what was done to a project's workflows, also to deleted ones, newest first.
+    """ListProjectWorkflowAuditEvents returns the audit events of a project's workflows, including deleted ones, newest
+    first.
 
-    The order is that of `created_at`, so that the lists of several services can be read as one: ask each for what is
-    before a time.
+    Events are ordered by `created_at`, so that callers can merge the lists of several services: request the events
+    before a time from each.
 
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
@@ -454,9 +456,10 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     ReleaseWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ReleaseWorkflowRequest, _workflow_pb2.ReleaseWorkflowResponse]  # type: ignore[assignment]
     """ReleaseWorkflow turns a draft into a released workflow at version 1.
 
-    It fails if the workflow is not a draft. There is one exception, for the official command line over REST (`User-Agent:
-    dynamiq-cli/…`), which creates, saves and releases. A workflow that a save released accepts one release from it, if
-    the flow has the digest of the latest version. That applies the name and creates no version.
+    It fails if the workflow is not a draft. There is one exception, for the official command line over REST
+    (`User-Agent: dynamiq-cli/…`), because it saves a draft before it releases it. A workflow that was released by a
+    save accepts one release from this client, if the flow has the digest of the latest version. This release applies
+    the name and creates no version.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -484,7 +487,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - INVALID_ARGUMENT, DOCUMENT_TOO_COMPLEX: checking flow or flow_ui takes too much CPU time or memory.
     """
     ImportWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ImportWorkflowRequest, _workflow_pb2.ImportWorkflowResponse]  # type: ignore[assignment]
-    """ImportWorkflow creates a draft with a layout from the text of the SDK's config.yaml.
+    """ImportWorkflow creates a draft from the text of a config.yaml of the SDK, and lays it out.
 
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
@@ -516,10 +519,10 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     WatchVersions: _aio.UnaryStreamMultiCallable[_workflow_pb2.WatchVersionsRequest, _workflow_pb2.WatchVersionsResponse]  # type: ignore[assignment]
     """WatchVersions streams the events of a workflow's versions as they are committed, until either side ends the stream.
 
-    The first message has the position at which the stream begins: `after`, or now. Then each event comes once, in the
-    order of the commits. To resume, on this replica or another, watch again with `after` set to the last `sequence`.
-    After 30 seconds without an event a message has the current position. Over REST these are server-sent events with
-    the sequence as their id, so a browser resumes by itself with `Last-Event-ID`.
+    The first message has the position at which the stream begins: `after`, or the current one. Then each event is sent
+    once, in the order of the commits. To resume, on this replica or another, watch again with `after` set to the last
+    `sequence`. After 30 seconds without an event a message has the current position. Over REST these are server-sent
+    events with the sequence as their id, so a browser resumes by itself with `Last-Event-ID`.
 
     The stream ends normally when the service stops, and with CANCELLED when its caller has not read for 30 seconds. A
     principal may have 32 streams per replica.
@@ -573,7 +576,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - INVALID_ARGUMENT, INVALID_REQUEST: version must be a UUID, `latest`, a number from 1, or `@` and a label.
     """
     RestoreVersion: _aio.UnaryUnaryMultiCallable[_workflow_pb2.RestoreVersionRequest, _workflow_pb2.RestoreVersionResponse]  # type: ignore[assignment]
-    """RestoreVersion appends the next version with the content of an older one. The history stays.
+    """RestoreVersion appends the next version with the content of an older one. The history does not change.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -644,7 +647,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
       ones.
     """
     DeleteLabel: _aio.UnaryUnaryMultiCallable[_workflow_pb2.DeleteLabelRequest, _workflow_pb2.DeleteLabelResponse]  # type: ignore[assignment]
-    """DeleteLabel removes a label. Its history stays.
+    """DeleteLabel removes a label. Its history is kept.
 
     The metadata `if-match` and protected labels work as for SetLabel.
 
@@ -655,7 +658,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or if-match is not an etag of a label.
     """
     ListLabelMoves: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListLabelMovesRequest, _workflow_pb2.ListLabelMovesResponse]  # type: ignore[assignment]
-    """ListLabelMoves returns the history of a label, newest first, also of a removed one.
+    """ListLabelMoves returns the history of a label, newest first, even if the label was removed.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -663,17 +666,18 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     - INVALID_ARGUMENT, INVALID_REQUEST: name breaks its rule, or page or page_size is out of range.
     """
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListAuditEventsRequest, _workflow_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
-    """ListAuditEvents returns what was done to a workflow, newest first. It also answers for deleted ones.
+    """ListAuditEvents returns the audit events of a workflow, newest first, even if the workflow is deleted.
 
     Errors:
     - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is, or was, visible to the caller.
     - INVALID_ARGUMENT, INVALID_REQUEST: page or page_size is out of range.
     """
     ListProjectWorkflowAuditEvents: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListProjectWorkflowAuditEventsRequest, _workflow_pb2.ListProjectWorkflowAuditEventsResponse]  # type: ignore[assignment]
-    """ListProjectWorkflowAuditEvents returns what was done to a project's workflows, also to deleted ones, newest first.
+    """ListProjectWorkflowAuditEvents returns the audit events of a project's workflows, including deleted ones, newest
+    first.
 
-    The order is that of `created_at`, so that the lists of several services can be read as one: ask each for what is
-    before a time.
+    Events are ordered by `created_at`, so that callers can merge the lists of several services: request the events
+    before a time from each.
 
     Errors:
     - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
@@ -834,9 +838,10 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_workflow_pb2.ReleaseWorkflowResponse, _abc.Awaitable[_workflow_pb2.ReleaseWorkflowResponse]]:
         """ReleaseWorkflow turns a draft into a released workflow at version 1.
 
-        It fails if the workflow is not a draft. There is one exception, for the official command line over REST (`User-Agent:
-        dynamiq-cli/…`), which creates, saves and releases. A workflow that a save released accepts one release from it, if
-        the flow has the digest of the latest version. That applies the name and creates no version.
+        It fails if the workflow is not a draft. There is one exception, for the official command line over REST
+        (`User-Agent: dynamiq-cli/…`), because it saves a draft before it releases it. A workflow that was released by a
+        save accepts one release from this client, if the flow has the digest of the latest version. This release applies
+        the name and creates no version.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -876,7 +881,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.ImportWorkflowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.ImportWorkflowResponse, _abc.Awaitable[_workflow_pb2.ImportWorkflowResponse]]:
-        """ImportWorkflow creates a draft with a layout from the text of the SDK's config.yaml.
+        """ImportWorkflow creates a draft from the text of a config.yaml of the SDK, and lays it out.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
@@ -932,10 +937,10 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_workflow_pb2.WatchVersionsResponse], _abc.AsyncIterator[_workflow_pb2.WatchVersionsResponse]]:
         """WatchVersions streams the events of a workflow's versions as they are committed, until either side ends the stream.
 
-        The first message has the position at which the stream begins: `after`, or now. Then each event comes once, in the
-        order of the commits. To resume, on this replica or another, watch again with `after` set to the last `sequence`.
-        After 30 seconds without an event a message has the current position. Over REST these are server-sent events with
-        the sequence as their id, so a browser resumes by itself with `Last-Event-ID`.
+        The first message has the position at which the stream begins: `after`, or the current one. Then each event is sent
+        once, in the order of the commits. To resume, on this replica or another, watch again with `after` set to the last
+        `sequence`. After 30 seconds without an event a message has the current position. Over REST these are server-sent
+        events with the sequence as their id, so a browser resumes by itself with `Last-Event-ID`.
 
         The stream ends normally when the service stops, and with CANCELLED when its caller has not read for 30 seconds. A
         principal may have 32 streams per replica.
@@ -1025,7 +1030,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.RestoreVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.RestoreVersionResponse, _abc.Awaitable[_workflow_pb2.RestoreVersionResponse]]:
-        """RestoreVersion appends the next version with the content of an older one. The history stays.
+        """RestoreVersion appends the next version with the content of an older one. The history does not change.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -1138,7 +1143,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.DeleteLabelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.DeleteLabelResponse, _abc.Awaitable[_workflow_pb2.DeleteLabelResponse]]:
-        """DeleteLabel removes a label. Its history stays.
+        """DeleteLabel removes a label. Its history is kept.
 
         The metadata `if-match` and protected labels work as for SetLabel.
 
@@ -1155,7 +1160,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.ListLabelMovesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.ListLabelMovesResponse, _abc.Awaitable[_workflow_pb2.ListLabelMovesResponse]]:
-        """ListLabelMoves returns the history of a label, newest first, also of a removed one.
+        """ListLabelMoves returns the history of a label, newest first, even if the label was removed.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is visible to the caller.
@@ -1169,7 +1174,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.ListAuditEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.ListAuditEventsResponse, _abc.Awaitable[_workflow_pb2.ListAuditEventsResponse]]:
-        """ListAuditEvents returns what was done to a workflow, newest first. It also answers for deleted ones.
+        """ListAuditEvents returns the audit events of a workflow, newest first, even if the workflow is deleted.
 
         Errors:
         - NOT_FOUND, WORKFLOW_NOT_FOUND: no workflow of this id is, or was, visible to the caller.
@@ -1182,10 +1187,11 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.ListProjectWorkflowAuditEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.ListProjectWorkflowAuditEventsResponse, _abc.Awaitable[_workflow_pb2.ListProjectWorkflowAuditEventsResponse]]:
-        """ListProjectWorkflowAuditEvents returns what was done to a project's workflows, also to deleted ones, newest first.
+        """ListProjectWorkflowAuditEvents returns the audit events of a project's workflows, including deleted ones, newest
+        first.
 
-        The order is that of `created_at`, so that the lists of several services can be read as one: ask each for what is
-        before a time.
+        Events are ordered by `created_at`, so that callers can merge the lists of several services: request the events
+        before a time from each.
 
         Errors:
         - NOT_FOUND, PROJECT_NOT_FOUND: no project of this id is visible to the caller.
