@@ -18,7 +18,7 @@ def test_a_setting_that_is_not_given_is_listed_with_its_default(monkeypatch):
     row = rows(monkeypatch)["WORKFLOW_POOL_SIZE"]
 
     assert (row.value, row.source) == ("8", "default")
-    assert row.meaning.startswith("Maximum number of connections to Postgres, without those for pages")
+    assert row.meaning.startswith("Maximum number of connections to Postgres, except those for pages")
 
 
 def test_a_setting_from_the_environment_is_listed_with_that_value(monkeypatch):
