@@ -18,7 +18,7 @@ from tests.support.up_process import command_line
 from tests.support.waiting import eventually
 from tests.support.workflows import body_of, save_request
 
-pytestmark = pytest.mark.load
+pytestmark = pytest.mark.slow
 
 
 HEAVY = FLOWS["objects"](450_000)

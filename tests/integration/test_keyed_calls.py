@@ -11,7 +11,7 @@ from tests.support.stack import FLOW, FLOW_UI, Stack
 from tests.support.waiting import eventually
 from tests.support.workflows import flow_of
 
-pytestmark = pytest.mark.load
+pytestmark = pytest.mark.slow
 
 
 DESCRIBING = "ETag", "Content-Type", "Cache-Control"
