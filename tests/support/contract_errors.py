@@ -4,8 +4,8 @@ The services of these tests run in the tests' process. The guard logs each refus
 logger here records them. Each xdist worker sends its records to the controller, which compares and fails the run.
 BatchService is left out: the guard does not see it.
 
-A raised error must be listed, in any run. That every listed error is raised takes several runs: `--refusals=FILE` collects
-their records in one file, and a run of plain `pytest` compares it.
+A raised error must be listed, in any run. That every listed error is raised takes several runs: `--refusals=FILE`
+collects their records in one file, and a run of plain `pytest` compares it.
 """
 
 import json
